@@ -1,0 +1,34 @@
+"""Meta-RL environments for Gymnasium. Importing the package registers every id; nothing heavy is imported yet.
+
+    import gymnasium as gym
+    env = gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from metarl_envs.registration import register, register_all
+
+__version__ = "0.1.0"
+
+#: Public names that are imported when they are first used.
+_LAZY = {
+    "TaskSet": "metarl_envs.task_sets",
+    "tasks": "metarl_envs.task_sets",
+    "evaluate": "metarl_envs.evaluation",
+    "Family": "metarl_envs.engine",
+    "Learner": "metarl_envs.engine",
+}
+
+__all__ = ["Family", "Learner", "TaskSet", "__version__", "evaluate", "register", "tasks"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+register_all()

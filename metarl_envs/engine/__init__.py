@@ -1,0 +1,36 @@
+"""The engine: rows, kernels, streams, cache, and the drivers over them. It knows no family by name."""
+
+from metarl_envs.engine import rendering
+from metarl_envs.engine.family import Family, Returns, Variant
+from metarl_envs.engine.kernels import PLAIN, kernel
+from metarl_envs.engine.learner import Learner, Oracle
+from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Real
+from metarl_envs.engine.records import Row, record
+from metarl_envs.engine.rendering import Picture
+from metarl_envs.engine.streams import beta, clip, exponential, gamma, normal, randint, uniform
+
+__all__ = [
+    "PLAIN",
+    "Choice",
+    "Family",
+    "Flag",
+    "Integer",
+    "Learner",
+    "Oracle",
+    "Parameters",
+    "Picture",
+    "Real",
+    "Returns",
+    "Row",
+    "Variant",
+    "beta",
+    "clip",
+    "exponential",
+    "gamma",
+    "kernel",
+    "normal",
+    "randint",
+    "record",
+    "rendering",
+    "uniform",
+]

@@ -1,0 +1,192 @@
+"""The compile cache: one file for each driver, family, row layout and machine.
+
+Numba's own `cache=True` keeps one index file for all functions made by one closure. Two processes that compile different
+families at once can leave one family's entry pointing at the other's machine code, and an edit to a helper in another
+module goes unseen. Here a file's name is a digest of everything its content follows from: the bytecode of every kernel
+reached, every constant frozen into them, the argument types, the processor, and the versions of Python, Numba and LLVM.
+There is no index, and a file is written aside and renamed, so nothing can be half-written or swapped.
+
+Files lie in `NUMBA_CACHE_DIR`, or else in the user's cache folder. Where nothing is writable, code is compiled each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import pickle
+import sys
+import tempfile
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+#: Raised by hand when the format of the files changes.
+_FORMAT = 1
+#: How many files are kept; the oldest go first.
+_MOST_FILES = 1000
+
+
+def cached(driver: Callable, name: str, digest: str) -> Callable:
+    """Give a compiled driver its place on disk. `digest` stands for all source it was made from."""
+    driver._cache = _driver_cache_class()(name, digest)  # type: ignore[attr-defined]
+    return driver
+
+
+def digest_of(*functions: Callable) -> str:
+    """A digest of everything that the machine code of these functions follows from, apart from argument types."""
+    parts: dict[str, str] = {}
+    for function in functions:
+        _collect_parts(function, parts)
+    return hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest()
+
+
+def folder() -> Path:
+    """Where compiled drivers are kept."""
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(given) / "metarl_envs"
+    from numba.misc.appdirs import user_cache_dir
+
+    return Path(user_cache_dir("metarl_envs", False))
+
+
+def _collect_parts(function: Callable, parts: dict[str, str]) -> None:
+    """Add the bytecode of a function, of every kernel it reaches, and the constants that are frozen into them."""
+    plain = getattr(function, "py_func", function)
+    name = f"{plain.__module__}.{plain.__qualname__}"
+    options = sorted(getattr(function, "targetoptions", {}).items())
+    code = repr((_essence(plain.__code__), plain.__defaults__, options))
+    if parts.get(name) == code:
+        return
+    while name in parts:  # two functions of one name, as closures have
+        name += "'"
+    parts[name] = code
+    for label, value in _free_values(plain):
+        if hasattr(value, "py_func"):
+            if value.py_func.__module__.split(".")[0] != "numba":
+                _collect_parts(value, parts)
+        elif isinstance(value, np.ndarray):
+            parts[f"{name}:{label}"] = f"{value.dtype}{value.shape}{value.tobytes().hex()}"
+        elif isinstance(value, int | float | str | bytes | tuple | np.generic | np.dtype):
+            parts[f"{name}:{label}"] = repr(value)
+
+
+def _essence(code: types.CodeType) -> tuple:
+    """What a code object does, without where it stands."""
+    constants = tuple(_essence(c) if isinstance(c, types.CodeType) else c for c in code.co_consts)
+    return code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars, code.co_argcount
+
+
+def _free_values(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """Every value that a function reaches by a global name, a closure, or `module.name`."""
+    names = list(_names(function.__code__))
+    scope = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # a name not bound yet
+            scope[name] = cell.cell_contents
+    for name, value in scope.items():
+        yield name, value
+        if isinstance(value, types.ModuleType) and value.__name__.split(".")[0] not in ("numpy", "math", "numba"):
+            for attribute in names:
+                if hasattr(value, attribute):
+                    yield f"{name}.{attribute}", getattr(value, attribute)
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+@functools.cache
+def _driver_cache_class() -> type:
+    """The cache class, made when Numba is there to be subclassed."""
+    import llvmlite
+    import numba
+    from numba.core import caching, compiler, serialize
+
+    versions = _FORMAT, sys.implementation.cache_tag, numba.__version__, llvmlite.__version__
+
+    class DriverCache(caching._Cache):
+        """What a Numba dispatcher asks for machine code: one file for each signature."""
+
+        def __init__(self, name: str, digest: str):
+            self._name, self._digest, self._enabled = name, digest, True
+
+        @property
+        def cache_path(self) -> str:
+            return str(folder())
+
+        def enable(self) -> None:
+            self._enabled = True
+
+        def disable(self) -> None:
+            self._enabled = False
+
+        def flush(self) -> None:
+            """Files are named by what they hold, so there is never a stale one to forget."""
+
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            """The compiled function for a signature, or None."""
+            if not self._enabled:
+                return None
+            try:
+                payload = self._file(sig, target_context).read_bytes()
+            except OSError:
+                return None
+            target_context.refresh()
+            try:
+                with _quietly():
+                    return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
+            except Exception:  # a damaged file is compiled anew and replaced
+                return None
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            """Keep a compiled function, if anywhere is writable."""
+            if not self._enabled or data.lifted or data.objectmode or data.library.has_dynamic_globals:
+                return
+            path = self._file(sig, data.target_context)
+            with contextlib.suppress(OSError):
+                _write(path, serialize.dumps(data._reduce()))
+                _prune(path.parent)
+
+        def _file(self, sig: Any, target_context: Any) -> Path:
+            key = repr((versions, self._digest, sig, target_context.codegen().magic_tuple()))
+            return folder() / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
+
+    return DriverCache
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write aside and rename: a reader sees the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(aside, path)
+    except BaseException:
+        os.unlink(aside)
+        raise
+
+
+def _prune(directory: Path) -> None:
+    """Let go of the oldest files beyond the limit: edits leave old ones behind."""
+    files = [entry for entry in os.scandir(directory) if entry.name.endswith(".bin")]
+    for entry in sorted(files, key=lambda entry: entry.stat().st_mtime)[:-_MOST_FILES]:
+        with contextlib.suppress(OSError):
+            os.unlink(entry.path)

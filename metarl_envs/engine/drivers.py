@@ -1,0 +1,427 @@
+"""The compiled loops. Trials, horizons and autoreset are written here, once, for every family and every way to run it.
+
+`env_drivers` makes the loops behind the single and the vector environment; `collect_drivers` fuses an environment with a
+learner. All work on plain arrays of rows from `lo` to `hi`, so that threads can share the work, and release the GIL.
+
+Speed comes from a few habits, each worth a factor (see benchmarks/): the loop index is unsigned, so that no index is
+checked for being negative; inner functions are inlined before typing; flags are written only where one is up, into an
+array that arrives zeroed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metarl_envs.engine.cache import cached, digest_of
+from metarl_envs.engine.kernels import PLAIN, glue, kernel
+from metarl_envs.engine.records import for_drivers, record
+from metarl_envs.engine.streams import EPISODE, LEARNER, POOL, TASK, keyed, mix, randint
+
+if TYPE_CHECKING:
+    from metarl_envs.engine.family import Variant
+    from metarl_envs.engine.learner import Learner
+
+#: Autoreset modes, in the order of `gymnasium.vector.AutoresetMode`.
+NEXT_STEP, SAME_STEP, DISABLED = range(3)
+#: Ways to begin: draw a new task, take the task that the world already names, or stay on the task of the trial.
+NEW_TASK, GIVEN_TASK, SAME_TRIAL = range(3)
+
+#: What the rows of the array `flags` mean.
+FLAGS = (
+    "terminated",
+    "truncated",
+    "trial_start",
+    "episode_start",
+    "inner_terminated",
+    "inner_truncated",
+    "action_ignored",
+    "old_inner_terminated",
+    "old_inner_truncated",
+)
+_TERMINATED, _TRUNCATED, _TRIAL_START, _EPISODE_START, _INNER_TERMINATED, _INNER_TRUNCATED, _IGNORED, _OLD_TERMINATED, _OLD_TRUNCATED = range(9)
+
+#: What holds for all rows of a driver's call: episodes a trial, autoreset mode, split, the size of a shared pool of tasks
+#: (0: each row draws its own), and whether the end of the last episode is always reported as a termination.
+RULES = record(episodes=np.int64, mode=np.int64, split=np.int64, pool=np.int64, end_terminates=np.int64)
+
+#: One task in five is a test task.
+_TEST_SHARE = 5
+
+_u64 = int if PLAIN else np.uint64
+
+
+# ------------------------------------------------------------------------------------------------- what a task means
+def _content_meaning(params, task, words, i):
+    """A hash of the content of task i, given as 64-bit words."""
+    h = _u64(0x9E3779B97F4A7C15)
+    for j in range(words.shape[1]):
+        h = mix(h ^ words[i, j])
+    return h
+
+
+@kernel
+def is_test(h):
+    """Whether the task of this hash belongs to the test split: a pure function of what the task means."""
+    return h % _u64(_TEST_SHARE) == _u64(0)
+
+
+def _meaning(variant: Variant) -> Callable:
+    """How a family's tasks are hashed: by their content, or by a `meaning` kernel of the family's own."""
+    own = getattr(variant.family, "meaning", None)
+    if own is None:
+        return glue(_content_meaning)
+
+    def meaning(params, task, words, i):
+        return own(params, task)
+
+    return glue(meaning)
+
+
+# ------------------------------------------------------------------------------------------------- trials and episodes
+def _trial_parts(variant: Variant) -> SimpleNamespace:
+    """The inner functions that every driver is made of, bound to a family's kernels."""
+    family = variant.family
+    sample_task, reset, step, observe = family.sample_task, family.reset, family.step, family.observe
+    meaning = _meaning(variant)
+
+    def draw_task(p, split, tasks, words, i, rng):
+        sample_task(p, tasks[i], rng)
+        if split != 0:
+            while is_test(meaning(p, tasks[i], words, i)) != (split == 2):
+                sample_task(p, tasks[i], rng)
+
+    draw_task = glue(draw_task)
+
+    def begin_episode(p, task, w, obs):
+        w.t = 0
+        w.over = 0
+        w.rng.s = keyed(w.seed, EPISODE, w.trial, w.episode)
+        reset(p, task, w.state, w.rng)
+        observe(p, task, w.state, obs)
+
+    begin_episode = glue(begin_episode)
+
+    def begin_trial(p, rules, tasks, words, w, obs, given):
+        w.episode = 0
+        w.trial += 1
+        if not given:
+            if rules.pool > 0:
+                w.rng.s = keyed(w.seed, POOL, w.trial, 0)
+                w.task = randint(w.rng, rules.pool)
+            else:
+                w.rng.s = keyed(w.seed, TASK, w.trial, 0)
+                draw_task(p, rules.split, tasks, words, w.task, w.rng)
+        begin_episode(p, tasks[w.task], w, obs)
+
+    begin_trial = glue(begin_trial)
+
+    def move(p, task, w, action):
+        """One step of the world and its clock: reward, terminated, truncated."""
+        reward, done = step(p, task, w.state, action, w.rng)
+        terminated = bool(done)
+        w.t += 1
+        return reward, terminated, (not terminated) & (w.t >= p.horizon)
+
+    return SimpleNamespace(
+        draw_task=draw_task,
+        begin_episode=begin_episode,
+        begin_trial=begin_trial,
+        move=glue(move),
+        meaning=meaning,
+        observe=observe,
+    )
+
+
+# ------------------------------------------------------------------------------------------------- environments
+def env_drivers(variant: Variant) -> SimpleNamespace:
+    """The drivers of the single and the vector environment: `begin`, `advance`, `check`."""
+    parts = _trial_parts(variant)
+    begin_trial, begin_episode, move, observe = parts.begin_trial, parts.begin_episode, parts.move, parts.observe
+
+    def advance_row(p, rules, tasks, words, worlds, actions, obs, inner_final, final, reward, flags, i):
+        """One row, one step; 1 if its trial ended. Only rows where something happens touch `flags`."""
+        w = worlds[i]
+        if w.over:  # NEXT_STEP: this call only begins the next trial
+            begin_trial(p, rules, tasks, words, w, obs[i], False)
+            reward[i] = 0.0
+            flags[_TRIAL_START, i] = True
+            flags[_EPISODE_START, i] = True
+            flags[_IGNORED, i] = True
+            return 0
+        task = tasks[w.task]
+        paid, terminated, truncated = move(p, task, w, actions[i])
+        reward[i] = paid
+        observe(p, task, w.state, obs[i])
+        if not (terminated | truncated):
+            return 0
+        if w.episode + 1 < rules.episodes:  # the next episode of the trial begins in the same step
+            flags[_INNER_TERMINATED, i] = terminated
+            flags[_INNER_TRUNCATED, i] = truncated
+            flags[_EPISODE_START, i] = True
+            observe(p, task, w.state, inner_final[i])
+            w.episode += 1
+            begin_episode(p, task, w, obs[i])
+            return 0
+        flags[_TERMINATED, i] = terminated | (rules.end_terminates != 0)
+        flags[_TRUNCATED, i] = truncated & (rules.end_terminates == 0)
+        if rules.mode == SAME_STEP:
+            flags[_OLD_TERMINATED, i] = terminated
+            flags[_OLD_TRUNCATED, i] = truncated
+            flags[_TRIAL_START, i] = True
+            flags[_EPISODE_START, i] = True
+            observe(p, task, w.state, final[i])
+            begin_trial(p, rules, tasks, words, w, obs[i], False)
+        else:
+            flags[_INNER_TERMINATED, i] = terminated
+            flags[_INNER_TRUNCATED, i] = truncated
+            observe(p, task, w.state, inner_final[i])
+            w.over = 1
+        return 1
+
+    advance_row = glue(advance_row)
+    first_outside = _first_outside(variant)
+
+    def advance(params, rules, tasks, words, worlds, actions, bounds, obs, inner_final, final, reward, flags, lo, hi):
+        """Step rows lo to hi. How many trials ended; or -1 - i where action i is outside the space, and nothing moved."""
+        bad = first_outside(actions, bounds, lo, hi)
+        if bad >= 0:
+            return -1 - bad
+        ended = 0
+        for i in range(_u64(lo), _u64(hi)):
+            ended += advance_row(
+                params[0], rules[0], tasks, words, worlds, actions, obs, inner_final, final, reward, flags, i
+            )
+        return ended
+
+    def begin(params, rules, tasks, words, worlds, mask, how, obs, flags, lo, hi):
+        """Begin a trial or an episode in the masked rows of lo to hi; the others show where they are."""
+        for i in range(_u64(lo), _u64(hi)):
+            w = worlds[i]
+            if not mask[i]:
+                observe(params[0], tasks[w.task], w.state, obs[i])
+                continue
+            if how == SAME_TRIAL:
+                w.episode += 1
+                begin_episode(params[0], tasks[w.task], w, obs[i])
+            else:
+                begin_trial(params[0], rules[0], tasks, words, w, obs[i], how == GIVEN_TASK)
+                flags[_TRIAL_START, i] = True
+            flags[_EPISODE_START, i] = True
+
+    def check(actions, bounds, lo, hi):
+        """The first action outside the space, or -1."""
+        return first_outside(actions, bounds, lo, hi)
+
+    compiled = _compiled(variant.name, advance, begin, check)
+    compiled.advance_at = None if PLAIN else _by_address(variant, compiled.advance)
+    return compiled
+
+
+def _by_address(variant: Variant, advance: Callable) -> Callable:
+    """`advance` over one row whose arrays stay where they are: one argument instead of 14, a third of a call's cost."""
+    from numba import carray, njit
+
+    from metarl_envs.engine.pointers import pointer
+
+    form = variant.action
+    params_row, task_row, world_row = variant.params.dtype, variant.task, variant.world
+    words_a_task = task_row.itemsize // 8
+    seen = variant.observations(1)
+    seen_shape, seen_dtype = seen.shape, seen.dtype
+    action_shape, action_dtype = (1, *form.shape), form.dtype
+    bounds_shape = (2, form.low.size)
+    bounds_dtype = form.low.dtype
+    flags_shape = (len(FLAGS), 1)
+    rules_row = RULES
+
+    def advance_at(at):
+        """Step the world whose arrays stand at the addresses `at`, in the order of `advance`'s arguments."""
+        pool = carray(pointer(at[1]), 1, rules_row)[0].pool
+        return advance(
+            carray(pointer(at[0]), 1, params_row),
+            carray(pointer(at[1]), 1, rules_row),
+            carray(pointer(at[2]), pool + 1, task_row),
+            carray(pointer(at[3]), (pool + 1, words_a_task), np.uint64),
+            carray(pointer(at[4]), 1, world_row),
+            carray(pointer(at[5]), action_shape, action_dtype),
+            carray(pointer(at[6]), bounds_shape, bounds_dtype),
+            carray(pointer(at[7]), seen_shape, seen_dtype),
+            carray(pointer(at[8]), seen_shape, seen_dtype),
+            carray(pointer(at[9]), seen_shape, seen_dtype),
+            carray(pointer(at[10]), 1, np.float64),
+            carray(pointer(at[11]), flags_shape, np.bool_),
+            0,
+            1,
+        )
+
+    compiled = njit(nogil=True)(advance_at)  # carray returns an array, which code without a run-time may not
+    return cached(compiled, f"{variant.name}.advance_at", digest_of(compiled))
+
+
+def _first_outside(variant: Variant) -> Callable:
+    """The index of the first action outside its bounds (a NaN is), or -1. `bounds` has shape (2, size of an action)."""
+
+    def scalar(actions, bounds, lo, hi):
+        beyond = False
+        for i in range(_u64(lo), _u64(hi)):  # without an early exit, so that it is vectorised
+            beyond |= (actions[i] < bounds[0, 0]) | (actions[i] > bounds[1, 0])
+        if beyond:
+            for i in range(lo, hi):
+                if actions[i] < bounds[0, 0] or actions[i] > bounds[1, 0]:
+                    return i
+        return -1
+
+    def array(actions, bounds, lo, hi):
+        flat = actions.reshape(len(actions), -1)
+        for i in range(lo, hi):
+            for j in range(flat.shape[1]):
+                if not (flat[i, j] >= bounds[0, j] and flat[i, j] <= bounds[1, j]):
+                    return i
+        return -1
+
+    return glue(array if variant.action.shape else scalar)
+
+
+# ------------------------------------------------------------------------------------------------- tasks
+def task_drivers(variant: Variant) -> SimpleNamespace:
+    """Drivers over tasks alone: `draw` fills rows, `hashes` says what each means, `tests` which are test tasks."""
+    parts = _trial_parts(variant)
+    draw_task, meaning = parts.draw_task, parts.meaning
+
+    def draw(params, split, seed, first, tasks, words, rng):
+        """The tasks that an environment of this seed draws in its trials first, first + 1, ..."""
+        for i in range(len(tasks)):
+            rng[0].s = keyed(seed, TASK, first + i, 0)
+            draw_task(params[0], split, tasks, words, i, rng[0])
+
+    def hashes(params, tasks, words, out, test):
+        """What each task means, as 64 bits, and whether it is a test task."""
+        for i in range(len(tasks)):
+            out[i] = meaning(params[0], tasks[i], words, i)
+            test[i] = is_test(out[i])
+
+    return _compiled(variant.name, draw, hashes)
+
+
+# ------------------------------------------------------------------------------------------------- learners
+def collect_drivers(variant: Variant, learner: Learner) -> SimpleNamespace:
+    """Environment and learner in one loop: `score` keeps returns by unit, `write` keeps every transition."""
+    parts = _trial_parts(variant)
+    begin_trial, begin_episode, move, observe = parts.begin_trial, parts.begin_episode, parts.move, parts.observe
+    look, wake, choose, learn = _learner_parts(variant, learner)
+
+    def enter(p, rules, tasks, words, w, obs, given, hyper, memory, rng):
+        """The first instant of a life: a trial begins, and the learner knows nothing."""
+        begin_trial(p, rules, tasks, words, w, obs, given)
+        rng.s = keyed(w.seed, LEARNER, w.trial, 0)
+        wake(hyper, memory, p, tasks[w.task], rng)
+
+    enter = glue(enter)
+
+    def score(params, rules, tasks, words, worlds, given, hyper, memories, rngs, obs, episodes, block, scores, lo, hi):
+        """Live `episodes` episodes in each world; scores[i, unit] adds up what each episode (or block of steps) paid."""
+        p = params[0]
+        for i in range(_u64(lo), _u64(hi)):
+            w, memory, rng = worlds[i], memories[i], rngs[i]
+            enter(p, rules[0], tasks, words, w, obs[i, 0], given, hyper[0], memory, rng)
+            task = tasks[w.task]
+            now = 0
+            seen = look(p, obs[i, 0])
+            while w.episode < episodes:
+                unit = w.episode if block == 0 else w.t // block
+                action = choose(hyper[0], memory, p, task, w.state, seen, rng)
+                reward, terminated, truncated = move(p, task, w, action)
+                now = 1 - now
+                observe(p, task, w.state, obs[i, now])
+                then = look(p, obs[i, now])
+                learn(hyper[0], memory, seen, action, reward, terminated, truncated, then, rng)
+                scores[i, unit] += reward
+                seen = then
+                if terminated | truncated:
+                    w.episode += 1
+                    begin_episode(p, task, w, obs[i, now])
+                    seen = look(p, obs[i, now])
+
+    def write(
+        params, rules, tasks, words, worlds, given, hyper, memories, rngs, obs,
+        observations, actions, rewards, terminations, truncations, final, lo, hi,
+    ):  # fmt: skip
+        """Live `len(rewards[i])` steps in each world and keep each: what was seen, done, paid, and what ended."""
+        p = params[0]
+        for i in range(_u64(lo), _u64(hi)):
+            w, memory, rng = worlds[i], memories[i], rngs[i]
+            enter(p, rules[0], tasks, words, w, obs[i, 0], given, hyper[0], memory, rng)
+            task = tasks[w.task]
+            now = 0
+            seen = look(p, obs[i, 0])
+            for n in range(rewards.shape[1]):
+                observe(p, task, w.state, observations[i, n])
+                action = choose(hyper[0], memory, p, task, w.state, seen, rng)
+                reward, terminated, truncated = move(p, task, w, action)
+                now = 1 - now
+                observe(p, task, w.state, obs[i, now])
+                then = look(p, obs[i, now])
+                learn(hyper[0], memory, seen, action, reward, terminated, truncated, then, rng)
+                actions[i, n] = action
+                rewards[i, n] = reward
+                terminations[i, n] = terminated
+                truncations[i, n] = truncated
+                seen = then
+                if terminated | truncated:
+                    w.episode += 1
+                    begin_episode(p, task, w, obs[i, now])
+                    seen = look(p, obs[i, now])
+            observe(p, task, w.state, final[i])
+
+    return _compiled(f"{variant.name}.{type(learner).__name__}", score, write)
+
+
+def _learner_parts(variant: Variant, learner: Learner) -> tuple[Callable, Callable, Callable, Callable]:
+    """A learner's kernels under one signature, whatever it looks at."""
+    kind = type(learner)  # through an instance, Python would bind them as methods
+    own_begin, own_act, own_learn = kind.begin, kind.act, kind.learn
+
+    def look_at_observation(p, obs):
+        return obs
+
+    if learner.sees == "state":
+        locate = variant.family.locate
+
+        def look(p, obs):
+            return locate(p, obs)
+    else:
+        look = look_at_observation
+
+    if learner.sees == "task":  # a reference that is allowed to know
+
+        def wake(hyper, memory, p, task, rng):
+            own_begin(hyper, memory, p, task, rng)
+
+        def choose(hyper, memory, p, task, state, seen, rng):
+            return own_act(hyper, memory, p, task, state, rng)
+    else:
+
+        def wake(hyper, memory, p, task, rng):
+            own_begin(hyper, memory, p, rng)
+
+        def choose(hyper, memory, p, task, state, seen, rng):
+            return own_act(hyper, memory, seen, rng)
+
+    def learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
+        own_learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
+
+    return glue(look), glue(wake), glue(choose), glue(learn)
+
+
+# ------------------------------------------------------------------------------------------------- compiling
+def _compiled(name: str, *functions: Callable) -> SimpleNamespace:
+    """The functions as drivers: compiled, and kept on disk under a digest of everything they are made of."""
+    if PLAIN:
+        return SimpleNamespace(**{f.__name__: f for f in functions})
+    compiled = [kernel(f) for f in functions]
+    digest = digest_of(*compiled)
+    return SimpleNamespace(**{f.__name__: cached(f, f"{name}.{f.__name__}", digest) for f in compiled})

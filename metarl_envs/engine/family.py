@@ -1,0 +1,234 @@
+"""What a family declares, and what follows once its parameters are set."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.engine.parameters import Parameters
+from metarl_envs.engine.records import Row, for_drivers, record
+from metarl_envs.engine.streams import STREAM
+
+if TYPE_CHECKING:
+    from metarl_envs.engine.learner import Learner
+    from metarl_envs.engine.rendering import Picture
+
+#: How each built-in split is numbered for the drivers.
+SPLITS = {None: 0, "train": 1, "test": 2}
+
+
+class Returns(NamedTuple):
+    """Exact expected returns of one episode on one task."""
+
+    random: float
+    oracle: float
+
+
+class Family:
+    """A registered environment with hidden parameters: records, spaces, and a few kernels.
+
+    Subclass it in one file, and give the id one row in `metarl_envs.registration`. The class docstring is the family's
+    reference page; `metarl_envs.testing.check_family` says which headings it needs and checks what can be checked.
+
+    A kernel is bound by name. What each is given (all rows are passed by reference):
+
+    * `sample_task(params, task, rng)` writes a task drawn from the family's distribution into `task`.
+    * `reset(params, task, state, rng)` writes the first state of an episode.
+    * `step(params, task, state, action, rng)` moves `state` on and returns `(reward, terminated)`.
+    * `observe(params, task, state, obs)` writes what the agent sees into the array `obs`.
+    * `locate(params, obs)`, where `states` is set: the index of an observation, from 0 to `states(p) - 1`.
+
+    Horizons, trials and autoreset are the engine's business. `horizon` is a parameter of every family.
+    """
+
+    #: Constructor parameters. Kernels see them as fields of the row `params`.
+    params: ClassVar[Parameters]
+    #: The row that holds a task, or a function from parameters to it.
+    task: ClassVar[np.dtype | Callable[[SimpleNamespace], np.dtype]]
+    #: The row that holds a state, or a function from parameters to it.
+    state: ClassVar[np.dtype | Callable[[SimpleNamespace], np.dtype]]
+
+    sample_task: ClassVar[Callable]
+    reset: ClassVar[Callable]
+    step: ClassVar[Callable]
+    observe: ClassVar[Callable]
+    locate: ClassVar[Callable | None] = None
+
+    #: Named shifts of the task distribution: what each changes in the parameters. They leave the spaces as they are.
+    shifts: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    #: References of the family's own that do not learn, by name. `oracle` may read the task.
+    references: ClassVar[Mapping[str, Learner]] = {}
+    #: What one point of a learning curve is: an episode, or a block of this many steps for families of one long episode.
+    unit: ClassVar[str] = "episode"
+
+    @staticmethod
+    def spaces(p: SimpleNamespace) -> tuple[gym.Space, gym.Space]:
+        """The observation and action spaces under parameters `p`."""
+        raise NotImplementedError
+
+    @staticmethod
+    def states(p: SimpleNamespace) -> int | None:
+        """How many observations there are, where `locate` numbers them; None where they are not numbered."""
+        return None
+
+    @staticmethod
+    def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray | None:
+        """Every task there is, where their number is finite and small; None where it is not."""
+        return None
+
+    @staticmethod
+    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+        """Why a row given by hand is no task of the family, or None where it is one."""
+        return None
+
+    @staticmethod
+    def unit_length(p: SimpleNamespace) -> int:
+        """Steps in a block of the learning curve, where `unit` is not an episode."""
+        return 0
+
+    @staticmethod
+    def returns(p: SimpleNamespace, task: Row) -> Returns | None:
+        """The exact expected return of an episode for the random policy and the oracle, where a formula exists."""
+        return None
+
+    @staticmethod
+    def memoryless_best(p: SimpleNamespace) -> float | None:
+        """The expected return of an episode for the best policy that keeps no history, where it is known."""
+        return None
+
+    @staticmethod
+    def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
+        """Draw the world. `task` is None unless the hidden task is to be revealed."""
+        raise NotImplementedError
+
+    @staticmethod
+    def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+        """The world in text. `task` is None unless the hidden task is to be revealed."""
+        raise NotImplementedError
+
+    @classmethod
+    def at(cls, **params: Any) -> Variant:
+        """The family with its parameters set; TypeError or ValueError says what is wrong with one."""
+        return _variant(cls, tuple(cls.params.resolve(params, cls.__name__).items()))
+
+    @classmethod
+    def shifted(cls, split: str | None, params: dict[str, Any]) -> tuple[Variant, int]:
+        """The family at `params`, as a split wants it, and the number of the built-in split.
+
+        Raises:
+            ValueError: there is no such split, or a shift sets a parameter that was given too.
+        """
+        if split in SPLITS:
+            return cls.at(**params), SPLITS[split]
+        if not isinstance(split, str) or split not in cls.shifts:
+            known = ", ".join(map(repr, [*SPLITS, *cls.shifts]))
+            raise ValueError(f"split={split!r} is not a split of {cls.__name__}; it has: {known}")
+        change = cls.shifts[split]
+        if both := sorted(set(change) & set(params)):
+            raise ValueError(f"{both[0]}={params[both[0]]!r} cannot be given with split={split!r}, which sets it itself")
+        return cls.at(**{**params, **change}), SPLITS[None]
+
+
+@functools.lru_cache(maxsize=256)
+def _variant(family: type[Family], values: tuple[tuple[str, Any], ...]) -> Variant:
+    return Variant(family, dict(values))
+
+
+class Variant:
+    """A family with its parameters set: row layouts, spaces, and drivers.
+
+    Attributes:
+        p: the parameters by name, as Python values (what constructor arguments look like).
+        params: one row holding them, as kernels see them.
+        task: the dtype of a task row.
+        state: the dtype of a state row.
+        world: the dtype of a world row: stream, clock, the index of its task, and the state.
+    """
+
+    def __init__(self, family: type[Family], values: dict[str, Any]):
+        self.family = family
+        self.values = values
+        self.p = SimpleNamespace(**values)
+        self.params = family.params.row(values)
+        self.task = family.task if isinstance(family.task, np.dtype) else family.task(self.p)
+        self.state = family.state if isinstance(family.state, np.dtype) else family.state(self.p)
+        self.world = record(
+            seed=np.uint64,
+            rng=STREAM,
+            trial=np.int64,
+            episode=np.int32,
+            t=np.int32,
+            task=np.uint32,
+            over=np.uint8,
+            state=self.state,
+        )
+        self.observation_space, self.action_space = family.spaces(self.p)
+        self.action = ActionForm.of(self.action_space)
+
+    @property
+    def name(self) -> str:
+        """The family's name."""
+        return self.family.__name__
+
+    @property
+    def horizon(self) -> int:
+        """Steps after which an episode is truncated."""
+        return self.p.horizon
+
+    def observations(self, count: int) -> np.ndarray:
+        """Uninitialised observations of `count` worlds as kernels write them; `Discrete` ones have one element each."""
+        space = self.observation_space
+        return for_drivers(np.empty((count, *(space.shape or (1,))), space.dtype))
+
+    def visible(self, observations: np.ndarray) -> np.ndarray:
+        """The same memory, as the batched observation space has it."""
+        if PLAIN:
+            observations = observations.view(np.ndarray)
+        return observations if self.observation_space.shape else observations[:, 0]
+
+    def returns(self, task: np.void | np.ndarray) -> Returns | None:
+        """The exact expected return of an episode on a task row, where the family knows it."""
+        return self.family.returns(self.p, Row(task))
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
+
+
+@dataclass(frozen=True)
+class ActionForm:
+    """How actions reach kernels: an int64 for Discrete, an array row for Box and MultiDiscrete."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    low: np.ndarray
+    high: np.ndarray
+    allowed: str
+
+    @classmethod
+    def of(cls, space: gym.Space) -> ActionForm:
+        """The form of an action space; TypeError for a kind that drivers do not take."""
+        spaces = gym.spaces
+        if isinstance(space, spaces.Discrete):
+            bounds = np.array([0]), np.array([space.n - 1])
+            return cls(np.dtype(np.int64), (), *bounds, f"an integer from 0 to {space.n - 1}")
+        if isinstance(space, spaces.MultiDiscrete):
+            bounds = np.zeros(space.shape, np.int64), np.asarray(space.nvec, np.int64) - 1
+            return cls(np.dtype(np.int64), space.shape, *bounds, f"integers from 0 to {bounds[1].tolist()}")
+        if isinstance(space, spaces.Box):
+            kind = f"{space.shape} finite numbers within [{space.low.min():g}, {space.high.max():g}]"
+            return cls(space.dtype, space.shape, space.low, space.high, kind)
+        raise TypeError(f"action space {space} must be Discrete, MultiDiscrete or Box")
+
+
+def load_family(path: str) -> type[Family]:
+    """The family class that a string such as `grids.dark_room:DarkRoom` or `my_package.my_file:MyFamily` names."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)

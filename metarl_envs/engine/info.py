@@ -1,0 +1,131 @@
+"""What `info` holds: the flags of trials and episodes, and, only where it is asked for, the ground truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from metarl_envs.engine.family import Variant
+from metarl_envs.engine.taskrows import meanings
+from metarl_envs.engine.worlds import Outcome, Worlds
+
+
+def single_info(flags: list[bool], final_obs: Any) -> dict[str, Any]:
+    """`info` of one environment; `flags` in the order of `drivers.FLAGS`."""
+    return {
+        "trial": {
+            "trial_start": flags[2],
+            "episode_start": flags[3],
+            "inner_terminated": flags[4],
+            "inner_truncated": flags[5],
+            "action_ignored": flags[6],
+            "final_obs": final_obs,
+        }
+    }
+
+
+def vector_info(variant: Variant, out: Outcome, everyone: np.ndarray) -> dict[str, Any]:
+    """`info` of a vector environment: every row reports every key. `everyone` is an all-True mask of the rows."""
+    flags = out.flags
+    trial = {
+        "trial_start": flags[2],
+        "_trial_start": everyone,
+        "episode_start": flags[3],
+        "_episode_start": everyone,
+        "inner_terminated": flags[4],
+        "_inner_terminated": everyone,
+        "inner_truncated": flags[5],
+        "_inner_truncated": everyone,
+        "action_ignored": flags[6],
+        "_action_ignored": everyone,
+        "final_obs": variant.visible(out.inner_final),
+        "_final_obs": everyone,
+    }
+    return {"trial": trial, "_trial": everyone}
+
+
+def with_masks(values: dict[str, np.ndarray], present: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays, each with the mask of the rows that report it, as Gymnasium's vector infos have them."""
+    for name in tuple(values):
+        values[f"_{name}"] = present
+    return values
+
+
+def add_final(info: dict[str, Any], variant: Variant, out: Outcome, dense: bool, truth: GroundTruth | None) -> None:
+    """Add what SAME_STEP reports of trials that ended: `final_obs` and `final_info`, with their masks.
+
+    `truth` must still be that of the old trials.
+    """
+    flags = out.flags
+    ended = flags[0] | flags[1]
+    final = variant.visible(out.final)
+    never = np.zeros(len(ended), np.bool_)
+    old_trial = {
+        "trial_start": never,
+        "episode_start": never,
+        "inner_terminated": flags[7],
+        "inner_truncated": flags[8],
+        "action_ignored": never,
+        "final_obs": final,
+    }
+    info["final_info"] = {"trial": with_masks(old_trial, ended), "_trial": ended}
+    if truth is not None:
+        info["final_info"] |= {"metarl": truth.info(ended), "_metarl": ended}
+    info["_final_info"] = ended
+    info["final_obs"] = final if dense else _objects(final, ended)
+    info["_final_obs"] = ended
+
+
+def _objects(final: np.ndarray, ended: np.ndarray) -> np.ndarray:
+    """Final observations as Gymnasium's own vector environments have them: an array of objects, None elsewhere."""
+    objects = np.full(len(final), None, dtype=object)
+    where = np.flatnonzero(ended)
+    objects[where] = np.fromiter(final[where], dtype=object, count=len(where))
+    return objects
+
+
+class GroundTruth:
+    """What `ground_truth=True` adds as `info["metarl"]`: facts that follow from the hidden task.
+
+    * `task`: the fields of the task row.
+    * `task_id`: what the task means, as 64 bits (equal tasks have equal ids, whatever drew them).
+    * `random_return`, `oracle_return`: exact expected returns of one episode, where the family knows them; else NaN.
+    """
+
+    def __init__(self, worlds: Worlds):
+        self._worlds = worlds
+        self._ids = np.zeros(worlds.count, np.uint64)
+        self._returns = np.full((worlds.count, 2), np.nan)
+
+    def update(self, started: np.ndarray) -> None:
+        """Look again at the rows in which a trial started."""
+        for i in np.flatnonzero(started):
+            task = self._worlds.task_row(i)
+            self._returns[i] = self._worlds.variant.returns(task) or (np.nan, np.nan)
+            self._ids[i : i + 1] = meanings(self._worlds.variant, task.reshape(1))[0]
+
+    def info(self, present: np.ndarray) -> dict[str, Any]:
+        """Fresh arrays, one element a row, and `present` as the mask of each."""
+        worlds = self._worlds
+        tasks = worlds.task_rows.view(np.ndarray)[worlds.worlds["task"].view(np.ndarray)]
+        random_return, oracle_return = self._returns.T
+        values = {
+            "task": with_masks({name: np.array(tasks[name]) for name in tasks.dtype.names or ()}, present),
+            "task_id": self._ids.copy(),
+            "random_return": random_return.copy(),
+            "oracle_return": oracle_return.copy(),
+        }
+        return with_masks(values, present)
+
+    def single(self) -> dict[str, Any]:
+        """The same for a single environment: the first row, without masks."""
+
+        def first(values: dict[str, Any]) -> dict[str, Any]:
+            return {
+                name: first(value) if isinstance(value, dict) else value[0].copy()
+                for name, value in values.items()
+                if not name.startswith("_")
+            }
+
+        return first(self.info(np.ones(1, np.bool_)))

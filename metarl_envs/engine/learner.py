@@ -1,0 +1,81 @@
+"""What a learner declares: hyper-parameters, a row of memory, and three kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from gymnasium.spaces import Discrete
+
+from metarl_envs.engine.kernels import kernel
+from metarl_envs.engine.parameters import Parameters
+from metarl_envs.engine.records import record
+
+if TYPE_CHECKING:
+    from metarl_envs.engine.family import Variant
+
+
+@kernel
+def prepare_nothing(hyper, memory, params, rng):
+    """Begin a trial without anything to prepare."""
+
+
+@kernel
+def prepare_nothing_for_task(hyper, memory, params, task, rng):
+    """Begin a trial of a known task without anything to prepare."""
+
+
+@kernel
+def learn_nothing(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
+    """Take no notice of what happened."""
+
+
+class Learner:
+    """A source algorithm that learns inside one trial, or a reference policy that does not.
+
+    Its memory lives as long as the trial and is zeroed before it. Kernels, all over rows passed by reference:
+
+    * `begin(hyper, memory, params, rng)`: a trial begins. `params` are the family's parameters.
+    * `act(hyper, memory, seen, rng)` returns the action.
+    * `learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)`: what came of it. `then` is the true
+      last observation where an episode ended.
+
+    What `seen` and `then` are depends on `sees`: `"state"` is an observation's index (`Family.locate`), `"observation"`
+    the array itself. A reference that is allowed to know has `sees = "task"`, and its kernels are
+    `begin(hyper, memory, params, task, rng)` and `act(hyper, memory, params, task, state, rng)`.
+    """
+
+    params: ClassVar[Parameters] = Parameters()
+    sees: ClassVar[Literal["state", "observation", "task"]] = "state"
+    begin: ClassVar[Callable] = prepare_nothing
+    act: ClassVar[Callable]
+    learn: ClassVar[Callable] = learn_nothing
+
+    def __init__(self, **hyper: Any):
+        self.values = self.params.resolve(hyper, type(self).__name__)
+        self.p = SimpleNamespace(**self.values)
+        self.hyper = self.params.row(self.values)
+
+    @staticmethod
+    def memory(p: SimpleNamespace, variant: Variant) -> np.dtype:
+        """The dtype of a memory row for a learner with hyper-parameters `p` on a family."""
+        return record()
+
+    def objection(self, variant: Variant) -> str | None:
+        """Why the learner cannot live in this family, or None where it can."""
+        if not isinstance(variant.action_space, Discrete):
+            return f"{type(self).__name__} needs Discrete actions, and {variant.name} has {variant.action_space}"
+        if self.sees == "state" and variant.family.states(variant.p) is None:
+            return f"{type(self).__name__} needs numbered states, and {variant.name} has none"
+        return None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
+
+
+class Oracle(Learner):
+    """A reference that knows the task. `begin` and `act` are given it; it learns nothing."""
+
+    sees = "task"
+    begin = prepare_nothing_for_task

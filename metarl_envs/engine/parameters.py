@@ -1,0 +1,131 @@
+"""Constructor parameters of families and learners: JSON-typed, with a default, a range, and a clear refusal."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from metarl_envs.engine.records import for_drivers, record
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number from `low` to `high`."""
+
+    default: int
+    low: int
+    high: int = 2**31 - 1
+    dtype = np.int64
+
+    def check(self, name: str, value: Any) -> int:
+        """The value as an int; ValueError or TypeError if it is none, or out of range."""
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise TypeError(f"{name}={value!r} must be an integer {self.allowed()}")
+        if not self.low <= value <= self.high:
+            raise ValueError(f"{name}={value!r} is out of range: it must be an integer {self.allowed()}")
+        return int(value)
+
+    def allowed(self) -> str:
+        """The range in words."""
+        return f"from {self.low} to {self.high}" if self.high < 2**31 - 1 else f"of at least {self.low}"
+
+
+@dataclass(frozen=True)
+class Real:
+    """A finite number from `low` to `high`."""
+
+    default: float
+    low: float = -math.inf
+    high: float = math.inf
+    dtype = np.float64
+
+    def check(self, name: str, value: Any) -> float:
+        """The value as a float; ValueError or TypeError if it is none, not finite, or out of range."""
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"{name}={value!r} must be a number {self.allowed()}")
+        if not (math.isfinite(value) and self.low <= value <= self.high):
+            raise ValueError(f"{name}={value!r} is out of range: it must be a finite number {self.allowed()}")
+        return float(value)
+
+    def allowed(self) -> str:
+        """The range in words."""
+        return f"from {self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or False; kernels see 1 or 0."""
+
+    default: bool
+    dtype = np.int64
+
+    def check(self, name: str, value: Any) -> bool:
+        """The value as a bool; TypeError if it is none."""
+        if not isinstance(value, bool | np.bool_) and value not in (0, 1):
+            raise TypeError(f"{name}={value!r} must be {self.allowed()}")
+        return bool(value)
+
+    def allowed(self) -> str:
+        """The range in words."""
+        return "True or False"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several names; kernels see its place in the list."""
+
+    default: str
+    names: tuple[str, ...]
+    dtype = np.int64
+
+    def check(self, name: str, value: Any) -> str:
+        """The value; ValueError if it is not one of the names."""
+        if value not in self.names:
+            raise ValueError(f"{name}={value!r} must be {self.allowed()}")
+        return value
+
+    def allowed(self) -> str:
+        """The range in words."""
+        return f"one of {', '.join(map(repr, self.names))}"
+
+
+Parameter = Integer | Real | Flag | Choice
+
+
+class Parameters:
+    """The parameters of one family or learner.
+
+    >>> Parameters(size=Integer(9, 2, 99), once=Flag(False)).resolve({"size": 5})
+    {'size': 5, 'once': False}
+    """
+
+    def __init__(self, **parameters: Parameter):
+        self.parameters = parameters
+        self.dtype = record(**{name: parameter.dtype for name, parameter in parameters.items()})
+
+    def but(self, **defaults: Any) -> Parameters:
+        """The same parameters with other defaults: how a variant is declared."""
+        changed = dict(self.parameters)
+        for name, value in defaults.items():
+            changed[name] = replace(changed[name], default=changed[name].check(name, value))
+        return Parameters(**changed)
+
+    def resolve(self, given: dict[str, Any], owner: str = "this") -> dict[str, Any]:
+        """Every parameter by name, checked; TypeError for a name that does not exist."""
+        unknown = sorted(set(given) - set(self.parameters))
+        if unknown:
+            known = ", ".join(f"{name} ({p.allowed()})" for name, p in self.parameters.items())
+            raise TypeError(f"{owner} has no parameter {unknown[0]!r}; it has: {known or 'none'}")
+        return {name: p.check(name, given.get(name, p.default)) for name, p in self.parameters.items()}
+
+    def row(self, values: dict[str, Any]) -> np.ndarray:
+        """One row holding resolved values, as kernels see them."""
+        row = np.zeros(1, self.dtype)
+        for name, value in values.items():
+            parameter = self.parameters[name]
+            row[name] = parameter.names.index(value) if isinstance(parameter, Choice) else value
+        return for_drivers(row)

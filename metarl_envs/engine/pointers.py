@@ -1,0 +1,27 @@
+"""Arrays by address, for compiled code only: what lets a call hand over many arrays as one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+
+@intrinsic
+def pointer(typing_context: Any, address: Any) -> Any:
+    """An integer as a pointer. Whoever made the integer keeps the array alive."""
+    if not isinstance(address, types.Integer):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.intp), generate
+
+
+def addresses(*arrays: np.ndarray) -> np.ndarray:
+    """Where the arrays stand. They must outlive the result."""
+    return np.array([array.__array_interface__["data"][0] for array in arrays], np.int64)

@@ -1,0 +1,115 @@
+"""Rows: what a world, a task or a learner is at one instant, as one record of a NumPy structured array."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from metarl_envs.engine.kernels import PLAIN
+
+
+def record(**fields: Any) -> np.dtype:
+    """The dtype of a row: `name=dtype` or `name=(dtype, shape)`, aligned, its size a whole number of 8-byte words.
+
+    Whole words let a row's content be hashed fast. An empty record holds one unused byte, since NumPy and Numba both
+    stumble over rows of size zero.
+
+    >>> record(goal=(np.int16, 2), door=np.uint8).itemsize
+    8
+    """
+    fields = fields or {"unused": np.uint8}
+    aligned = np.dtype([(name, *spec) if isinstance(spec, tuple) else (name, spec) for name, spec in fields.items()], align=True)
+    names = list(fields)
+    return np.dtype(
+        {
+            "names": names,
+            "formats": [aligned.fields[name][0] for name in names],
+            "offsets": [aligned.fields[name][1] for name in names],
+            "itemsize": -(-aligned.itemsize // 8) * 8,
+        },
+        align=True,
+    )
+
+
+def rows(count: int, dtype: np.dtype, what: str = "rows") -> np.ndarray:
+    """`count` zeroed rows, in the form that drivers take; MemoryError, with the size, where they would not fit."""
+    need, have = count * dtype.itemsize, _available_memory()
+    if need > have:
+        raise MemoryError(
+            f"{count:,} {what} of {dtype.itemsize:,} bytes need {need / 2**30:,.1f} GiB of memory, and "
+            f"{have / 2**30:,.1f} GiB are available: ask for fewer, or let rows share a set of tasks with num_tasks=..."
+        )
+    return for_drivers(np.zeros(count, dtype))
+
+
+def words(array: np.ndarray) -> np.ndarray:
+    """The same memory as 64-bit words, of shape (rows, words a row)."""
+    plain = array.view(np.ndarray)
+    return for_drivers(plain.view(np.uint64).reshape(len(plain), -1))
+
+
+def _available_memory() -> float:
+    """Bytes that can still be had, as far as the system tells."""
+    try:
+        with open("/proc/meminfo") as file:
+            return 1024 * next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return math.inf
+
+
+def for_drivers(array: np.ndarray) -> np.ndarray:
+    """The array as drivers take it: itself where they are compiled; in plain mode a view that gives Python numbers."""
+    if not PLAIN:
+        return array
+    return array.view(Rows if array.dtype.names else Cells)
+
+
+class Row:
+    """Attribute access to one row, as compiled kernels have it: `state.agent[0]`, `params.size`.
+
+    It gives Python numbers, because NumPy's own would wrap where compiled code widens (uint8 `0 - 1` is 255), and it is
+    no `np.recarray`, because there `params.size` is NumPy's attribute of that name.
+    """
+
+    __slots__ = ("_row",)
+
+    def __init__(self, row: np.void | np.ndarray):
+        object.__setattr__(self, "_row", row)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return _as_python(self._row[name])
+        except ValueError:
+            raise AttributeError(f"no field {name!r}; the row has {self._row.dtype.names}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._row[name] = value
+
+    def __repr__(self) -> str:
+        return f"Row({', '.join(f'{name}={self._row[name]}' for name in self._row.dtype.names or ())})"
+
+
+class Cells(np.ndarray):
+    """An array whose single elements come out as Python numbers."""
+
+    def __getitem__(self, index: Any) -> Any:
+        value = super().__getitem__(index)
+        return value.item() if isinstance(value, np.generic) else value
+
+
+class Rows(np.ndarray):
+    """A structured array whose single elements come out as `Row`."""
+
+    def __getitem__(self, index: Any) -> Any:
+        value = super().__getitem__(index)
+        return Row(value) if isinstance(value, np.void) else value
+
+
+def _as_python(value: Any) -> Any:
+    if isinstance(value, np.void):
+        return Row(value)
+    if isinstance(value, np.ndarray):
+        return Row(value[()]) if value.ndim == 0 and value.dtype.names else value.view(Cells)
+    return value.item()

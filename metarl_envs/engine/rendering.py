@@ -1,0 +1,189 @@
+"""The rendering toolkit: a picture of constant size, with the world at the left and the trial's clock at the right.
+
+Pictures are drawn off screen with pygame-ce at twice their size and scaled down, so that edges are smooth. Nothing here
+opens a window. Another environment may call `pygame.quit()` at any time; only fonts mind, and they are made again.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metarl_envs.engine.records import Row
+
+if TYPE_CHECKING:
+    from metarl_envs.engine.family import Variant
+
+#: Width and height of a picture, and the side of the square in which the world is drawn.
+WIDTH, HEIGHT, WORLD = 720, 480, 480
+_SCALE = 2
+
+Color = tuple[int, int, int]
+
+#: One palette for all families (dark, so that a hidden thing looks hidden).
+BACKGROUND: Color = (22, 24, 33)
+PANEL: Color = (30, 33, 45)
+FLOOR: Color = (40, 44, 60)
+LINES: Color = (56, 61, 82)
+TEXT: Color = (226, 229, 240)
+MUTED: Color = (142, 149, 173)
+AGENT: Color = (92, 172, 255)
+GOAL: Color = (255, 196, 77)
+GOOD: Color = (94, 211, 148)
+BAD: Color = (240, 104, 112)
+ACCENT: Color = (184, 148, 255)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where in the trial a world is, and what it has paid. Trials and episodes count from 0."""
+
+    trial: int
+    episode: int
+    episodes: int
+    step: int
+    horizon: int
+    reward: float
+    episode_return: float
+    past_returns: tuple[float, ...]
+    over: bool
+
+
+class Picture:
+    """A canvas with the origin at the top left and lengths in pixels of the finished picture."""
+
+    def __init__(self, width: int = WIDTH, height: int = HEIGHT):
+        self.width, self.height = width, height
+        self._pygame = _pygame()
+        self.surface = self._pygame.Surface((width * _SCALE, height * _SCALE))
+        self.surface.fill(BACKGROUND)
+
+    def rectangle(self, x: float, y: float, width: float, height: float, color: Color, radius: float = 0) -> None:
+        """A filled rectangle, with rounded corners if wished."""
+        box = [round(v * _SCALE) for v in (x, y, width, height)]
+        self._pygame.draw.rect(self.surface, color, box, border_radius=round(radius * _SCALE))
+
+    def outline(self, x: float, y: float, width: float, height: float, color: Color, thickness: float = 2) -> None:
+        """The border of a rectangle."""
+        box = [round(v * _SCALE) for v in (x, y, width, height)]
+        self._pygame.draw.rect(self.surface, color, box, width=max(1, round(thickness * _SCALE)), border_radius=6)
+
+    def circle(self, x: float, y: float, radius: float, color: Color) -> None:
+        """A filled circle."""
+        self._pygame.draw.circle(self.surface, color, (x * _SCALE, y * _SCALE), radius * _SCALE)
+
+    def line(self, x0: float, y0: float, x1: float, y1: float, color: Color, thickness: float = 2) -> None:
+        """A straight line."""
+        ends = (x0 * _SCALE, y0 * _SCALE), (x1 * _SCALE, y1 * _SCALE)
+        self._pygame.draw.line(self.surface, color, *ends, max(1, round(thickness * _SCALE)))
+
+    def star(self, x: float, y: float, radius: float, color: Color) -> None:
+        """A five-pointed star."""
+        corners = []
+        for i in range(10):
+            r = radius if i % 2 == 0 else 0.42 * radius
+            angle = math.pi * (i / 5 - 0.5)
+            corners.append(((x + r * math.cos(angle)) * _SCALE, (y + r * math.sin(angle)) * _SCALE))
+        self._pygame.draw.polygon(self.surface, color, corners)
+
+    def text(self, x: float, y: float, text: str, size: int = 16, color: Color = TEXT, align: str = "left") -> None:
+        """One line of text; `x` is its left end, middle or right end as `align` says, `y` its top."""
+        image = _font(size * _SCALE).render(text, True, color)
+        shift = {"left": 0.0, "center": 0.5, "right": 1.0}[align]
+        self.surface.blit(image, (round(x * _SCALE - shift * image.get_width()), round(y * _SCALE)))
+
+    def array(self) -> np.ndarray:
+        """The finished picture: uint8 of shape (height, width, 3), memory of its own."""
+        small = self._pygame.transform.smoothscale(self.surface, (self.width, self.height))
+        return np.ascontiguousarray(np.transpose(self._pygame.surfarray.pixels3d(small), (1, 0, 2)))
+
+
+def picture(variant: Variant, state: np.void, task: np.ndarray | None, clock: Clock) -> np.ndarray:
+    """A world as uint8 of shape (480, 720, 3). `task` is None unless the hidden task is to be shown."""
+    canvas = Picture()
+    variant.family.draw(canvas, variant.p, Row(state), None if task is None else Row(task))
+    _panel(canvas, variant, clock, revealed=task is not None)
+    return canvas.array()
+
+
+def text(variant: Variant, state: np.void, task: np.ndarray | None, clock: Clock) -> str:
+    """A world as text: one line for the clock, then what the family says."""
+    ended = ", trial over" if clock.over else ""
+    head = (
+        f"{variant.name}: trial {clock.trial + 1}, episode {clock.episode + 1}/{clock.episodes}, step {clock.step}/{clock.horizon}, "
+        f"reward {clock.reward:g}, return {clock.episode_return:g}{ended}"
+    )
+    return head + "\n" + variant.family.describe(variant.p, Row(state), None if task is None else Row(task))
+
+
+def _panel(canvas: Picture, variant: Variant, clock: Clock, revealed: bool) -> None:
+    """The right side: where we are in the trial, what was paid, and the returns of the episodes so far."""
+    left, right = WORLD + 24, WIDTH - 24
+    canvas.rectangle(WORLD, 0, WIDTH - WORLD, HEIGHT, PANEL)
+    canvas.text(left, 24, variant.name, size=22)
+    canvas.text(left, 52, "hidden task shown" if revealed else "task hidden", size=13, color=GOAL if revealed else MUTED)
+    rows = [
+        ("trial", f"{clock.trial + 1}"),
+        ("episode", f"{clock.episode + 1} of {max(clock.episodes, clock.episode + 1)}"),
+        ("step", f"{clock.step} of {clock.horizon}"),
+        ("reward", f"{clock.reward:.3g}"),
+        ("return, episode", f"{clock.episode_return:.4g}"),
+        ("return, trial", f"{clock.episode_return + sum(clock.past_returns):.4g}"),
+    ]
+    for i, (name, value) in enumerate(rows):
+        canvas.text(left, 88 + 27 * i, name, size=14, color=MUTED)
+        canvas.text(right, 86 + 27 * i, value, size=16, align="right")
+    done = clock.step / clock.horizon
+    canvas.rectangle(left, 258, right - left, 6, LINES, radius=3)
+    canvas.rectangle(left, 258, max(6, (right - left) * min(done, 1)), 6, ACCENT, radius=3)
+    _bars(canvas, left, 300, right - left, 128, [*clock.past_returns, clock.episode_return])
+    canvas.text(left, 444, "trial over" if clock.over else "returns of this trial's episodes", size=12, color=MUTED)
+
+
+def _bars(canvas: Picture, x: float, y: float, width: float, height: float, values: list[float]) -> None:
+    """The latest values as bars around a zero line."""
+    values = values[-24:]
+    top, bottom = max(0.0, *values, 1e-9), min(0.0, *values)
+    scale = height / (top - bottom)
+    zero = y + top * scale
+    step = width / max(len(values), 8)
+    for i, value in enumerate(values):
+        length = abs(value) * scale
+        color = ACCENT if i == len(values) - 1 else (GOOD if value >= 0 else BAD)
+        start = zero - length if value >= 0 else zero
+        canvas.rectangle(x + i * step + 1, start, max(step - 3, 2), max(length, 1), color, radius=2)
+    canvas.line(x, zero, x + width, zero, LINES, 1)
+
+
+def _pygame() -> Any:
+    try:
+        import pygame
+    except ImportError:
+        from gymnasium.error import DependencyNotInstalled
+
+        raise DependencyNotInstalled("pictures need pygame-ce: pip install pygame-ce") from None
+    return pygame
+
+
+def _font(size: int) -> Any:
+    """The font of a size, made again if some other environment has quit pygame since."""
+    pygame = _pygame()
+    if not pygame.font.get_init():
+        pygame.font.init()
+        _made_fonts.cache_clear()
+    font = _made_fonts(size)
+    try:
+        font.get_height()
+    except pygame.error:  # quit and initialised again in the meantime
+        _made_fonts.cache_clear()
+        font = _made_fonts(size)
+    return font
+
+
+@functools.lru_cache(maxsize=32)
+def _made_fonts(size: int) -> Any:
+    return _pygame().font.Font(None, round(size * 1.25))

@@ -1,0 +1,34 @@
+"""Tasks as rows: drawing them, and saying what they mean."""
+
+from __future__ import annotations
+
+import functools
+from types import SimpleNamespace
+
+import numpy as np
+
+from metarl_envs.engine.drivers import task_drivers
+from metarl_envs.engine.family import Variant
+from metarl_envs.engine.records import for_drivers, rows, words
+from metarl_envs.engine.streams import STREAM
+
+
+@functools.lru_cache(maxsize=256)
+def _drivers(variant: Variant) -> SimpleNamespace:
+    return task_drivers(variant)
+
+
+def draw(variant: Variant, split_number: int, seed: int, first: int, count: int) -> np.ndarray:
+    """The tasks that an environment of this seed and split draws in its trials first, first + 1, ..., as `count` rows."""
+    drawn = rows(count, variant.task, "tasks")
+    stream = rows(1, STREAM)
+    _drivers(variant).draw(variant.params, split_number, np.uint64(seed % 2**64), first, drawn, words(drawn), stream)
+    return drawn.view(np.ndarray)
+
+
+def meanings(variant: Variant, tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each task row means, as uint64 (equal tasks have equal numbers), and whether it is a test task, as bool."""
+    tasks = for_drivers(np.ascontiguousarray(tasks))
+    ids, test = np.empty(len(tasks), np.uint64), np.empty(len(tasks), np.bool_)
+    _drivers(variant).hashes(variant.params, tasks, words(tasks), ids, test)
+    return ids, test

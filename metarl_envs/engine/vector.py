@@ -1,0 +1,248 @@
+"""The vector driver: N rows as a `gymnasium.vector.VectorEnv`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from metarl_envs.engine.drivers import GIVEN_TASK, NEW_TASK, SAME_TRIAL
+from metarl_envs.engine.info import GroundTruth, add_final, vector_info
+from metarl_envs.engine.scoreboard import Scoreboard
+from metarl_envs.engine.worlds import Outcome, TrialForm, Worlds, at_least_one, bad_action
+
+
+class FamilyVectorEnv(VectorEnv):
+    """N worlds of a family. Row i, seeded s, equals the single environment seeded s + i, step by step.
+
+    `reset(options=...)` understands `reset_mask` (bool array: the rows to reset), `task` (one row or index for all, or a
+    sequence with one for each row that is reset) and `{"new_trial": False}`.
+
+    Args:
+        tasks: where tasks come from; it also holds the family and its parameters.
+        num_envs: the number of rows.
+        autoreset_mode: `AutoresetMode` or its value; all three are supported.
+        episodes_per_trial, trial_end, num_tasks: see `TrialForm`.
+        num_threads: threads that share the rows; worth it from about 65,536 rows on.
+        reuse_arrays: give out the same arrays at every step instead of fresh ones. Faster for few rows; what was returned
+            before is overwritten.
+        dense_final_obs: give SAME_STEP's `info["final_obs"]` as one array (rows outside `_final_obs` are zero) instead of
+            Gymnasium's array of objects. Faster where many trials end.
+        max_episode_steps: what `gymnasium.make_vec` passes on; it must equal `horizon`, which is what limits an episode.
+        ground_truth: add `info["metarl"]` (see `GroundTruth`).
+        render_mode: None, `"rgb_array"` or `"ansi"`; `render()` gives a tuple with one frame a row.
+        reveal: show the hidden task in pictures and text.
+    """
+
+    def __init__(
+        self,
+        tasks: Any,
+        *,
+        num_envs: int,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        episodes_per_trial: int = 1,
+        trial_end: str = "true",
+        num_tasks: int | None = None,
+        num_threads: int = 1,
+        reuse_arrays: bool = False,
+        dense_final_obs: bool = False,
+        max_episode_steps: int | None = None,
+        ground_truth: bool = False,
+        render_mode: str | None = None,
+        reveal: bool = False,
+    ):
+        form = TrialForm(episodes_per_trial, trial_end, num_tasks)
+        self.num_envs = at_least_one("num_envs", num_envs)
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.tasks = tasks
+        self.variant = tasks.variant
+        if max_episode_steps is not None and max_episode_steps != self.variant.horizon:
+            raise ValueError(
+                f"max_episode_steps={max_episode_steps} contradicts horizon={self.variant.horizon}, which limits an episode: "
+                f"give horizon={max_episode_steps} instead"
+            )
+        self.episodes_per_trial = episodes_per_trial
+        self.single_observation_space = self.variant.observation_space
+        self.single_action_space = self.variant.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.metadata = {
+            "autoreset_mode": self.autoreset_mode,
+            "render_modes": ["rgb_array", "ansi"],
+            "render_fps": 10,
+        }
+        self.render_mode, self.reveal = render_mode, reveal
+        mode = list(AutoresetMode).index(self.autoreset_mode)
+        self._worlds = Worlds(tasks, num_envs, form, mode, at_least_one("num_threads", num_threads))
+        self._truth = GroundTruth(self._worlds) if ground_truth else None
+        self._scoreboard = Scoreboard(num_envs) if render_mode else None
+        self._dense = dense_final_obs
+        self._reused = self._worlds.empty() if reuse_arrays else None
+        self._everyone = np.ones(num_envs, np.bool_)
+        self._everyone.flags.writeable = False  # infos share it
+        self._waiting: np.ndarray | None = None  # DISABLED: rows whose trial is over
+        self._seeded = False
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin new trials, or with `new_trial=False` next episodes, in all rows or in those of `reset_mask`."""
+        options = options or {}
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        mask = self._mask(options)
+        how = self._how_to_begin(seed, options)
+        self._seed(seed, mask)
+        if how == GIVEN_TASK:
+            self._worlds.give(mask, options["task"])
+        out = self._outcome()
+        self._worlds.begin(mask, how, out)
+        if self._waiting is not None:
+            waiting = self._waiting & ~mask
+            self._waiting = waiting if waiting.any() else None
+        return self.variant.visible(out.observations), self._info(out, 0, stepped=False)
+
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step every row.
+
+        Raises:
+            ResetNeeded: before the first reset; with DISABLED, while a row's trial is over.
+            ValueError: an action is outside the space; no row has moved then.
+        """
+        if not self._seeded or self._waiting is not None:
+            raise ResetNeeded(self._why_not())
+        out = self._outcome()
+        ended = self._worlds.advance(self._checked(actions), out)
+        if ended < 0:
+            row = -1 - ended
+            raise bad_action(self.variant, np.asarray(actions)[row], row)
+        terminated, truncated = out.flags[0], out.flags[1]
+        if ended and self.autoreset_mode is AutoresetMode.DISABLED:
+            self._waiting = terminated | truncated
+        return self.variant.visible(out.observations), out.rewards, terminated, truncated, self._info(out, ended)
+
+    def render(self) -> tuple[Any, ...] | None:
+        """One picture or text a row, as `render_mode` says; None without one."""
+        if self._scoreboard is None:
+            return None
+        if not self._seeded:
+            raise ResetNeeded("render() needs worlds to show: call reset() first")
+        show = self._scoreboard.render
+        return tuple(
+            show(self.render_mode, self._worlds, i, self.episodes_per_trial, self.reveal) for i in range(self.num_envs)
+        )
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Let the threads go."""
+        self._worlds.close()
+
+    def get_state(self) -> dict[str, Any]:
+        """An exact, picklable snapshot: put back by `set_state`, every later step repeats bit by bit."""
+        return {
+            **self._worlds.get_state(),
+            "waiting": None if self._waiting is None else self._waiting.copy(),
+            "seeded": self._seeded,
+            "np_random": self.np_random.bit_generator.state,
+            "scoreboard": self._scoreboard and self._scoreboard.get_state(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go back to a snapshot of this environment or of one with the same family, parameters and rows."""
+        self._worlds.set_state(state)
+        self._waiting = None if state["waiting"] is None else state["waiting"].copy()
+        self._seeded = state["seeded"]
+        self.np_random.bit_generator.state = state["np_random"]
+        if self._scoreboard and state["scoreboard"]:
+            self._scoreboard.set_state(state["scoreboard"])
+        if self._truth:
+            self._truth.update(self._everyone)
+
+    def _outcome(self) -> Outcome:
+        if self._reused is None:
+            return self._worlds.empty()
+        self._reused.flags.fill(False)
+        return self._reused
+
+    def _mask(self, options: dict[str, Any]) -> np.ndarray:
+        mask = options.get("reset_mask")
+        if mask is None:
+            return self._everyone
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
+            raise ValueError(
+                f"options['reset_mask'] must be a bool array of shape ({self.num_envs},) with at least one True; got {mask!r}"
+            )
+        if not self._seeded and not mask.all():
+            raise ResetNeeded("the first reset must reset every row: leave reset_mask out")
+        return mask
+
+    def _how_to_begin(self, seed: Any, options: dict[str, Any]) -> int:
+        if options.get("new_trial", True):
+            return GIVEN_TASK if options.get("task") is not None else NEW_TASK
+        if seed is not None:
+            raise ValueError(f"options['new_trial']=False stays in the running trials, so it cannot be given with seed={seed}")
+        if options.get("task") is not None:
+            raise ValueError("options['new_trial']=False stays on the task of each trial, so it cannot be given with a task")
+        if not self._seeded:
+            raise ResetNeeded("options['new_trial']=False was given before any trial: call reset() first")
+        return SAME_TRIAL
+
+    def _seed(self, seed: int | Sequence[int | None] | None, mask: np.ndarray) -> None:
+        """Start the masked rows' streams: seed, seed + 1, ... from an integer; None keeps one, or starts a random one."""
+        n = self.num_envs
+        if seed is None:
+            if self._seeded:
+                return
+            seeds, given = self.np_random.integers(2**63, size=n, dtype=np.uint64), self._everyone
+        elif isinstance(seed, int):
+            seeds, given = np.arange(n, dtype=np.uint64) + np.uint64(seed % 2**64), self._everyone
+        else:
+            if len(seed) != n:
+                raise ValueError(f"seed holds {len(seed)} seeds; num_envs is {n}")
+            given = np.array([s is not None for s in seed])
+            fresh = self.np_random.integers(2**63, size=n, dtype=np.uint64)
+            seeds = np.array([f if s is None else int(s) % 2**64 for s, f in zip(seed, fresh, strict=True)], np.uint64)
+            given |= not self._seeded
+        self._worlds.seed(given & mask, seeds)
+        self._seeded = True
+
+    def _checked(self, actions: Any) -> np.ndarray:
+        """The actions as the driver reads them; ValueError for another kind or shape."""
+        form = self.variant.action
+        given = np.asarray(actions)
+        if given.shape != (self.num_envs, *form.shape) or not np.can_cast(given.dtype, form.dtype, "same_kind"):
+            raise ValueError(
+                f"actions have shape {given.shape} and dtype {given.dtype}; {self.variant.name} takes shape "
+                f"{(self.num_envs, *form.shape)} and {form.dtype}, each {form.allowed}"
+            )
+        return given if given.dtype == form.dtype and given.flags.c_contiguous else np.ascontiguousarray(given, form.dtype)
+
+    def _why_not(self) -> str:
+        if self._waiting is None:
+            return "step() needs running trials: call reset() first"
+        rows = np.flatnonzero(self._waiting)
+        return (
+            f"the trials of rows {', '.join(map(str, rows[:10]))}{', ...' if len(rows) > 10 else ''} are over, and autoreset "
+            "is disabled: call reset(options={'reset_mask': terminated | truncated}) first"
+        )
+
+    def _info(self, out: Outcome, ended: int, stepped: bool = True) -> dict[str, Any]:
+        if self._scoreboard:
+            self._scoreboard.update(out, stepped)
+        info = vector_info(self.variant, out, self._everyone)
+        if ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
+            add_final(info, self.variant, out, self._dense, self._truth)
+        if self._truth:
+            self._truth.update(out.flags[2])
+            info["metarl"], info["_metarl"] = self._truth.info(self._everyone), self._everyone
+        return info
+
+
+def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        allowed = ", ".join(f"AutoresetMode.{m.name} ({m.value!r})" for m in AutoresetMode)
+        raise ValueError(f"autoreset_mode={mode!r} must be one of {allowed}") from None

@@ -1,0 +1,202 @@
+"""Rows in motion: the worlds of one variant, their tasks, and the compiled drivers over them."""
+
+from __future__ import annotations
+
+import functools
+import numbers
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from metarl_envs.engine import drivers
+from metarl_envs.engine.family import Variant
+from metarl_envs.engine.records import rows, words
+
+
+class Tasks(Protocol):
+    """What the engine asks of a task set (see `metarl_envs.tasks.TaskSet`)."""
+
+    variant: Variant
+    split_number: int
+
+    def rows(self, count: int) -> np.ndarray:
+        """The first `count` tasks, as task rows."""
+        ...
+
+    def row(self, task: Any) -> np.ndarray:
+        """One task row, from an index or a row."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrialForm:
+    """How tasks and episodes make up trials: the arguments that single and vector environments share.
+
+    Args:
+        episodes_per_trial: how many episodes are lived on one task.
+        trial_end: `"true"` reports the end of the last episode as it was; `"terminated"` reports it as a termination, for
+            objectives that must not bootstrap past the trial (RL²).
+        num_tasks: None draws a new task for every trial; a number keeps to that many tasks, the same for every row and
+            seed (the first ones of `tasks`), and their memory is shared by all rows.
+
+    Raises:
+        TypeError, ValueError: an argument is not one of these.
+    """
+
+    episodes_per_trial: int = 1
+    trial_end: str = "true"
+    num_tasks: int | None = None
+
+    def __post_init__(self):
+        at_least_one("episodes_per_trial", self.episodes_per_trial)
+        if self.trial_end not in ("true", "terminated"):
+            raise ValueError(f"trial_end={self.trial_end!r} must be 'true' or 'terminated'")
+        if self.num_tasks is not None:
+            at_least_one("num_tasks", self.num_tasks)
+
+
+def at_least_one(name: str, value: Any) -> int:
+    """The value, if it is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}={value!r} must be an integer of at least 1")
+    if value < 1:
+        raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+    return int(value)
+
+
+class Outcome(NamedTuple):
+    """The arrays that one call of a driver fills, one element a row (see `drivers.FLAGS` for those of `flags`)."""
+
+    observations: np.ndarray
+    rewards: np.ndarray
+    flags: np.ndarray
+    inner_final: np.ndarray
+    final: np.ndarray
+
+
+@functools.lru_cache(maxsize=256)
+def _drivers(variant: Variant) -> SimpleNamespace:
+    return drivers.env_drivers(variant)
+
+
+class Worlds:
+    """`count` worlds of one variant, each a row, and the calls that move them.
+
+    Row i draws its tasks into a slot of its own, task number `pool + i`; with a shared pool of tasks, which come first,
+    it names one of those instead.
+    """
+
+    def __init__(self, tasks: Tasks, count: int, form: TrialForm, mode: int, num_threads: int = 1):
+        variant = tasks.variant
+        self.variant, self.tasks, self.count = variant, tasks, count
+        self.pool = form.num_tasks or 0
+        self.rules = np.zeros(1, drivers.RULES)
+        self.rules["episodes"] = form.episodes_per_trial
+        self.rules["mode"] = mode
+        self.rules["split"] = tasks.split_number
+        self.rules["pool"] = self.pool
+        self.rules["end_terminates"] = form.trial_end == "terminated"
+        self.rules = drivers.for_drivers(self.rules)
+        self.worlds = rows(count, variant.world, "worlds")
+        self.task_rows = rows(self.pool + count, variant.task, "tasks")
+        self.words = words(self.task_rows)
+        if self.pool:
+            self.task_rows[: self.pool] = tasks.rows(self.pool)
+        self.worlds["task"] = self.pool + np.arange(count)
+        self.bounds = np.stack([np.ravel(variant.action.low), np.ravel(variant.action.high)])
+        self._go = _drivers(variant)
+        cuts = np.linspace(0, count, num_threads + 1).astype(int).tolist()
+        self._parts = list(zip(cuts[:-1], cuts[1:], strict=True))
+        self._keeps_both = mode == drivers.SAME_STEP  # only there do a trial's end and an inner end fall into one step
+        self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
+        self._fixed = variant.params, self.rules, self.task_rows, self.words, self.worlds
+
+    def empty(self) -> Outcome:
+        """Fresh arrays for a call to fill: flags and final observations are zero where nothing is written."""
+        observations = self.variant.observations(self.count)
+        inner_final = np.zeros(observations.shape, observations.dtype)
+        final = np.zeros(observations.shape, observations.dtype) if self._keeps_both else inner_final
+        flags = np.zeros((len(drivers.FLAGS), self.count), np.bool_)
+        return Outcome(observations, np.empty(self.count), flags, inner_final, final)
+
+    def seed(self, mask: np.ndarray, seeds: np.ndarray) -> None:
+        """Start the streams of the masked rows from trial 0 on; `seeds` has dtype uint64, one element a row."""
+        self.worlds["seed"][mask] = seeds[mask]
+        self.worlds["trial"][mask] = -1
+
+    def give(self, mask: np.ndarray, tasks: Any) -> None:
+        """Put task rows into the masked rows' own slots; `tasks` is one row or index, or one for each masked row."""
+        indices = np.flatnonzero(mask)
+        several = isinstance(tasks, list | tuple) or (isinstance(tasks, np.ndarray) and tasks.ndim == 1)
+        if several and len(tasks) != len(indices):
+            raise ValueError(f"options['task'] holds {len(tasks)} tasks; {len(indices)} rows are being reset")
+        given = [self.tasks.row(task) for task in tasks] if several else [self.tasks.row(tasks)] * len(indices)
+        for i, row in zip(indices, given, strict=True):
+            self.task_rows[self.pool + i : self.pool + i + 1] = row
+            self.worlds["task"][i] = self.pool + i
+
+    def begin(self, mask: np.ndarray, how: int, out: Outcome) -> None:
+        """Begin a trial or an episode in the masked rows (see `drivers.NEW_TASK` and its sisters)."""
+        self._each(self._go.begin, (*self._fixed, mask, how, out.observations, out.flags))
+
+    def advance(self, actions: np.ndarray, out: Outcome) -> int:
+        """Step all rows: how many trials ended, or -1 - i where action i is outside the space and nothing moved."""
+        call = self._call(actions, out)
+        if self._threads is None:
+            return self._go.advance(*call, 0, self.count)
+        bad = self._go.check(actions, self.bounds, 0, self.count)  # before any part moves
+        return -1 - bad if bad >= 0 else sum(self._each(self._go.advance, call))
+
+    def advance_in_place(self, actions: np.ndarray, out: Outcome) -> Callable[[], int]:
+        """What steps a single world, always from the same actions into the same arrays."""
+        call = self._call(actions, out)
+        if self._go.advance_at is None:
+            return functools.partial(self._go.advance, *call, 0, 1)
+        from metarl_envs.engine.pointers import addresses
+
+        self._kept = call
+        return functools.partial(self._go.advance_at, addresses(*call))
+
+    def _call(self, actions: np.ndarray, out: Outcome) -> tuple:
+        actions = drivers.for_drivers(actions)
+        return (*self._fixed, actions, self.bounds, out.observations, out.inner_final, out.final, out.rewards, out.flags)
+
+    def _each(self, driver: Any, call: tuple) -> list:
+        """Call a driver for all rows, in as many parts as there are threads."""
+        if self._threads is None:
+            return [driver(*call, 0, self.count)]
+        return list(self._threads.map(lambda part: driver(*call, *part), self._parts))
+
+    def task_row(self, i: int) -> np.ndarray:
+        """The task of row i, as a copy (an array of no dimensions)."""
+        return np.array(self.task_rows.view(np.ndarray)[int(self.worlds["task"][i])])
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Everything that moves, copied."""
+        return {name: np.array(getattr(self, name).view(np.ndarray)) for name in ("worlds", "task_rows")}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Put back what `get_state` gave; ValueError where it came from another variant or number of rows."""
+        for name in ("worlds", "task_rows"):
+            mine, given = getattr(self, name), state[name]
+            if given.dtype != mine.dtype or given.shape != mine.shape:
+                raise ValueError(
+                    f"state[{name!r}] has {given.shape} rows of {given.dtype}; {self.variant} here has {mine.shape} of {mine.dtype}"
+                )
+        for name in ("worlds", "task_rows"):
+            getattr(self, name)[...] = state[name]
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self._threads is not None:
+            self._threads.shutdown()
+
+
+def bad_action(variant: Variant, action: Any, row: int | None = None) -> ValueError:
+    """The error for an action outside the space."""
+    where = "" if row is None else f" of row {row}"
+    return ValueError(f"action{where} is {action!r}: {variant.name} takes {variant.action.allowed}")

@@ -1,0 +1,1 @@
+"""Bandits: an episode is a run of pulls."""

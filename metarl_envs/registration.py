@@ -1,0 +1,101 @@
+"""The one table of ids, and how an id becomes an environment.
+
+The table holds strings only, so that specs survive JSON, pickle and worker processes, and so that importing the package
+imports no family (and no Numba). To add a family: write its file, and add its row here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+
+
+class Row(NamedTuple):
+    """One id: its name, where its family stands below `metarl_envs.families`, and what kind of task it is."""
+
+    id: str
+    family: str
+    kind: str
+
+
+TABLE = (
+    Row("MetaRL/BernoulliBandit-v0", "bandits.bernoulli:BernoulliBandit", "bandit"),
+    Row("MetaRL/TabularMDP-v0", "tabular.tabular_mdp:TabularMDP", "tabular"),
+    Row("MetaRL/DarkRoom-v0", "grids.dark_room:DarkRoom", "grid"),
+    Row("MetaRL/DarkRoomHard-v0", "grids.dark_room:DarkRoomHard", "grid"),
+)
+
+
+def register_all() -> None:
+    """Register every id of the table with Gymnasium. Registering twice does nothing."""
+    for row in TABLE:
+        register(row.id, f"metarl_envs.families.{row.family}")
+
+
+def register(id: str, family: str) -> None:
+    """Register a family under an id, unless the id is taken: `register("Mine/Maze-v0", "my_package.maze:Maze")`."""
+    if id not in gym.registry:
+        gym.register(
+            id,
+            entry_point="metarl_envs.registration:make_single",
+            vector_entry_point="metarl_envs.registration:make_vector",
+            kwargs={"family": family},
+        )
+
+
+def family_of(id: str) -> str:
+    """The import path of the family behind an id.
+
+    Raises:
+        ValueError: no id of this package, or of one registered with `register`, is called so.
+    """
+    name = id.removeprefix("metarl_envs:")
+    spec = gym.registry.get(name) or gym.registry.get(f"MetaRL/{name}") or gym.registry.get(f"MetaRL/{name}-v0")
+    if spec is None or "family" not in spec.kwargs:
+        known = ", ".join(row.id for row in TABLE)
+        raise ValueError(f"id={id!r} is not a family of metarl_envs; there are: {known}")
+    return spec.kwargs["family"]
+
+
+#: Arguments that every environment takes; all others are the family's own parameters.
+_COMMON = {
+    "episodes_per_trial",
+    "trial_end",
+    "num_tasks",
+    "ground_truth",
+    "render_mode",
+    "reveal",
+    "num_envs",
+    "autoreset_mode",
+    "num_threads",
+    "reuse_arrays",
+    "dense_final_obs",
+    "max_episode_steps",
+}
+
+
+def make_single(*, family: str, split: str | None = None, **arguments: Any) -> gym.Env:
+    """What `gymnasium.make` calls: see `metarl_envs.engine.single.SingleEnv` for the common arguments."""
+    from metarl_envs.engine.single import SingleEnv
+
+    common, tasks = _prepare(family, split, arguments)
+    return SingleEnv(tasks, **common)
+
+
+def make_vector(*, family: str, split: str | None = None, **arguments: Any) -> gym.vector.VectorEnv:
+    """What `gymnasium.make_vec` calls: see `metarl_envs.engine.vector.FamilyVectorEnv` for the common arguments."""
+    from metarl_envs.engine.vector import FamilyVectorEnv
+
+    common, tasks = _prepare(family, split, arguments)
+    return FamilyVectorEnv(tasks, **common)
+
+
+def _prepare(family: str, split: str | None, arguments: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Tell common arguments from parameters, and make the task set."""
+    from metarl_envs.engine.family import load_family
+    from metarl_envs.task_sets import TaskSet
+
+    common = {name: value for name, value in arguments.items() if name in _COMMON}
+    params = {name: value for name, value in arguments.items() if name not in _COMMON}
+    return common, TaskSet.of_family(load_family(family), split=split, **params)

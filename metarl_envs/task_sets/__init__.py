@@ -1,0 +1,5 @@
+"""Task sets: the tasks of a family in one split, as rows that can be indexed, sampled, saved and told apart."""
+
+from metarl_envs.task_sets.task_set import TaskSet, load, tasks
+
+__all__ = ["TaskSet", "load", "tasks"]

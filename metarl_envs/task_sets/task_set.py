@@ -1,0 +1,239 @@
+"""The task set: every task of a family in one split, in a fixed order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import numbers
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metarl_envs.engine import taskrows
+from metarl_envs.engine.family import Family, Variant, load_family
+from metarl_envs.engine.records import Row
+from metarl_envs.registration import family_of
+
+#: How many tasks are tried before a split is taken to be empty, and how many stand for an endless set in its fingerprint.
+_TRIED, _STANDING_IN = 1000, 64
+_FORMAT = "metarl_envs task set 1"
+
+
+def tasks(id: str, *, split: str | None = None, seed: int = 0, **params: Any) -> TaskSet:
+    """The tasks of an id: `metarl_envs.tasks("MetaRL/DarkRoom-v0", split="test")`.
+
+    Args:
+        id: a registered id, with or without `metarl_envs:`, `MetaRL/` and `-v0`.
+        split: None for all tasks, `"train"`, `"test"`, or one of the family's named shifts.
+        seed: which endless list, for families with no finite one.
+        params: the family's parameters.
+
+    Raises:
+        ValueError: no such id or split, a parameter out of range, or a split without tasks.
+        TypeError: no such parameter, or one of the wrong type.
+    """
+    return TaskSet.of_family(load_family(family_of(id)), split=split, seed=seed, **params)
+
+
+def load(path: str | os.PathLike) -> TaskSet:
+    """A task set from the files that `TaskSet.save` wrote; it can run no code.
+
+    Raises:
+        ValueError: the files are not a task set, or not what they were when they were written.
+    """
+    npy, about = _files(path)
+    try:
+        header = json.loads(about.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{about} is no task set: {error}") from None
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
+        raise ValueError(f"{about} is no task set that this version reads: it must say format {_FORMAT!r}")
+    module, _, name = header["family"].partition(":")
+    variant = load_family(f"{module}:{name}").at(**header["params"])
+    stored = np.load(npy, allow_pickle=False)
+    if not _same_fields(stored.dtype, variant.task):
+        raise ValueError(f"{npy} holds rows of {stored.dtype}; {variant} has tasks of {variant.task}")
+    loaded = TaskSet(variant, header["split"], header["seed"], _padded(stored, variant.task))
+    if loaded.fingerprint != header["fingerprint"]:
+        raise ValueError(f"{npy} has been changed since it was written: its fingerprint is {loaded.fingerprint}, not {header['fingerprint']}")
+    return loaded
+
+
+class TaskSet:
+    """The tasks of a family in one split, in a fixed order: finite, or endless for families with no finite list.
+
+    Task number i of an endless set is the one that an environment of the same split, seeded `seed`, draws in its trial i.
+    Whether a task is a train or a test task follows from what it means alone, so no seed can leak one into the other.
+
+    Attributes:
+        variant: the family with its parameters set.
+        split: None, `"train"`, `"test"`, or the name of a shift.
+        dtype: of a task row.
+    """
+
+    def __init__(self, variant: Variant, split: str | None, seed: int, listed: np.ndarray | None, split_number: int = 0):
+        self.variant, self.split, self.seed, self.split_number = variant, split, seed, split_number
+        self._listed = listed
+
+    @classmethod
+    def of_family(cls, family: type[Family], *, split: str | None = None, seed: int = 0, **params: Any) -> TaskSet:
+        """All tasks of a family's split."""
+        variant, number = family.shifted(split, params)
+        listed = family.all_tasks(variant.p, variant.task)
+        if listed is not None:
+            ids, test = taskrows.meanings(variant, listed)
+            if number:
+                listed, ids = listed[test == (split == "test")], ids[test == (split == "test")]
+            listed = listed[np.argsort(ids, kind="stable")]  # ids are hashes: the order is as good as shuffled
+        elif number:
+            some = taskrows.draw(variant, 0, 0, 0, _TRIED)
+            if not (taskrows.meanings(variant, some)[1] == (split == "test")).any():
+                listed = some[:0]
+        if listed is not None and not len(listed):
+            raise ValueError(f"split={split!r} of {variant} has no tasks: there are too few to be split")
+        return cls(variant, split, seed, listed, number)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of a task row."""
+        return self.variant.task
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the set has a length."""
+        return self._listed is not None
+
+    def __len__(self) -> int:
+        if self._listed is None:
+            raise TypeError(f"{self!r} is endless: it has no length (is_finite tells)")
+        return len(self._listed)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """Task number `index` as a row (`numpy.void`), or the tasks of a slice as a finite TaskSet."""
+        if isinstance(index, slice):
+            return TaskSet(self.variant, self.split, self.seed, self._slice(index), self.split_number)
+        if isinstance(index, bool) or not isinstance(index, numbers.Integral):
+            raise TypeError(f"task index {index!r} must be an integer or a slice")
+        if self._listed is not None:
+            return self._listed[index].copy()
+        if index < 0:
+            raise IndexError(f"task index {index} counts from the end, and {self!r} is endless")
+        return taskrows.draw(self.variant, self.split_number, self.seed, int(index), 1)[0]
+
+    def __iter__(self) -> Iterator[np.void]:
+        i = 0
+        while not self.is_finite or i < len(self):
+            yield self[i]
+            i += 1
+
+    def rows(self, count: int) -> np.ndarray:
+        """The first `count` tasks as rows; ValueError where there are fewer."""
+        if self._listed is None:
+            return taskrows.draw(self.variant, self.split_number, self.seed, 0, count)
+        if count > len(self._listed):
+            raise ValueError(f"{count} tasks were asked for; {self!r} has {len(self._listed)}")
+        return self._listed[:count].copy()
+
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """`count` tasks drawn independently (a finite set: with replacement), as rows. The same seed, the same tasks."""
+        if self._listed is None:
+            return taskrows.draw(self.variant, self.split_number, seed, 0, count)
+        return self._listed[np.random.default_rng(seed).integers(0, len(self._listed), count)]
+
+    def row(self, task: Any) -> np.ndarray:
+        """One task as an array of one row, from an index, a row, or a mapping of the row's fields.
+
+        Raises:
+            TypeError, ValueError: it is none of these, has other fields, or is no task of the family.
+        """
+        if isinstance(task, numbers.Integral) and not isinstance(task, bool):
+            return np.array(self[int(task)]).reshape(1)
+        if isinstance(task, Mapping):
+            row = self._from_fields(task)
+        elif isinstance(task, np.void | np.ndarray) and task.size == 1 and _same_fields(task.dtype, self.dtype):
+            row = _padded(np.array(task).reshape(1), self.dtype)
+        else:
+            kind = f"{type(task).__name__} of dtype {task.dtype}" if hasattr(task, "dtype") else repr(task)
+            raise TypeError(f"task={kind} is no task of {self.variant}: give an index or one row of {self.dtype}")
+        if problem := self.variant.family.task_error(self.variant.p, Row(row[0])):
+            raise ValueError(f"task is no task of {self.variant}: {problem}")
+        return row
+
+    def ids(self) -> np.ndarray:
+        """What each task of a finite set means, as uint64: equal tasks have equal ids, whatever drew them."""
+        return taskrows.meanings(self.variant, self.rows(len(self)))[0]
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits that go into result files: family, parameters, split, and what the tasks mean."""
+        stands = self.rows(len(self) if self.is_finite else _STANDING_IN)
+        ids = taskrows.meanings(self.variant, stands)[0]
+        about = [self._family(), self.variant.values, self.split, self.seed if not self.is_finite else None]
+        return hashlib.sha256(json.dumps(about).encode() + ids.tobytes()).hexdigest()[:32]
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write a finite set as `path.npy` and `path.json`, aside and then renamed."""
+        if not self.is_finite:
+            raise TypeError(f"{self!r} is endless: save a slice of it, such as tasks[:1000]")
+        npy, about = _files(path)
+        header = {
+            "format": _FORMAT,
+            "family": self._family(),
+            "params": self.variant.values,
+            "split": self.split,
+            "seed": self.seed,
+            "fingerprint": self.fingerprint,
+        }
+        aside = npy.with_suffix(".npy.part"), about.with_suffix(".json.part")
+        with open(aside[0], "wb") as file:
+            np.save(file, self.rows(len(self)), allow_pickle=False)
+        aside[1].write_text(json.dumps(header, indent=2))
+        os.replace(aside[0], npy)
+        os.replace(aside[1], about)
+
+    def _family(self) -> str:
+        return f"{self.variant.family.__module__}:{self.variant.family.__qualname__}"
+
+    def _slice(self, index: slice) -> np.ndarray:
+        if self._listed is not None:
+            return self._listed[index].copy()
+        start, stop, step = index.start or 0, index.stop, index.step or 1
+        if stop is None or start < 0 or stop < 0 or step < 1:
+            raise IndexError(f"{self!r} is endless: a slice of it needs an end, and counts from the front")
+        return taskrows.draw(self.variant, self.split_number, self.seed, start, max(0, stop - start))[::step].copy()
+
+    def _from_fields(self, fields: Mapping[str, Any]) -> np.ndarray:
+        if set(fields) != set(self.dtype.names or ()):
+            raise ValueError(f"task has fields {sorted(fields)}; a task of {self.variant} has {sorted(self.dtype.names or ())}")
+        row = np.zeros(1, self.dtype)
+        for name, value in fields.items():
+            if np.shape(value) != self.dtype[name].shape:
+                raise ValueError(f"task[{name!r}] has shape {np.shape(value)}; it must have {self.dtype[name].shape}")
+            row[name] = value
+        return row
+
+    def __repr__(self) -> str:
+        length = f"{len(self)} tasks" if self.is_finite else f"endless, seed {self.seed}"
+        return f"TaskSet({self.variant}, split={self.split!r}, {length})"
+
+
+def _files(path: str | os.PathLike) -> tuple[Path, Path]:
+    stem = Path(path)
+    stem = stem.with_suffix("") if stem.suffix in (".npy", ".json") else stem
+    return stem.with_name(stem.name + ".npy"), stem.with_name(stem.name + ".json")
+
+
+def _same_fields(a: np.dtype, b: np.dtype) -> bool:
+    """Whether two row layouts have the same fields; NumPy drops padding when it stacks rows or stores them."""
+    return a.names == b.names and all(a[name] == b[name] for name in a.names or ())
+
+
+def _padded(tasks: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The rows in the layout that drivers take, padding zero, so that equal tasks have equal bytes."""
+    padded = np.zeros(len(tasks), dtype)
+    for name in dtype.names or ():
+        padded[name] = tasks[name]
+    return padded
