@@ -308,7 +308,7 @@ def task_drivers(variant: Variant) -> SimpleNamespace:
 
 
 # ------------------------------------------------------------------------------------------------- learners
-def collect_drivers(variant: Variant, learner: Learner) -> SimpleNamespace:
+def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
     """Environment and learner in one loop: `score` keeps returns by unit, `write` keeps every transition."""
     parts = _trial_parts(variant)
     begin_trial, begin_episode, move, observe = parts.begin_trial, parts.begin_episode, parts.move, parts.observe
@@ -377,13 +377,12 @@ def collect_drivers(variant: Variant, learner: Learner) -> SimpleNamespace:
                     seen = look(p, obs[i, now])
             observe(p, task, w.state, final[i])
 
-    return _compiled(f"{variant.name}.{type(learner).__name__}", score, write)
+    return _compiled(f"{variant.name}.{learner.__name__}", score, write)
 
 
-def _learner_parts(variant: Variant, learner: Learner) -> tuple[Callable, Callable, Callable, Callable]:
+def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable, Callable]:
     """A learner's kernels under one signature, whatever it looks at."""
-    kind = type(learner)  # through an instance, Python would bind them as methods
-    own_begin, own_act, own_learn = kind.begin, kind.act, kind.learn
+    own_begin, own_act, own_learn = learner.begin, learner.act, learner.learn
 
     def look_at_observation(p, obs):
         return obs

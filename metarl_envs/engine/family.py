@@ -85,6 +85,11 @@ class Family:
         return None
 
     @staticmethod
+    def parameter_error(p: SimpleNamespace) -> str | None:
+        """Why parameters, each in its range, do not go together; None where they do."""
+        return None
+
+    @staticmethod
     def task_error(p: SimpleNamespace, task: Row) -> str | None:
         """Why a row given by hand is no task of the family, or None where it is one."""
         return None
@@ -139,7 +144,10 @@ class Family:
 
 @functools.lru_cache(maxsize=256)
 def _variant(family: type[Family], values: tuple[tuple[str, Any], ...]) -> Variant:
-    return Variant(family, dict(values))
+    variant = Variant(family, dict(values))
+    if problem := family.parameter_error(variant.p):
+        raise ValueError(f"{family.__name__}: {problem}")
+    return variant
 
 
 class Variant:

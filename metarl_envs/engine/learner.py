@@ -47,6 +47,7 @@ class Learner:
     """
 
     params: ClassVar[Parameters] = Parameters()
+    only_bandits: ClassVar[bool] = False
     sees: ClassVar[Literal["state", "observation", "task"]] = "state"
     begin: ClassVar[Callable] = prepare_nothing
     act: ClassVar[Callable]
@@ -68,6 +69,8 @@ class Learner:
             return f"{type(self).__name__} needs Discrete actions, and {variant.name} has {variant.action_space}"
         if self.sees == "state" and variant.family.states(variant.p) is None:
             return f"{type(self).__name__} needs numbered states, and {variant.name} has none"
+        if self.only_bandits and variant.family.states(variant.p) != 1:
+            return f"{type(self).__name__} is for bandits, and {variant.name} has {variant.family.states(variant.p)} states"
         return None
 
     def __repr__(self) -> str:

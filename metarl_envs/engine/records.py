@@ -35,13 +35,18 @@ def record(**fields: Any) -> np.dtype:
 
 def rows(count: int, dtype: np.dtype, what: str = "rows") -> np.ndarray:
     """`count` zeroed rows, in the form that drivers take; MemoryError, with the size, where they would not fit."""
-    need, have = count * dtype.itemsize, _available_memory()
+    check_memory(count, dtype.itemsize, what)
+    return for_drivers(np.zeros(count, dtype))
+
+
+def check_memory(count: int, size: int, what: str) -> None:
+    """MemoryError, with the size, where `count` things of `size` bytes would not fit into memory."""
+    need, have = count * size, _available_memory()
     if need > have:
         raise MemoryError(
-            f"{count:,} {what} of {dtype.itemsize:,} bytes need {need / 2**30:,.1f} GiB of memory, and "
-            f"{have / 2**30:,.1f} GiB are available: ask for fewer, or let rows share a set of tasks with num_tasks=..."
+            f"{count:,} {what} of {size:,} bytes need {need / 2**30:,.1f} GiB of memory, and {have / 2**30:,.1f} GiB are "
+            "available: ask for fewer (rows of an environment can share tasks, with num_tasks=...)"
         )
-    return for_drivers(np.zeros(count, dtype))
 
 
 def words(array: np.ndarray) -> np.ndarray:

@@ -91,8 +91,8 @@ def exponential(rng):
 
 
 @kernel
-def gamma(rng, shape):
-    """A Gamma(shape, 1) draw for shape >= 1 (Marsaglia & Tsang 2000)."""
+def gamma_of_one_or_more(rng, shape):
+    """A Gamma(shape, 1) draw for shape >= 1."""
     d = shape - 1.0 / 3.0
     c = 1.0 / math.sqrt(9.0 * d)
     while True:
@@ -105,8 +105,16 @@ def gamma(rng, shape):
 
 
 @kernel
+def gamma(rng, shape):
+    """A Gamma(shape, 1) draw for shape > 0 (Marsaglia & Tsang 2000; a shape below 1 by their power of a uniform)."""
+    if shape < 1.0:
+        return gamma_of_one_or_more(rng, shape + 1.0) * (1.0 - uniform(rng)) ** (1.0 / shape)
+    return gamma_of_one_or_more(rng, shape)
+
+
+@kernel
 def beta(rng, a, b):
-    """A Beta(a, b) draw for a, b >= 1."""
+    """A Beta(a, b) draw for a, b > 0."""
     x = gamma(rng, a)
     return x / (x + gamma(rng, b))
 

@@ -186,7 +186,7 @@ class DarkRoom(Family):
         train and test, by a hash of the goal (about four goals to one).
 
     References:
-        Return of an episode, 9x9: random 0.248 (exact for each goal by propagating its walk); memoryless-best 20/81 = 0.247
+        Return of an episode, 9x9: random 20/81 = 0.247 in the mean (exact for each goal); memoryless-best 20/81 = 0.247
         (a policy that never sees reward stands on one cell at a step, and each is the goal with chance 1/81); oracle 16.543
         in the mean over the 81 goals (16.500 without the centre). `sweep` is a fixed spiral, then back to where it paid.
 
@@ -291,7 +291,7 @@ class DarkRoomHard(DarkRoom):
 
     References:
         Return of an episode: memoryless-best 20/289 = 0.069 (20 different cells); oracle 1.0 (every cell is within 16 steps);
-        random is exact for each goal, 0.026 in the mean. `sweep` is a fixed spiral, then back to where it paid.
+        random 0.037 in the mean (exact for each goal). `sweep` is a fixed spiral, then back to where it paid.
 
     Source and variants:
         Algorithm Distillation (Laskin et al. 2022, arXiv 2210.14215), "Dark Room Hard"; AD-eps (Zisman et al. 2023).

@@ -1,0 +1,197 @@
+"""The Bernoulli bandit: arms that pay 1 or 0, each with a chance of its own."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from metarl_envs.engine import (
+    Family,
+    Integer,
+    Oracle,
+    Parameters,
+    Picture,
+    Real,
+    Returns,
+    Row,
+    kernel,
+    record,
+    rendering,
+    uniform,
+)
+
+
+@kernel
+def draw_arms(params, task, rng):
+    """Draw each arm's chance between `low` and `high`."""
+    for arm in range(params.arms):
+        task.chance[arm] = params.low + (params.high - params.low) * uniform(rng)
+
+
+@kernel
+def unpulled(params, task, state, rng):
+    """Start with no arm pulled."""
+    state.pulls = 0
+    for arm in range(params.arms):
+        state.pulled[arm] = 0
+        state.won[arm] = 0
+
+
+@kernel
+def pull(params, task, state, action, rng):
+    """Pull one arm; it pays 1 with its chance."""
+    won = uniform(rng) < task.chance[action]
+    state.pulls += 1
+    state.pulled[action] += 1
+    state.won[action] += won
+    return 1.0 * won, False
+
+
+@kernel
+def see_time(params, task, state, obs):
+    """See how much of the episode is over, and nothing else."""
+    obs[0] = state.pulls / params.horizon
+
+
+@kernel
+def one_state(params, obs):
+    """A bandit has one state."""
+    return 0
+
+
+@kernel
+def pull_best(hyper, memory, params, task, state, rng):
+    """Pull the arm with the highest chance."""
+    best = 0
+    for arm in range(1, params.arms):
+        if task.chance[arm] > task.chance[best]:
+            best = arm
+    return best
+
+
+class BestArm(Oracle):
+    """Knows the chances and pulls the best arm."""
+
+    act = pull_best
+
+
+class BernoulliBandit(Family):
+    """A row of arms. Each pays 1 with a chance of its own, which stays the same for the whole trial.
+
+    Hidden:
+        The chance of each arm, drawn uniformly between `low` and `high`.
+
+    Observation:
+        `Box(0, 1, (1,), float32)`: the share of the episode's pulls that are made. What a pull paid is told by its reward
+        alone: a policy that sees its previous action and reward (`PreviousStep`) sees all there is to see.
+
+    Actions:
+        `Discrete(arms)`: the arm to pull.
+
+    Reward:
+        1 with the arm's chance, else 0.
+
+    Episode:
+        `horizon` pulls, then truncated. One episode is the whole learning problem, so a trial has one episode by default;
+        with more, the arms stay and the count starts again.
+
+    Parameters:
+        arms: how many arms. horizon: pulls an episode. low, high: the range of chances.
+
+    Splits:
+        train and test, by a hash of the chances. Shift `close_arms`: chances between 0.4 and 0.6.
+
+    References:
+        Return of 10 pulls of 5 arms, simulated over 200,000 tasks (standard error 0.004): random and memoryless-best 5.0
+        (exactly horizon (low + high) / 2), Thompson sampling with Beta(1, 1) 5.841, UCB1 5.67-5.92, greedy on the posterior
+        mean 6.624, the exact Bayes optimum 6.660. The oracle knows the arms: horizon x 5/6 = 8.333 in the mean.
+
+    Source and variants:
+        RL² (Duan et al. 2016, arXiv 1611.02779): 5, 10 or 50 arms and 10, 100 or 500 pulls. Its printed figures (Gittins 6.6,
+        Thompson 5.7, UCB1 6.7 for 10 pulls of 5 arms) use tuned variants; `UCB1(published=True)` is its UCB1.
+    """
+
+    params = Parameters(arms=Integer(5, 2, 1000), horizon=Integer(10, 1), low=Real(0.0, 0.0, 1.0), high=Real(1.0, 0.0, 1.0))
+    sample_task, reset, step, observe, locate = draw_arms, unpulled, pull, see_time, one_state
+    shifts = {"close_arms": {"low": 0.4, "high": 0.6}}  # noqa: RUF012
+    references = {"oracle": BestArm()}  # noqa: RUF012
+    unit = "pulls"
+
+    @staticmethod
+    def task(p: SimpleNamespace) -> np.dtype:
+        """The chance of each arm."""
+        return record(chance=(np.float64, p.arms))
+
+    @staticmethod
+    def state(p: SimpleNamespace) -> np.dtype:
+        """Pulls made, and for each arm pulls and wins."""
+        return record(pulls=np.int32, pulled=(np.int32, p.arms), won=(np.int32, p.arms))
+
+    @staticmethod
+    def spaces(p: SimpleNamespace):
+        """The share of pulls made; the arms."""
+        return Box(0.0, 1.0, (1,), np.float32), Discrete(p.arms)
+
+    @staticmethod
+    def states(p: SimpleNamespace) -> int:
+        """One state."""
+        return 1
+
+    @staticmethod
+    def parameter_error(p: SimpleNamespace) -> str | None:
+        """The range must not be upside down."""
+        return None if p.low <= p.high else f"low={p.low} must not exceed high={p.high}"
+
+    @staticmethod
+    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+        """Chances lie between 0 and 1."""
+        if all(0 <= chance <= 1 for chance in task.chance):
+            return None
+        return f"chance {task.chance.tolist()} is not between 0 and 1"
+
+    @staticmethod
+    def unit_length(p: SimpleNamespace) -> int:
+        """At most 20 blocks of pulls, all of one length."""
+        return next(length for length in range(-(-p.horizon // 20), p.horizon + 1) if p.horizon % length == 0)
+
+    @staticmethod
+    def returns(p: SimpleNamespace, task: Row) -> Returns:
+        """The mean arm and the best arm, pulled all the time."""
+        return Returns(p.horizon * float(task.chance.mean()), p.horizon * float(task.chance.max()))
+
+    @staticmethod
+    def memoryless_best(p: SimpleNamespace) -> float:
+        """Any fixed arm."""
+        return p.horizon * (p.low + p.high) / 2
+
+    @staticmethod
+    def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
+        """One column an arm: pulls as height, the paying ones bright."""
+        shown = min(p.arms, 40)
+        step = (rendering.WORLD - 48) / shown
+        most = max(4, *(state.pulled[arm] for arm in range(shown)))
+        for arm in range(shown):
+            x, width = 24 + arm * step, step - min(10, 0.2 * step)
+            picture.rectangle(x, 60, width, 330, rendering.FLOOR, 6)
+            pulled, won = state.pulled[arm] * 320 / most, state.won[arm] * 320 / most
+            picture.rectangle(x, 390 - pulled, width, pulled, rendering.BAD, 4)
+            picture.rectangle(x, 390 - pulled, width, won, rendering.GOOD, 4)
+            if task is not None:
+                height = 390 - 320 * task.chance[arm]
+                picture.line(x, height, x + width, height, rendering.GOAL, 3)
+            if shown <= 12:
+                label = f"{state.won[arm]} of {state.pulled[arm]}"
+                picture.text(x + width / 2, 400, label, size=14, color=rendering.MUTED, align="center")
+                picture.text(x + width / 2, 420, f"arm {arm}", size=15, align="center")
+        picture.text(24, 26, "wins (green) and losses (red) of each arm", size=15, color=rendering.MUTED)
+
+    @staticmethod
+    def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+        """One line an arm."""
+        lines = []
+        for arm in range(p.arms):
+            chance = "" if task is None else f"  chance {task.chance[arm]:.3f}"
+            lines.append(f"arm {arm}: {state.won[arm]} of {state.pulled[arm]} pulls paid{chance}")
+        return "\n".join(lines)

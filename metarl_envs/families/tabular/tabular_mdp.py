@@ -1,0 +1,249 @@
+"""Random tabular MDPs: unknown mean rewards, unknown transitions."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+from gymnasium.spaces import Discrete
+
+from metarl_envs.engine import (
+    Family,
+    Integer,
+    Oracle,
+    Parameters,
+    Picture,
+    Real,
+    Returns,
+    Row,
+    exponential,
+    kernel,
+    normal,
+    record,
+    rendering,
+    uniform,
+)
+
+
+@kernel
+def draw_mdp(params, task, rng):
+    """Draw mean rewards from a normal, and each row of transition chances from a flat Dirichlet."""
+    for s in range(params.states):
+        for a in range(params.actions):
+            task.reward[s, a] = params.reward_mean + params.reward_sd * normal(rng)
+            total = 0.0
+            for s2 in range(params.states):
+                share = exponential(rng)
+                task.transition[s, a, s2] = share
+                total += share
+            for s2 in range(params.states):
+                task.transition[s, a, s2] /= total
+
+
+@kernel
+def at_first_state(params, task, state, rng):
+    """Start in state 0."""
+    state.s = 0
+
+
+@kernel
+def move(params, task, state, action, rng):
+    """Pay the state's and action's mean reward with noise, and go to a random next state."""
+    s = state.s
+    left = uniform(rng)
+    s2 = 0
+    while s2 < params.states - 1 and left >= task.transition[s, action, s2]:
+        left -= task.transition[s, action, s2]
+        s2 += 1
+    state.s = s2
+    return task.reward[s, action] + params.noise * normal(rng), False
+
+
+@kernel
+def see_state(params, task, state, obs):
+    """See the state's number."""
+    obs[0] = state.s
+
+
+@kernel
+def state_number(params, obs):
+    """A state is its own number."""
+    return obs[0]
+
+
+# --------------------------------------------------------------------------------------------- the oracle
+@kernel
+def plan_optimally(hyper, memory, params, task, rng):
+    """Backward induction over the steps of an episode: the best action in each state at each step."""
+    for s in range(params.states):
+        memory.value[0, s] = 0.0
+    for back in range(params.horizon):
+        t = params.horizon - 1 - back
+        for s in range(params.states):
+            best = -1e300
+            for a in range(params.actions):
+                q = task.reward[s, a]
+                for s2 in range(params.states):
+                    q += task.transition[s, a, s2] * memory.value[back % 2, s2]
+                if q > best:
+                    best = q
+                    memory.best[t, s] = a
+            memory.value[(back + 1) % 2, s] = best
+
+
+@kernel
+def follow_plan(hyper, memory, params, task, state, rng):
+    """Do what the plan says here and now."""
+    action = memory.best[memory.t, state.s]
+    memory.t += 1
+    return action
+
+
+@kernel
+def watch_the_clock(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
+    """A new episode starts the plan again."""
+    if terminated or truncated:
+        memory.t = 0
+
+
+class OptimalPlan(Oracle):
+    """Knows the MDP and follows the plan that is optimal for an episode of its length."""
+
+    begin, act, learn = plan_optimally, follow_plan, watch_the_clock
+
+    @staticmethod
+    def memory(p, variant):
+        """The plan, two rows of values, and the step."""
+        shape = variant.p.horizon, variant.p.states
+        return record(best=(np.int16, shape), value=(np.float64, (2, shape[1])), t=np.int64)
+
+
+class TabularMDP(Family):
+    """A random MDP of a few states and actions. Its rewards and its transitions stay the same for the whole trial.
+
+    Hidden:
+        The mean reward of every state and action, from N(reward_mean, reward_sd²), and the chances of the next state for
+        each, from a flat Dirichlet.
+
+    Observation:
+        `Discrete(states)`: the state.
+
+    Actions:
+        `Discrete(actions)`.
+
+    Reward:
+        The mean reward of the state left and the action taken, plus normal noise of standard deviation `noise`.
+
+    Episode:
+        Starts in state 0. Truncated after `horizon` steps; never terminates.
+
+    Parameters:
+        states, actions: how many. horizon: steps an episode. reward_mean, reward_sd: the distribution of mean rewards.
+        noise: the standard deviation of rewards around their means.
+
+    Splits:
+        train and test, by a hash of rewards and transitions. Shift `noisy`: three times the noise.
+
+    References:
+        Sum over 10 and 25 episodes, 10 states and 5 actions: random and memoryless-best 100 and 250 (exactly
+        horizon x reward_mean an episode), PSRL with the true prior 133.4-134.4 and 403-405, the optimum of the known MDP 218.4
+        and 546 (backward induction over 60,000 tasks: 21.837 an episode, standard error 0.009).
+
+    Source and variants:
+        RL² (Duan et al. 2016, arXiv 1611.02779). It prints for 10 and 25 episodes: random 100.1 and 250.2, PSRL 138.1 and
+        408.8, OPSRL 144.1 and 425.2, UCRL2 146.6 and 424.1, RL² 156.2 and 445.7. The printed PSRL follows from a reward prior
+        of N(0, 1) instead of the true N(1, 1): `PSRL(prior_mean=0)`.
+    """
+
+    params = Parameters(
+        states=Integer(10, 2, 1000),
+        actions=Integer(5, 2, 1000),
+        horizon=Integer(10, 1),
+        reward_mean=Real(1.0),
+        reward_sd=Real(1.0, 0.0),
+        noise=Real(1.0, 0.0),
+    )
+    state = record(s=np.int64)
+    sample_task, reset, step, observe, locate = draw_mdp, at_first_state, move, see_state, state_number
+    shifts = {"noisy": {"noise": 3.0}}  # noqa: RUF012
+    references = {"oracle": OptimalPlan()}  # noqa: RUF012
+
+    @staticmethod
+    def task(p: SimpleNamespace) -> np.dtype:
+        """Mean rewards [state, action] and transition chances [state, action, next state]."""
+        shape = p.states, p.actions
+        return record(reward=(np.float64, shape), transition=(np.float64, (*shape, p.states)))
+
+    @staticmethod
+    def spaces(p: SimpleNamespace):
+        """States and actions by number."""
+        return Discrete(p.states), Discrete(p.actions)
+
+    @staticmethod
+    def states(p: SimpleNamespace) -> int:
+        """The states."""
+        return p.states
+
+    @staticmethod
+    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+        """Rewards are finite, and chances of the next state add up to 1."""
+        if not np.isfinite(task.reward).all():
+            return "reward is not finite"
+        if (np.asarray(task.transition) < 0).any() or not np.allclose(task.transition.sum(axis=-1), 1):
+            return "transition[s, a] must be chances that add up to 1"
+        return None
+
+    @staticmethod
+    def returns(p: SimpleNamespace, task: Row) -> Returns:
+        """Backward induction for the uniform policy and for the best one."""
+        reward, transition = np.asarray(task.reward), np.asarray(task.transition)
+        uniform_value = best_value = np.zeros(p.states)
+        for _ in range(p.horizon):
+            uniform_value = (reward + transition @ uniform_value).mean(axis=1)
+            best_value = (reward + transition @ best_value).max(axis=1)
+        return Returns(float(uniform_value[0]), float(best_value[0]))
+
+    @staticmethod
+    def memoryless_best(p: SimpleNamespace) -> float:
+        """Before any reward is seen, all actions are alike."""
+        return p.horizon * p.reward_mean
+
+    @staticmethod
+    def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
+        """The states on a circle, the present one bright; revealed, the mean reward of each action as a coloured square."""
+        middle, radius = rendering.WORLD / 2, 175
+        size = min(34.0, 380.0 / p.states)
+        for s in range(p.states):
+            angle = 2 * np.pi * s / p.states - np.pi / 2
+            x, y = middle + radius * np.cos(angle), middle + radius * np.sin(angle)
+            here = s == state.s
+            picture.circle(x, y, size, rendering.AGENT if here else rendering.FLOOR)
+            if p.states <= 30:
+                color = rendering.BACKGROUND if here else rendering.MUTED
+                picture.text(x, y - 9, str(s), size=18, color=color, align="center")
+            if task is not None and p.actions <= 12:
+                _draw_rewards(picture, p, task, s, x, y + size + 4)
+        if task is None:
+            picture.text(middle, middle - 22, f"state {state.s}", size=26, align="center")
+            picture.text(middle, middle + 12, f"{p.actions} actions", size=15, color=rendering.MUTED, align="center")
+        else:
+            picture.text(middle, middle - 10, "squares: mean reward of each action", size=14, color=rendering.GOAL, align="center")
+
+    @staticmethod
+    def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+        """The state; revealed, its mean rewards too."""
+        line = f"state {state.s} of {p.states}; actions 0 to {p.actions - 1}"
+        if task is None:
+            return line
+        means = " ".join(f"{value:.2f}" for value in task.reward[state.s])
+        return f"{line}\nmean rewards here: {means}"
+
+
+def _draw_rewards(picture: Picture, p: SimpleNamespace, task: Row, s: int, x: float, y: float) -> None:
+    """A row of small squares, from red (low) to green (high)."""
+    side = 9
+    for a in range(p.actions):
+        share = min(max((task.reward[s, a] - p.reward_mean) / (4 * (p.reward_sd or 1)) + 0.5, 0), 1)
+        low, high = rendering.BAD, rendering.GOOD
+        color = tuple(round(low[i] + share * (high[i] - low[i])) for i in range(3))
+        picture.rectangle(x + (a - p.actions / 2) * (side + 2), y, side, side, color, 2)

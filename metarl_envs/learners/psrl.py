@@ -1,0 +1,111 @@
+"""Posterior sampling for reinforcement learning (Strens 2000; Osband, Russo & Van Roy 2013)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from metarl_envs.engine import Learner, Parameters, Real, gamma, kernel, normal, record
+
+
+@kernel
+def start_from_prior(hyper, memory, params, rng):
+    """Nothing is counted yet: sample an MDP from the prior and plan for it."""
+    memory.t = 0
+    plan_for_a_sample(hyper, memory, rng)
+
+
+@kernel
+def plan_for_a_sample(hyper, memory, rng):
+    """Draw one MDP from the posterior and find its optimal plan by backward induction."""
+    horizon, states = memory.best.shape
+    actions = memory.count.shape[1]
+    for s in range(states):
+        memory.value[0, s] = 0.0
+        for a in range(actions):
+            sample_reward(hyper, memory, s, a, rng)
+            sample_transition(hyper, memory, s, a, rng)
+    for back in range(horizon):
+        for s in range(states):
+            best = -1e300
+            for a in range(actions):
+                q = memory.reward[s, a]
+                for s2 in range(states):
+                    q += memory.transition[s, a, s2] * memory.value[back % 2, s2]
+                if q > best:
+                    best = q
+                    memory.best[horizon - 1 - back, s] = a
+            memory.value[(back + 1) % 2, s] = best
+
+
+@kernel
+def sample_reward(hyper, memory, s, a, rng):
+    """A mean reward from its normal posterior (normal prior, known noise)."""
+    n = 0.0
+    for s2 in range(memory.value.shape[1]):
+        n += memory.count[s, a, s2]
+    precision = 1.0 / hyper.prior_sd**2 + n / hyper.noise**2
+    mean = (hyper.prior_mean / hyper.prior_sd**2 + memory.total[s, a] / hyper.noise**2) / precision
+    memory.reward[s, a] = mean + normal(rng) / math.sqrt(precision)
+
+
+@kernel
+def sample_transition(hyper, memory, s, a, rng):
+    """A row of transition chances from its Dirichlet posterior."""
+    total = 0.0
+    for s2 in range(memory.value.shape[1]):
+        share = gamma(rng, hyper.concentration + memory.count[s, a, s2])
+        memory.transition[s, a, s2] = share
+        total += share
+    for s2 in range(memory.value.shape[1]):
+        memory.transition[s, a, s2] /= total
+
+
+@kernel
+def follow_plan(hyper, memory, seen, rng):
+    """Do what the plan says here and now."""
+    return memory.best[memory.t, seen]
+
+
+@kernel
+def count_step(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
+    """Count the transition; after an episode, plan anew for another sample."""
+    memory.count[seen, action, then] += 1.0
+    memory.total[seen, action] += reward
+    memory.t += 1
+    if terminated or truncated:
+        memory.t = 0
+        plan_for_a_sample(hyper, memory, rng)
+
+
+class PSRL(Learner):
+    """Before each episode, draws an MDP from its posterior and acts optimally for it.
+
+    Hyper-parameters:
+        prior_mean, prior_sd: the normal prior of a mean reward; (1, 1) is the truth in `TabularMDP`, (0, 1) is what the
+        figure printed in RL² follows from. noise: the standard deviation of rewards, taken as known. concentration: of the
+        symmetric Dirichlet prior of transitions.
+
+    Source: Strens 2000; Osband, Russo & Van Roy 2013 (arXiv 1306.0940).
+    """
+
+    params = Parameters(
+        prior_mean=Real(1.0), prior_sd=Real(1.0, 1e-6), noise=Real(1.0, 1e-6), concentration=Real(1.0, 1e-3)
+    )
+    begin, act, learn = start_from_prior, follow_plan, count_step
+
+    @staticmethod
+    def memory(p, variant):
+        """Counts and reward totals, the sampled MDP, two rows of values, the plan, and the step of the episode."""
+        states, actions = variant.family.states(variant.p), int(variant.action_space.n)
+        triple = (np.float64, (states, actions, states))
+        return record(
+            count=triple,
+            total=(np.float64, (states, actions)),
+            reward=(np.float64, (states, actions)),
+            transition=triple,
+            value=(np.float64, (2, states)),
+            best=(np.int16, (variant.horizon, states)),
+            t=np.int64,
+        )

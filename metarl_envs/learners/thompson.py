@@ -1,0 +1,55 @@
+"""Thompson sampling (Thompson 1933) for arms that pay 1 or 0."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metarl_envs.engine import Learner, Parameters, Real, beta, kernel, record
+
+
+@kernel
+def start_from_prior(hyper, memory, params, rng):
+    """Every arm's chance has the prior Beta(a, b)."""
+    for arm in range(memory.a.shape[0]):
+        memory.a[arm] = hyper.a
+        memory.b[arm] = hyper.b
+
+
+@kernel
+def act_on_a_sample(hyper, memory, seen, rng):
+    """Draw each arm's chance from its posterior; pull the arm whose draw is highest."""
+    best = -1.0
+    choice = 0
+    for arm in range(memory.a.shape[0]):
+        chance = beta(rng, memory.a[arm], memory.b[arm])
+        if chance > best:
+            best = chance
+            choice = arm
+    return choice
+
+
+@kernel
+def update_posterior(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
+    """Add the pull to the arm's posterior."""
+    memory.a[action] += reward
+    memory.b[action] += 1.0 - reward
+
+
+class Thompson(Learner):
+    """Pulls each arm with the chance that it is the best, given what it has seen.
+
+    Hyper-parameters:
+        a, b: the Beta prior of an arm's chance; (1, 1) is uniform, the true prior of `BernoulliBandit`.
+
+    Source: Thompson 1933; Chapelle & Li 2011.
+    """
+
+    only_bandits = True
+    params = Parameters(a=Real(1.0, 1e-6), b=Real(1.0, 1e-6))
+    begin, act, learn = start_from_prior, act_on_a_sample, update_posterior
+
+    @staticmethod
+    def memory(p, variant):
+        """The posterior Beta(a, b) of each arm."""
+        arms = int(variant.action_space.n)
+        return record(a=(np.float64, arms), b=(np.float64, arms))
