@@ -1,15 +1,20 @@
 """Meta-RL environments for Gymnasium. Importing the package registers every id; nothing heavy is imported yet.
 
-    import gymnasium as gym
-    env = gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10)
+>>> import gymnasium as gym
+>>> env = gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10)
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metarl_envs.registration import register, register_all
+
+if TYPE_CHECKING:
+    from metarl_envs.engine import Family, Learner
+    from metarl_envs.evaluation import evaluate
+    from metarl_envs.task_sets import TaskSet, tasks
 
 __version__ = "0.1.0"
 

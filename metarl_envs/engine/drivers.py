@@ -18,7 +18,7 @@ import numpy as np
 
 from metarl_envs.engine.cache import cached, digest_of
 from metarl_envs.engine.kernels import PLAIN, glue, kernel
-from metarl_envs.engine.records import for_drivers, record
+from metarl_envs.engine.records import record
 from metarl_envs.engine.streams import EPISODE, LEARNER, POOL, TASK, keyed, mix, randint
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ FLAGS = (
     "inner_terminated",
     "inner_truncated",
     "action_ignored",
-    "old_inner_terminated",
+    "old_inner_terminated",  # SAME_STEP: how the last episode of the trial before ended
     "old_inner_truncated",
 )
-_TERMINATED, _TRUNCATED, _TRIAL_START, _EPISODE_START, _INNER_TERMINATED, _INNER_TRUNCATED, _IGNORED, _OLD_TERMINATED, _OLD_TRUNCATED = range(9)
+_TERMINATED, _TRUNCATED, _TRIAL_START, _EPISODE_START, _INNER_TERMINATED, _INNER_TRUNCATED, _IGNORED = range(7)
+_OLD_TERMINATED, _OLD_TRUNCATED = 7, 8
 
 #: What holds for all rows of a driver's call: episodes a trial, autoreset mode, split, the size of a shared pool of tasks
 #: (0: each row draws its own), and whether the end of the last episode is always reported as a termination.
@@ -88,11 +89,19 @@ def _trial_parts(variant: Variant) -> SimpleNamespace:
     sample_task, reset, step, observe = family.sample_task, family.reset, family.step, family.observe
     meaning = _meaning(variant)
 
-    def draw_task(p, split, tasks, words, i, rng):
+    def sample_afresh(p, tasks, words, i, rng):
+        """Sample into a zeroed row, so that what a task means depends on nothing that stood there."""
+        for j in range(words.shape[1]):
+            words[i, j] = 0
         sample_task(p, tasks[i], rng)
+
+    sample_afresh = glue(sample_afresh)
+
+    def draw_task(p, split, tasks, words, i, rng):
+        sample_afresh(p, tasks, words, i, rng)
         if split != 0:
             while is_test(meaning(p, tasks[i], words, i)) != (split == 2):
-                sample_task(p, tasks[i], rng)
+                sample_afresh(p, tasks, words, i, rng)
 
     draw_task = glue(draw_task)
 
@@ -192,9 +201,7 @@ def env_drivers(variant: Variant) -> SimpleNamespace:
             return -1 - bad
         ended = 0
         for i in range(_u64(lo), _u64(hi)):
-            ended += advance_row(
-                params[0], rules[0], tasks, words, worlds, actions, obs, inner_final, final, reward, flags, i
-            )
+            ended += advance_row(params[0], rules[0], tasks, words, worlds, actions, obs, inner_final, final, reward, flags, i)
         return ended
 
     def begin(params, rules, tasks, words, worlds, mask, how, obs, flags, lo, hi):
@@ -223,7 +230,8 @@ def env_drivers(variant: Variant) -> SimpleNamespace:
 
 def _by_address(variant: Variant, advance: Callable) -> Callable:
     """`advance` over one row whose arrays stay where they are: one argument instead of 14, a third of a call's cost."""
-    from numba import carray, njit
+    from numba import njit
+    from numba.np.numpy_support import carray
 
     from metarl_envs.engine.pointers import pointer
 
@@ -389,6 +397,8 @@ def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, 
 
     if learner.sees == "state":
         locate = variant.family.locate
+        if locate is None:
+            raise TypeError(f"{variant.name} has states, and must number them with a kernel `locate`")
 
         def look(p, obs):
             return locate(p, obs)

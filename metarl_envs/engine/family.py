@@ -187,6 +187,13 @@ class Variant:
         return self.family.__name__
 
     @property
+    def actions(self) -> int:
+        """How many Discrete actions there are; TypeError for another kind of action space."""
+        if not isinstance(self.action_space, gym.spaces.Discrete):
+            raise TypeError(f"{self.name} has no number of actions: its action space is {self.action_space}")
+        return int(self.action_space.n)
+
+    @property
     def horizon(self) -> int:
         """Steps after which an episode is truncated."""
         return self.p.horizon
@@ -205,6 +212,10 @@ class Variant:
     def returns(self, task: np.void | np.ndarray) -> Returns | None:
         """The exact expected return of an episode on a task row, where the family knows it."""
         return self.family.returns(self.p, Row(task))
+
+    def __reduce__(self) -> tuple:
+        """A variant is one thing in a process, copied or not: drivers are kept by it."""
+        return _variant, (self.family, tuple(self.values.items()))
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"

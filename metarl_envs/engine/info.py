@@ -95,20 +95,21 @@ class GroundTruth:
 
     def __init__(self, worlds: Worlds):
         self._worlds = worlds
+        self._tasks = np.zeros(worlds.count, worlds.variant.task)  # copies: SAME_STEP asks for them when new ones are drawn
         self._ids = np.zeros(worlds.count, np.uint64)
         self._returns = np.full((worlds.count, 2), np.nan)
 
     def update(self, started: np.ndarray) -> None:
         """Look again at the rows in which a trial started."""
-        for i in np.flatnonzero(started):
+        for i in np.flatnonzero(started).tolist():
             task = self._worlds.task_row(i)
+            self._tasks[i] = task
             self._returns[i] = self._worlds.variant.returns(task) or (np.nan, np.nan)
             self._ids[i : i + 1] = meanings(self._worlds.variant, task.reshape(1))[0]
 
     def info(self, present: np.ndarray) -> dict[str, Any]:
         """Fresh arrays, one element a row, and `present` as the mask of each."""
-        worlds = self._worlds
-        tasks = worlds.task_rows.view(np.ndarray)[worlds.worlds["task"].view(np.ndarray)]
+        tasks = self._tasks
         random_return, oracle_return = self._returns.T
         values = {
             "task": with_masks({name: np.array(tasks[name]) for name in tasks.dtype.names or ()}, present),

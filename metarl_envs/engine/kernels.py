@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable)
 
@@ -25,15 +25,17 @@ def kernel(function: Function) -> Function:
     """
     if PLAIN:
         return function
-    from numba import njit
-
-    return njit(nogil=True, _nrt=False)(function)
+    return _njit(nogil=True, _nrt=False)(function)
 
 
 def glue(function: Function) -> Function:
     """A driver's inner function: inlined before typing, because arrays handed over in a call cost a factor of three."""
     if PLAIN:
         return function
+    return _njit(nogil=True, inline="always")(function)
+
+
+def _njit(**options: Any) -> Callable[[Function], Function]:
     from numba import njit
 
-    return njit(nogil=True, inline="always")(function)
+    return njit(**options)  # type: ignore[call-overload, return-value]

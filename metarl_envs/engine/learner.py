@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from gymnasium.spaces import Discrete
 
 from metarl_envs.engine.kernels import kernel
@@ -72,6 +73,10 @@ class Learner:
         if self.only_bandits and variant.family.states(variant.p) != 1:
             return f"{type(self).__name__} is for bandits, and {variant.name} has {variant.family.states(variant.p)} states"
         return None
+
+    def fits(self, variant: Variant) -> bool:
+        """Whether it is worth running here when nobody asked for it by name."""
+        return self.objection(variant) is None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"

@@ -25,7 +25,7 @@ class Integer:
         """The value as an int; ValueError or TypeError if it is none, or out of range."""
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise TypeError(f"{name}={value!r} must be an integer {self.allowed()}")
-        if not self.low <= value <= self.high:
+        if not self.low <= int(value) <= self.high:
             raise ValueError(f"{name}={value!r} is out of range: it must be an integer {self.allowed()}")
         return int(value)
 
@@ -47,7 +47,7 @@ class Real:
         """The value as a float; ValueError or TypeError if it is none, not finite, or out of range."""
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise TypeError(f"{name}={value!r} must be a number {self.allowed()}")
-        if not (math.isfinite(value) and self.low <= value <= self.high):
+        if not (math.isfinite(value) and self.low <= float(value) <= self.high):
             raise ValueError(f"{name}={value!r} is out of range: it must be a finite number {self.allowed()}")
         return float(value)
 

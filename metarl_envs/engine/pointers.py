@@ -10,8 +10,7 @@ from numba import types
 from numba.extending import intrinsic
 
 
-@intrinsic
-def pointer(typing_context: Any, address: Any) -> Any:
+def _pointer(typing_context: Any, address: Any) -> Any:
     """An integer as a pointer. Whoever made the integer keeps the array alive."""
     if not isinstance(address, types.Integer):
         return None
@@ -20,6 +19,10 @@ def pointer(typing_context: Any, address: Any) -> Any:
         return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
 
     return types.voidptr(types.intp), generate
+
+
+#: Called in compiled code as `pointer(address)`.
+pointer: Any = intrinsic(_pointer)
 
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:

@@ -20,13 +20,16 @@ def record(**fields: Any) -> np.dtype:
     8
     """
     fields = fields or {"unused": np.uint8}
-    aligned = np.dtype([(name, *spec) if isinstance(spec, tuple) else (name, spec) for name, spec in fields.items()], align=True)
-    names = list(fields)
+    aligned = np.dtype(
+        [(name, *spec) if isinstance(spec, tuple) else (name, spec) for name, spec in fields.items()], align=True
+    )
+    names: list[str] = list(fields)
+    placed: Any = aligned.fields
     return np.dtype(
         {
             "names": names,
-            "formats": [aligned.fields[name][0] for name in names],
-            "offsets": [aligned.fields[name][1] for name in names],
+            "formats": [placed[name][0] for name in names],
+            "offsets": [placed[name][1] for name in names],
             "itemsize": -(-aligned.itemsize // 8) * 8,
         },
         align=True,
@@ -52,7 +55,7 @@ def check_memory(count: int, size: int, what: str) -> None:
 def words(array: np.ndarray) -> np.ndarray:
     """The same memory as 64-bit words, of shape (rows, words a row)."""
     plain = array.view(np.ndarray)
-    return for_drivers(plain.view(np.uint64).reshape(len(plain), -1))
+    return for_drivers(plain.view(np.uint64).reshape(len(plain), plain.dtype.itemsize // 8))
 
 
 def _available_memory() -> float:

@@ -114,8 +114,8 @@ def text(variant: Variant, state: np.void, task: np.ndarray | None, clock: Clock
     """A world as text: one line for the clock, then what the family says."""
     ended = ", trial over" if clock.over else ""
     head = (
-        f"{variant.name}: trial {clock.trial + 1}, episode {clock.episode + 1}/{clock.episodes}, step {clock.step}/{clock.horizon}, "
-        f"reward {clock.reward:g}, return {clock.episode_return:g}{ended}"
+        f"{variant.name}: trial {clock.trial + 1}, episode {clock.episode + 1}/{clock.episodes}, "
+        f"step {clock.step}/{clock.horizon}, reward {clock.reward:g}, return {clock.episode_return:g}{ended}"
     )
     return head + "\n" + variant.family.describe(variant.p, Row(state), None if task is None else Row(task))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import operator
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from metarl_envs.engine.scoreboard import Scoreboard
 from metarl_envs.engine.worlds import TrialForm, Worlds, bad_action
 
 _ONLY_ROW = np.ones(1, np.bool_)
+#: Attributes that stand for places in memory: a copy of an environment makes its own.
+_PLACES = frozenset({"_action", "_out", "_flags", "_observation", "_final", "_advance"})
 
 
 class SingleEnv(gym.Env):
@@ -50,20 +53,31 @@ class SingleEnv(gym.Env):
         self.tasks = tasks
         self.variant = tasks.variant
         self.episodes_per_trial = episodes_per_trial
-        self.observation_space = self.variant.observation_space
-        self.action_space = self.variant.action_space
+        self.observation_space = copy.deepcopy(self.variant.observation_space)  # spaces hold a generator of their own
+        self.action_space = copy.deepcopy(self.variant.action_space)
         self.render_mode, self.reveal = render_mode, reveal
         self._worlds = Worlds(tasks, 1, form, DISABLED)
         self._truth = GroundTruth(self._worlds) if ground_truth else None
         self._scoreboard = Scoreboard(1) if render_mode else None
         self._discrete = not self.variant.action.shape
+        self._take_places()
+        self._seeded = self._live = False
+
+    def _take_places(self) -> None:
+        """Make the arrays that the driver reads and writes. Between calls they hold nothing that is needed again."""
         self._action = np.zeros((1, *self.variant.action.shape), self.variant.action.dtype)
         self._out = self._worlds.empty()
         self._flags = self._out.flags[:, 0]
         self._observation = self._copier(self._out.observations)
         self._final = self._copier(self._out.inner_final)
         self._advance = self._worlds.advance_in_place(self._action, self._out)
-        self._seeded = self._live = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in _PLACES}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._take_places()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin a new trial, or with `options={"new_trial": False}` the next episode of this one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,8 +68,8 @@ class FamilyVectorEnv(VectorEnv):
                 f"give horizon={max_episode_steps} instead"
             )
         self.episodes_per_trial = episodes_per_trial
-        self.single_observation_space = self.variant.observation_space
-        self.single_action_space = self.variant.action_space
+        self.single_observation_space = copy.deepcopy(self.variant.observation_space)  # spaces hold a generator
+        self.single_action_space = copy.deepcopy(self.variant.action_space)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {
@@ -160,10 +162,16 @@ class FamilyVectorEnv(VectorEnv):
         if self._truth:
             self._truth.update(self._everyone)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._everyone.flags.writeable = False  # which copying forgets
+
     def _outcome(self) -> Outcome:
         if self._reused is None:
             return self._worlds.empty()
-        self._reused.flags.fill(False)
+        if self._reused.flags.any():  # drivers expect flags and final observations to be zero
+            for array in self._reused[2:]:
+                array.fill(False)
         return self._reused
 
     def _mask(self, options: dict[str, Any]) -> np.ndarray:
@@ -199,8 +207,7 @@ class FamilyVectorEnv(VectorEnv):
         elif isinstance(seed, int):
             seeds, given = np.arange(n, dtype=np.uint64) + np.uint64(seed % 2**64), self._everyone
         else:
-            if len(seed) != n:
-                raise ValueError(f"seed holds {len(seed)} seeds; num_envs is {n}")
+            _check_seeds(seed, n)
             given = np.array([s is not None for s in seed])
             fresh = self.np_random.integers(2**63, size=n, dtype=np.uint64)
             seeds = np.array([f if s is None else int(s) % 2**64 for s, f in zip(seed, fresh, strict=True)], np.uint64)
@@ -238,6 +245,17 @@ class FamilyVectorEnv(VectorEnv):
             self._truth.update(out.flags[2])
             info["metarl"], info["_metarl"] = self._truth.info(self._everyone), self._everyone
         return info
+
+
+def _check_seeds(seed: Any, n: int) -> None:
+    """Refuse what is no sequence with a natural number or None for each of `n` rows."""
+    if np.ndim(seed) == 0:  # a string too
+        raise TypeError(f"seed={seed!r} must be an integer of at least 0, or a sequence with one for each row")
+    if len(seed) != n:
+        raise ValueError(f"seed holds {len(seed)} seeds; num_envs is {n}")
+    for s in seed:
+        if s is not None and (not isinstance(s, numbers.Integral) or s < 0):
+            raise ValueError(f"seed={seed!r} holds {s!r}; each must be an integer of at least 0, or None")
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:

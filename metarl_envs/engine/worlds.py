@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import numbers
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import numpy as np
 
 from metarl_envs.engine import drivers
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.records import rows, words
+from metarl_envs.engine.records import for_drivers, rows, words
 
 
 class Tasks(Protocol):
@@ -93,6 +94,7 @@ class Worlds:
     def __init__(self, tasks: Tasks, count: int, form: TrialForm, mode: int, num_threads: int = 1):
         variant = tasks.variant
         self.variant, self.tasks, self.count = variant, tasks, count
+        self._made_from = tasks, count, form, mode, num_threads
         self.pool = form.num_tasks or 0
         self.rules = np.zeros(1, drivers.RULES)
         self.rules["episodes"] = form.episodes_per_trial
@@ -100,7 +102,7 @@ class Worlds:
         self.rules["split"] = tasks.split_number
         self.rules["pool"] = self.pool
         self.rules["end_terminates"] = form.trial_end == "terminated"
-        self.rules = drivers.for_drivers(self.rules)
+        self.rules = for_drivers(self.rules)
         self.worlds = rows(count, variant.world, "worlds")
         self.task_rows = rows(self.pool + count, variant.task, "tasks")
         self.words = words(self.task_rows)
@@ -110,7 +112,7 @@ class Worlds:
         self.bounds = np.stack([np.ravel(variant.action.low), np.ravel(variant.action.high)])
         self._go = _drivers(variant)
         cuts = np.linspace(0, count, num_threads + 1).astype(int).tolist()
-        self._parts = list(zip(cuts[:-1], cuts[1:], strict=True))
+        self._parts = list(itertools.pairwise(cuts))
         self._keeps_both = mode == drivers.SAME_STEP  # only there do a trial's end and an inner end fall into one step
         self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
         self._fixed = variant.params, self.rules, self.task_rows, self.words, self.worlds
@@ -162,7 +164,7 @@ class Worlds:
         return functools.partial(self._go.advance_at, addresses(*call))
 
     def _call(self, actions: np.ndarray, out: Outcome) -> tuple:
-        actions = drivers.for_drivers(actions)
+        actions = for_drivers(actions)
         return (*self._fixed, actions, self.bounds, out.observations, out.inner_final, out.final, out.rewards, out.flags)
 
     def _each(self, driver: Any, call: tuple) -> list:
@@ -185,15 +187,26 @@ class Worlds:
             mine, given = getattr(self, name), state[name]
             if given.dtype != mine.dtype or given.shape != mine.shape:
                 raise ValueError(
-                    f"state[{name!r}] has {given.shape} rows of {given.dtype}; {self.variant} here has {mine.shape} of {mine.dtype}"
+                    f"state[{name!r}] has {given.shape} rows of {given.dtype}; {self.variant} here has "
+                    f"{mine.shape} of {mine.dtype}"
                 )
         for name in ("worlds", "task_rows"):
             getattr(self, name)[...] = state[name]
+
+    def __reduce__(self) -> tuple:
+        """Copies are made anew: arrays that look at one another, and addresses, would go on looking at the original."""
+        return _remade, (self._made_from, self.get_state())
 
     def close(self) -> None:
         """Let the threads go."""
         if self._threads is not None:
             self._threads.shutdown()
+
+
+def _remade(made_from: tuple, state: dict[str, np.ndarray]) -> Worlds:
+    worlds = Worlds(*made_from)
+    worlds.set_state(state)
+    return worlds
 
 
 def bad_action(variant: Variant, action: Any, row: int | None = None) -> ValueError:

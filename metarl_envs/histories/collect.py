@@ -62,7 +62,8 @@ def collect(
     Args:
         id: a registered id.
         learner: such as `metarl_envs.learners.QLearning(step_size=0.5)`.
-        histories, steps: how many lives, and steps in each.
+        histories: how many lives.
+        steps: in each life.
         split: of the tasks.
         seed: of the first life.
         workers: threads (default: one a core).

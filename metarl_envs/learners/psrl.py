@@ -90,15 +90,13 @@ class PSRL(Learner):
     Source: Strens 2000; Osband, Russo & Van Roy 2013 (arXiv 1306.0940).
     """
 
-    params = Parameters(
-        prior_mean=Real(1.0), prior_sd=Real(1.0, 1e-6), noise=Real(1.0, 1e-6), concentration=Real(1.0, 1e-3)
-    )
+    params = Parameters(prior_mean=Real(1.0), prior_sd=Real(1.0, 1e-6), noise=Real(1.0, 1e-6), concentration=Real(1.0, 1e-3))
     begin, act, learn = start_from_prior, follow_plan, count_step
 
     @staticmethod
     def memory(p, variant):
         """Counts and reward totals, the sampled MDP, two rows of values, the plan, and the step of the episode."""
-        states, actions = variant.family.states(variant.p), int(variant.action_space.n)
+        states, actions = variant.family.states(variant.p), variant.actions
         triple = (np.float64, (states, actions, states))
         return record(
             count=triple,
@@ -109,3 +107,7 @@ class PSRL(Learner):
             best=(np.int16, (variant.horizon, states)),
             t=np.int64,
         )
+
+    def fits(self, variant):
+        """Its prior says little about bandits and mazes, and planning over many states takes long."""
+        return super().fits(variant) and variant.family.states(variant.p) in range(2, 51)

@@ -72,7 +72,7 @@ class QLearning(Learner):
     """
 
     params = Parameters(
-        step_size=Real(0.3, 0.0, 1.0),
+        step_size=Real(0.7, 0.0, 1.0),
         discount=Real(0.9, 0.0, 1.0),
         first_guess=Real(1.0),
         epsilon=Real(0.1, 0.0, 1.0),
@@ -84,5 +84,5 @@ class QLearning(Learner):
     @staticmethod
     def memory(p, variant):
         """The table [state, action], epsilon, and the episodes so far."""
-        shape = variant.family.states(variant.p), int(variant.action_space.n)
+        shape = variant.family.states(variant.p), variant.actions
         return record(q=(np.float64, shape), epsilon=np.float64, episodes=np.int64)

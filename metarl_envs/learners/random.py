@@ -22,4 +22,4 @@ class Random(Learner):
     @staticmethod
     def memory(p, variant):
         """One unused byte an action: the shape says how many there are."""
-        return record(actions=(np.uint8, int(variant.action_space.n)))
+        return record(actions=(np.uint8, variant.actions))

@@ -51,5 +51,5 @@ class Thompson(Learner):
     @staticmethod
     def memory(p, variant):
         """The posterior Beta(a, b) of each arm."""
-        arms = int(variant.action_space.n)
+        arms = variant.actions
         return record(a=(np.float64, arms), b=(np.float64, arms))

@@ -63,5 +63,5 @@ class UCB1(Learner):
     @staticmethod
     def memory(p, variant):
         """Pulls and wins of each arm, and pulls in all."""
-        arms = int(variant.action_space.n)
+        arms = variant.actions
         return record(pulls=(np.float64, arms), wins=(np.float64, arms), t=np.int64)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import numbers
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,9 @@ def tasks(id: str, *, split: str | None = None, seed: int = 0, **params: Any) ->
 
 
 def load(path: str | os.PathLike) -> TaskSet:
-    """A task set from the files that `TaskSet.save` wrote; it can run no code.
+    """A task set from the files that `TaskSet.save` wrote.
+
+    The files can run no code: a family from outside this package is found only where its module is imported already.
 
     Raises:
         ValueError: the files are not a task set, or not what they were when they were written.
@@ -51,14 +55,17 @@ def load(path: str | os.PathLike) -> TaskSet:
         raise ValueError(f"{about} is no task set: {error}") from None
     if not isinstance(header, dict) or header.get("format") != _FORMAT:
         raise ValueError(f"{about} is no task set that this version reads: it must say format {_FORMAT!r}")
-    module, _, name = header["family"].partition(":")
-    variant = load_family(f"{module}:{name}").at(**header["params"])
+    if missing := {"family", "params", "split", "seed", "fingerprint"} - set(header):
+        raise ValueError(f"{about} is no task set: it lacks {sorted(missing)}")
+    variant = _known_family(header["family"]).at(**header["params"])
     stored = np.load(npy, allow_pickle=False)
     if not _same_fields(stored.dtype, variant.task):
         raise ValueError(f"{npy} holds rows of {stored.dtype}; {variant} has tasks of {variant.task}")
-    loaded = TaskSet(variant, header["split"], header["seed"], _padded(stored, variant.task))
+    loaded = TaskSet(variant, header["split"], header["seed"], taskrows.padded(stored, variant.task))
     if loaded.fingerprint != header["fingerprint"]:
-        raise ValueError(f"{npy} has been changed since it was written: its fingerprint is {loaded.fingerprint}, not {header['fingerprint']}")
+        raise ValueError(
+            f"{npy} has been changed since it was written: its fingerprint is {loaded.fingerprint}, not {header['fingerprint']}"
+        )
     return loaded
 
 
@@ -88,10 +95,8 @@ class TaskSet:
             if number:
                 listed, ids = listed[test == (split == "test")], ids[test == (split == "test")]
             listed = listed[np.argsort(ids, kind="stable")]  # ids are hashes: the order is as good as shuffled
-        elif number:
-            some = taskrows.draw(variant, 0, 0, 0, _TRIED)
-            if not (taskrows.meanings(variant, some)[1] == (split == "test")).any():
-                listed = some[:0]
+        elif number and not _has_tasks(variant, split):
+            listed = np.zeros(0, variant.task)
         if listed is not None and not len(listed):
             raise ValueError(f"split={split!r} of {variant} has no tasks: there are too few to be split")
         return cls(variant, split, seed, listed, number)
@@ -154,7 +159,7 @@ class TaskSet:
         if isinstance(task, Mapping):
             row = self._from_fields(task)
         elif isinstance(task, np.void | np.ndarray) and task.size == 1 and _same_fields(task.dtype, self.dtype):
-            row = _padded(np.array(task).reshape(1), self.dtype)
+            row = taskrows.padded(np.array(task).reshape(1), self.dtype)
         else:
             kind = f"{type(task).__name__} of dtype {task.dtype}" if hasattr(task, "dtype") else repr(task)
             raise TypeError(f"task={kind} is no task of {self.variant}: give an index or one row of {self.dtype}")
@@ -220,6 +225,29 @@ class TaskSet:
         return f"TaskSet({self.variant}, split={self.split!r}, {length})"
 
 
+def _has_tasks(variant: Variant, split: str | None) -> bool:
+    """Whether an endless family has tasks in a split. One of the first has the answer as a rule, and tasks can be large."""
+    for first, end in itertools.pairwise((0, 8, 64, _TRIED)):
+        is_test = taskrows.meanings(variant, taskrows.draw(variant, 0, 0, first, end - first))[1]
+        if (is_test == (split == "test")).any():
+            return True
+    return False
+
+
+def _known_family(path: Any) -> type[Family]:
+    """The family that a file names; nothing is imported that is neither of this package nor imported already."""
+    module, _, name = str(path).partition(":")
+    if module not in sys.modules and not module.startswith("metarl_envs.families."):
+        raise ValueError(f"family={path!r} is not known: import {module} first, if you trust it")
+    try:
+        family = load_family(f"{module}:{name}")
+    except (ImportError, AttributeError):
+        family = None
+    if not (isinstance(family, type) and issubclass(family, Family)):
+        raise ValueError(f"family={path!r} is not a family")
+    return family
+
+
 def _files(path: str | os.PathLike) -> tuple[Path, Path]:
     stem = Path(path)
     stem = stem.with_suffix("") if stem.suffix in (".npy", ".json") else stem
@@ -229,11 +257,3 @@ def _files(path: str | os.PathLike) -> tuple[Path, Path]:
 def _same_fields(a: np.dtype, b: np.dtype) -> bool:
     """Whether two row layouts have the same fields; NumPy drops padding when it stacks rows or stores them."""
     return a.names == b.names and all(a[name] == b[name] for name in a.names or ())
-
-
-def _padded(tasks: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The rows in the layout that drivers take, padding zero, so that equal tasks have equal bytes."""
-    padded = np.zeros(len(tasks), dtype)
-    for name in dtype.names or ():
-        padded[name] = tasks[name]
-    return padded

@@ -185,7 +185,8 @@ class BernoulliBandit(Family):
                 label = f"{state.won[arm]} of {state.pulled[arm]}"
                 picture.text(x + width / 2, 400, label, size=14, color=rendering.MUTED, align="center")
                 picture.text(x + width / 2, 420, f"arm {arm}", size=15, align="center")
-        picture.text(24, 26, "wins (green) and losses (red) of each arm", size=15, color=rendering.MUTED)
+        legend = "wins (green) and losses (red) of each arm" + ("" if task is None else "; line: its chance")
+        picture.text(24, 26, legend, size=15, color=rendering.MUTED)
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:

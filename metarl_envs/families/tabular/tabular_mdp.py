@@ -227,7 +227,9 @@ class TabularMDP(Family):
             picture.text(middle, middle - 22, f"state {state.s}", size=26, align="center")
             picture.text(middle, middle + 12, f"{p.actions} actions", size=15, color=rendering.MUTED, align="center")
         else:
-            picture.text(middle, middle - 10, "squares: mean reward of each action", size=14, color=rendering.GOAL, align="center")
+            picture.text(
+                middle, middle - 10, "squares: mean reward of each action", size=14, color=rendering.GOAL, align="center"
+            )
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:

@@ -1,0 +1,135 @@
+"""The command line: `metarl-envs list | evaluate`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    help="Meta-RL environments: what there is, and how well something learns in them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """The console script: a mistake in the arguments is one clear line, not a traceback."""
+    try:
+        app()
+    except (ValueError, TypeError, MemoryError) as error:
+        Console(stderr=True).print(f"[red]metarl-envs:[/red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+@app.command("list")
+def list_environments(
+    id: Annotated[str | None, typer.Argument(help="show this id's reference page instead")] = None,
+) -> None:
+    """The environments, or the reference page of one."""
+    from rich.table import Table
+
+    from metarl_envs.catalogue import entries, read_page
+    from metarl_envs.engine.family import load_family
+    from metarl_envs.registration import family_of
+
+    console = Console()
+    if id is not None:
+        summary, page = read_page(load_family(family_of(id)))
+        console.print(f"{summary}\n", highlight=False)
+        for heading, text in page.items():
+            console.print(f"[bold]{heading}[/bold]\n{text}\n", highlight=False)
+        return
+    table = Table(title="environments")
+    for column in ("id", "kind", "what it is"):
+        table.add_column(column, no_wrap=column == "id")
+    for entry in entries():
+        table.add_row(entry.id, entry.kind, " ".join(entry.summary.split()))
+    console.print(table)
+
+
+@app.command()
+def evaluate(
+    id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
+    policy: Annotated[list[str] | None, typer.Option(help="a learner or reference, repeatable [default: all that fit]")] = None,
+    split: Annotated[str, typer.Option(help="of the tasks: train, test, all, or a named shift")] = "test",
+    tasks: Annotated[int, typer.Option(help="how many tasks")] = 100,
+    episodes: Annotated[int | None, typer.Option(help="in a lifetime [default: 100, or 1 for bandits]")] = None,
+    seeds: Annotated[int, typer.Option(help="how many seeds")] = 5,
+    lifetimes: Annotated[int, typer.Option(help="on each task")] = 10,
+    param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder [default: results/NAME-SPLIT]")] = None,
+) -> None:
+    """Score references and learners on held-out tasks: a table, a picture of their learning curves, and the numbers."""
+    import metarl_envs
+    from metarl_envs.evaluation.report import table
+
+    console = Console()
+    with _Bars(console) as progress:
+        result = metarl_envs.evaluate(
+            policy or None,
+            id,
+            split=None if split == "all" else split,
+            tasks=tasks,
+            episodes=episodes,
+            seeds=seeds,
+            lifetimes=lifetimes,
+            progress=progress,
+            **_params(param or []),
+        )
+    console.print(table(result))
+    folder = out or Path("results") / f"{re.sub(r'^.*/', '', id).removesuffix('-v0')}-{split}"
+    written = result.save(folder)
+    try:
+        written.append(result.plot(folder / "curves.png"))
+    except ModuleNotFoundError:
+        console.print('no picture: it needs matplotlib (pip install "metarl-envs\\[plot]")')
+    console.print("written: " + ", ".join(map(str, written)), soft_wrap=True, highlight=False)
+
+
+def _params(given: list[str]) -> dict[str, Any]:
+    """`name=value` pairs; values are read as JSON where they are JSON, and as text where not."""
+    params: dict[str, Any] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--param {pair!r} must be name=value, such as size=5")
+        try:
+            params[name] = json.loads(value.lower() if value in ("True", "False") else value)
+        except json.JSONDecodeError:
+            params[name] = value
+    return params
+
+
+class _Bars:
+    """One progress bar a policy."""
+
+    def __init__(self, console: Console):
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self):
+        self._progress.start()
+        return self._advance
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def _advance(self, name: str, done: int, total: int) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total)
+        self._progress.advance(self._tasks[name], done)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Python agents: anything that acts, driven through the vector environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+
+from metarl_envs.engine.family import Variant
+from metarl_envs.engine.vector import FamilyVectorEnv
+from metarl_envs.task_sets import TaskSet
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an agent is told before it acts: arrays with one element a row.
+
+    Attributes:
+        observation: the batched observation, of shape (rows, ...).
+        previous_action: what was done last, of the action space's dtype; -1 (or zeros, for Box) where a trial starts.
+        previous_reward: what it paid, float64; 0 where a trial starts. The reward of an episode's last step is here, with the
+            first observation of the next episode.
+        terminated, truncated: whether that step ended an episode, and how.
+        episode_start, trial_start: whether `observation` is the first of an episode, of a trial.
+    """
+
+    observation: np.ndarray
+    previous_action: np.ndarray
+    previous_reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    episode_start: np.ndarray
+    trial_start: np.ndarray
+
+
+class Agent(Protocol):
+    """One lifetime in every row. Rows must not share what they learn."""
+
+    def act(self, step: Step) -> Any:
+        """One action a row."""
+        ...
+
+
+#: Makes an agent without any memory: called with `num_envs`, `observation_space`, `action_space` (of one row) and `seed`.
+AgentFactory = Callable[..., Agent]
+
+
+def live(
+    factory: AgentFactory,
+    variant: Variant,
+    tasks: np.ndarray,
+    seeds: np.ndarray,
+    agent_seed: int,
+    *,
+    episodes: int,
+    block: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:
+    """One lifetime of a fresh agent on each task: what each episode (or block of steps) paid, as float64 [task, unit]."""
+    rows = len(tasks)
+    env = FamilyVectorEnv(
+        TaskSet(variant, None, 0, tasks), num_envs=rows, episodes_per_trial=episodes, autoreset_mode="SameStep"
+    )
+    agent = factory(
+        num_envs=rows,
+        observation_space=env.single_observation_space,
+        action_space=env.single_action_space,
+        seed=agent_seed,
+    )
+    observation, info = env.reset(seed=[int(seed) for seed in seeds], options={"task": list(tasks)})
+    null = _null_actions(env)
+    step = _step(observation, null, np.zeros(rows), info)
+    scores = np.zeros((rows, episodes if block == 0 else -(-variant.horizon // block)))
+    alive, episode, t = np.ones(rows, np.bool_), np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    while alive.any():
+        actions = np.asarray(agent.act(step))
+        observation, reward, terminated, truncated, info = env.step(actions)
+        unit = episode if block == 0 else t // block
+        scores[np.flatnonzero(alive), unit[alive]] += reward[alive]
+        ended = info["trial"]["episode_start"]
+        episode += ended
+        t = np.where(ended, 0, t + 1)
+        over = terminated | truncated
+        progress(int((alive & over).sum()))
+        alive &= ~over
+        step = _step(observation, actions, reward, info, null)
+    env.close()
+    return scores
+
+
+def _step(
+    observation: np.ndarray, actions: np.ndarray, reward: np.ndarray, info: dict[str, Any], null: np.ndarray | None = None
+) -> Step:
+    """What the agent is told; nothing of an old trial reaches a new one."""
+    trial = info["trial"]
+    start = trial["trial_start"]
+    if null is not None:
+        fits = start.reshape(-1, *[1] * (actions.ndim - 1))
+        actions, reward = np.where(fits, null, actions), np.where(start, 0.0, reward)
+    return Step(
+        observation=observation,
+        previous_action=actions,
+        previous_reward=reward,
+        terminated=trial["inner_terminated"].copy(),
+        truncated=trial["inner_truncated"].copy(),
+        episode_start=trial["episode_start"].copy(),
+        trial_start=start.copy(),
+    )
+
+
+def _null_actions(env: FamilyVectorEnv) -> np.ndarray:
+    """What stands for no action: -1 for Discrete and MultiDiscrete, zeros for Box."""
+    form = env.variant.action
+    empty = 0 if isinstance(env.single_action_space, gym.spaces.Box) else -1
+    return np.full((env.num_envs, *form.shape), empty, form.dtype)

@@ -1,0 +1,166 @@
+"""What an evaluation found: scores, and everything read off them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metarl_envs.evaluation.references import Scale
+from metarl_envs.evaluation.statistics import Interval, bootstrap_curve, bootstrap_mean, over_seeds
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One policy in numbers, normalised: 0 is the random policy, 1 the oracle.
+
+    Attributes:
+        aulc: area under the learning curve, the mean over units (the primary figure): for these tasks, over seeds.
+        aulc_distribution: the same with the interval for the distribution of tasks.
+        first, last: the curve at its first and last unit.
+        gain: last - first.
+        worst_fifth: the 20th percentile over tasks of the mean score.
+        regret: what the oracle would have earned more in a lifetime, in reward.
+        total: what the policy earned in a lifetime, in reward.
+    """
+
+    aulc: Interval
+    aulc_distribution: Interval
+    first: float
+    last: float
+    gain: Interval
+    worst_fifth: float
+    regret: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of policies on the same tasks.
+
+    Attributes:
+        id, params, split, fingerprint: which tasks.
+        seeds: which seeds.
+        unit, unit_steps, share: what one point of a curve is, its steps, and which share of an episode that is.
+        scale: expected returns of random and oracle on each task.
+        passed_over: tasks left out because the oracle earns hardly more than random on them.
+        memoryless: the expected return of an episode for the best policy without memory, if known.
+        policies: what each is.
+        raw: by policy, what was earned, float64 [seed, task, lifetime, unit].
+    """
+
+    id: str
+    params: dict[str, Any]
+    split: str | None
+    fingerprint: str
+    seeds: list[int]
+    unit: str
+    unit_steps: int
+    share: float
+    scale: Scale
+    passed_over: int
+    memoryless: float | None
+    policies: dict[str, str]
+    raw: dict[str, np.ndarray]
+
+    def normalised(self, policy: str) -> np.ndarray:
+        """(R - random) / (oracle - random) for each task, [seed, task, lifetime, unit]; never clipped."""
+        low, high = (self.share * v[None, :, None, None] for v in (self.scale.random, self.scale.oracle))
+        return (self.raw[policy] - low) / (high - low)
+
+    def curve(self, policy: str) -> np.ndarray:
+        """Mean and 95 % interval (for the distribution of tasks) of the normalised score at each unit, [3, unit]."""
+        return bootstrap_curve(self.normalised(policy))
+
+    @functools.cached_property
+    def summaries(self) -> dict[str, Summary]:
+        """Every policy in numbers, best first."""
+        found = {policy: self._summary(policy) for policy in self.raw}
+        return dict(sorted(found.items(), key=lambda item: -item[1].aulc.mean))
+
+    @property
+    def memoryless_score(self) -> float | None:
+        """The best policy without memory on the normalised scale: the true zero of adaptation."""
+        if self.memoryless is None:
+            return None
+        return float((self.memoryless - self.scale.random.mean()) / (self.scale.oracle - self.scale.random).mean())
+
+    def _summary(self, policy: str) -> Summary:
+        values, earned = self.normalised(policy), self.raw[policy].sum(axis=3)
+        mean_curve = values.mean(axis=(0, 1, 2))
+        best = self.scale.oracle.mean() * self.share * values.shape[3]
+        return Summary(
+            aulc=over_seeds(values),
+            aulc_distribution=bootstrap_mean(values),
+            first=float(mean_curve[0]),
+            last=float(mean_curve[-1]),
+            gain=over_seeds(values[..., -1] - values[..., 0]),
+            worst_fifth=float(np.quantile(values.mean(axis=(0, 2, 3)), 0.2)),
+            regret=float(best - earned.mean()),
+            total=float(earned.mean()),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the scores themselves, as JSON types."""
+        return {
+            "format": "metarl_envs evaluation 1",
+            "id": self.id,
+            "params": self.params,
+            "split": self.split,
+            "tasks": len(self.scale.random),
+            "tasks_passed_over": self.passed_over,
+            "fingerprint": self.fingerprint,
+            "seeds": self.seeds,
+            "score": {"axes": ["seed", "task", "lifetime", "unit"], "unit": self.unit, "unit_steps": self.unit_steps},
+            "random_return": float(self.scale.random.mean()),
+            "oracle_return": float(self.scale.oracle.mean()),
+            "memoryless_best_return": self.memoryless,
+            "policies": {
+                name: {"policy": self.policies[name], **_finite(vars(summary))} for name, summary in self.summaries.items()
+            },
+            "versions": _versions(),
+        }
+
+    def save(self, folder: str | os.PathLike) -> list[Path]:
+        """Write `result.json`, `scores.npz` and, where matplotlib is there, `curves.png`; the paths written."""
+        from metarl_envs.evaluation.report import write_aside
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [folder / "result.json", folder / "scores.npz"]
+        write_aside(written[0], lambda path: path.write_text(json.dumps(self.as_json(), indent=2) + "\n"))
+        columns: dict[str, Any] = {**self.raw, "random_return": self.scale.random, "oracle_return": self.scale.oracle}
+        write_aside(written[1], lambda path: np.savez_compressed(path, **columns))
+        return written
+
+    def plot(self, path: str | os.PathLike) -> Path:
+        """Draw the in-context learning curves as a PNG; needs matplotlib (`pip install "metarl-envs[plot]"`)."""
+        from metarl_envs.evaluation.report import draw_curves
+
+        return draw_curves(self, Path(path))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: an unknown end of an interval is null."""
+    if isinstance(value, dict):
+        return {name: _finite(v) for name, v in value.items()}
+    if isinstance(value, tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("metarl-envs", "gymnasium", "numpy", "numba"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

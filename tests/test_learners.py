@@ -1,0 +1,114 @@
+"""Learners: they learn, they forget between lives, and they see nothing they should not."""
+
+import numpy as np
+import pytest
+
+import metarl_envs
+from metarl_envs.evaluation.references import suitable_policies
+from metarl_envs.histories import collect, scores
+from metarl_envs.histories.collect import Lives
+from metarl_envs.learners import LEARNERS, PSRL, UCB1, QLearning, Random, Thompson
+from metarl_envs.registration import TABLE
+
+IDS = [row.id for row in TABLE]
+LEARNING = [
+    ("MetaRL/DarkRoom-v0", QLearning(), 60),
+    ("MetaRL/TabularMDP-v0", QLearning(), 60),
+    ("MetaRL/TabularMDP-v0", PSRL(), 20),
+]
+
+
+@pytest.mark.parametrize(("id", "learner", "episodes"), LEARNING, ids=str)
+def test_a_learner_improves_and_stays_between_random_and_oracle(id, learner, episodes):
+    tasks = metarl_envs.tasks(id)
+    curve = scores(tasks.sample(300), tasks.variant, learner, np.arange(300), episodes=episodes).mean(axis=0)
+    scale = np.array([tasks.variant.returns(row) for row in tasks.sample(300)]).mean(axis=0)
+    first, last = curve[:5].mean(), curve[-5:].mean()
+    assert last > first + 0.2 * (scale[1] - scale[0])
+    assert scale[0] - 0.5 < first
+    assert last < scale[1] + 0.5
+
+
+@pytest.mark.parametrize("learner", [Thompson(), UCB1(), QLearning()], ids=str)
+def test_a_bandit_learner_pulls_better_arms_later(learner):
+    tasks = metarl_envs.tasks("MetaRL/BernoulliBandit-v0", horizon=200)
+    rows = tasks.sample(500)
+    blocks = scores(rows, tasks.variant, learner, np.arange(500), episodes=1, block=20)
+    assert blocks[:, -1].mean() > blocks[:, 0].mean() + 1
+    assert blocks.sum(axis=1).mean() < 200 * rows["chance"].max(axis=1).mean()
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_every_suitable_policy_lives_alike_whatever_the_workers_and_the_neighbours(id):
+    tasks = metarl_envs.tasks(id)
+    rows = tasks.sample(130)
+    for policy in suitable_policies(tasks.variant).values():
+        if not policy.fits(tasks.variant):
+            continue
+        seeds = np.arange(130)
+        together = scores(rows, tasks.variant, policy, seeds, episodes=3, workers=2)
+        assert (together == scores(rows, tasks.variant, policy, seeds, episodes=3, workers=1)).all()
+        assert (together[70:] == scores(rows[70:], tasks.variant, policy, seeds[70:], episodes=3)).all()
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_a_learner_does_the_same_on_two_tasks_until_they_pay_differently(id):
+    tasks = metarl_envs.tasks(id)
+    for name, policy in suitable_policies(tasks.variant).items():
+        if policy.sees == "task" or not policy.fits(tasks.variant):
+            continue
+        one, other = (Lives(tasks.variant, policy, 1, 0, row.reshape(1)) for row in tasks.sample(2, seed=5))
+        one, other = (lives.write(np.array([7]), 30, 1) for lives in (one, other))
+        seen_alike = (one.rewards[0] == other.rewards[0]) & (one.observations[0] == other.observations[0]).reshape(30, -1).all(
+            1
+        )
+        until = 30 if seen_alike.all() else int(seen_alike.argmin())
+        assert (one.actions[0, :until] == other.actions[0, :until]).all(), name
+
+
+def test_collect_keeps_every_transition():
+    lived = collect("MetaRL/DarkRoomHard-v0", QLearning(), histories=5, steps=200, size=5, horizon=8)
+    assert lived.observations.shape == (5, 200, 2)
+    ended = lived.terminated | lived.truncated
+    assert (lived.rewards[lived.terminated] == 1).all()
+    assert (lived.rewards[~lived.terminated] == 0).all()
+    assert not (lived.terminated & lived.truncated).any()
+    for i in range(5):
+        starts = np.flatnonzero(ended[i])[:-1] + 1
+        assert (lived.observations[i, starts] == 2).all(), "each episode starts at the centre"
+        lengths = np.diff(np.flatnonzero(ended[i]), prepend=-1)
+        assert (lengths <= 8).all()
+        assert (lengths[lived.truncated[i][ended[i]]] == 8).all()
+        goal = lived.tasks[i]["goal"]
+        inside = ~ended[i][:-1]
+        on_goal = (lived.observations[i, 1:] == goal).all(axis=1) & inside
+        assert not on_goal.any(), "the episode ends on the goal, so no step starts there"
+
+
+def test_collected_histories_do_not_depend_on_workers_or_on_their_number():
+    many = collect("MetaRL/DarkRoom-v0", QLearning(), histories=150, steps=100, workers=2)
+    few = collect("MetaRL/DarkRoom-v0", QLearning(), histories=3, steps=100, seed=147, workers=1)
+    for name in ("observations", "actions", "rewards", "terminated", "truncated", "final_observations", "tasks"):
+        assert (getattr(many, name)[147:] == getattr(few, name)).all(), name
+
+
+def test_histories_of_the_train_split_hold_train_tasks_alone():
+    lived = collect("MetaRL/DarkRoom-v0", Random(), histories=200, steps=1, split="train")
+    train = {tuple(row["goal"]) for row in metarl_envs.tasks("MetaRL/DarkRoom-v0", split="train")}
+    assert {tuple(goal) for goal in lived.tasks["goal"]} <= train
+
+
+def test_a_learner_that_cannot_live_somewhere_says_why():
+    with pytest.raises(ValueError, match=r"UCB1 is for bandits, and DarkRoom has 81 states"):
+        collect("MetaRL/DarkRoom-v0", UCB1(), histories=1, steps=1)
+    with pytest.raises(ValueError, match=r"step_size=2.*from 0 to 1"):
+        QLearning(step_size=2)
+    with pytest.raises(TypeError, match=r"'stepsize'.*step_size"):
+        QLearning(stepsize=0.1)
+
+
+def test_every_learner_has_a_docstring_that_names_its_hyperparameters():
+    for learner in LEARNERS.values():
+        assert learner.__doc__
+        for name in learner.params.parameters:
+            assert name in learner.__doc__, f"{learner.__name__}: {name}"
