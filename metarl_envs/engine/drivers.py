@@ -320,7 +320,8 @@ def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace
     """Environment and learner in one loop: `score` keeps returns by unit, `write` keeps every transition."""
     parts = _trial_parts(variant)
     begin_trial, begin_episode, move, observe = parts.begin_trial, parts.begin_episode, parts.move, parts.observe
-    look, wake, choose, learn = _learner_parts(variant, learner)
+    look, wake, learn = _learner_parts(variant, learner)
+    choose, keep = _action_parts(variant, learner)
 
     def enter(p, rules, tasks, words, w, obs, given, hyper, memory, rng):
         """The first instant of a life: a trial begins, and the learner knows nothing."""
@@ -330,67 +331,64 @@ def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace
 
     enter = glue(enter)
 
-    def score(params, rules, tasks, words, worlds, given, hyper, memories, rngs, obs, episodes, block, scores, lo, hi):
+    def live(p, task, w, hyper, memory, rng, obs, slots, i, now, seen):
+        """One step of a life. `obs[i]` holds two observations: the one acted on (`now`), and room for the next."""
+        action = choose(hyper, memory, p, task, w.state, seen, rng, slots, i)
+        reward, terminated, truncated = move(p, task, w, action)
+        observe(p, task, w.state, obs[i, 1 - now])
+        then = look(p, obs[i, 1 - now])
+        learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
+        if terminated | truncated:
+            w.episode += 1
+            begin_episode(p, task, w, obs[i, 1 - now])
+            then = look(p, obs[i, 1 - now])
+        return action, reward, terminated, truncated, then
+
+    live = glue(live)
+
+    def score(params, rules, tasks, words, worlds, given, hyper, memories, rngs, obs, slots, episodes, block, scores, lo, hi):
         """Live `episodes` episodes in each world; scores[i, unit] adds up what each episode (or block of steps) paid."""
-        p = params[0]
+        p, h = params[0], hyper[0]
         for i in range(_u64(lo), _u64(hi)):
             w, memory, rng = worlds[i], memories[i], rngs[i]
-            enter(p, rules[0], tasks, words, w, obs[i, 0], given, hyper[0], memory, rng)
+            enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
             task = tasks[w.task]
             now = 0
             seen = look(p, obs[i, 0])
             while w.episode < episodes:
                 unit = w.episode if block == 0 else w.t // block
-                action = choose(hyper[0], memory, p, task, w.state, seen, rng)
-                reward, terminated, truncated = move(p, task, w, action)
+                _, reward, _, _, seen = live(p, task, w, h, memory, rng, obs, slots, i, now, seen)
                 now = 1 - now
-                observe(p, task, w.state, obs[i, now])
-                then = look(p, obs[i, now])
-                learn(hyper[0], memory, seen, action, reward, terminated, truncated, then, rng)
                 scores[i, unit] += reward
-                seen = then
-                if terminated | truncated:
-                    w.episode += 1
-                    begin_episode(p, task, w, obs[i, now])
-                    seen = look(p, obs[i, now])
 
     def write(
-        params, rules, tasks, words, worlds, given, hyper, memories, rngs, obs,
+        params, rules, tasks, words, worlds, given, hyper, memories, rngs, obs, slots,
         observations, actions, rewards, terminations, truncations, final, lo, hi,
     ):  # fmt: skip
-        """Live `len(rewards[i])` steps in each world and keep each: what was seen, done, paid, and what ended."""
-        p = params[0]
+        """Live `rewards.shape[1]` steps in each world and keep each: what was seen, done, paid, and what ended."""
+        p, h = params[0], hyper[0]
         for i in range(_u64(lo), _u64(hi)):
             w, memory, rng = worlds[i], memories[i], rngs[i]
-            enter(p, rules[0], tasks, words, w, obs[i, 0], given, hyper[0], memory, rng)
+            enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
             task = tasks[w.task]
             now = 0
             seen = look(p, obs[i, 0])
             for n in range(rewards.shape[1]):
                 observe(p, task, w.state, observations[i, n])
-                action = choose(hyper[0], memory, p, task, w.state, seen, rng)
-                reward, terminated, truncated = move(p, task, w, action)
+                action, reward, terminated, truncated, seen = live(p, task, w, h, memory, rng, obs, slots, i, now, seen)
                 now = 1 - now
-                observe(p, task, w.state, obs[i, now])
-                then = look(p, obs[i, now])
-                learn(hyper[0], memory, seen, action, reward, terminated, truncated, then, rng)
-                actions[i, n] = action
+                keep(actions, i, n, action)
                 rewards[i, n] = reward
                 terminations[i, n] = terminated
                 truncations[i, n] = truncated
-                seen = then
-                if terminated | truncated:
-                    w.episode += 1
-                    begin_episode(p, task, w, obs[i, now])
-                    seen = look(p, obs[i, now])
             observe(p, task, w.state, final[i])
 
     return _compiled(f"{variant.name}.{learner.__name__}", score, write)
 
 
-def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable, Callable]:
-    """A learner's kernels under one signature, whatever it looks at."""
-    own_begin, own_act, own_learn = learner.begin, learner.act, learner.learn
+def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable]:
+    """How a learner looks, wakes and learns, under one signature whatever it looks at."""
+    own_begin, own_learn = learner.begin, learner.learn
 
     def look_at_observation(p, obs):
         return obs
@@ -409,21 +407,52 @@ def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, 
 
         def wake(hyper, memory, p, task, rng):
             own_begin(hyper, memory, p, task, rng)
-
-        def choose(hyper, memory, p, task, state, seen, rng):
-            return own_act(hyper, memory, p, task, state, rng)
     else:
 
         def wake(hyper, memory, p, task, rng):
             own_begin(hyper, memory, p, rng)
 
-        def choose(hyper, memory, p, task, state, seen, rng):
-            return own_act(hyper, memory, seen, rng)
-
     def learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
         own_learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
 
-    return glue(look), glue(wake), glue(choose), glue(learn)
+    return glue(look), glue(wake), glue(learn)
+
+
+def _action_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable]:
+    """How a learner chooses and how an action is kept: Discrete ones are returned, others written into `slots[i]`."""
+    act = learner.act
+    knows, scalar = learner.sees == "task", not variant.action.shape
+
+    if knows and scalar:
+
+        def choose(hyper, memory, p, task, state, seen, rng, slots, i):
+            return act(hyper, memory, p, task, state, rng)
+    elif scalar:
+
+        def choose(hyper, memory, p, task, state, seen, rng, slots, i):
+            return act(hyper, memory, seen, rng)
+    elif knows:
+
+        def choose(hyper, memory, p, task, state, seen, rng, slots, i):
+            act(hyper, memory, p, task, state, rng, slots[i])
+            return slots[i]
+    else:
+
+        def choose(hyper, memory, p, task, state, seen, rng, slots, i):
+            act(hyper, memory, seen, rng, slots[i])
+            return slots[i]
+
+    if scalar:
+
+        def keep(actions, i, n, action):
+            actions[i, n] = action
+    else:
+
+        def keep(actions, i, n, action):
+            for j in range(len(action)):
+                actions[i, n, j] = action[j]
+
+    return glue(choose), glue(keep)
 
 
 # ------------------------------------------------------------------------------------------------- compiling

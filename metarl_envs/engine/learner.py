@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from gymnasium.spaces import Discrete
 
 from metarl_envs.engine.kernels import kernel
 from metarl_envs.engine.parameters import Parameters
@@ -42,13 +41,19 @@ class Learner:
     * `learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)`: what came of it. `then` is the true
       last observation where an episode ended.
 
+    Where actions are arrays (Box, MultiDiscrete), a learner with `arrays = True` writes the action into one more argument of
+    `act`, the last, instead of returning it.
+
     What `seen` and `then` are depends on `sees`: `"state"` is an observation's index (`Family.locate`), `"observation"`
     the array itself. A reference that is allowed to know has `sees = "task"`, and its kernels are
     `begin(hyper, memory, params, task, rng)` and `act(hyper, memory, params, task, state, rng)`.
     """
 
     params: ClassVar[Parameters] = Parameters()
+    #: It lives in bandits alone.
     only_bandits: ClassVar[bool] = False
+    #: It acts by arrays, not by numbers.
+    arrays: ClassVar[bool] = False
     sees: ClassVar[Literal["state", "observation", "task"]] = "state"
     begin: ClassVar[Callable] = prepare_nothing
     act: ClassVar[Callable]
@@ -64,10 +69,15 @@ class Learner:
         """The dtype of a memory row for a learner with hyper-parameters `p` on a family."""
         return record()
 
+    def newborn(self, variant: Variant) -> np.ndarray:
+        """The memory of a life that has not begun, as one row: zeros, unless something about the spaces must be known."""
+        return np.zeros(1, self.memory(self.p, variant))
+
     def objection(self, variant: Variant) -> str | None:
         """Why the learner cannot live in this family, or None where it can."""
-        if not isinstance(variant.action_space, Discrete):
-            return f"{type(self).__name__} needs Discrete actions, and {variant.name} has {variant.action_space}"
+        if bool(variant.action.shape) != self.arrays:
+            wanted = "array" if self.arrays else "Discrete"
+            return f"{type(self).__name__} needs {wanted} actions, and {variant.name} has {variant.action_space}"
         if self.sees == "state" and variant.family.states(variant.p) is None:
             return f"{type(self).__name__} needs numbered states, and {variant.name} has none"
         if self.only_bandits and variant.family.states(variant.p) != 1:

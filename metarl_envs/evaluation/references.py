@@ -9,7 +9,7 @@ import numpy as np
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.learner import Learner
 from metarl_envs.histories import scores
-from metarl_envs.learners import LEARNERS, Random
+from metarl_envs.learners import LEARNERS, random_policy
 from metarl_envs.task_sets import TaskSet
 
 #: Episodes that are simulated for a reference without a formula, on each task.
@@ -55,13 +55,15 @@ def scale_of(variant: Variant, tasks: np.ndarray) -> Scale:
     if all(exact):
         pairs = np.array(exact, dtype=np.float64).reshape(-1, 2)
         return Scale(pairs[:, 0], pairs[:, 1])
-    return Scale(_simulated(variant, tasks, Random()), _simulated(variant, tasks, variant.family.references["oracle"]))
+    return Scale(
+        _simulated(variant, tasks, random_policy(variant)), _simulated(variant, tasks, variant.family.references["oracle"])
+    )
 
 
 def suitable_policies(variant: Variant) -> dict[str, Learner]:
     """By name, all that can live in a family: the learners with default hyper-parameters, and its own references."""
     learners = {name: learner() for name, learner in LEARNERS.items()}
-    policies = {**learners, **variant.family.references}
+    policies = {**learners, "random": random_policy(variant), **variant.family.references}
     return {name: policy for name, policy in policies.items() if policy.objection(variant) is None}
 
 

@@ -122,6 +122,7 @@ class Lives:
         self.rules = np.zeros(1, drivers.RULES)
         self.rules["split"] = split_number
         self.rules = for_drivers(self.rules)
+        self.slots = np.zeros((count, *variant.action.shape), variant.action.dtype)
         self._go = _drivers(variant, type(learner))
 
     def score(
@@ -136,9 +137,10 @@ class Lives:
     def write(self, seeds: np.ndarray, steps: int, workers: int | None) -> Histories:
         """Every transition."""
         one = self.variant.observations(1)
-        check_memory(self.count * steps, one.nbytes + 18, "transitions")
+        check_memory(self.count * steps, one.nbytes + self.slots[0].nbytes + 10, "transitions")
         observations = np.empty((self.count, steps, *one.shape[1:]), one.dtype)
-        actions = np.empty((self.count, steps), np.int64)
+        form = self.variant.action
+        actions = np.empty((self.count, steps, *form.shape), form.dtype)
         rewards = np.empty((self.count, steps))
         ends = np.zeros((2, self.count, steps), np.bool_)
         final = self.variant.observations(self.count)
@@ -158,12 +160,12 @@ class Lives:
         """Begin every life anew and run a driver over all of them, in chunks shared by threads."""
         self.worlds["seed"] = np.asarray(seeds, dtype=np.uint64)
         self.worlds["trial"] = -1
-        self.memories.view(np.ndarray)[...] = np.zeros((), self.memories.dtype)
+        self.memories.view(np.ndarray)[...] = self.learner.newborn(self.variant)
         seen = self.variant.observations(2 * self.count)
         seen = seen.reshape(self.count, 2, *seen.shape[1:])
         fixed = (
             *(self.variant.params, self.rules, self.tasks, words(self.tasks), self.worlds, self.given),
-            *(self.learner.hyper, self.memories, self.streams, seen),
+            *(self.learner.hyper, self.memories, self.streams, seen, for_drivers(self.slots)),
         )
 
         def run(lo: int) -> int:

@@ -3,7 +3,7 @@
 from metarl_envs.engine.learner import Learner
 from metarl_envs.learners.psrl import PSRL
 from metarl_envs.learners.q_learning import QLearning
-from metarl_envs.learners.random import Random
+from metarl_envs.learners.random import Random, RandomArray, random_policy
 from metarl_envs.learners.thompson import Thompson
 from metarl_envs.learners.ucb1 import UCB1
 
@@ -16,4 +16,4 @@ LEARNERS: dict[str, type[Learner]] = {
     "psrl": PSRL,
 }
 
-__all__ = ["LEARNERS", "PSRL", "UCB1", "Learner", "QLearning", "Random", "Thompson"]
+__all__ = ["LEARNERS", "PSRL", "UCB1", "Learner", "QLearning", "Random", "RandomArray", "Thompson", "random_policy"]

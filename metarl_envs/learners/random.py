@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metarl_envs.engine import Learner, kernel, randint, record
+from metarl_envs.engine import Learner, Variant, kernel, randint, record, uniform
 
 
 @kernel
@@ -23,3 +23,34 @@ class Random(Learner):
     def memory(p, variant):
         """One unused byte an action: the shape says how many there are."""
         return record(actions=(np.uint8, variant.actions))
+
+
+@kernel
+def act_anywhere(hyper, memory, seen, rng, action):
+    """Each number of the action anywhere in its range."""
+    for j in range(len(action)):
+        action[j] = memory.low[j] + (memory.high[j] - memory.low[j]) * uniform(rng)
+
+
+class RandomArray(Learner):
+    """Takes actions uniformly from the box of allowed ones, and learns nothing."""
+
+    sees = "observation"
+    arrays = True
+    act = act_anywhere
+
+    @staticmethod
+    def memory(p, variant):
+        """The range of each number."""
+        return record(low=(np.float64, variant.action.shape), high=(np.float64, variant.action.shape))
+
+    def newborn(self, variant):
+        """It knows the ranges."""
+        row = super().newborn(variant)
+        row["low"], row["high"] = variant.action.low, variant.action.high
+        return row
+
+
+def random_policy(variant: Variant) -> Learner:
+    """The random policy of a family, whatever its actions are."""
+    return RandomArray() if variant.action.shape else Random()
