@@ -1,4 +1,4 @@
-"""The command line: `metarl-envs list | evaluate`."""
+"""The command line: `metarl-envs list | play | evaluate`."""
 
 from __future__ import annotations
 
@@ -91,6 +91,32 @@ def evaluate(
     except ModuleNotFoundError:
         console.print('no picture: it needs matplotlib (pip install "metarl-envs\\[plot]")')
     console.print("written: " + ", ".join(map(str, written)), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def play(
+    id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
+    episodes: Annotated[int | None, typer.Option(help="in a trial [default: 5, or 1 for bandits]")] = None,
+    split: Annotated[str, typer.Option(help="of the tasks: train, test, all, or a named shift")] = "all",
+    seed: Annotated[int | None, typer.Option(help="of the first trial [default: random]")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
+    screenshots: Annotated[Path, typer.Option(help="folder for screenshots")] = Path("screenshots"),
+) -> None:
+    """Play a family yourself, in a window: the keys are on the screen, the hidden task is shown when the trial is over."""
+    from metarl_envs.engine.family import load_family
+    from metarl_envs.play import Game
+    from metarl_envs.play.window import play as open_window
+    from metarl_envs.registration import family_of
+
+    family = load_family(family_of(id))
+    game = Game(
+        id.removeprefix("metarl_envs:"),
+        seed=seed,
+        split=None if split == "all" else split,
+        episodes_per_trial=episodes or (5 if family.unit == "episode" else 1),
+        **_params(param or []),
+    )
+    open_window(game, screenshots)
 
 
 def _params(given: list[str]) -> dict[str, Any]:

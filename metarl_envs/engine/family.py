@@ -66,6 +66,10 @@ class Family:
     shifts: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: References of the family's own that do not learn, by name. `oracle` may read the task.
     references: ClassVar[Mapping[str, Learner]] = {}
+    #: For people who play: by key (as pygame names it) a Discrete action and what it is called. Digits where empty.
+    keys: ClassVar[Mapping[str, tuple[int, str]]] = {}
+    #: For people who play: the world moves on while nobody acts.
+    live: ClassVar[bool] = False
     #: What one point of a learning curve is: an episode, or a block of this many steps for families of one long episode.
     unit: ClassVar[str] = "episode"
 

@@ -90,11 +90,29 @@ class Picture:
             corners.append(((x + r * math.cos(angle)) * _SCALE, (y + r * math.sin(angle)) * _SCALE))
         self._pygame.draw.polygon(self.surface, color, corners)
 
-    def text(self, x: float, y: float, text: str, size: int = 16, color: Color = TEXT, align: str = "left") -> None:
-        """One line of text; `x` is its left end, middle or right end as `align` says, `y` its top."""
+    def text(self, x: float, y: float, text: str, size: int = 16, color: Color = TEXT, align: str = "left") -> float:
+        """One line of text; `x` is its left end, middle or right end as `align` says, `y` its top. Gives its width."""
         image = _font(size * _SCALE).render(text, True, color)
         shift = {"left": 0.0, "center": 0.5, "right": 1.0}[align]
         self.surface.blit(image, (round(x * _SCALE - shift * image.get_width()), round(y * _SCALE)))
+        return image.get_width() / _SCALE
+
+    def arrow(self, x: float, y: float, radius: float, direction: str, color: Color) -> None:
+        """A triangle that points left, right, up or down."""
+        turn = {"right": 0, "down": 1, "left": 2, "up": 3}[direction] * math.pi / 2
+        corners = [(math.cos(turn + k * 2.2) * radius, math.sin(turn + k * 2.2) * radius) for k in (-1, 0, 1)]
+        self._pygame.draw.polygon(self.surface, color, [((x + dx) * _SCALE, (y + dy) * _SCALE) for dx, dy in corners])
+
+    def key_cap(self, x: float, y: float, key: str, meaning: str) -> float:
+        """A key of the keyboard and what it does; gives the width of both."""
+        arrow = key in ("left", "right", "up", "down")
+        width = 22 if arrow or len(key) == 1 else 12 + 7.5 * len(key)
+        self.rectangle(x, y, width, 20, LINES, 4)
+        if arrow:
+            self.arrow(x + width / 2, y + 10, 6, key, TEXT)
+        else:
+            self.text(x + width / 2, y + 3, key, size=13, align="center")
+        return width + 6 + self.text(x + width + 6, y + 3, meaning, size=13, color=MUTED)
 
     def array(self) -> np.ndarray:
         """The finished picture: uint8 of shape (height, width, 3), memory of its own."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from metarl_envs.engine import (
+    Choice,
     Family,
     Flag,
     Integer,
@@ -25,6 +27,16 @@ from metarl_envs.engine import (
 )
 
 NOOP, UP, RIGHT, DOWN, LEFT = range(5)
+#: Where an episode may start, as a parameter; kernels see the place in this list.
+STARTS = ("centre", "corner", "random")
+_CENTRE, _CORNER, _RANDOM = range(3)
+WALKING_KEYS = {
+    "left": (LEFT, "left"),
+    "right": (RIGHT, "right"),
+    "up": (UP, "up"),
+    "down": (DOWN, "down"),
+    "space": (NOOP, "stay"),
+}
 
 
 @kernel
@@ -35,20 +47,34 @@ def goal_anywhere(params, task, rng):
 
 
 @kernel
-def at_centre(params, task, state, rng):
-    """Start in the middle of the room."""
-    state.agent[0] = params.size // 2
-    state.agent[1] = params.size // 2
+def at_start(params, task, state, rng):
+    """Start in the middle, in the corner (0, 0), or on any cell."""
+    if params.start == _RANDOM:
+        state.agent[0] = randint(rng, params.size)
+        state.agent[1] = randint(rng, params.size)
+    else:
+        state.agent[0] = (params.start == _CENTRE) * (params.size // 2)
+        state.agent[1] = (params.start == _CENTRE) * (params.size // 2)
+
+
+@kernel
+def move(params, state, action):
+    """Move one cell, stopped by walls. Arithmetic, because branches on a random action are slow."""
+    state.agent[0] = clip(state.agent[0] + (action == RIGHT) - (action == LEFT), 0, params.size - 1)
+    state.agent[1] = clip(state.agent[1] + (action == DOWN) - (action == UP), 0, params.size - 1)
+
+
+@kernel
+def stands_on(state, cell):
+    """Whether the agent is on a cell."""
+    return (state.agent[0] == cell[0]) & (state.agent[1] == cell[1])
 
 
 @kernel
 def walk(params, task, state, action, rng):
-    """Move one cell, stopped by walls; pay on the goal. Arithmetic, because branches on a random action are slow."""
-    x = clip(state.agent[0] + (action == RIGHT) - (action == LEFT), 0, params.size - 1)
-    y = clip(state.agent[1] + (action == DOWN) - (action == UP), 0, params.size - 1)
-    state.agent[0] = x
-    state.agent[1] = y
-    found = (x == task.goal[0]) & (y == task.goal[1])
+    """Move; pay on the goal."""
+    move(params, state, action)
+    found = stands_on(state, task.goal)
     return 1.0 * found, found & (params.once != 0)
 
 
@@ -159,6 +185,58 @@ class Sweep(Learner):
         return record(size=np.int64, next=np.int64, target=(np.int64, 2), found=np.uint8)
 
 
+@kernel
+def nearest_left(ruled_out, x, y):
+    """The cell nearest to (x, y) that is not ruled out; among equals the first in order of x, then y."""
+    size = ruled_out.shape[0]
+    best, best_x, best_y = 2 * size, x, y
+    for i in range(size):
+        for j in range(size):
+            distance = abs(i - x) + abs(j - y)
+            if ruled_out[i, j] == 0 and distance < best:
+                best, best_x, best_y = distance, i, j
+    return best_x, best_y
+
+
+@kernel
+def search_on(hyper, memory, seen, rng):
+    """Walk to where it paid; as long as that is unknown, to the nearest cell that may be the goal."""
+    x, y = seen[0], seen[1]
+    if memory.found:
+        return walk_towards(x, y, memory.goal[0], memory.goal[1])
+    goal_x, goal_y = nearest_left(memory.ruled_out, x, y)
+    return walk_towards(x, y, goal_x, goal_y)
+
+
+@kernel
+def rule_out(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
+    """Where it paid is the goal; where it did not is not."""
+    x, y = then[0], then[1]
+    if reward > 0.0:
+        memory.found = 1
+        memory.goal[0] = x
+        memory.goal[1] = y
+    else:
+        memory.ruled_out[x, y] = 1
+
+
+class Search(Learner):
+    """Walks to the nearest cell that may still be the goal, and back to it once it is found.
+
+    It acts on the exact posterior, which is uniform over the cells where nothing was paid yet, and then a single cell. It
+    need not be the best way to act on it.
+    """
+
+    sees = "observation"
+    act, learn = search_on, rule_out
+
+    @staticmethod
+    def memory(p, variant):
+        """The cells that cannot be the goal, and the goal once it is known."""
+        size = variant.p.size
+        return record(ruled_out=(np.uint8, (size, size)), goal=(np.int16, 2), found=np.uint8)
+
+
 # --------------------------------------------------------------------------------------------- the family
 class DarkRoom(Family):
     """A dark square room. One cell pays, the same one for the whole trial, and only reward tells which.
@@ -180,7 +258,8 @@ class DarkRoom(Family):
         Starts at the centre (size // 2, size // 2). Truncated after `horizon` steps; terminates only with `once=True`.
 
     Parameters:
-        size: cells along a side. horizon: steps an episode. once: pay once and terminate.
+        size: cells along a side. horizon: steps an episode. once: pay once and terminate. start: where an episode starts:
+        "centre", "corner" (0, 0), or "random", any cell, drawn for each episode.
 
     Splits:
         train and test, by a hash of the goal (about four goals to one).
@@ -193,14 +272,15 @@ class DarkRoom(Family):
     Source and variants:
         Algorithm Distillation (Laskin et al. 2022, arXiv 2210.14215) and the public re-implementations in toymeta and DICP:
         reward at every step on the goal. This is that one. DPT (Lee et al. 2023) uses 10x10, 100 steps, and a start in a
-        corner.
+        corner: `MetaRL/DarkRoom10-v0`.
     """
 
-    params = Parameters(size=Integer(9, 2, 181), horizon=Integer(20, 1), once=Flag(False))
+    params = Parameters(size=Integer(9, 2, 181), horizon=Integer(20, 1), once=Flag(False), start=Choice("centre", STARTS))
     task = record(goal=(np.int16, 2))
     state = record(agent=(np.int16, 2))
-    sample_task, reset, step, observe, locate = goal_anywhere, at_centre, walk, see_position, number_cells
+    sample_task, reset, step, observe, locate = goal_anywhere, at_start, walk, see_position, number_cells
     references = {"oracle": Shortest(), "sweep": Sweep()}  # noqa: RUF012
+    keys = WALKING_KEYS
 
     @staticmethod
     def spaces(p: SimpleNamespace):
@@ -229,40 +309,27 @@ class DarkRoom(Family):
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:
         """Random by propagating the distribution of its walk; oracle by the length of the straight walk."""
-        goal = (task.goal[0], task.goal[1])
-        first = max(1, sum(abs(cell - p.size // 2) for cell in goal))  # the first step that can end on the goal
-        oracle = max(0, p.horizon - first + 1)
-        return Returns(_random_return(p, goal), float(min(oracle, 1) if p.once else oracle))
+        return returns_of_walks(chances_of_starts(p), (task.goal[0], task.goal[1]), p.horizon, p.once)
 
     @staticmethod
     def memoryless_best(p: SimpleNamespace) -> float | None:
         """Without reward in sight, each step visits one cell: at best a new one each time, where that counts."""
-        if p.once and p.horizon >= p.size**2:
+        if p.once and (p.horizon >= p.size**2 or p.start == "random"):
             return None
         return p.horizon / p.size**2
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The room from above."""
-        cell = (rendering.WORLD - 48) / p.size
-        gap = 1.5 if p.size <= 24 else 0.0
-        for x in range(p.size):
-            for y in range(p.size):
-                picture.rectangle(24 + x * cell + gap, 24 + y * cell + gap, cell - 2 * gap, cell - 2 * gap, rendering.FLOOR, 4)
+        cell = draw_floor(picture, p.size)
         if task is not None:
-            x, y = task.goal
-            picture.star(24 + (x + 0.5) * cell, 24 + (y + 0.5) * cell, 0.42 * cell, rendering.GOAL)
-        x, y = state.agent
-        picture.circle(24 + (x + 0.5) * cell, 24 + (y + 0.5) * cell, 0.3 * cell, rendering.AGENT)
+            picture.star(*middle_of(task.goal, cell), 0.42 * cell, rendering.GOAL)
+        picture.circle(*middle_of(state.agent, cell), 0.3 * cell, rendering.AGENT)
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
         """The room in characters: A is the agent, G the goal where it is shown."""
-        cells = [["."] * p.size for _ in range(p.size)]
-        if task is not None:
-            cells[task.goal[1]][task.goal[0]] = "G"
-        cells[state.agent[1]][state.agent[0]] = "A"
-        return "\n".join(" ".join(row) for row in cells)
+        return floor_in_text(p.size, [] if task is None else [("G", task.goal)], state.agent)
 
 
 class DarkRoomHard(DarkRoom):
@@ -284,7 +351,8 @@ class DarkRoomHard(DarkRoom):
         Starts at the centre. Terminates on the goal; truncated after `horizon` steps.
 
     Parameters:
-        size: cells along a side. horizon: steps an episode. once: pay once and terminate.
+        size: cells along a side. horizon: steps an episode. once: pay once and terminate. start: where an episode starts:
+        "centre", "corner" (0, 0), or "random", any cell, drawn for each episode.
 
     Splits:
         train and test, by a hash of the goal (about four goals to one).
@@ -300,20 +368,109 @@ class DarkRoomHard(DarkRoom):
     params = DarkRoom.params.but(size=17, once=True)
 
 
-def _random_return(p: SimpleNamespace, goal: tuple[int, int]) -> float:
-    """Propagate where a uniformly random walk is, step by step; with `once`, what reaches the goal stays there unpaid."""
+class DarkRoom10(DarkRoom):
+    """Dark Room as Decision-Pretrained Transformers have it: 10x10 cells, 100 steps, from the corner.
+
+    Hidden:
+        The goal cell, uniform over the size x size cells (100 tasks).
+
+    Observation:
+        `Box(0, size - 1, (2,), int16)`: the agent's own (x, y), in cells. Never the goal.
+
+    Actions:
+        `Discrete(5)`: stay, up (y - 1), right (x + 1), down (y + 1), left (x - 1). Walls stop a move.
+
+    Reward:
+        1 on every step that ends on the goal, else 0. With `once=True`, 1 on the first such step, and the episode
+        terminates.
+
+    Episode:
+        Starts in the corner (0, 0). Truncated after `horizon` steps; terminates only with `once=True`.
+
+    Parameters:
+        size: cells along a side. horizon: steps an episode. once: pay once and terminate. start: where an episode starts:
+        "centre", "corner" (0, 0), or "random", any cell, drawn for each episode.
+
+    Splits:
+        train and test, by a hash of the goal (about four goals to one). Shift `centre_start`: episodes start in the middle.
+
+    References:
+        Return of an episode: random and memoryless-best 100/100 = 1.0 in the mean (each step visits one cell, and each is the
+        goal with chance 1/100); oracle 91.99 in the mean over the 100 goals (101 - distance, and 100 for the corner itself).
+        `search` walks to the nearest cell that may still be the goal: SEARCH in the first episode, and the oracle's return
+        from the second on, since 99 moves see all cells. `sweep` is a spiral from the centre.
+
+    Source and variants:
+        DPT (Lee et al. 2023, arXiv 2306.14892), with 80 of the goals to train on and 20 to test. It numbers the moves in
+        another order: right, left, down, up, stay.
+    """
+
+    params = DarkRoom.params.but(size=10, horizon=100, start="corner")
+    shifts = {"centre_start": {"start": "centre"}}  # noqa: RUF012
+    references = {**DarkRoom.references, "search": Search()}  # noqa: RUF012
+
+
+# --------------------------------------------------------------------------------------------- what families of rooms share
+def chances_of_starts(p: SimpleNamespace) -> np.ndarray:
+    """The chance of each cell [x, y] to be the first of an episode."""
+    if p.start == "random":
+        return np.full((p.size, p.size), 1 / p.size**2)
     chance = np.zeros((p.size, p.size))
-    chance[p.size // 2, p.size // 2] = 1.0
-    total = 0.0
-    for _ in range(p.horizon):
-        padded = np.pad(chance, 1)
-        moved = chance + padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
-        moved[0] += chance[0]  # walls send a walk back to where it was
-        moved[-1] += chance[-1]
-        moved[:, 0] += chance[:, 0]
-        moved[:, -1] += chance[:, -1]
-        chance = moved / 5
-        total += chance[goal]
-        if p.once:
+    first = p.size // 2 if p.start == "centre" else 0
+    chance[first, first] = 1.0
+    return chance
+
+
+def after_a_random_move(chance: np.ndarray) -> np.ndarray:
+    """The chance of each cell [..., x, y] after a uniformly random move."""
+    moved = chance.copy()
+    moved[..., 1:, :] += chance[..., :-1, :]
+    moved[..., :-1, :] += chance[..., 1:, :]
+    moved[..., 1:] += chance[..., :-1]
+    moved[..., :-1] += chance[..., 1:]
+    moved[..., 0, :] += chance[..., 0, :]  # walls send a walk back to where it was
+    moved[..., -1, :] += chance[..., -1, :]
+    moved[..., 0] += chance[..., 0]
+    moved[..., -1] += chance[..., -1]
+    return moved / 5
+
+
+def first_steps_on(goal: tuple[int, int], size: int) -> np.ndarray:
+    """The first step that can end on the goal, from each cell [x, y]."""
+    x, y = np.indices((size, size))
+    return np.maximum(abs(x - goal[0]) + abs(y - goal[1]), 1)
+
+
+def returns_of_walks(start: np.ndarray, goal: tuple[int, int], horizon: int, once: bool) -> Returns:
+    """What a random and a straight walk earn where the goal pays 1 at every step, or once, which then ends the episode."""
+    chance, visits = start, 0.0
+    for _ in range(horizon):
+        chance = after_a_random_move(chance)
+        visits += chance[goal]
+        if once:
             chance[goal] = 0.0
-    return float(total)
+    steps_on_goal = np.clip(horizon + 1 - first_steps_on(goal, len(start)), 0, 1 if once else horizon)
+    return Returns(float(visits), float((start * steps_on_goal).sum()))
+
+
+def draw_floor(picture: Picture, size: int) -> float:
+    """Draw the cells of a room; the side of a cell."""
+    cell = (rendering.WORLD - 48) / size
+    gap = 1.5 if size <= 24 else 0.0
+    for x in range(size):
+        for y in range(size):
+            picture.rectangle(24 + x * cell + gap, 24 + y * cell + gap, cell - 2 * gap, cell - 2 * gap, rendering.FLOOR, 4)
+    return cell
+
+
+def middle_of(place: Sequence[int], cell: float) -> tuple[float, float]:
+    """The middle of a cell on the picture."""
+    return 24 + (place[0] + 0.5) * cell, 24 + (place[1] + 0.5) * cell
+
+
+def floor_in_text(size: int, marks: list[tuple[str, Sequence[int]]], agent: Sequence[int]) -> str:
+    """The cells as characters: marks by letter, the agent as A."""
+    cells = [["."] * size for _ in range(size)]
+    for letter, (x, y) in [*marks, ("A", agent)]:
+        cells[y][x] = letter
+    return "\n".join(" ".join(row) for row in cells)
