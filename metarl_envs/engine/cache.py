@@ -4,7 +4,8 @@ Numba's own `cache=True` keeps one index file for all functions made by one clos
 families at once can leave one family's entry pointing at the other's machine code, and an edit to a helper in another
 module goes unseen. Here a file's name is a digest of everything its content follows from: the bytecode of every kernel
 reached, every constant frozen into them, the argument types, the processor, and the versions of Python, Numba and LLVM.
-There is no index, and a file is written aside and renamed, so nothing can be half-written or swapped.
+There is no index, and a file is written aside and renamed, so nothing can be half-written or swapped. A file begins with
+a digest of its content, so nothing damaged is run.
 
 Files lie in `NUMBA_CACHE_DIR`, or else in the user's cache folder. Where nothing is writable, code is compiled each time.
 """
@@ -12,6 +13,7 @@ Files lie in `NUMBA_CACHE_DIR`, or else in the user's cache folder. Where nothin
 from __future__ import annotations
 
 import contextlib
+import enum
 import functools
 import hashlib
 import os
@@ -26,7 +28,8 @@ from typing import Any
 import numpy as np
 
 #: Raised by hand when the format of the files changes.
-_FORMAT = 1
+_FORMAT = 2
+_DIGEST_SIZE = hashlib.sha256().digest_size
 #: How many files are kept; the oldest go first.
 _MOST_FILES = 1000
 
@@ -34,6 +37,14 @@ _MOST_FILES = 1000
 def cached(driver: Callable, name: str, digest: str) -> Callable:
     """Give a compiled driver its place on disk. `digest` stands for all source it was made from."""
     driver._cache = _driver_cache_class()(name, digest)  # type: ignore[attr-defined]
+    compile_one = driver.compile  # type: ignore[attr-defined]
+
+    def compile_quietly(sig: Any) -> Any:
+        """Where families share a kernel, one's row may begin like another's, and Numba remarks on that."""
+        with _quietly():
+            return compile_one(sig)
+
+    driver.compile = compile_quietly  # type: ignore[attr-defined]
     return driver
 
 
@@ -59,19 +70,20 @@ def _collect_parts(function: Callable, parts: dict[str, str]) -> None:
     plain = getattr(function, "py_func", function)
     name = f"{plain.__module__}.{plain.__qualname__}"
     options = sorted(getattr(function, "targetoptions", {}).items())
-    code = repr((_essence(plain.__code__), plain.__defaults__, options))
+    code = repr((_essence(plain.__code__), plain.__defaults__, plain.__kwdefaults__, options))
     if parts.get(name) == code:
         return
     while name in parts:  # two functions of one name, as closures have
         name += "'"
     parts[name] = code
     for label, value in _free_values(plain):
-        if hasattr(value, "py_func"):
-            if value.py_func.__module__.split(".")[0] != "numba":
-                _collect_parts(value, parts)
+        source = getattr(value, "_defn", value)  # what an intrinsic is made from
+        if isinstance(getattr(source, "py_func", source), types.FunctionType):
+            if not _is_foreign(source):
+                _collect_parts(source, parts)
         elif isinstance(value, np.ndarray):
             parts[f"{name}:{label}"] = f"{value.dtype}{value.shape}{value.tobytes().hex()}"
-        elif isinstance(value, int | float | str | bytes | tuple | np.generic | np.dtype):
+        elif isinstance(value, int | float | complex | str | bytes | tuple | enum.Enum | np.generic | np.dtype):
             parts[f"{name}:{label}"] = repr(value)
 
 
@@ -82,18 +94,26 @@ def _essence(code: types.CodeType) -> tuple:
 
 
 def _free_values(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """Every value that a function reaches by a global name, a closure, or `module.name`."""
+    """Every value that a function reaches by a global name, a closure, `package.module.name` or `Enumeration.NAME`."""
     names = list(_names(function.__code__))
     scope = {name: function.__globals__[name] for name in names if name in function.__globals__}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         with contextlib.suppress(ValueError):  # a name not bound yet
             scope[name] = cell.cell_contents
-    for name, value in scope.items():
+    looked_into: set[int] = set()
+    found = list(scope.items())
+    while found:
+        name, value = found.pop()
         yield name, value
-        if isinstance(value, types.ModuleType) and value.__name__.split(".")[0] not in ("numpy", "math", "numba"):
-            for attribute in names:
-                if hasattr(value, attribute):
-                    yield f"{name}.{attribute}", getattr(value, attribute)
+        if isinstance(value, types.ModuleType | type) and not _is_foreign(value) and id(value) not in looked_into:
+            looked_into.add(id(value))
+            found += [(f"{name}.{attribute}", getattr(value, attribute)) for attribute in names if hasattr(value, attribute)]
+
+
+def _is_foreign(value: Any) -> bool:
+    """Whether a module, class or function is one of those whose versions are in a file's name, or Python's own."""
+    module = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+    return str(module).split(".")[0] in ("builtins", "llvmlite", "math", "numba", "numpy")
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -136,8 +156,8 @@ def _driver_cache_class() -> type:
             if not self._enabled:
                 return None
             try:
-                payload = self._file(sig, target_context).read_bytes()
-            except OSError:
+                payload = _read(self._file(sig, target_context))
+            except (OSError, ValueError):
                 return None
             target_context.refresh()
             try:
@@ -171,13 +191,22 @@ def _quietly() -> Iterator[None]:
         yield
 
 
+def _read(path: Path) -> bytes:
+    """What `_write` wrote; ValueError where the file has been damaged since."""
+    stored = path.read_bytes()
+    digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError(f"{path} is damaged")
+    return content
+
+
 def _write(path: Path, content: bytes) -> None:
     """Write aside and rename: a reader sees the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.write(hashlib.sha256(content).digest() + content)
         os.replace(aside, path)
     except BaseException:
         os.unlink(aside)

@@ -315,6 +315,54 @@ def task_drivers(variant: Variant) -> SimpleNamespace:
     return _compiled(variant.name, draw, hashes)
 
 
+def solving_drivers(variant: Variant) -> SimpleNamespace:
+    """Drivers that try things out on one task: `starts`, `expand` (every action), `sift` (one action on many tasks)."""
+    family = variant.family
+    reset, step, observe = family.reset, family.step, family.observe
+
+    def starts(params, task, states, rngs):
+        """The first state of an episode under each stream."""
+        for i in range(len(states)):
+            reset(params[0], task[0], states[i], rngs[i])
+
+    def expand(params, task, states, actions, reached, paid, ended, rng):
+        """Every action in every state, in order; whether any step drew a random number."""
+        drew = False
+        rng[0].s = _u64(1)
+        for i in range(len(states)):
+            for a in range(actions):
+                j = i * actions + a
+                reached[j] = states[i]
+                reward, done = step(params[0], task[0], reached[j], a, rng[0])
+                paid[j] = reward
+                ended[j] = done
+                drew |= rng[0].s != _u64(1)
+        return drew
+
+    def restart(params, tasks, states, weights, seen, room, flat, seed, trial, episode, rng):
+        """Begin an episode in every possible world; those that would look different lose their weight."""
+        for j in range(len(tasks)):
+            rng[0].s = keyed(seed, EPISODE, trial, episode)
+            reset(params[0], tasks[j], states[j], rng[0])
+            observe(params[0], tasks[j], states[j], room[j])
+            for k in range(len(seen)):
+                if flat[j, k] != seen[k]:
+                    weights[j] = 0.0
+
+    def sift(params, tasks, states, weights, action, reward, terminated, seen, room, flat, rng):
+        """Take one action in every possible world; those that would have paid, ended or looked different lose weight."""
+        for j in range(len(tasks)):
+            paid, done = step(params[0], tasks[j], states[j], action, rng[0])
+            observe(params[0], tasks[j], states[j], room[j])
+            if paid != reward or bool(done) != terminated:
+                weights[j] = 0.0
+            for k in range(len(seen)):
+                if flat[j, k] != seen[k]:
+                    weights[j] = 0.0
+
+    return _compiled(variant.name, starts, expand, restart, sift)
+
+
 # ------------------------------------------------------------------------------------------------- learners
 def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
     """Environment and learner in one loop: `score` keeps returns by unit, `write` keeps every transition."""

@@ -66,6 +66,8 @@ class Family:
     shifts: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: References of the family's own that do not learn, by name. `oracle` may read the task.
     references: ClassVar[Mapping[str, Learner]] = {}
+    #: The first observation of a trial may tell the task (a cue to be remembered); in no other family does it.
+    reveals_task_at_start: ClassVar[bool] = False
     #: For people who play: by key (as pygame names it) a Discrete action and what it is called. Digits where empty.
     keys: ClassVar[Mapping[str, tuple[int, str]]] = {}
     #: For people who play: the world moves on while nobody acts.
@@ -104,8 +106,33 @@ class Family:
         return 0
 
     @staticmethod
+    def solve(p: SimpleNamespace, task: Row) -> Callable[[Row, int], np.ndarray] | None:
+        """Q*(state, step): the value of each action, for families whose steps draw random numbers.
+
+        The engine solves families of few states without chance by itself.
+        """
+        return None
+
+    @staticmethod
+    def prior(p: SimpleNamespace) -> dict[str, np.ndarray] | None:
+        """The parameters of the prior, where the posterior has a closed form.
+
+        The engine finds the posterior by itself for families of a finite list of tasks and steps without chance.
+        """
+        return None
+
+    @staticmethod
+    def condition(
+        p: SimpleNamespace, belief: dict[str, np.ndarray], seen: np.ndarray, action: int, reward: float, then: np.ndarray
+    ) -> None:
+        """Update the parameters that `prior` gave, in place, for one transition between observations."""
+
+    @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns | None:
-        """The exact expected return of an episode for the random policy and the oracle, where a formula exists."""
+        """The exact expected return of an episode for the random policy and the oracle, where a formula exists.
+
+        The engine finds it by itself for families of few states without chance.
+        """
         return None
 
     @staticmethod
@@ -214,8 +241,10 @@ class Variant:
         return observations if self.observation_space.shape else observations[:, 0]
 
     def returns(self, task: np.void | np.ndarray) -> Returns | None:
-        """The exact expected return of an episode on a task row, where the family knows it."""
-        return self.family.returns(self.p, Row(task))
+        """The exact expected return of an episode on a task row for random and oracle; None where it is not known."""
+        from metarl_envs.engine.solving import exact_returns
+
+        return exact_returns(self, task)
 
     def __reduce__(self) -> tuple:
         """A variant is one thing in a process, copied or not: drivers are kept by it."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.taskrows import meanings
-from metarl_envs.engine.worlds import Outcome, Worlds
+from metarl_envs.engine.worlds import Outcome
+
+if TYPE_CHECKING:
+    from metarl_envs.engine.truth import GroundTruth
 
 
 def single_info(flags: list[bool], final_obs: Any) -> dict[str, Any]:
@@ -83,50 +85,3 @@ def _objects(final: np.ndarray, ended: np.ndarray) -> np.ndarray:
     where = np.flatnonzero(ended)
     objects[where] = np.fromiter(final[where], dtype=object, count=len(where))
     return objects
-
-
-class GroundTruth:
-    """What `ground_truth=True` adds as `info["metarl"]`: facts that follow from the hidden task.
-
-    * `task`: the fields of the task row.
-    * `task_id`: what the task means, as 64 bits (equal tasks have equal ids, whatever drew them).
-    * `random_return`, `oracle_return`: exact expected returns of one episode, where the family knows them; else NaN.
-    """
-
-    def __init__(self, worlds: Worlds):
-        self._worlds = worlds
-        self._tasks = np.zeros(worlds.count, worlds.variant.task)  # copies: SAME_STEP asks for them when new ones are drawn
-        self._ids = np.zeros(worlds.count, np.uint64)
-        self._returns = np.full((worlds.count, 2), np.nan)
-
-    def update(self, started: np.ndarray) -> None:
-        """Look again at the rows in which a trial started."""
-        for i in np.flatnonzero(started).tolist():
-            task = self._worlds.task_row(i)
-            self._tasks[i] = task
-            self._returns[i] = self._worlds.variant.returns(task) or (np.nan, np.nan)
-            self._ids[i : i + 1] = meanings(self._worlds.variant, task.reshape(1))[0]
-
-    def info(self, present: np.ndarray) -> dict[str, Any]:
-        """Fresh arrays, one element a row, and `present` as the mask of each."""
-        tasks = self._tasks
-        random_return, oracle_return = self._returns.T
-        values = {
-            "task": with_masks({name: np.array(tasks[name]) for name in tasks.dtype.names or ()}, present),
-            "task_id": self._ids.copy(),
-            "random_return": random_return.copy(),
-            "oracle_return": oracle_return.copy(),
-        }
-        return with_masks(values, present)
-
-    def single(self) -> dict[str, Any]:
-        """The same for a single environment: the first row, without masks."""
-
-        def first(values: dict[str, Any]) -> dict[str, Any]:
-            return {
-                name: first(value) if isinstance(value, dict) else value[0].copy()
-                for name, value in values.items()
-                if not name.startswith("_")
-            }
-
-        return first(self.info(np.ones(1, np.bool_)))

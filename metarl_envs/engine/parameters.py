@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,9 @@ from metarl_envs.engine.records import for_drivers, record
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number from `low` to `high`."""
+    """A whole number from `low` to `high`. Its default may be computed from the parameters that are declared before it."""
 
-    default: int
+    default: int | Callable[[SimpleNamespace], int]
     low: int
     high: int = 2**31 - 1
     dtype = np.int64
@@ -120,7 +122,12 @@ class Parameters:
         if unknown:
             known = ", ".join(f"{name} ({p.allowed()})" for name, p in self.parameters.items())
             raise TypeError(f"{owner} has no parameter {unknown[0]!r}; it has: {known or 'none'}")
-        return {name: p.check(name, given.get(name, p.default)) for name, p in self.parameters.items()}
+        values: dict[str, Any] = {}
+        for name, parameter in self.parameters.items():
+            default = parameter.default
+            value = given.get(name, default(SimpleNamespace(**values)) if callable(default) else default)
+            values[name] = parameter.check(name, value)
+        return values
 
     def row(self, values: dict[str, Any]) -> np.ndarray:
         """One row holding resolved values, as kernels see them."""

@@ -95,6 +95,10 @@ class Row:
     def __setattr__(self, name: str, value: Any) -> None:
         self._row[name] = value
 
+    def content(self) -> bytes:
+        """The fields as bytes, without what lies between them: equal rows have equal content."""
+        return b"".join(np.asarray(self._row[name]).tobytes() for name in self._row.dtype.names or ())
+
     def __repr__(self) -> str:
         return f"Row({', '.join(f'{name}={self._row[name]}' for name in self._row.dtype.names or ())})"
 
@@ -116,8 +120,8 @@ class Rows(np.ndarray):
 
 
 def _as_python(value: Any) -> Any:
-    if isinstance(value, np.void):
-        return Row(value)
     if isinstance(value, np.ndarray):
-        return Row(value[()]) if value.ndim == 0 and value.dtype.names else value.view(Cells)
-    return value.item()
+        if value.ndim:
+            return value.view(Cells)
+        value = value[()]  # a field of a row that came as an array without dimensions
+    return Row(value) if isinstance(value, np.void) else value.item()

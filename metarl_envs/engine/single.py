@@ -13,8 +13,9 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 
 from metarl_envs.engine.drivers import DISABLED, GIVEN_TASK, NEW_TASK, SAME_TRIAL
-from metarl_envs.engine.info import GroundTruth, single_info
+from metarl_envs.engine.info import single_info
 from metarl_envs.engine.scoreboard import Scoreboard
+from metarl_envs.engine.truth import GroundTruth
 from metarl_envs.engine.worlds import TrialForm, Worlds, bad_action
 
 _ONLY_ROW = np.ones(1, np.bool_)
@@ -123,6 +124,7 @@ class SingleEnv(gym.Env):
             "seeded": self._seeded,
             "np_random": self.np_random.bit_generator.state,
             "scoreboard": self._scoreboard and self._scoreboard.get_state(),
+            "truth": self._truth and self._truth.get_state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -133,7 +135,7 @@ class SingleEnv(gym.Env):
         if self._scoreboard and state["scoreboard"]:
             self._scoreboard.set_state(state["scoreboard"])
         if self._truth:
-            self._truth.update(_ONLY_ROW)
+            self._truth.set_state(state["truth"])
 
     def _how_to_begin(self, seed: int | None, options: dict[str, Any]) -> int:
         if options.get("new_trial", True):
@@ -170,7 +172,9 @@ class SingleEnv(gym.Env):
             self._scoreboard.update(self._out, stepped)
         info = single_info(flags, self._final())
         if self._truth:
-            self._truth.update(self._out.flags[2])
+            if stepped:
+                self._truth.stepped(self._action, self._out)
+            self._truth.begun(self._out)
             info["metarl"] = self._truth.single()
         if True in flags:  # drivers expect flags and final observations to be zero
             self._flags.fill(False)

@@ -13,8 +13,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from metarl_envs.engine.drivers import GIVEN_TASK, NEW_TASK, SAME_TRIAL
-from metarl_envs.engine.info import GroundTruth, add_final, vector_info
+from metarl_envs.engine.info import add_final, vector_info
 from metarl_envs.engine.scoreboard import Scoreboard
+from metarl_envs.engine.truth import GroundTruth
 from metarl_envs.engine.worlds import Outcome, TrialForm, Worlds, at_least_one, bad_action
 
 
@@ -105,7 +106,7 @@ class FamilyVectorEnv(VectorEnv):
         if self._waiting is not None:
             waiting = self._waiting & ~mask
             self._waiting = waiting if waiting.any() else None
-        return self.variant.visible(out.observations), self._info(out, 0, stepped=False)
+        return self.variant.visible(out.observations), self._info(out, 0, None)
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every row.
@@ -117,14 +118,15 @@ class FamilyVectorEnv(VectorEnv):
         if not self._seeded or self._waiting is not None:
             raise ResetNeeded(self._why_not())
         out = self._outcome()
-        ended = self._worlds.advance(self._checked(actions), out)
+        checked = self._checked(actions)
+        ended = self._worlds.advance(checked, out)
         if ended < 0:
             row = -1 - ended
-            raise bad_action(self.variant, np.asarray(actions)[row], row)
+            raise bad_action(self.variant, checked[row], row)
         terminated, truncated = out.flags[0], out.flags[1]
         if ended and self.autoreset_mode is AutoresetMode.DISABLED:
             self._waiting = terminated | truncated
-        return self.variant.visible(out.observations), out.rewards, terminated, truncated, self._info(out, ended)
+        return self.variant.visible(out.observations), out.rewards, terminated, truncated, self._info(out, ended, checked)
 
     def render(self) -> tuple[Any, ...] | None:
         """One picture or text a row, as `render_mode` says; None without one."""
@@ -149,6 +151,7 @@ class FamilyVectorEnv(VectorEnv):
             "seeded": self._seeded,
             "np_random": self.np_random.bit_generator.state,
             "scoreboard": self._scoreboard and self._scoreboard.get_state(),
+            "truth": self._truth and self._truth.get_state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -160,7 +163,7 @@ class FamilyVectorEnv(VectorEnv):
         if self._scoreboard and state["scoreboard"]:
             self._scoreboard.set_state(state["scoreboard"])
         if self._truth:
-            self._truth.update(self._everyone)
+            self._truth.set_state(state["truth"])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -235,14 +238,17 @@ class FamilyVectorEnv(VectorEnv):
             "is disabled: call reset(options={'reset_mask': terminated | truncated}) first"
         )
 
-    def _info(self, out: Outcome, ended: int, stepped: bool = True) -> dict[str, Any]:
+    def _info(self, out: Outcome, ended: int, actions: np.ndarray | None) -> dict[str, Any]:
+        """`info` after a step by these actions, or after a reset."""
         if self._scoreboard:
-            self._scoreboard.update(out, stepped)
+            self._scoreboard.update(out, actions is not None)
+        if self._truth and actions is not None:
+            self._truth.stepped(actions, out)
         info = vector_info(self.variant, out, self._everyone)
         if ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
             add_final(info, self.variant, out, self._dense, self._truth)
         if self._truth:
-            self._truth.update(out.flags[2])
+            self._truth.begun(out)
             info["metarl"], info["_metarl"] = self._truth.info(self._everyone), self._everyone
         return info
 

@@ -24,6 +24,13 @@ class Tasks(Protocol):
     variant: Variant
     split_number: int
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the set has a length."""
+        ...
+
+    def __len__(self) -> int: ...
+
     def rows(self, count: int) -> np.ndarray:
         """The first `count` tasks, as task rows."""
         ...

@@ -21,6 +21,8 @@ from metarl_envs.registration import family_of
 
 #: How many tasks are tried before a split is taken to be empty, and how many stand for an endless set in its fingerprint.
 _TRIED, _STANDING_IN = 1000, 64
+#: A family of fewer tasks than this is not split: one task in five is a test task.
+_FEWEST_TO_SPLIT = 5
 _FORMAT = "metarl_envs task set 1"
 
 
@@ -93,12 +95,14 @@ class TaskSet:
         if listed is not None:
             ids, test = taskrows.meanings(variant, listed)
             if number:
-                listed, ids = listed[test == (split == "test")], ids[test == (split == "test")]
+                kept = (test == (split == "test")) & _can_be_split(listed)
+                listed, ids = listed[kept], ids[kept]
             listed = listed[np.argsort(ids, kind="stable")]  # ids are hashes: the order is as good as shuffled
         elif number and not _has_tasks(variant, split):
             listed = np.zeros(0, variant.task)
         if listed is not None and not len(listed):
-            raise ValueError(f"split={split!r} of {variant} has no tasks: there are too few to be split")
+            why = "there are too few to be split (split=None has them all)"
+            raise ValueError(f"split={split!r} of {variant} has no tasks: {why}")
         return cls(variant, split, seed, listed, number)
 
     @property
@@ -110,6 +114,11 @@ class TaskSet:
     def is_finite(self) -> bool:
         """Whether the set has a length."""
         return self._listed is not None
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the family has train and test tasks: one of fewer than five tasks has not."""
+        return _can_be_split(self.variant.family.all_tasks(self.variant.p, self.variant.task))
 
     def __len__(self) -> int:
         if self._listed is None:
@@ -223,6 +232,10 @@ class TaskSet:
     def __repr__(self) -> str:
         length = f"{len(self)} tasks" if self.is_finite else f"endless, seed {self.seed}"
         return f"TaskSet({self.variant}, split={self.split!r}, {length})"
+
+
+def _can_be_split(listed: np.ndarray | None) -> bool:
+    return listed is None or len(listed) >= _FEWEST_TO_SPLIT
 
 
 def _has_tasks(variant: Variant, split: str | None) -> bool:

@@ -157,6 +157,27 @@ class BernoulliBandit(Family):
         return next(length for length in range(-(-p.horizon // 20), p.horizon + 1) if p.horizon % length == 0)
 
     @staticmethod
+    def solve(p: SimpleNamespace, task: Row):
+        """This pull's chance, and the best arm ever after."""
+        chance = np.array(task.chance)
+
+        def q(state: Row, t: int) -> np.ndarray:
+            return chance + (p.horizon - t - 1) * chance.max() if t < p.horizon else np.zeros(p.arms)
+
+        return q
+
+    @staticmethod
+    def prior(p: SimpleNamespace) -> dict[str, np.ndarray] | None:
+        """Beta(a, b) of each arm; closed only where chances are uniform on all of [0, 1]."""
+        return {"a": np.ones(p.arms), "b": np.ones(p.arms)} if (p.low, p.high) == (0, 1) else None
+
+    @staticmethod
+    def condition(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
+        """Count the win or the loss."""
+        belief["a"][action] += reward
+        belief["b"][action] += 1 - reward
+
+    @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:
         """The mean arm and the best arm, pulled all the time."""
         return Returns(p.horizon * float(task.chance.mean()), p.horizon * float(task.chance.max()))

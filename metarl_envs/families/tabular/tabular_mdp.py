@@ -194,6 +194,40 @@ class TabularMDP(Family):
         return None
 
     @staticmethod
+    def solve(p: SimpleNamespace, task: Row):
+        """Backward induction, with rewards at their means."""
+        reward, transition = np.asarray(task.reward), np.asarray(task.transition)
+        q = np.zeros((p.horizon + 1, p.states, p.actions))  # after the last step, nothing
+        for t in reversed(range(p.horizon)):
+            q[t] = reward + transition @ q[t + 1].max(axis=1)
+
+        def value(state: Row, t: int) -> np.ndarray:
+            return q[min(t, p.horizon), state.s].copy()
+
+        return value
+
+    @staticmethod
+    def prior(p: SimpleNamespace) -> dict[str, np.ndarray] | None:
+        """Normal mean and precision of each mean reward; Dirichlet counts of each row of transitions."""
+        if p.reward_sd == 0 or p.noise == 0:
+            return None
+        shape = p.states, p.actions
+        return {
+            "mean": np.full(shape, p.reward_mean),
+            "precision": np.full(shape, p.reward_sd**-2),
+            "counts": np.ones((*shape, p.states)),
+        }
+
+    @staticmethod
+    def condition(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
+        """Conjugate updates: the reward has known noise, the transition is counted."""
+        s = int(seen[0]), int(action)
+        precision = belief["precision"][s] + p.noise**-2
+        belief["mean"][s] += (reward - belief["mean"][s]) * p.noise**-2 / precision
+        belief["precision"][s] = precision
+        belief["counts"][(*s, int(then[0]))] += 1
+
+    @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:
         """Backward induction for the uniform policy and for the best one."""
         reward, transition = np.asarray(task.reward), np.asarray(task.transition)

@@ -1,0 +1,144 @@
+"""The ground truth: what `ground_truth=True` adds as `info["metarl"]`. It draws nothing and changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from metarl_envs.engine.belief import Belief, belief_for
+from metarl_envs.engine.info import with_masks
+from metarl_envs.engine.records import Row
+from metarl_envs.engine.solving import QFunction, exact_returns, solve
+from metarl_envs.engine.taskrows import meanings
+from metarl_envs.engine.worlds import Outcome, Worlds
+
+#: Solutions that are kept.
+_REMEMBERED = 1024
+
+
+class GroundTruth:
+    """Facts that follow from the hidden task, and from what has been seen of it. One element a row.
+
+    Always:
+
+    * `task`: the fields of the task row.
+    * `task_id`: what the task means, uint64 (equal tasks have equal ids, whatever drew them).
+    * `random_return`, `oracle_return`: exact expected returns of one episode, float64; NaN where they are not known.
+
+    Where the value of every action is known exactly (`Family.solve`, or few states without chance):
+
+    * `q_star`: float64 [actions], the best expected return of the rest of the episode for each action here and now.
+    * `optimal_actions`: bool [actions], those of the highest value.
+    * `regret`: float64, what the actions of this trial have given away so far: the sum of max Q* - Q*(action).
+
+    Where the posterior is known exactly (a finite list of tasks and steps without chance, or `Family.prior`):
+
+    * `posterior`: float64 [tasks], the chance of each task of `env.unwrapped.tasks`; or a dict of parameters.
+    """
+
+    def __init__(self, worlds: Worlds):
+        self._worlds = worlds
+        self._variant = worlds.variant
+        count = worlds.count
+        self._tasks = np.zeros(count, worlds.variant.task)  # copies: SAME_STEP asks for them when new ones are drawn
+        self._ids = np.zeros(count, np.uint64)
+        self._returns = np.full((count, 2), np.nan)
+        self._solutions: list[QFunction | None] = [None] * count
+        self._q: np.ndarray | None = None
+        self._regret = np.zeros(count)
+        self._beliefs: list[Belief] | None = belief_for(worlds)
+        self._known: dict[int, tuple[QFunction | None, tuple[float, float]]] = {}
+
+    def stepped(self, actions: np.ndarray, out: Outcome) -> None:
+        """Take in a step, before new trials are looked at."""
+        flags = out.flags
+        acted = ~flags[6]
+        if self._q is not None:
+            given = self._q[np.arange(len(actions)), actions]
+            self._regret[acted] += (self._q.max(axis=1) - given)[acted]
+            self._q[flags[7] | flags[8]] = 0.0  # SAME_STEP: what `final_info` tells of an end
+        if self._beliefs is not None:
+            for i in np.flatnonzero(acted).tolist():
+                terminated, truncated = flags[4, i] | flags[7, i], flags[5, i] | flags[8, i]
+                final = out.final if flags[7, i] | flags[8, i] else out.inner_final
+                then = final[i] if terminated | truncated else out.observations[i]
+                self._beliefs[i].stepped(actions[i], out.rewards[i], bool(terminated), then)
+
+    def begun(self, out: Outcome) -> None:
+        """Look at the trials and episodes that have just begun, and at where every row stands now."""
+        for i in np.flatnonzero(out.flags[2]).tolist():
+            self._new_trial(i)
+        if self._beliefs is not None:
+            for i in np.flatnonzero(out.flags[3]).tolist():
+                self._beliefs[i].episode(self._worlds.worlds.view(np.ndarray)[i], out.observations[i])
+        if all(solution is not None for solution in self._solutions):
+            states = self._worlds.worlds.view(np.ndarray)
+            self._q = np.stack([s(Row(w["state"]), int(w["t"])) for s, w in zip(self._solutions, states, strict=True) if s])
+            self._q[states["over"] == 1] = 0.0  # an end is worth nothing more
+
+    def info(self, present: np.ndarray) -> dict[str, Any]:
+        """Fresh arrays, one element a row, and `present` as the mask of each."""
+        tasks = self._tasks
+        random_return, oracle_return = self._returns.T
+        values: dict[str, Any] = {
+            "task": with_masks({name: np.array(tasks[name]) for name in tasks.dtype.names or ()}, present),
+            "task_id": self._ids.copy(),
+            "random_return": random_return.copy(),
+            "oracle_return": oracle_return.copy(),
+        }
+        if self._q is not None:
+            best = self._q.max(axis=1, keepdims=True)
+            values |= {"q_star": self._q.copy(), "optimal_actions": self._q >= best - 1e-12, "regret": self._regret.copy()}
+        if self._beliefs is not None:
+            told = [belief.tell() for belief in self._beliefs]
+            if isinstance(told[0], dict):
+                values["posterior"] = with_masks({name: np.stack([t[name] for t in told]) for name in told[0]}, present)
+            else:
+                values["posterior"] = np.stack(told)
+        return with_masks(values, present)
+
+    def single(self) -> dict[str, Any]:
+        """The same for a single environment: the first row, without masks."""
+
+        def first(values: dict[str, Any]) -> dict[str, Any]:
+            return {
+                name: first(value) if isinstance(value, dict) else value[0].copy()
+                for name, value in values.items()
+                if not name.startswith("_")
+            }
+
+        return first(self.info(np.ones(1, np.bool_)))
+
+    def get_state(self) -> dict[str, Any]:
+        """What does not follow from the worlds alone."""
+        beliefs = None if self._beliefs is None else [belief.get_state() for belief in self._beliefs]
+        return {"regret": self._regret.copy(), "beliefs": beliefs}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Put back what `get_state` gave; the worlds stand as they stood then."""
+        out = self._worlds.empty()
+        for i in range(self._worlds.count):
+            self._new_trial(i)
+        self._regret[...] = state["regret"]
+        if self._beliefs is not None:
+            for belief, kept in zip(self._beliefs, state["beliefs"], strict=True):
+                belief.set_state(kept)
+        self.begun(out)
+
+    def _new_trial(self, i: int) -> None:
+        task = self._worlds.task_row(i)
+        self._tasks[i] = task
+        self._regret[i] = 0.0
+        self._ids[i : i + 1] = meanings(self._variant, task.reshape(1))[0]
+        self._solutions[i], self._returns[i] = self._solved(int(self._ids[i]), task.reshape(1))
+        if self._beliefs is not None:
+            self._beliefs[i].trial()
+
+    def _solved(self, task_id: int, task: np.ndarray) -> tuple[QFunction | None, tuple[float, float]]:
+        """A task's values and returns; the latest are remembered, since tasks come back."""
+        if task_id not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            self._known[task_id] = solve(self._variant, task), exact_returns(self._variant, task) or (np.nan, np.nan)
+        return self._known[task_id]
