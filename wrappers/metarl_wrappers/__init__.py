@@ -1,0 +1,58 @@
+"""Wrappers for meta-RL on any Gymnasium environment. They need Gymnasium and NumPy only.
+
+Each wrapper has a single form (`PreviousStep`) and a vector form (`VectorPreviousStep`) with equal results. Order of a
+stack, from the inside out: MiniGridObservation, SeedTasks, Trial, controls (those of boundaries, ForgetEachEpisode and
+HideBoundaries, last), Notebook, then PreviousStep, Context or ContextStream:
+
+    env = gym.make("minigrid:MiniGrid-FourRooms-v0")
+    env = Trial(SeedTasks(MiniGridObservation(env), split="train"), episodes_per_trial=5, keep_task="new_trial")
+    env = PreviousStep(ShuffleReward(env, seed=1))
+
+Environments of metarl_envs have tasks and trials by themselves. All wrappers record their arguments, so that
+`gym.make(env.spec)` builds the stack again.
+"""
+
+from metarl_wrappers.context import Context, ContextStream, VectorContext, VectorContextStream
+from metarl_wrappers.forget_each_episode import ForgetEachEpisode, VectorForgetEachEpisode
+from metarl_wrappers.hide_boundaries import HideBoundaries, VectorHideBoundaries
+from metarl_wrappers.hide_reward import HideReward, VectorHideReward
+from metarl_wrappers.minigrid_observation import MiniGridObservation, VectorMiniGridObservation
+from metarl_wrappers.negate_reward import NegateReward, VectorNegateReward
+from metarl_wrappers.notebook import Notebook, VectorNotebook
+from metarl_wrappers.permute_actions import PermuteActions, VectorPermuteActions
+from metarl_wrappers.permute_observation import PermuteObservation, VectorPermuteObservation
+from metarl_wrappers.previous_step import PreviousStep, VectorPreviousStep
+from metarl_wrappers.seed_tasks import SeedTasks, VectorSeedTasks
+from metarl_wrappers.shuffle_reward import ShuffleReward, VectorShuffleReward
+from metarl_wrappers.trial import Trial, VectorTrial
+
+__all__ = [
+    "Context",
+    "ContextStream",
+    "ForgetEachEpisode",
+    "HideBoundaries",
+    "HideReward",
+    "MiniGridObservation",
+    "NegateReward",
+    "Notebook",
+    "PermuteActions",
+    "PermuteObservation",
+    "PreviousStep",
+    "SeedTasks",
+    "ShuffleReward",
+    "Trial",
+    "VectorContext",
+    "VectorContextStream",
+    "VectorForgetEachEpisode",
+    "VectorHideBoundaries",
+    "VectorHideReward",
+    "VectorMiniGridObservation",
+    "VectorNegateReward",
+    "VectorNotebook",
+    "VectorPermuteActions",
+    "VectorPermuteObservation",
+    "VectorPreviousStep",
+    "VectorSeedTasks",
+    "VectorShuffleReward",
+    "VectorTrial",
+]
