@@ -21,9 +21,21 @@ class Row(NamedTuple):
 
 TABLE = (
     Row("MetaRL/BernoulliBandit-v0", "bandits.bernoulli:BernoulliBandit", "bandit"),
+    Row("MetaRL/GaussianBandit-v0", "bandits.gaussian:GaussianBandit", "bandit"),
+    Row("MetaRL/LinearBandit-v0", "bandits.linear:LinearBandit", "bandit"),
+    Row("MetaRL/TwoStep-v0", "bandits.two_step:TwoStep", "bandit"),
     Row("MetaRL/TabularMDP-v0", "tabular.tabular_mdp:TabularMDP", "tabular"),
     Row("MetaRL/DarkRoom-v0", "grids.dark_room:DarkRoom", "grid"),
     Row("MetaRL/DarkRoomHard-v0", "grids.dark_room:DarkRoomHard", "grid"),
+    Row("MetaRL/DarkRoom10-v0", "grids.dark_room:DarkRoom10", "grid"),
+    Row("MetaRL/DarkRoomPermuted-v0", "grids.dark_room_permuted:DarkRoomPermuted", "grid"),
+    Row("MetaRL/DarkKeyToDoor-v0", "grids.dark_key_to_door:DarkKeyToDoor", "grid"),
+    Row("MetaRL/GridNavi-v0", "grids.grid_navi:GridNavi", "grid"),
+    Row("MetaRL/TMaze-v0", "grids.t_maze:TMaze", "grid"),
+    Row("MetaRL/PointRobot-v0", "control.point_robot:PointRobot", "control"),
+    Row("MetaRL/PointRobotSparse-v0", "control.point_robot:PointRobotSparse", "control"),
+    Row("MetaRL/CartPole-v0", "control.cart_pole:CartPole", "control"),
+    Row("MetaRL/Pendulum-v0", "control.pendulum:Pendulum", "control"),
 )
 
 

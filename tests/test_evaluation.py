@@ -109,7 +109,7 @@ def test_tasks_without_spread_are_passed_over_and_counted():
     result = metarl_envs.evaluate(["oracle"], ROOM, split=None, episodes=1, seeds=1, horizon=3)
     assert len(result.scale.random) + result.passed_over == 81
     assert result.passed_over == 81 - 25, "cells that cannot be reached in 3 steps"
-    with pytest.raises(ValueError, match="spread|earns"):
+    with pytest.raises(ValueError, match="earns"):
         metarl_envs.evaluate(["oracle"], BANDIT, tasks=3, low=0.5, high=0.5)
 
 

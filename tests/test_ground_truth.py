@@ -186,7 +186,7 @@ def test_a_snapshot_keeps_the_truth(id):
     env.set_state(kept)
     for action, before in zip(actions, first, strict=True):
         after = env.step(action)[4]
-        assert pickle.dumps(_plain(after)) == pickle.dumps(_plain(before))
+        assert repr(_plain(after)) == repr(_plain(before)), "as text, because NaN is not equal to itself"
 
 
 def _plain(info):

@@ -101,7 +101,6 @@ class Sieve:
         self._tasks[...] = tasks
         self._states = rows(len(tasks), variant.state)
         self._room = variant.observations(len(tasks))
-        self._flat = self._room.reshape(len(tasks), -1)
         self._rng = rows(1, STREAM)
         self._weights = np.ones(len(tasks))
 
@@ -136,6 +135,11 @@ class Sieve:
     def set_state(self, state: Any) -> None:
         """Put back what `get_state` gave."""
         self._weights[...], self._states[...] = state
+
+    @property
+    def _flat(self) -> np.ndarray:
+        """The room's memory, one row a task. No attribute: a copy of the sieve would keep looking at the original's."""
+        return self._room.reshape(len(self._room), -1)
 
     @property
     def _go(self) -> SimpleNamespace:

@@ -35,7 +35,11 @@ _MOST_FILES = 1000
 
 
 def cached(driver: Callable, name: str, digest: str) -> Callable:
-    """Give a compiled driver its place on disk. `digest` stands for all source it was made from."""
+    """Give a compiled driver its place on disk. `digest` stands for all source it was made from.
+
+    It also becomes part of the driver's name in machine code, so that no two files hold different code under one name.
+    """
+    driver.py_func.__qualname__ = f"{name}.{digest}"  # type: ignore[attr-defined]
     driver._cache = _driver_cache_class()(name, digest)  # type: ignore[attr-defined]
     compile_one = driver.compile  # type: ignore[attr-defined]
 

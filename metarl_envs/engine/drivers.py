@@ -379,9 +379,9 @@ def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace
 
     enter = glue(enter)
 
-    def live(p, task, w, hyper, memory, rng, obs, slots, i, now, seen):
+    def live(p, task, w, hyper, memory, rng, obs, slot, i, now, seen):
         """One step of a life. `obs[i]` holds two observations: the one acted on (`now`), and room for the next."""
-        action = choose(hyper, memory, p, task, w.state, seen, rng, slots, i)
+        action = choose(hyper, memory, p, task, w.state, seen, rng, slot)
         reward, terminated, truncated = move(p, task, w, action)
         observe(p, task, w.state, obs[i, 1 - now])
         then = look(p, obs[i, 1 - now])
@@ -405,7 +405,7 @@ def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace
             seen = look(p, obs[i, 0])
             while w.episode < episodes:
                 unit = w.episode if block == 0 else w.t // block
-                _, reward, _, _, seen = live(p, task, w, h, memory, rng, obs, slots, i, now, seen)
+                _, reward, _, _, seen = live(p, task, w, h, memory, rng, obs, slots[i], i, now, seen)
                 now = 1 - now
                 scores[i, unit] += reward
 
@@ -423,7 +423,7 @@ def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace
             seen = look(p, obs[i, 0])
             for n in range(rewards.shape[1]):
                 observe(p, task, w.state, observations[i, n])
-                action, reward, terminated, truncated, seen = live(p, task, w, h, memory, rng, obs, slots, i, now, seen)
+                action, reward, terminated, truncated, seen = live(p, task, w, h, memory, rng, obs, slots[i], i, now, seen)
                 now = 1 - now
                 keep(actions, i, n, action)
                 rewards[i, n] = reward
@@ -467,28 +467,28 @@ def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, 
 
 
 def _action_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable]:
-    """How a learner chooses and how an action is kept: Discrete ones are returned, others written into `slots[i]`."""
+    """How a learner chooses and how an action is kept: Discrete ones are returned, others written into `slot`."""
     act = learner.act
     knows, scalar = learner.sees == "task", not variant.action.shape
 
     if knows and scalar:
 
-        def choose(hyper, memory, p, task, state, seen, rng, slots, i):
+        def choose(hyper, memory, p, task, state, seen, rng, slot):
             return act(hyper, memory, p, task, state, rng)
     elif scalar:
 
-        def choose(hyper, memory, p, task, state, seen, rng, slots, i):
+        def choose(hyper, memory, p, task, state, seen, rng, slot):
             return act(hyper, memory, seen, rng)
     elif knows:
 
-        def choose(hyper, memory, p, task, state, seen, rng, slots, i):
-            act(hyper, memory, p, task, state, rng, slots[i])
-            return slots[i]
+        def choose(hyper, memory, p, task, state, seen, rng, slot):
+            act(hyper, memory, p, task, state, rng, slot)
+            return slot
     else:
 
-        def choose(hyper, memory, p, task, state, seen, rng, slots, i):
-            act(hyper, memory, seen, rng, slots[i])
-            return slots[i]
+        def choose(hyper, memory, p, task, state, seen, rng, slot):
+            act(hyper, memory, seen, rng, slot)
+            return slot
 
     if scalar:
 

@@ -26,7 +26,7 @@ SPLITS = {None: 0, "train": 1, "test": 2}
 
 
 class Returns(NamedTuple):
-    """Exact expected returns of one episode on one task."""
+    """Exact expected returns of one episode on one task; NaN for one that has no formula."""
 
     random: float
     oracle: float
@@ -72,6 +72,8 @@ class Family:
     keys: ClassVar[Mapping[str, tuple[int, str]]] = {}
     #: For people who play: the world moves on while nobody acts.
     live: ClassVar[bool] = False
+    #: Every reward is 0 or 1 (learners that count wins live nowhere else).
+    pays_zero_or_one: ClassVar[bool] = False
     #: What one point of a learning curve is: an episode, or a block of this many steps for families of one long episode.
     unit: ClassVar[str] = "episode"
 

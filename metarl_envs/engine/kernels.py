@@ -6,6 +6,8 @@ strings, exceptions or Python objects: the same source must also compile as a CU
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.util
 import os
 from collections.abc import Callable
@@ -21,7 +23,7 @@ def kernel(function: Function) -> Function:
     """Compile a scalar function over rows on its first call; in plain mode, leave it as it is.
 
     Without Numba's run-time (`_nrt=False`) nothing is reference-counted, which made drivers 15 times faster, and a kernel
-    that allocates does not compile. LLVM inlines small kernels by itself; inlining them before types are known is slower.
+    that allocates does not compile. LLVM inlines small kernels by itself.
     """
     if PLAIN:
         return function
@@ -29,13 +31,30 @@ def kernel(function: Function) -> Function:
 
 
 def glue(function: Function) -> Function:
-    """A driver's inner function: inlined before typing, because arrays handed over in a call cost a factor of three."""
+    """A driver's inner function: always inlined, because arrays handed over in a call cost a factor of three."""
     if PLAIN:
         return function
-    return _njit(nogil=True, inline="always")(function)
+    return _njit(nogil=True, _nrt=False, forceinline=True)(function)
 
 
 def _njit(**options: Any) -> Callable[[Function], Function]:
     from numba import njit
 
+    _name_rows_by_content()
     return njit(**options)  # type: ignore[call-overload, return-value]
+
+
+@functools.cache
+def _name_rows_by_content() -> None:
+    """Let machine code name a row type by what it is.
+
+    Numba names it by a number that counts up in each process. Two processes would then give one name to code for two kinds
+    of rows, and a third, which loads both from disk, would run one of them for both.
+    """
+    from numba.core import types
+
+    @functools.cache
+    def number(name: str) -> int:
+        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+
+    types.Record.mangling_args = property(lambda self: ("Record", (number(self.name),)))  # type: ignore[assignment]

@@ -118,6 +118,9 @@ class Rows(np.ndarray):
         value = super().__getitem__(index)
         return Row(value) if isinstance(value, np.void) else value
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(index, value._row if isinstance(value, Row) else value)
+
 
 def _as_python(value: Any) -> Any:
     if isinstance(value, np.ndarray):

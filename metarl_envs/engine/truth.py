@@ -126,6 +126,10 @@ class GroundTruth:
                 belief.set_state(kept)
         self.begun(out)
 
+    def __reduce__(self) -> tuple:
+        """Copies solve their tasks anew: solutions are closures, which cannot be pickled."""
+        return _remade, (self._worlds, self.get_state() if self._known else None)
+
     def _new_trial(self, i: int) -> None:
         task = self._worlds.task_row(i)
         self._tasks[i] = task
@@ -142,3 +146,10 @@ class GroundTruth:
                 self._known.pop(next(iter(self._known)))
             self._known[task_id] = solve(self._variant, task), exact_returns(self._variant, task) or (np.nan, np.nan)
         return self._known[task_id]
+
+
+def _remade(worlds: Worlds, state: dict[str, Any] | None) -> GroundTruth:
+    truth = GroundTruth(worlds)
+    if state is not None:  # a trial has begun
+        truth.set_state(state)
+    return truth

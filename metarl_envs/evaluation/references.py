@@ -51,13 +51,13 @@ def scaled_tasks(tasks: TaskSet, count: int, least_spread: float) -> tuple[np.nd
 
 def scale_of(variant: Variant, tasks: np.ndarray) -> Scale:
     """Exact returns where the family has a formula, else the means of many simulated episodes."""
-    exact = [variant.returns(task) for task in tasks]
-    if all(exact):
-        pairs = np.array(exact, dtype=np.float64).reshape(-1, 2)
-        return Scale(pairs[:, 0], pairs[:, 1])
-    return Scale(
-        _simulated(variant, tasks, random_policy(variant)), _simulated(variant, tasks, variant.family.references["oracle"])
+    exact = np.array([variant.returns(task) or (np.nan, np.nan) for task in tasks]).reshape(-1, 2)
+    policies = random_policy(variant), variant.family.references["oracle"]
+    random, oracle = (
+        _simulated(variant, tasks, policy) if np.isnan(known).any() else known
+        for policy, known in zip(policies, exact.T, strict=True)
     )
+    return Scale(random, oracle)
 
 
 def suitable_policies(variant: Variant) -> dict[str, Learner]:

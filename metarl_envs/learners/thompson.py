@@ -53,3 +53,9 @@ class Thompson(Learner):
         """The posterior Beta(a, b) of each arm."""
         arms = variant.actions
         return record(a=(np.float64, arms), b=(np.float64, arms))
+
+    def objection(self, variant):
+        """Its posterior counts wins and losses."""
+        if problem := super().objection(variant):
+            return problem
+        return None if variant.family.pays_zero_or_one else f"Thompson needs rewards of 0 or 1; {variant.name} pays others"

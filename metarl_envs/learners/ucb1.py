@@ -20,7 +20,7 @@ def start_counts(hyper, memory, params, rng):
 @kernel
 def act_optimistically(hyper, memory, seen, rng):
     """An arm of the highest upper bound, ties broken at random; first of all every arm once."""
-    best = -1.0
+    best = -math.inf
     choice = 0
     ties = 0
     log_t = math.log(1.0 + memory.t)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
-from gymnasium.spaces import Box, Discrete
 
 from metarl_envs.engine import (
-    Family,
     Integer,
     Oracle,
     Parameters,
@@ -21,13 +19,20 @@ from metarl_envs.engine import (
     rendering,
     uniform,
 )
+from metarl_envs.families.bandits.arms import (
+    Bandit,
+    best_arm_ever_after,
+    fill_uniformly,
+    one_arm_all_the_time,
+    place_of_highest,
+    range_error,
+)
 
 
 @kernel
 def draw_arms(params, task, rng):
     """Draw each arm's chance between `low` and `high`."""
-    for arm in range(params.arms):
-        task.chance[arm] = params.low + (params.high - params.low) * uniform(rng)
+    fill_uniformly(task.chance, params.low, params.high, rng)
 
 
 @kernel
@@ -50,25 +55,9 @@ def pull(params, task, state, action, rng):
 
 
 @kernel
-def see_time(params, task, state, obs):
-    """See how much of the episode is over, and nothing else."""
-    obs[0] = state.pulls / params.horizon
-
-
-@kernel
-def one_state(params, obs):
-    """A bandit has one state."""
-    return 0
-
-
-@kernel
 def pull_best(hyper, memory, params, task, state, rng):
     """Pull the arm with the highest chance."""
-    best = 0
-    for arm in range(1, params.arms):
-        if task.chance[arm] > task.chance[best]:
-            best = arm
-    return best
+    return place_of_highest(task.chance)
 
 
 class BestArm(Oracle):
@@ -77,7 +66,7 @@ class BestArm(Oracle):
     act = pull_best
 
 
-class BernoulliBandit(Family):
+class BernoulliBandit(Bandit):
     """A row of arms. Each pays 1 with a chance of its own, which stays the same for the whole trial.
 
     Hidden:
@@ -114,10 +103,11 @@ class BernoulliBandit(Family):
     """
 
     params = Parameters(arms=Integer(5, 2, 1000), horizon=Integer(10, 1), low=Real(0.0, 0.0, 1.0), high=Real(1.0, 0.0, 1.0))
-    sample_task, reset, step, observe, locate = draw_arms, unpulled, pull, see_time, one_state
+    sample_task, reset, step = draw_arms, unpulled, pull
     shifts = {"close_arms": {"low": 0.4, "high": 0.6}}  # noqa: RUF012
     references = {"oracle": BestArm()}  # noqa: RUF012
-    unit = "pulls"
+    pays_zero_or_one = True
+    parameter_error = staticmethod(range_error)
 
     @staticmethod
     def task(p: SimpleNamespace) -> np.dtype:
@@ -130,21 +120,6 @@ class BernoulliBandit(Family):
         return record(pulls=np.int32, pulled=(np.int32, p.arms), won=(np.int32, p.arms))
 
     @staticmethod
-    def spaces(p: SimpleNamespace):
-        """The share of pulls made; the arms."""
-        return Box(0.0, 1.0, (1,), np.float32), Discrete(p.arms)
-
-    @staticmethod
-    def states(p: SimpleNamespace) -> int:
-        """One state."""
-        return 1
-
-    @staticmethod
-    def parameter_error(p: SimpleNamespace) -> str | None:
-        """The range must not be upside down."""
-        return None if p.low <= p.high else f"low={p.low} must not exceed high={p.high}"
-
-    @staticmethod
     def task_error(p: SimpleNamespace, task: Row) -> str | None:
         """Chances lie between 0 and 1."""
         if all(0 <= chance <= 1 for chance in task.chance):
@@ -152,19 +127,9 @@ class BernoulliBandit(Family):
         return f"chance {task.chance.tolist()} is not between 0 and 1"
 
     @staticmethod
-    def unit_length(p: SimpleNamespace) -> int:
-        """At most 20 blocks of pulls, all of one length."""
-        return next(length for length in range(-(-p.horizon // 20), p.horizon + 1) if p.horizon % length == 0)
-
-    @staticmethod
     def solve(p: SimpleNamespace, task: Row):
         """This pull's chance, and the best arm ever after."""
-        chance = np.array(task.chance)
-
-        def q(state: Row, t: int) -> np.ndarray:
-            return chance + (p.horizon - t - 1) * chance.max() if t < p.horizon else np.zeros(p.arms)
-
-        return q
+        return best_arm_ever_after(p, np.array(task.chance))
 
     @staticmethod
     def prior(p: SimpleNamespace) -> dict[str, np.ndarray] | None:
@@ -180,7 +145,7 @@ class BernoulliBandit(Family):
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:
         """The mean arm and the best arm, pulled all the time."""
-        return Returns(p.horizon * float(task.chance.mean()), p.horizon * float(task.chance.max()))
+        return one_arm_all_the_time(p, task.chance)
 
     @staticmethod
     def memoryless_best(p: SimpleNamespace) -> float:

@@ -397,8 +397,8 @@ class DarkRoom10(DarkRoom):
     References:
         Return of an episode: random and memoryless-best 100/100 = 1.0 in the mean (each step visits one cell, and each is the
         goal with chance 1/100); oracle 91.99 in the mean over the 100 goals (101 - distance, and 100 for the corner itself).
-        `search` walks to the nearest cell that may still be the goal: SEARCH in the first episode, and the oracle's return
-        from the second on, since 99 moves see all cells. `sweep` is a spiral from the centre.
+        `search` walks to the nearest cell that may still be the goal: 50.50 in the first episode, and the oracle's return from
+        the second on, since 100 steps see all cells. `sweep` is a fixed spiral from the centre.
 
     Source and variants:
         DPT (Lee et al. 2023, arXiv 2306.14892), with 80 of the goals to train on and 20 to test. It numbers the moves in

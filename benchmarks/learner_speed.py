@@ -1,0 +1,27 @@
+"""Every learner on every id that it fits, in the fused loop that writes every transition."""
+
+from __future__ import annotations
+
+from timing import Case, Effort, Table, measure
+
+from metarl_envs import tasks
+from metarl_envs.histories import collect
+from metarl_envs.learners import LEARNERS, Learner
+from metarl_envs.registration import TABLE
+
+_LIVES, _STEPS = 64, 500
+
+
+def tables(effort: Effort) -> list[Table]:
+    """One table. A quick look takes one id of each kind."""
+    first_of_kind = {row.kind: row.id for row in reversed(TABLE)}
+    ids = [row.id for row in TABLE if not effort.quick or row.id == first_of_kind[row.kind]]
+    pairs = [(id, learner()) for id in ids for learner in LEARNERS.values() if learner().fits(tasks(id).variant)]
+    rates = measure([_case(id, learner) for id, learner in pairs], effort)
+    rows = [[id, type(learner).__name__, rate.best, rate.median] for (id, learner), rate in zip(pairs, rates, strict=True)]
+    note = f"`histories.collect`: {_LIVES} lives of {_STEPS} steps, every transition written."
+    return [Table("Learners, one worker, M steps/s", ("id", "learner", "best", "median"), rows, note)]
+
+
+def _case(id: str, learner: Learner) -> Case:
+    return Case(id, lambda: collect(id, learner, histories=_LIVES, steps=_STEPS, workers=1), _LIVES * _STEPS)

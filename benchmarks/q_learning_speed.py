@@ -1,0 +1,99 @@
+"""Tabular Q-learning on Dark Room: fused with the environment in one loop, and in NumPy over the vector environment."""
+
+from __future__ import annotations
+
+import functools
+
+import gymnasium as gym
+import numpy as np
+from timing import Case, Effort, Table, side_by_side
+
+from metarl_envs import tasks
+from metarl_envs.histories import collect, scores
+from metarl_envs.learners import QLearning
+
+_ID = "MetaRL/DarkRoom-v0"
+_CELLS, _MOVES, _HORIZON = 81, 5, 20
+_LIVES, _EPISODES = 256, 50
+_NUMPY_ROWS = 256, 1_024, 4_096
+
+
+def tables(effort: Effort) -> list[Table]:
+    """One table."""
+    set_of_tasks = tasks(_ID)
+    rows = set_of_tasks.sample(_LIVES, 0)
+    seeds, steps = np.arange(_LIVES), _EPISODES * _HORIZON
+
+    def score() -> np.ndarray:
+        return scores(rows, set_of_tasks.variant, QLearning(), seeds, episodes=_EPISODES, workers=1)
+
+    def write() -> float:
+        histories = collect(_ID, QLearning(), histories=_LIVES, steps=steps, workers=1)
+        return histories.rewards[:, -_HORIZON:].sum(1).mean()
+
+    learners = [NumpyQLearning(count) for count in _NUMPY_ROWS]
+    cases = [
+        Case("`collect`: every transition written", write, _LIVES * steps),
+        Case("`scores`: returns only", score, _LIVES * steps),
+        *(Case(f"NumPy, {x.count:,} rows: returns only", x.live_an_episode, x.count * _HORIZON) for x in learners),
+    ]
+    learnt = write(), score()[:, -1].mean(), *(x.live(_EPISODES)[-1].mean() for x in learners)
+    note = (
+        "One worker. That all learn the same shows in the mean return of episode "
+        f"{_EPISODES}: {', '.join(f'{last:.1f}' for last in learnt)}."
+    )
+    title = "Q-learning and Dark Room together, M steps/s"
+    return [side_by_side(title, "`metarl_envs.histories`", cases, effort, note, "`collect`")]
+
+
+class NumpyQLearning:
+    """The same learner with the same hyper-parameters, over all rows of a vector environment at once: row i is life i."""
+
+    def __init__(self, count: int):
+        self.count, self.hyper = count, QLearning().p
+        self._env = gym.make_vec(_ID, num_envs=count, autoreset_mode="SameStep", episodes_per_trial=2**40, reuse_arrays=True)
+        self._lives = np.arange(count)
+        self._rng = np.random.default_rng(0)
+        self.begin()
+
+    def begin(self) -> None:
+        """Every life anew."""
+        obs, _ = self._env.reset(seed=0)
+        self._q = np.full((self.count * _CELLS, _MOVES), self.hyper.first_guess)
+        self._cell = self._cells(obs)
+        self._episodes, self._epsilon = 0, self.hyper.epsilon
+
+    def live(self, episodes: int) -> np.ndarray:
+        """Returns, [episode, life]."""
+        self.begin()
+        return np.array([self.live_an_episode() for _ in range(episodes)])
+
+    def live_an_episode(self) -> np.ndarray:
+        """Returns, [life]. Dark Room's episodes are equally long and only truncated, so all lives end theirs together."""
+        h, q, total = self.hyper, self._q, np.zeros(self.count)
+        for time in range(_HORIZON):
+            actions = self._act()
+            obs, rewards, _, _, info = self._env.step(actions)
+            seen = self._cells(info["trial"]["final_obs"]) if time == _HORIZON - 1 else self._cells(obs)
+            best = functools.reduce(np.maximum, q.take(seen, 0).T)  # a tenth of what `max(1)` takes
+            target = rewards + h.discount * best
+            value = q[self._cell, actions]
+            q[self._cell, actions] = value + h.step_size * (target - value)
+            self._cell = self._cells(obs)
+            total += rewards
+        self._episodes += 1
+        left = max(0.0, 1.0 - self._episodes / h.exploring_episodes)
+        self._epsilon = h.last_epsilon + (h.epsilon - h.last_epsilon) * left
+        return total
+
+    def _act(self) -> np.ndarray:
+        """Epsilon-greedy; noise far below any difference of values breaks ties at random."""
+        noise = self._rng.random((self.count, _MOVES), np.float32)
+        actions = np.argmax(self._q.take(self._cell, 0) + 1e-9 * noise, axis=1)
+        exploring = np.flatnonzero(self._rng.random(self.count, np.float32) < self._epsilon)
+        actions[exploring] = self._rng.integers(0, _MOVES, len(exploring))
+        return actions
+
+    def _cells(self, obs: np.ndarray) -> np.ndarray:
+        """Each life's row of the table."""
+        return self._lives * _CELLS + obs[:, 0] * 9 + obs[:, 1]

@@ -1,0 +1,243 @@
+"""The Gaussian bandit: arms that pay a mean of their own, with normal noise."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+
+from metarl_envs.engine import (
+    Integer,
+    Learner,
+    Oracle,
+    Parameters,
+    Picture,
+    Real,
+    Returns,
+    Row,
+    kernel,
+    normal,
+    record,
+    rendering,
+)
+from metarl_envs.families.bandits.arms import (
+    Bandit,
+    best_arm_ever_after,
+    fill_uniformly,
+    one_arm_all_the_time,
+    place_of_highest,
+    range_error,
+)
+
+
+@kernel
+def draw_means(params, task, rng):
+    """Draw each arm's mean between `low` and `high`."""
+    fill_uniformly(task.mean, params.low, params.high, rng)
+
+
+@kernel
+def unpulled(params, task, state, rng):
+    """Start with no arm pulled."""
+    state.pulls = 0
+    for arm in range(params.arms):
+        state.pulled[arm] = 0
+        state.earned[arm] = 0.0
+
+
+@kernel
+def pull_with_noise(params, task, state, action, rng):
+    """Pull one arm; it pays its mean and noise."""
+    reward = task.mean[action] + params.noise * normal(rng)
+    state.pulls += 1
+    state.pulled[action] += 1
+    state.earned[action] += reward
+    return reward, False
+
+
+# --------------------------------------------------------------------------------------------- references
+@kernel
+def pull_best(hyper, memory, params, task, state, rng):
+    """Pull the arm with the highest mean."""
+    return place_of_highest(task.mean)
+
+
+class BestArm(Oracle):
+    """Knows the means and pulls the best arm."""
+
+    act = pull_best
+
+
+@kernel
+def start_from_matched_prior(hyper, memory, params, rng):
+    """Every mean has the normal prior with the mean and variance of the true, uniform one."""
+    memory.noise = params.noise
+    for arm in range(len(memory.mean)):
+        memory.mean[arm] = (params.low + params.high) / 2.0
+        memory.variance[arm] = (params.high - params.low) * (params.high - params.low) / 12.0
+
+
+@kernel
+def act_on_a_sample(hyper, memory, seen, rng):
+    """Draw each arm's mean from its posterior; pull the arm whose draw is highest."""
+    best = -math.inf
+    choice = 0
+    for arm in range(len(memory.mean)):
+        mean = memory.mean[arm] + math.sqrt(memory.variance[arm]) * normal(rng)
+        if mean > best:
+            best = mean
+            choice = arm
+    return choice
+
+
+@kernel
+def update_normal(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
+    """Add the pull to the arm's posterior."""
+    total = memory.variance[action] + memory.noise * memory.noise
+    if total > 0.0:
+        gain = memory.variance[action] / total
+        memory.mean[action] += gain * (reward - memory.mean[action])
+        memory.variance[action] *= 1.0 - gain
+
+
+class NormalThompson(Learner):
+    """Thompson sampling with normal posteriors, from a normal prior with the true one's mean and variance."""
+
+    only_bandits = True
+    begin, act, learn = start_from_matched_prior, act_on_a_sample, update_normal
+
+    @staticmethod
+    def memory(p, variant):
+        """The posterior of each arm's mean."""
+        return record(mean=(np.float64, variant.actions), variance=(np.float64, variant.actions), noise=np.float64)
+
+
+# --------------------------------------------------------------------------------------------- the family
+class GaussianBandit(Bandit):
+    """A row of arms. Each pays a mean of its own, the same for the whole trial, with normal noise.
+
+    Hidden:
+        The mean of each arm, drawn uniformly between `low` and `high`.
+
+    Observation:
+        `Box(0, 1, (1,), float32)`: the share of the episode's pulls that are made. What a pull paid is told by its reward
+        alone: a policy that sees its previous action and reward (`PreviousStep`) sees all there is to see.
+
+    Actions:
+        `Discrete(arms)`: the arm to pull.
+
+    Reward:
+        The arm's mean plus normal noise of standard deviation `noise`.
+
+    Episode:
+        `horizon` pulls, then truncated. One episode is the whole learning problem, so a trial has one episode by default;
+        with more, the arms stay and the count starts again.
+
+    Parameters:
+        arms: how many arms. horizon: pulls an episode. low, high: the range of means. noise: the standard deviation of a pull.
+
+    Splits:
+        train and test, by a hash of the means. Shifts `close_arms`: means between 0.4 and 0.6; `noisy`: noise 0.5.
+
+    References:
+        Return of 500 pulls of 5 arms: random and memoryless-best 250 (exactly horizon (low + high) / 2); the oracle knows the
+        means: 500 x 5/6 = 416.7 in the mean. Simulated over 40,000 tasks (standard error 0.4): `thompson` 407.2 (normal
+        posteriors from a prior with the true mean and variance), UCB1 368.6, UCB1 of width 0.3 405.5.
+
+    Source and variants:
+        DPT (Lee et al. 2023, arXiv 2306.14892): 5 arms, means U(0, 1), 500 pulls, noise 0.3. Its flag `--var` is a standard
+        deviation. Its Thompson baseline has the same prior as `thompson` here, N(1/2, 1/12).
+    """
+
+    params = Parameters(
+        arms=Integer(5, 2, 1000),
+        horizon=Integer(500, 1),
+        low=Real(0.0, -1e6, 1e6),
+        high=Real(1.0, -1e6, 1e6),
+        noise=Real(0.3, 0.0, 1e6),
+    )
+    sample_task, reset, step = draw_means, unpulled, pull_with_noise
+    shifts = {"close_arms": {"low": 0.4, "high": 0.6}, "noisy": {"noise": 0.5}}  # noqa: RUF012
+    references = {"oracle": BestArm(), "thompson": NormalThompson()}  # noqa: RUF012
+    parameter_error = staticmethod(range_error)
+
+    @staticmethod
+    def task(p: SimpleNamespace) -> np.dtype:
+        """The mean of each arm."""
+        return record(mean=(np.float64, p.arms))
+
+    @staticmethod
+    def state(p: SimpleNamespace) -> np.dtype:
+        """Pulls made, and for each arm pulls and what they paid."""
+        return record(pulls=np.int32, pulled=(np.int32, p.arms), earned=(np.float64, p.arms))
+
+    @staticmethod
+    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+        """Means are finite."""
+        return None if np.isfinite(task.mean).all() else f"mean {task.mean.tolist()} is not finite"
+
+    @staticmethod
+    def solve(p: SimpleNamespace, task: Row):
+        """This pull's mean, and the best arm ever after."""
+        return best_arm_ever_after(p, np.array(task.mean))
+
+    @staticmethod
+    def prior(p: SimpleNamespace) -> dict[str, np.ndarray] | None:
+        """Mean and precision of a normal for each arm, cut off at `low` and `high`: at first of no precision, so flat."""
+        return {"mean": np.zeros(p.arms), "precision": np.zeros(p.arms)} if p.noise else None
+
+    @staticmethod
+    def condition(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
+        """Add the pull to the arm's normal; where it is cut off stays."""
+        belief["precision"][action] += p.noise**-2
+        belief["mean"][action] += (reward - belief["mean"][action]) * p.noise**-2 / belief["precision"][action]
+
+    @staticmethod
+    def returns(p: SimpleNamespace, task: Row) -> Returns:
+        """The mean arm and the best arm, pulled all the time."""
+        return one_arm_all_the_time(p, task.mean)
+
+    @staticmethod
+    def memoryless_best(p: SimpleNamespace) -> float:
+        """Any fixed arm."""
+        return p.horizon * (p.low + p.high) / 2
+
+    @staticmethod
+    def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
+        """One column an arm, on a scale that holds every mean."""
+        draw_means_so_far(picture, p, state, task, min(p.low, 0.0), max(p.high, p.low + 1e-6))
+
+    @staticmethod
+    def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+        """One line an arm."""
+        lines = []
+        for arm in range(p.arms):
+            paid = f", mean reward {state.earned[arm] / state.pulled[arm]:.3f}" if state.pulled[arm] else ""
+            mean = "" if task is None else f"  true mean {task.mean[arm]:.3f}"
+            lines.append(f"arm {arm}: pulls {state.pulled[arm]}{paid}{mean}")
+        return "\n".join(lines)
+
+
+def draw_means_so_far(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None, low: float, high: float) -> None:
+    """One column an arm: what it has paid in the mean, from zero up or down. There is some room beyond `low` and `high`."""
+
+    def height(value: float) -> float:
+        return 390 - 330 * min(max((value - low) / (high - low) * 0.8 + 0.1, 0.0), 1.0)
+
+    shown = min(p.arms, 40)
+    step = (rendering.WORLD - 48) / shown
+    for arm in range(shown):
+        x, width = 24 + arm * step, step - min(10, 0.2 * step)
+        picture.rectangle(x, 60, width, 330, rendering.FLOOR, 6)
+        paid = state.earned[arm] / max(state.pulled[arm], 1)
+        top, bottom = sorted((height(paid), height(0.0)))
+        picture.rectangle(x, top, width, bottom - top, rendering.GOOD if paid >= 0 else rendering.BAD, 4)
+        if task is not None:
+            picture.line(x, height(task.mean[arm]), x + width, height(task.mean[arm]), rendering.GOAL, 3)
+        if shown <= 12:
+            picture.text(x + width / 2, 400, f"{state.pulled[arm]}", size=14, color=rendering.MUTED, align="center")
+            picture.text(x + width / 2, 420, f"arm {arm}" if shown <= 8 else f"{arm}", size=15, align="center")
+    picture.line(24, height(0.0), rendering.WORLD - 24, height(0.0), rendering.MUTED, 1)
+    legend = "bar: mean reward, number: pulls" + ("" if task is None else ", line: true mean")
+    picture.text(24, 26, legend, size=15, color=rendering.MUTED)

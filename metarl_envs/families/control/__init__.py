@@ -1,0 +1,1 @@
+"""Continuous worlds: points to steer, poles to balance."""

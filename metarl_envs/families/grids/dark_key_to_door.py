@@ -1,0 +1,257 @@
+"""Dark Key-to-Door: in the dark, a key must be found before a door pays."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from metarl_envs.engine import (
+    Choice,
+    Flag,
+    Integer,
+    Learner,
+    Oracle,
+    Parameters,
+    Picture,
+    Returns,
+    Row,
+    kernel,
+    randint,
+    record,
+    rendering,
+)
+from metarl_envs.families.grids.dark_room import (
+    NOOP,
+    STARTS,
+    DarkRoom,
+    after_a_random_move,
+    at_start,
+    chances_of_starts,
+    draw_floor,
+    first_steps_on,
+    floor_in_text,
+    middle_of,
+    move,
+    nearest_left,
+    stands_on,
+    walk_towards,
+)
+
+#: What is left to do: `state.stage`.
+_FIND_KEY, _FIND_DOOR, _NOTHING = range(3)
+
+
+@kernel
+def key_and_door_anywhere(params, task, rng):
+    """Put the key and the door on any cells, all alike."""
+    task.key[0] = randint(rng, params.size)
+    task.key[1] = randint(rng, params.size)
+    task.door[0] = randint(rng, params.size)
+    task.door[1] = randint(rng, params.size)
+
+
+@kernel
+def at_start_without_key(params, task, state, rng):
+    """Start without the key, where `start` says."""
+    at_start(params, task, state, rng)
+    state.stage = _FIND_KEY
+
+
+@kernel
+def walk_for_key_and_door(params, task, state, action, rng):
+    """Move; pay for the key, and in a later step for the door, once each."""
+    move(params, state, action)
+    took_key = (state.stage == _FIND_KEY) & stands_on(state, task.key)
+    opened = (state.stage == _FIND_DOOR) & stands_on(state, task.door)
+    paid = took_key | opened
+    state.stage += 1 * paid
+    return 1.0 * paid, opened & (params.ends != 0)
+
+
+# --------------------------------------------------------------------------------------------- references
+@kernel
+def go_to_key_then_door(hyper, memory, params, task, state, rng):
+    """Walk straight to the key, then straight to the door."""
+    x, y = state.agent[0], state.agent[1]
+    if state.stage == _FIND_KEY:
+        return walk_towards(x, y, task.key[0], task.key[1])
+    if state.stage == _FIND_DOOR:
+        return walk_towards(x, y, task.door[0], task.door[1])
+    return NOOP
+
+
+class KeyThenDoor(Oracle):
+    """Knows key and door and walks straight to the one, then to the other."""
+
+    act = go_to_key_then_door
+
+
+@kernel
+def search_key_then_door(hyper, memory, seen, rng):
+    """Walk to the key, then to the door; to the nearest cell that may be it, as long as it is unknown."""
+    x, y = seen[0], seen[1]
+    if memory.stage == _NOTHING:
+        return NOOP
+    if memory.known[memory.stage]:
+        return walk_towards(x, y, memory.place[memory.stage, 0], memory.place[memory.stage, 1])
+    goal_x, goal_y = nearest_left(memory.ruled_out[memory.stage], x, y)
+    return walk_towards(x, y, goal_x, goal_y)
+
+
+@kernel
+def remember_key_and_door(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
+    """What paid is the key or the door, whichever was looked for; what did not is not. A new episode starts without the key."""
+    x, y = then[0], then[1]
+    if memory.stage != _NOTHING:
+        if reward > 0.0:
+            memory.known[memory.stage] = 1
+            memory.place[memory.stage, 0] = x
+            memory.place[memory.stage, 1] = y
+            memory.stage += 1
+        else:
+            memory.ruled_out[memory.stage, x, y] = 1
+    if terminated or truncated:
+        memory.stage = _FIND_KEY
+
+
+class SearchTwice(Learner):
+    """Walks to the nearest cell that may still be the key, then, holding it, the door; and straight back in later episodes.
+
+    It acts on the exact posterior: uniform over the cells where nothing was paid yet, for the door only those stepped on with
+    the key. It need not be the best way to act on it.
+    """
+
+    sees = "observation"
+    act, learn = search_key_then_door, remember_key_and_door
+
+    @staticmethod
+    def memory(p, variant):
+        """What is left to do in the episode; for key and door, the cells ruled out, whether it is known, and where it is."""
+        size = variant.p.size
+        return record(stage=np.int64, ruled_out=(np.uint8, (2, size, size)), known=(np.uint8, 2), place=(np.int16, (2, 2)))
+
+
+# --------------------------------------------------------------------------------------------- the family
+class DarkKeyToDoor(DarkRoom):
+    """A dark square room with a key and a door. The key pays once; after it, the door pays once; only reward tells where.
+
+    Hidden:
+        The cells of key and door, each uniform over the size x size cells (81² = 6,561 tasks; they may be the same cell).
+
+    Observation:
+        `Box(0, size - 1, (2,), int16)`: the agent's own (x, y), in cells. Neither key nor door, and *not whether the key is
+        held*: an agent must remember that it was paid for it.
+
+    Actions:
+        `Discrete(5)`: stay, up (y - 1), right (x + 1), down (y + 1), left (x - 1). Walls stop a move.
+
+    Reward:
+        1 on the first step of an episode that ends on the key, 1 on the first later step that ends on the door, else 0.
+        Where key and door share a cell, staying there one more step opens the door.
+
+    Episode:
+        Starts on any cell, drawn for each episode, without the key. Truncated after `horizon` steps; terminates at the open
+        door only with `ends=True`.
+
+    Parameters:
+        size: cells along a side. horizon: steps an episode. start: where an episode starts: "random", any cell, drawn for each
+        episode, "centre", or "corner" (0, 0). ends: terminate when the door is opened.
+
+    Splits:
+        train and test, by a hash of key and door (about four tasks to one). Shift `corner_start`: episodes start at (0, 0).
+
+    References:
+        Return of an episode in the mean over all tasks: random 0.2513 (exact for each task); oracle 2 (no two cells are more
+        than 16 moves apart). `search` walks to the nearest cell that may be what it looks for, and straight there in later
+        episodes: 0.80, 1.65, 1.96 and 2.00 in episodes 1 to 4 of a trial. The best that keeps no history is not known.
+
+    Source and variants:
+        Algorithm Distillation (Laskin et al. 2022, arXiv 2210.14215): 9x9, 50 steps. Public versions differ: horizons of 20, 40
+        and 50; starts drawn for each episode, in the centre (DICP) or at (0, 0); ending at the door (Headless-AD) or not.
+        Random play earns 0.269 from the centre and 0.235 from the corner in 50 steps, and 0.121 in 20 from any cell. AMAGO's
+        version shows whether the key is held and the time, and draws the start once a task. Headless-AD's pays 2 at once where
+        key and door share a cell (random then earns 0.2523), and when it goes on after the door, pays there at every step.
+    """
+
+    params = Parameters(size=Integer(9, 2, 181), horizon=Integer(50, 1), start=Choice("random", STARTS), ends=Flag(False))
+    task = record(key=(np.int16, 2), door=(np.int16, 2))
+    state = record(agent=(np.int16, 2), stage=np.uint8)
+    sample_task, reset, step = key_and_door_anywhere, at_start_without_key, walk_for_key_and_door
+    shifts = {"corner_start": {"start": "corner"}}  # noqa: RUF012
+    references = {"oracle": KeyThenDoor(), "search": SearchTwice()}  # noqa: RUF012
+
+    @staticmethod
+    def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray | None:
+        """Every key with every door; None above 81² of them."""
+        if p.size > 9:
+            return None
+        tasks = np.zeros(p.size**4, dtype)
+        cells = np.indices((p.size,) * 4).reshape(4, -1).T
+        tasks["key"], tasks["door"] = cells[:, :2], cells[:, 2:]
+        return tasks
+
+    @staticmethod
+    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+        """Key and door must lie in the room."""
+        for name, place in (("key", task.key), ("door", task.door)):
+            if not all(0 <= cell < p.size for cell in place):
+                return f"{name} {place.tolist()} lies outside the {p.size}x{p.size} room"
+        return None
+
+    @staticmethod
+    def returns(p: SimpleNamespace, task: Row) -> Returns:
+        """Random by propagating the distribution of its walk, without and with the key; oracle by the straight walks."""
+        key, door = (task.key[0], task.key[1]), (task.door[0], task.door[1])
+        start = chances_of_starts(p)
+        chance = np.stack([start, np.zeros_like(start)])  # before and after the key
+        random = 0.0
+        for _ in range(p.horizon):
+            chance = after_a_random_move(chance)
+            random += chance[0][key] + chance[1][door]
+            chance[1][door] = 0.0
+            chance[1][key] += chance[0][key]
+            chance[0][key] = 0.0
+        to_key = first_steps_on(key, p.size)
+        to_door = to_key + first_steps_on(door, p.size)[key]
+        oracle = (start * (to_key <= p.horizon)).sum() + (start * (to_door <= p.horizon)).sum()
+        return Returns(float(random), float(oracle))
+
+    @staticmethod
+    def memoryless_best(p: SimpleNamespace) -> None:
+        """Not known: it would be a tour that meets most pairs of cells in order."""
+        return None
+
+    @staticmethod
+    def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
+        """The room from above; a ring of the key's colour around the agent that holds it."""
+        cell = draw_floor(picture, p.size)
+        if task is not None:
+            x, y = middle_of(task.door, cell)
+            picture.rectangle(x - 0.24 * cell, y - 0.4 * cell, 0.48 * cell, 0.8 * cell, rendering.ACCENT, 0.08 * cell)
+            picture.circle(x + 0.12 * cell, y, 0.05 * cell, rendering.BACKGROUND)
+            if state.stage == _FIND_KEY:
+                _draw_key(picture, *middle_of(task.key, cell), cell)
+        x, y = middle_of(state.agent, cell)
+        if state.stage != _FIND_KEY:
+            picture.circle(x, y, 0.36 * cell, rendering.GOAL)
+        picture.circle(x, y, 0.3 * cell, rendering.AGENT)
+        text = ("no key yet", "has the key", "door opened")[state.stage]
+        picture.text(rendering.WORLD / 2, rendering.WORLD - 20, text, size=14, color=rendering.MUTED, align="center")
+
+    @staticmethod
+    def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+        """The room in characters: A is the agent; K the key and D the door where they are shown."""
+        marks = [] if task is None else [("D", task.door)] + [("K", task.key)] * (state.stage == _FIND_KEY)
+        has = ("no key yet", "has the key", "door opened")[state.stage]
+        return floor_in_text(p.size, marks, state.agent) + "\n" + has
+
+
+def _draw_key(picture: Picture, x: float, y: float, cell: float) -> None:
+    """A key: a ring, a shaft, two teeth."""
+    thickness = max(1.0, 0.08 * cell)
+    picture.line(x - 0.1 * cell, y, x + 0.36 * cell, y, rendering.GOAL, thickness)
+    for tooth in (0.22, 0.34):
+        picture.line(x + tooth * cell, y, x + tooth * cell, y + 0.14 * cell, rendering.GOAL, thickness)
+    picture.circle(x - 0.2 * cell, y, 0.17 * cell, rendering.GOAL)
+    picture.circle(x - 0.2 * cell, y, 0.08 * cell, rendering.FLOOR)

@@ -1,0 +1,134 @@
+"""GridNavi: a small grid whose goal must be searched for from the corner, while every other step costs."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from metarl_envs.engine import Integer, Parameters, Returns, Row, kernel, randint
+from metarl_envs.families.grids.dark_room import DarkRoom, Search, Shortest, move, returns_of_walks, stands_on
+
+#: What a step costs that does not end on the goal.
+_COST = 0.1
+
+
+@kernel
+def goal_away_from_start(params, task, rng):
+    """Put the goal on any cell outside the square of `nearest` x `nearest` cells at the start, all alike."""
+    x = randint(rng, params.size)
+    y = randint(rng, params.size)
+    while x < params.nearest and y < params.nearest:
+        x = randint(rng, params.size)
+        y = randint(rng, params.size)
+    task.goal[0] = x
+    task.goal[1] = y
+
+
+@kernel
+def in_the_corner(params, task, state, rng):
+    """Start at (0, 0)."""
+    state.agent[0] = 0
+    state.agent[1] = 0
+
+
+@kernel
+def walk_at_a_cost(params, task, state, action, rng):
+    """Move; pay 1 on the goal, and take a little elsewhere."""
+    move(params, state, action)
+    return (1.0 if stands_on(state, task.goal) else -_COST), False
+
+
+# --------------------------------------------------------------------------------------------- references
+@kernel
+def rule_out_the_start(hyper, memory, params, rng):
+    """No goal is near the start."""
+    for x in range(params.nearest):
+        for y in range(params.nearest):
+            memory.ruled_out[x, y] = 1
+
+
+class Posterior(Search):
+    """Walks to the nearest cell that may still be the goal, and back to it once it is found.
+
+    It acts on the exact posterior, which is uniform over the possible goals not yet visited, and then a single cell. It need
+    not be the best way to act on it.
+    """
+
+    begin = rule_out_the_start
+
+
+# --------------------------------------------------------------------------------------------- the family
+class GridNavi(DarkRoom):
+    """A small grid with one goal, the same for the whole trial. Each episode starts in the corner, and every step off it costs.
+
+    Hidden:
+        The goal cell, uniform over the cells outside the nearest x nearest square at the start (21 tasks).
+
+    Observation:
+        `Box(0, size - 1, (2,), int16)`: the agent's own (x, y), in cells. Never the goal.
+
+    Actions:
+        `Discrete(5)`: stay, up (y - 1), right (x + 1), down (y + 1), left (x - 1). Walls stop a move.
+
+    Reward:
+        1 on every step that ends on the goal, -0.1 on every other.
+
+    Episode:
+        Starts at (0, 0). Truncated after `horizon` steps; never terminates. The paper gives four episodes to a task:
+        `episodes_per_trial=4` (the default here is 1, as everywhere in this package).
+
+    Parameters:
+        size: cells along a side. horizon: steps an episode. nearest: how far from the start a goal is at least, along x or y.
+
+    Splits:
+        train and test, by a hash of the goal (about four goals to one). Shift `far_goals`: only the nine goals along the two
+        far walls.
+
+    References:
+        Return of an episode in the mean over the 21 goals: random -1.165 (exact for each goal); memoryless-best -0.767
+        (14 steps on possible goals, each right with chance 1/21: the first step cannot reach one); oracle 11.071. `posterior`
+        walks to the nearest cell that may be the goal, until it is found: 4.000, 10.757, 11.071 and 11.071 in episodes 1 to 4.
+
+    Source and variants:
+        VariBAD (Zintgraf et al. 2020, arXiv 1910.08348). There y counts upwards, so that up and down change places; rewards,
+        goals and episodes are the same. The exact posterior is uniform over the possible goals not visited so far, then a
+        single cell (the public code keeps a random wrong goal at one half after a success; that is not done here).
+    """
+
+    params = Parameters(size=Integer(5, 2, 181), horizon=Integer(15, 1), nearest=Integer(2, 1, 180))
+    sample_task, reset, step = goal_away_from_start, in_the_corner, walk_at_a_cost
+    shifts = {"far_goals": {"nearest": 4}}  # noqa: RUF012
+    references = {"oracle": Shortest(), "posterior": Posterior()}  # noqa: RUF012
+
+    @staticmethod
+    def parameter_error(p: SimpleNamespace) -> str | None:
+        """There must be a cell that far away."""
+        return None if p.nearest < p.size else f"nearest={p.nearest} must be less than size={p.size}"
+
+    @staticmethod
+    def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray:
+        """Every possible goal."""
+        tasks = DarkRoom.all_tasks(p, dtype)
+        return tasks[tasks["goal"].max(axis=1) >= p.nearest]
+
+    @staticmethod
+    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+        """The goal must lie in the grid, and away from the start."""
+        if max(task.goal) < p.nearest:
+            return f"goal {task.goal.tolist()} is nearer to the start than nearest={p.nearest}"
+        return DarkRoom.task_error(p, task)
+
+    @staticmethod
+    def returns(p: SimpleNamespace, task: Row) -> Returns:
+        """What a Dark Room pays, with the cost of the steps off the goal."""
+        start = np.zeros((p.size, p.size))
+        start[0, 0] = 1.0
+        on_goal = returns_of_walks(start, (task.goal[0], task.goal[1]), p.horizon, once=False)
+        return Returns(*(steps - _COST * (p.horizon - steps) for steps in on_goal))
+
+    @staticmethod
+    def memoryless_best(p: SimpleNamespace) -> float:
+        """Without history, all possible goals are alike: be on one of them as early as possible, and stay."""
+        on_goal = max(0, p.horizon - p.nearest + 1) / (p.size**2 - p.nearest**2)
+        return on_goal - _COST * (p.horizon - on_goal)

@@ -1,0 +1,75 @@
+"""Compiled and plain, a run of whole trials is the same, bit by bit; and no Numba is needed to run at all."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from metarl_envs.registration import TABLE
+from metarl_envs.testing import trajectory_hash
+
+IDS = [row.id for row in TABLE]
+
+HASHES = """
+from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.testing import trajectory_hash
+import sys
+print(PLAIN, *(trajectory_hash(id) for id in sys.argv[1:]))
+"""
+#: Makes `import numba` fail, and `find_spec` find nothing.
+WITHOUT_NUMBA = "import sys; sys.modules['numba'] = sys.modules['llvmlite'] = None\n"
+
+EVERYTHING = """
+import importlib, pkgutil, sys
+import gymnasium as gym, numpy as np
+import metarl_envs, metarl_envs.engine, metarl_envs.families, metarl_envs.task_sets
+for package in (metarl_envs.engine, metarl_envs.families, metarl_envs.task_sets):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if module.name != "metarl_envs.engine.pointers":  # which is for compiled code only
+            importlib.import_module(module.name)
+for id in sys.argv[1:]:
+    for kwargs in ({}, {"split": "test" if metarl_envs.tasks(id).has_splits else None, "num_tasks": 2}):
+        envs = gym.make_vec(id, num_envs=2, render_mode="rgb_array", horizon=4, episodes_per_trial=2, **kwargs)
+        envs.reset(seed=0)
+        for _ in range(10):
+            envs.step(envs.action_space.sample())
+        assert envs.render()[0].dtype == np.uint8
+        metarl_envs.tasks(id)[:3].fingerprint
+print("numba" in {name for name, module in sys.modules.items() if module is not None})
+"""
+
+
+def run(script, **setting):
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, *IDS], env={**os.environ, **setting}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return [trajectory_hash(id) for id in IDS]
+
+
+def test_plain_by_wish_equals_compiled(expected):
+    plain, *hashes = run(HASHES, NUMBA_DISABLE_JIT="1")
+    assert plain == "True"
+    assert dict(zip(IDS, hashes, strict=True)) == dict(zip(IDS, expected, strict=True))
+
+
+def test_compiled_in_another_process_equals_compiled_here(expected):
+    plain, *hashes = run(HASHES, NUMBA_DISABLE_JIT="0")
+    assert plain == "False"
+    assert hashes == expected
+
+
+def test_without_numba_runs_are_the_same(expected):
+    plain, *hashes = run(WITHOUT_NUMBA + HASHES)
+    assert plain == "True"
+    assert hashes == expected
+
+
+def test_without_numba_everything_imports_and_steps():
+    assert run(WITHOUT_NUMBA + EVERYTHING) == ["False"]

@@ -1,0 +1,377 @@
+"""Task sets: splits follow from what a task means, files are what they say, and task i is what an environment draws."""
+
+import json
+import os
+import subprocess
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import metarl_envs
+from metarl_envs.engine import records, streams, taskrows
+from metarl_envs.registration import TABLE
+from metarl_envs.task_sets import TaskSet, load, tasks
+
+IDS = [row.id for row in TABLE]
+every_id = pytest.mark.parametrize("id", IDS)
+IDS_WITH_SPLITS = [id for id in IDS if tasks(id).has_splits]
+every_id_with_splits = pytest.mark.parametrize("id", IDS_WITH_SPLITS)
+ROOM, BANDIT = "MetaRL/DarkRoom-v0", "MetaRL/BernoulliBandit-v0"
+
+
+def meant(task_set, count=200):
+    """What the first tasks of a set mean."""
+    rows = task_set.rows(min(count, len(task_set)) if task_set.is_finite else count)
+    return taskrows.meanings(task_set.variant, rows)[0].tolist()
+
+
+def same_task(a, b):
+    return all(np.array_equal(a[name], b[name]) for name in a.dtype.names)
+
+
+# ------------------------------------------------------------------------------------------- splits
+@every_id_with_splits
+def test_train_and_test_are_disjoint_and_leave_nothing_out(id):
+    whole, train, test = (tasks(id, split=split) for split in (None, "train", "test"))
+    if whole.is_finite:
+        assert set(meant(train, 10**6)) | set(meant(test, 10**6)) == set(meant(whole, 10**6))
+        assert len(train) + len(test) == len(whole)
+        assert len(test) > 0.1 * len(whole)
+    assert not set(meant(train)) & set(meant(test))
+
+
+@every_id_with_splits
+def test_a_task_is_in_the_same_split_whatever_seed_drew_it(id):
+    whole = tasks(id)
+    is_test = taskrows.meanings(whole.variant, whole.sample(300, seed=4))[1]
+    assert 0.1 < is_test.mean() < 0.35, "about one task in five"
+    for split in ("train", "test"):
+        for seed in (0, 4, 99):
+            drawn = tasks(id, split=split, seed=seed).sample(60, seed=seed)
+            assert (taskrows.meanings(whole.variant, drawn)[1] == (split == "test")).all()
+
+
+@every_id_with_splits
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_environments_draw_from_their_split_alone(id, split):
+    envs = gym.make_vec(id, num_envs=50, split=split, ground_truth=True)
+    for seed in (0, None, None):
+        _, info = envs.reset(seed=seed)
+        rows = np.zeros(50, envs.tasks.dtype)
+        for name in rows.dtype.names:
+            rows[name] = info["metarl"]["task"][name]
+        ids, is_test = taskrows.meanings(envs.variant, rows)
+        assert (is_test == (split == "test")).all()
+        assert (ids == info["metarl"]["task_id"]).all()
+
+
+@pytest.mark.parametrize("id", sorted(set(IDS) - set(IDS_WITH_SPLITS)))
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_family_of_few_tasks_is_not_split(id, split):
+    assert len(tasks(id)) < 5
+    with pytest.raises(ValueError, match="too few to be split"):
+        gym.make(id, split=split)
+
+
+def test_a_split_without_tasks_is_refused():
+    only = {"low": 0.5, "high": 0.5}  # a single task
+    whole = tasks(BANDIT, **only)
+    missing = "train" if taskrows.meanings(whole.variant, whole.rows(1))[1][0] else "test"
+    with pytest.raises(ValueError, match=f"split='{missing}' of BernoulliBandit.*no tasks"):
+        tasks(BANDIT, split=missing, **only)
+
+
+def test_making_an_environment_of_a_split_draws_few_tasks(monkeypatch):
+    """A task of a large MDP takes megabytes: to find out that a split has tasks, the first few must do."""
+    drawn = []
+    draw = taskrows.draw
+    monkeypatch.setattr(taskrows, "draw", lambda *key: drawn.append(key[-1]) or draw(*key))
+    for split in ("train", "test"):
+        tasks("TabularMDP", split=split)
+    assert sum(drawn) < 100
+
+
+# ------------------------------------------------------------------------------------------- what a task means
+@every_id_with_splits
+def test_equal_tasks_have_equal_ids_however_their_rows_came_about(id):
+    """NumPy does not copy what lies between the fields of a row; that must not matter."""
+    whole = tasks(id)
+    rows = whole.rows(6)
+    expected = taskrows.meanings(whole.variant, rows)[0]
+    dirty = np.full(rows.nbytes, 0xFF, np.uint8).view(whole.dtype)
+    for name in rows.dtype.names:
+        dirty[name] = rows[name]
+    for same in (dirty, rows[::-1][::-1].copy(), np.stack([whole[i] for i in range(6)]), np.concatenate([rows[:3], rows[3:]])):
+        np.testing.assert_array_equal(taskrows.meanings(whole.variant, same)[0], expected)
+
+
+@every_id
+@pytest.mark.parametrize("split", [0, 1, 2])
+def test_what_is_drawn_depends_on_nothing_that_stood_there(id, split):
+    variant = tasks(id).variant
+    clean = taskrows.draw(variant, split, 5, 0, 6)
+    dirty = records.for_drivers(np.full(clean.nbytes, 0xFF, np.uint8).view(variant.task))
+    stream = records.rows(1, streams.STREAM)
+    taskrows._drivers(variant).draw(variant.params, split, np.uint64(5), 0, dirty, records.words(dirty), stream)
+    assert dirty.view(np.ndarray).tobytes() == clean.tobytes()
+
+
+@every_id_with_splits
+def test_a_dirty_row_given_by_hand_leaves_no_trace_in_later_tasks(id):
+    envs, clean = (gym.make_vec(id, num_envs=4, split="train", ground_truth=True) for _ in range(2))
+    given_rows = np.full(4 * envs.tasks.dtype.itemsize, 0xFF, np.uint8).view(envs.tasks.dtype)
+    for name in given_rows.dtype.names:
+        given_rows[name] = envs.tasks.rows(4)[name]
+    _, info = envs.reset(seed=0, options={"task": given_rows})
+    _, expected = clean.reset(seed=0, options={"task": envs.tasks.rows(4)})
+    np.testing.assert_array_equal(info["metarl"]["task_id"], expected["metarl"]["task_id"])
+    np.testing.assert_array_equal(envs.reset()[1]["metarl"]["task_id"], clean.reset()[1]["metarl"]["task_id"])
+
+
+# ------------------------------------------------------------------------------------------- order and indexing
+@every_id_with_splits
+def test_task_i_is_what_an_environment_of_the_seed_draws_in_trial_i(id):
+    task_set = tasks(id, seed=12, split="train")
+    if task_set.is_finite:
+        pytest.skip("a finite set has an order of its own")
+    env = gym.make(id, split="train", ground_truth=True)
+    for i in range(5):
+        _, info = env.reset(seed=12 if i == 0 else None)
+        assert same_task(task_set[i], _row(info["metarl"]["task"], task_set.dtype))
+
+
+def _row(fields, dtype):
+    row = np.zeros((), dtype)
+    for name, value in fields.items():
+        row[name] = value
+    return row
+
+
+@every_id
+def test_the_draw_driver_draws_what_environments_draw(id):
+    """Also where the set is finite: `taskrows.draw` and the environment share one kernel and one key."""
+    env = gym.make(id, ground_truth=True)
+    drawn = taskrows.draw(env.unwrapped.variant, 0, 12, 0, 5)
+    for i in range(5):
+        _, info = env.reset(seed=12 if i == 0 else None)
+        assert same_task(drawn[i], _row(info["metarl"]["task"], drawn.dtype))
+
+
+FINITE, ENDLESS = tasks(ROOM), tasks(BANDIT)
+
+
+@settings(deadline=None)
+@given(i=st.integers(-81, 80))
+def test_finite_sets_index_like_lists(i):
+    listed = list(FINITE)
+    assert len(listed) == len(FINITE) == 81
+    assert same_task(FINITE[i], listed[i])
+
+
+@settings(deadline=None)
+@given(cut=st.slices(81))
+def test_finite_sets_slice_like_lists(cut):
+    listed = FINITE.rows(81)[cut]
+    part = FINITE[cut]
+    assert len(part) == len(listed)
+    assert all(same_task(a, b) for a, b in zip(part, listed, strict=True))
+
+
+@settings(deadline=None, max_examples=50)
+@given(start=st.none() | st.integers(0, 40), length=st.integers(0, 20), step=st.none() | st.integers(1, 5))
+def test_endless_sets_slice_from_the_front(start, length, step):
+    cut = slice(start, (start or 0) + length, step)
+    expected = [ENDLESS[i] for i in range(start or 0, (start or 0) + length, step or 1)]
+    part = ENDLESS[cut]
+    assert part.is_finite
+    assert len(part) == len(expected)
+    assert all(same_task(a, b) for a, b in zip(part, expected, strict=True))
+
+
+def test_what_an_endless_set_has_not():
+    with pytest.raises(TypeError, match="endless"):
+        len(ENDLESS)
+    for index in (-1, slice(3, None), slice(-3, -1), slice(0, 9, -1)):
+        with pytest.raises(IndexError, match="endless"):
+            ENDLESS[index]
+
+
+@every_id
+@pytest.mark.parametrize("index", ["0", 1.0, True, None])
+def test_an_index_is_an_integer(id, index):
+    with pytest.raises(TypeError, match="must be an integer"):
+        tasks(id)[index]
+
+
+@every_id
+def test_a_returned_task_is_a_copy(id):
+    task_set = tasks(id)
+    name = task_set.dtype.names[0]
+    first = task_set[0].copy()
+    task_set[0][name] = 0
+    task_set.rows(2)[name] = 0
+    assert same_task(task_set[0], first)
+
+
+@every_id_with_splits
+def test_iterating_gives_the_tasks_in_order(id):
+    task_set = tasks(id, split="test")
+    for i, task in zip(range(4), task_set, strict=False):
+        assert same_task(task, task_set[i])
+
+
+@every_id
+def test_samples_repeat_by_seed(id):
+    task_set = tasks(id)
+    one, again, other = task_set.sample(20, seed=1), task_set.sample(20, seed=1), task_set.sample(20, seed=2)
+    assert all(same_task(a, b) for a, b in zip(one, again, strict=True))
+    assert not all(same_task(a, b) for a, b in zip(one, other, strict=True))
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**64 - 1), first=st.integers(0, 10**9), split=st.sampled_from([0, 1, 2]))
+def test_drawing_many_is_drawing_each(seed, first, split):
+    together = taskrows.draw(ENDLESS.variant, split, seed, first, 3)
+    for i in range(3):
+        assert same_task(together[i], taskrows.draw(ENDLESS.variant, split, seed, first + i, 1)[0])
+
+
+@settings(deadline=None, max_examples=40)
+@given(goal=st.tuples(st.integers(-3, 12), st.integers(-3, 12)))
+def test_a_goal_is_a_task_exactly_where_it_lies_in_the_room(goal):
+    if all(0 <= cell < 9 for cell in goal):
+        assert FINITE.row({"goal": goal})["goal"].tolist() == [list(goal)]
+    else:
+        with pytest.raises(ValueError, match="outside"):
+            FINITE.row({"goal": goal})
+
+
+@every_id
+def test_a_task_is_given_by_index_row_or_fields_alike(id):
+    env = gym.make(id, ground_truth=True)
+    task_set = env.unwrapped.tasks
+    row = task_set[1]
+    fields = {name: row[name] for name in row.dtype.names}
+    ids = {env.reset(options={"task": t})[1]["metarl"]["task_id"].item() for t in (1, np.int64(1), row, np.array(row), fields)}
+    assert ids == {meant(task_set, 2)[1]}
+
+
+# ------------------------------------------------------------------------------------------- files
+@every_id_with_splits
+def test_saved_sets_come_back(id, tmp_path):
+    part = tasks(id, split="train", seed=3)[:7]
+    for name in ("tasks", "tasks.npy", "v1.2"):
+        part.save(tmp_path / name)
+        back = load(tmp_path / name)
+        assert (back.fingerprint, back.split, back.seed, len(back)) == (part.fingerprint, "train", 3, 7)
+        assert back.variant is part.variant
+        assert all(same_task(a, b) for a, b in zip(back, part, strict=True))
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".json", ".npy", ".npy"]
+
+
+def test_an_endless_set_is_not_saved(tmp_path):
+    with pytest.raises(TypeError, match="endless"):
+        ENDLESS.save(tmp_path / "tasks")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_changed_file_is_refused(tmp_path):
+    FINITE.save(tmp_path / "room")
+    rows = np.load(tmp_path / "room.npy")
+    rows["goal"][3] = 0
+    np.save(tmp_path / "room.npy", rows)
+    with pytest.raises(ValueError, match="changed"):
+        load(tmp_path / "room")
+
+
+@pytest.mark.parametrize(("key", "value"), [("split", "test"), ("params", {"size": 9, "horizon": 21, "once": False})])
+def test_a_changed_header_is_refused(tmp_path, key, value):
+    FINITE.save(tmp_path / "room")
+    header = json.loads((tmp_path / "room.json").read_text())
+    (tmp_path / "room.json").write_text(json.dumps({**header, key: value}))
+    with pytest.raises(ValueError, match="changed"):
+        load(tmp_path / "room")
+
+
+@pytest.mark.parametrize("key", ["family", "params", "split", "seed", "fingerprint"])
+def test_a_header_without_one_of_its_entries_is_refused(tmp_path, key):
+    FINITE.save(tmp_path / "room")
+    header = json.loads((tmp_path / "room.json").read_text())
+    del header[key]
+    (tmp_path / "room.json").write_text(json.dumps(header))
+    with pytest.raises(ValueError, match=f"lacks.*{key}"):
+        load(tmp_path / "room")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '"x"', '{"format": "another"}', "\x93NUMPY"])
+def test_a_foreign_header_is_refused(tmp_path, text):
+    FINITE.save(tmp_path / "room")
+    (tmp_path / "room.json").write_text(text)
+    with pytest.raises(ValueError, match="no task set"):
+        load(tmp_path / "room")
+
+
+def test_a_foreign_array_is_refused(tmp_path):
+    FINITE.save(tmp_path / "room")
+    np.save(tmp_path / "room.npy", np.zeros(81))
+    with pytest.raises(ValueError, match="holds rows of float64"):
+        load(tmp_path / "room")
+    np.save(tmp_path / "room.npy", np.array([print], object), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        load(tmp_path / "room")
+
+
+def test_a_header_runs_no_code_of_its_choice(tmp_path):
+    """The header names the family to import; what is not a family of this package's kind is refused."""
+    FINITE.save(tmp_path / "room")
+    header = json.loads((tmp_path / "room.json").read_text())
+    wrong = ["os:system", "metarl_envs.engine.family:load_family", "no_such_module:X", "json", "antigravity:geohash", None]
+    for path in [*wrong, "metarl_envs.families.nowhere:X", "metarl_envs.families.grids.dark_room:Shortest"]:
+        (tmp_path / "room.json").write_text(json.dumps({**header, "family": path}))
+        with pytest.raises(ValueError, match="family"):
+            load(tmp_path / "room")
+    assert "antigravity" not in sys.modules
+
+
+# ------------------------------------------------------------------------------------------- fingerprints
+FINGERPRINTS = (
+    "import json, sys, metarl_envs;"
+    "print(json.dumps({id: metarl_envs.tasks(id, split='train').fingerprint for id in sys.argv[1:]}))"
+)
+
+
+@pytest.mark.parametrize("plain", ["0", pytest.param("1", marks=pytest.mark.slow)])
+def test_fingerprints_are_the_same_in_every_process_compiled_and_plain(plain):
+    setting = {**os.environ, "PYTHONHASHSEED": plain, "NUMBA_DISABLE_JIT": plain}
+    result = subprocess.run([sys.executable, "-c", FINGERPRINTS, *IDS_WITH_SPLITS], env=setting, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {id: tasks(id, split="train").fingerprint for id in IDS_WITH_SPLITS}
+
+
+def test_fingerprints_tell_sets_apart():
+    sets = [tasks(id, split=split) for id in IDS_WITH_SPLITS for split in (None, "train", "test")]
+    sets += [
+        tasks(ROOM, size=8),
+        tasks(ROOM, horizon=21),
+        tasks(BANDIT, seed=1),
+        tasks(BANDIT, arms=6),
+        FINITE[:80],
+        FINITE[1:],
+    ]
+    sets += [tasks(BANDIT, split="close_arms"), ENDLESS[:64]]
+    prints = [task_set.fingerprint for task_set in sets]
+    assert len(set(prints)) == len(prints)
+    assert all(len(fingerprint) == 32 for fingerprint in prints)
+
+
+def test_an_id_may_be_short():
+    prints = {
+        tasks(id).fingerprint for id in ("DarkRoom", "DarkRoom-v0", "MetaRL/DarkRoom-v0", "metarl_envs:MetaRL/DarkRoom-v0")
+    }
+    assert prints == {FINITE.fingerprint}
+    assert metarl_envs.tasks is tasks
+    assert metarl_envs.TaskSet is TaskSet
