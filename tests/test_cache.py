@@ -79,6 +79,7 @@ print(compiled.fndesc.mangled_name)
 """
 
 
+@pytest.mark.slow
 def test_different_code_has_different_names_though_processes_count_alike(tmp_path):
     """Code of one name in two files would be mistaken for one another by a process that loads both."""
 
@@ -145,7 +146,7 @@ WAYS = {
         "import numpy as np\nN = np.array([0.0, NUMBER])",
     ),
     "an enumeration": (
-        "from far.away import N\n@kernel\ndef scaled(x):\n    return N.SOME * x",
+        "from far.away import N\n@kernel\ndef scaled(x):\n    return N.SOME.value * x",
         "import enum\nclass N(enum.IntEnum):\n    SOME = int(NUMBER)",
     ),
     "a closure": (

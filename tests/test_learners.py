@@ -1,5 +1,9 @@
 """Learners: they learn, they forget between lives, and they see nothing they should not."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -49,6 +53,34 @@ def test_every_suitable_policy_lives_alike_whatever_the_workers_and_the_neighbou
         together = scores(rows, tasks.variant, policy, seeds, episodes=3, workers=2)
         assert (together == scores(rows, tasks.variant, policy, seeds, episodes=3, workers=1)).all()
         assert (together[70:] == scores(rows[70:], tasks.variant, policy, seeds[70:], episodes=3)).all()
+
+
+LIVES = """
+import hashlib, sys
+import numpy as np
+import metarl_envs
+from metarl_envs.evaluation.references import suitable_policies
+from metarl_envs.histories import scores
+for id in sys.argv[1:]:
+    tasks = metarl_envs.tasks(id, horizon=12)
+    for name, policy in suitable_policies(tasks.variant).items():
+        if policy.fits(tasks.variant):
+            earned = scores(tasks.sample(3), tasks.variant, policy, np.arange(3), episodes=2)
+            print(id, name, hashlib.sha256(earned.tobytes()).hexdigest(), sep="/")
+"""
+
+
+@pytest.mark.slow
+def test_every_suitable_policy_lives_alike_compiled_and_plain():
+    compiled, plain = (
+        subprocess.run(
+            [sys.executable, "-c", LIVES, *IDS], env={**os.environ, "NUMBA_DISABLE_JIT": off}, capture_output=True, text=True
+        )
+        for off in ("0", "1")
+    )
+    assert compiled.returncode == plain.returncode == 0, compiled.stderr + plain.stderr
+    assert compiled.stdout.split() == plain.stdout.split()
+    assert len(compiled.stdout.split()) >= 2 * len(IDS)
 
 
 @pytest.mark.parametrize("id", IDS)

@@ -50,9 +50,15 @@ def belief_for(worlds: Worlds) -> list[Belief] | None:
     if not tasks.is_finite or len(tasks) > MOST_TASKS or variant.action.shape:
         return None
     listed = tasks.rows(worlds.pool or len(tasks))
-    if explore(variant, listed[:1], any_start=True) is None:
+    if not _without_chance(variant, listed[:1].tobytes()):
         return None
     return [Sieve(variant, listed) for _ in range(worlds.count)]
+
+
+@functools.lru_cache(maxsize=64)
+def _without_chance(variant: Variant, task: bytes) -> bool:
+    """Whether steps draw no random numbers, as far as exploring one task tells."""
+    return explore(variant, np.frombuffer(task, variant.task), any_start=True) is not None
 
 
 class Conjugate:

@@ -85,12 +85,12 @@ class SingleEnv(gym.Env):
         options = options or {}
         super().reset(seed=seed)
         how = self._how_to_begin(seed, options)
+        if how == GIVEN_TASK:
+            self._worlds.give(_ONLY_ROW, options["task"])  # first, so that a task that is refused changes nothing
         if seed is not None or not self._seeded:
             start = seed if seed is not None else int(self.np_random.integers(2**63))
             self._worlds.seed(_ONLY_ROW, np.array([start % 2**64], np.uint64))
             self._seeded = True
-        if how == GIVEN_TASK:
-            self._worlds.give(_ONLY_ROW, options["task"])
         self._worlds.begin(_ONLY_ROW, how, self._out)
         self._live = True
         return self._observation(), self._info(self._flags.tolist(), stepped=False)

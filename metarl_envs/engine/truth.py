@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.engine.belief import Belief, belief_for
+from metarl_envs.engine.family import Variant
 from metarl_envs.engine.info import with_masks
 from metarl_envs.engine.records import Row
 from metarl_envs.engine.solving import QFunction, exact_returns, solve
 from metarl_envs.engine.taskrows import meanings
 from metarl_envs.engine.worlds import Outcome, Worlds
 
-#: Solutions that are kept.
+#: Solutions that are kept, by variant and task; how many.
+_KNOWN: dict[tuple[Variant, int], tuple[QFunction | None, tuple[float, float]]] = {}
 _REMEMBERED = 1024
 
 
@@ -48,7 +50,7 @@ class GroundTruth:
         self._q: np.ndarray | None = None
         self._regret = np.zeros(count)
         self._beliefs: list[Belief] | None = belief_for(worlds)
-        self._known: dict[int, tuple[QFunction | None, tuple[float, float]]] = {}
+        self._begun = False
 
     def stepped(self, actions: np.ndarray, out: Outcome) -> None:
         """Take in a step, before new trials are looked at."""
@@ -128,24 +130,27 @@ class GroundTruth:
 
     def __reduce__(self) -> tuple:
         """Copies solve their tasks anew: solutions are closures, which cannot be pickled."""
-        return _remade, (self._worlds, self.get_state() if self._known else None)
+        return _remade, (self._worlds, self.get_state() if self._begun else None)
 
     def _new_trial(self, i: int) -> None:
+        self._begun = True
         task = self._worlds.task_row(i)
         self._tasks[i] = task
         self._regret[i] = 0.0
         self._ids[i : i + 1] = meanings(self._variant, task.reshape(1))[0]
-        self._solutions[i], self._returns[i] = self._solved(int(self._ids[i]), task.reshape(1))
+        self._solutions[i], self._returns[i] = _solved(self._variant, int(self._ids[i]), task.reshape(1))
         if self._beliefs is not None:
             self._beliefs[i].trial()
 
-    def _solved(self, task_id: int, task: np.ndarray) -> tuple[QFunction | None, tuple[float, float]]:
-        """A task's values and returns; the latest are remembered, since tasks come back."""
-        if task_id not in self._known:
-            if len(self._known) >= _REMEMBERED:
-                self._known.pop(next(iter(self._known)))
-            self._known[task_id] = solve(self._variant, task), exact_returns(self._variant, task) or (np.nan, np.nan)
-        return self._known[task_id]
+
+def _solved(variant: Variant, task_id: int, task: np.ndarray) -> tuple[QFunction | None, tuple[float, float]]:
+    """A task's values and returns; the latest are remembered, since tasks come back and environments share them."""
+    key = variant, task_id
+    if key not in _KNOWN:
+        if len(_KNOWN) >= _REMEMBERED:
+            _KNOWN.pop(next(iter(_KNOWN)))
+        _KNOWN[key] = solve(variant, task), exact_returns(variant, task) or (np.nan, np.nan)
+    return _KNOWN[key]
 
 
 def _remade(worlds: Worlds, state: dict[str, Any] | None) -> GroundTruth:

@@ -98,9 +98,9 @@ class FamilyVectorEnv(VectorEnv):
         super().reset(seed=seed if isinstance(seed, int) else None)
         mask = self._mask(options)
         how = self._how_to_begin(seed, options)
-        self._seed(seed, mask)
         if how == GIVEN_TASK:
-            self._worlds.give(mask, options["task"])
+            self._worlds.give(mask, options["task"])  # first, so that a task that is refused changes nothing
+        self._seed(seed, mask)
         out = self._outcome()
         self._worlds.begin(mask, how, out)
         if self._waiting is not None:

@@ -298,14 +298,14 @@ class TwoStep(Family):
         train and test, by a hash of the course. Shifts `volatile`: four times the change; `reversed`: what was common is rare.
 
     References:
-        Return of an episode: random and memoryless-best 50; the oracle knows the chances of each round: 74, which is
-        100 (0.8 x 0.9 + 0.2 x 0.1), exact. Simulated over 40,000 tasks (standard error 0.03): `ideal_observer`, the Bayes optimum of the `wang`
-        variant, 70.55; `model_based` 65.5, `model_free` 63.4. Daw's variant as below: random 100.5, oracle 122.6 in the mean,
-        `model_based` 107.4, `model_free` 107.3.
+        Return of an episode: random and memoryless-best 50; the oracle knows the chances of each round: 74, which is 100 (0.8
+        x 0.9 + 0.2 x 0.1), exact. Simulated over 40,000 tasks (standard error 0.03): `ideal_observer`, the Bayes optimum of
+        the `wang` variant, 70.55; `model_based` 65.5, `model_free` 63.4. Daw's variant as below: random 100.5, oracle 122.6 in
+        the mean, `model_based` 107.4, `model_free` 107.3.
 
-        There, first choices are repeated after reward on the common way, reward on the rare way, no reward on the common and on
-        the rare way with chances 0.65, 0.45, 0.44, 0.65 by `model_based` (reward and transition interact) and 0.90, 0.90, 0.55,
-        0.56 by `model_free` (reward alone counts).
+        There, first choices are repeated after reward on the common way, reward on the rare way, no reward on the common and
+        on the rare way with chances 0.65, 0.45, 0.44, 0.65 by `model_based` (reward and transition interact) and 0.90, 0.90,
+        0.55, 0.56 by `model_free` (reward alone counts).
 
     Source and variants:
         Wang et al. 2018 (Nature Neuroscience 21): the default, common 0.8, 100 rounds. Daw et al. 2011 (Neuron 69):

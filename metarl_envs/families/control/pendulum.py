@@ -167,7 +167,8 @@ def expect_gymnasium(hyper, memory, params, rng):
 @kernel
 def swing_up_by_sight(hyper, memory, seen, rng, action):
     """Raise the pendulum and hold it, as far as one knows which way that is."""
-    action[0] = memory.sign * raise_and_hold(memory, math.atan2(seen[1], seen[0]), seen[2])
+    angle = math.atan2(1.0 * seen[1], 1.0 * seen[0])  # in double precision
+    action[0] = memory.sign * raise_and_hold(memory, angle, seen[2])
 
 
 class Nominal(Learner):
@@ -200,7 +201,8 @@ class Pendulum(Family):
 
     Hidden:
         Mass and length, each uniform in its range (see `vary`); with `flip`, in half of the tasks torques act the other way. A
-        task has gravity (10 m/s²), mass (1 kg), length (1 m) and sign (1, or -1 for the other way); in brackets, what Gymnasium has.
+        task has gravity (10 m/s²), mass (1 kg), length (1 m) and sign (1, or -1 for the other way); in brackets, what
+        Gymnasium has.
 
     Observation:
         `Box([-1, -1, -8], [1, 1, 8], (3,), float32)`: cosine and sine of the angle from upright, and spin (rad/s).
@@ -225,10 +227,11 @@ class Pendulum(Family):
 
     References:
         Return of an episode over 40,000 tasks (standard error 0.5; of `nominal` 4), in brackets where it extrapolates: random
-        -1242.6 (-1300.3); `oracle` -148.2 (-142.5); `nominal`, the same controller taking the dynamics for Gymnasium's and keeping nothing in
-        mind, -993 (-1021); `finds_sign`, which notices which way torques act, -151.8 (-270.9). With `flip=False`, `nominal`
-        earns -148.1: Packer's range alone needs no memory. `oracle` is a strong controller that knows the dynamics, not proven
-        optimal: on Gymnasium's own dynamics it earns -150.2, where planning on a fine grid of states promises about -138.
+        -1242.6 (-1300.3); `oracle` -148.2 (-142.5); `nominal`, the same controller taking the dynamics for Gymnasium's and
+        keeping nothing in mind, -993 (-1021); `finds_sign`, which notices which way torques act, -151.8 (-270.9). With
+        `flip=False`, `nominal` earns -148.1: Packer's range alone needs no memory. `oracle` is a strong controller that knows
+        the dynamics, not proven optimal: on Gymnasium's own dynamics it earns -150.2, where planning on a fine grid of states
+        promises about -138.
 
     Source and variants:
         Gymnasium's Pendulum-v1: with a task of the values in brackets, step for step the same (from the same state; starts come

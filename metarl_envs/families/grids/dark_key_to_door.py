@@ -168,10 +168,10 @@ class DarkKeyToDoor(DarkRoom):
 
     Source and variants:
         Algorithm Distillation (Laskin et al. 2022, arXiv 2210.14215): 9x9, 50 steps. Public versions differ: horizons of 20, 40
-        and 50; starts drawn for each episode, in the centre (DICP) or at (0, 0); ending at the door (Headless-AD) or not.
-        Random play earns 0.269 from the centre and 0.235 from the corner in 50 steps, and 0.121 in 20 from any cell. AMAGO's
-        version shows whether the key is held and the time, and draws the start once a task. Headless-AD's pays 2 at once where
-        key and door share a cell (random then earns 0.2523), and when it goes on after the door, pays there at every step.
+        and 50; starts drawn for each episode, in the centre or at (0, 0); ending at the open door or not. Random play earns
+        0.269 from the centre and 0.235 from the corner in 50 steps, and 0.121 in 20 from any cell. AMAGO's version shows
+        whether the key is held and the time, and draws the start once a task. AD-eps pays 2 at once where key and door share a
+        cell (random would earn 0.2523), and, where it goes on after the door, pays there at every step.
     """
 
     params = Parameters(size=Integer(9, 2, 181), horizon=Integer(50, 1), start=Choice("random", STARTS), ends=Flag(False))

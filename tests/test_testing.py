@@ -1,0 +1,178 @@
+"""The checks of `metarl_envs.testing` find what they are for: each broken family fails the check it was broken for."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+import metarl_envs
+from metarl_envs import testing
+from metarl_envs.engine import Returns, kernel
+from metarl_envs.families.grids.dark_room import DarkRoom
+
+
+@kernel
+def see_goal(params, task, state, obs):
+    obs[0] = state.agent[0]
+    obs[1] = task.goal[1]
+
+
+@kernel
+def see_half(params, task, state, obs):
+    obs[0] = state.agent[0]
+    obs[1] = 1
+
+
+@kernel
+def see_beyond(params, task, state, obs):
+    obs[0] = state.agent[0] + 7
+    obs[1] = state.agent[1]
+
+
+@kernel
+def pay_always(params, task, state, action, rng):
+    state.agent[0] = min(8, state.agent[0] + action)
+    return 1.0, False
+
+
+@kernel
+def pay_nothing_finite(params, task, state, action, rng):
+    return np.nan, False
+
+
+class Leaks(DarkRoom):
+    observe = see_goal
+
+
+class HalfBlind(DarkRoom):
+    observe = see_half
+
+
+class Beyond(DarkRoom):
+    observe = see_beyond
+
+
+class Indifferent(DarkRoom):
+    step = pay_always
+
+
+class NotFinite(DarkRoom):
+    step = pay_nothing_finite
+
+
+class Boasts(DarkRoom):
+    @staticmethod
+    def returns(p, task):
+        return Returns(1.2 * DarkRoom.returns(p, task).random, 20.0)
+
+
+class Humble(DarkRoom):
+    @staticmethod
+    def returns(p, task):
+        return Returns(1.0, 0.5)
+
+
+class TellsTheTask(DarkRoom):
+    @staticmethod
+    def describe(p, state, task):
+        return "the goal is somewhere"
+
+
+class Silent(DarkRoom):
+    pass
+
+
+BROKEN = [
+    (Leaks, testing.check_first_observation, "gives the task away"),
+    (HalfBlind, testing.check_no_constant_observation, r"elements \[1\].*never change"),
+    (Beyond, testing.check_spaces, "outside"),
+    (Indifferent, testing.check_task_matters, "changes nothing"),
+    (NotFinite, testing.check_spaces, "finite"),
+    (Boasts, testing.check_returns, "random play earns"),
+    (Humble, testing.check_returns, "more than the oracle"),
+    (TellsTheTask, testing.check_pictures, "must depend on the task"),
+    (Silent, testing.check_reference_page, "docstring of its own"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "check", "message"), BROKEN, ids=[family.__name__ for family, *_ in BROKEN])
+def test_a_broken_family_is_found(family, check, message):
+    id = f"Broken/{family.__name__}-v0"
+    metarl_envs.register(id, f"{__name__}:{family.__name__}")
+    with pytest.raises(AssertionError, match=message):
+        check(id, {})
+
+
+def test_check_family_runs_every_check(monkeypatch):
+    ran = []
+    checks = tuple(lambda id, params, name=name: ran.append((name, id, params)) for name in ("one", "other"))
+    monkeypatch.setattr(testing, "FAMILY_CHECKS", checks)
+    testing.check_family("Some/Id-v0", size=3)
+    assert ran == [("one", "Some/Id-v0", {"size": 3}), ("other", "Some/Id-v0", {"size": 3})]
+
+
+# ------------------------------------------------------------------------------------------- vector environments
+class Counter(gym.Env):
+    """Counts its steps, and ends after three."""
+
+    observation_space, action_space = Box(0, 3, (1,), np.int64), Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.array([0]), {"t": 0}
+
+    def step(self, action):
+        self.t += 1
+        return np.array([self.t]), 1.0, self.t == 3, False, {"t": self.t}
+
+
+class Broken(gym.vector.SyncVectorEnv):
+    """Counters in a row, with one thing done wrongly."""
+
+    def __init__(self, wrong, num_envs, autoreset_mode):
+        super().__init__([Counter] * num_envs, autoreset_mode=autoreset_mode, copy=wrong != "memory")
+        self.wrong = wrong
+        if wrong == "space":
+            self.observation_space = Box(0, 3, (num_envs,), np.int64)
+        if wrong == "mode":
+            self.metadata = {**self.metadata, "autoreset_mode": autoreset_mode.value}
+
+    def step(self, actions):
+        obs, rewards, terminated, truncated, info = super().step(actions)
+        if self.wrong == "rewards":
+            rewards = rewards.astype(np.float32)
+        if self.wrong == "value":
+            rewards = rewards + 1e-9
+        if self.wrong == "info":
+            info = {**info, "t": info["t"].astype(float)} if "t" in info else info
+        if self.wrong == "both":
+            truncated = terminated.copy()
+        return obs, rewards, terminated, truncated, info
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("space", "observation_space"),
+        ("mode", "autoreset_mode"),
+        ("rewards", "rewards are float32"),
+        ("both", "both terminated and truncated"),
+        ("memory", "same memory"),
+        ("info", "keys and dtypes must not change"),
+        ("value", "its single environment gives"),
+    ],
+)
+def test_a_broken_vector_environment_is_found(wrong, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_vector_env(lambda **arguments: Broken(wrong, **arguments), single=Counter, steps=20)
+
+
+def test_a_sound_vector_environment_passes():
+    testing.check_vector_env(lambda **arguments: Broken("nothing", **arguments), single=Counter, steps=20)
+
+
+def test_steps_too_few_for_a_trial_to_end_are_refused():
+    with pytest.raises(AssertionError, match="no trial ended in 2 steps"):
+        testing.check_vector_env(lambda **arguments: Broken("nothing", **arguments), single=Counter, steps=2)
