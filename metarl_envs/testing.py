@@ -35,20 +35,9 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from metarl_envs.catalogue import HEADINGS
 from metarl_envs.engine.kernels import PLAIN
 
-#: The headings of a reference page (a family's docstring).
-HEADINGS = (
-    "Hidden",
-    "Observation",
-    "Actions",
-    "Reward",
-    "Episode",
-    "Parameters",
-    "Splits",
-    "References",
-    "Source and variants",
-)
 _FLAGS = ("trial_start", "episode_start", "inner_terminated", "inner_truncated", "action_ignored")
 _EPISODES = 3
 

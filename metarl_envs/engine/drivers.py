@@ -229,7 +229,7 @@ def env_drivers(variant: Variant) -> SimpleNamespace:
 
 
 def _by_address(variant: Variant, advance: Callable) -> Callable:
-    """`advance` over one row whose arrays stay where they are: one argument instead of 14, a third of a call's cost."""
+    """`advance` over one row whose arrays stay where they are: one argument instead of 14, a seventh of a call's cost."""
     from numba import njit
     from numba.np.numpy_support import carray
 

@@ -12,11 +12,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from metarl_envs.engine.drivers import DISABLED, GIVEN_TASK, NEW_TASK, SAME_TRIAL
+from metarl_envs.engine.drivers import DISABLED, GIVEN_TASK
 from metarl_envs.engine.info import single_info
 from metarl_envs.engine.scoreboard import Scoreboard
 from metarl_envs.engine.truth import GroundTruth
-from metarl_envs.engine.worlds import TrialForm, Worlds, bad_action
+from metarl_envs.engine.worlds import TrialForm, Worlds, bad_action, how_to_begin
 
 _ONLY_ROW = np.ones(1, np.bool_)
 #: Attributes that stand for places in memory: a copy of an environment makes its own.
@@ -84,7 +84,7 @@ class SingleEnv(gym.Env):
         """Begin a new trial, or with `options={"new_trial": False}` the next episode of this one."""
         options = options or {}
         super().reset(seed=seed)
-        how = self._how_to_begin(seed, options)
+        how = how_to_begin(seed, options, self._seeded)
         if how == GIVEN_TASK:
             self._worlds.give(_ONLY_ROW, options["task"])  # first, so that a task that is refused changes nothing
         if seed is not None or not self._seeded:
@@ -136,17 +136,6 @@ class SingleEnv(gym.Env):
             self._scoreboard.set_state(state["scoreboard"])
         if self._truth:
             self._truth.set_state(state["truth"])
-
-    def _how_to_begin(self, seed: int | None, options: dict[str, Any]) -> int:
-        if options.get("new_trial", True):
-            return GIVEN_TASK if options.get("task") is not None else NEW_TASK
-        if seed is not None:
-            raise ValueError(f"options['new_trial']=False stays in the running trial, so it cannot be given with seed={seed}")
-        if options.get("task") is not None:
-            raise ValueError("options['new_trial']=False stays on the task of the trial, so it cannot be given with a task")
-        if not self._seeded:
-            raise ResetNeeded("options['new_trial']=False was given before any trial: call reset() first")
-        return SAME_TRIAL
 
     def _take(self, action: Any) -> None:
         """Put the action where the driver reads it. What the driver cannot see is checked here: kind and shape."""

@@ -12,11 +12,11 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from metarl_envs.engine.drivers import GIVEN_TASK, NEW_TASK, SAME_TRIAL
+from metarl_envs.engine.drivers import GIVEN_TASK
 from metarl_envs.engine.info import add_final, vector_info
 from metarl_envs.engine.scoreboard import Scoreboard
 from metarl_envs.engine.truth import GroundTruth
-from metarl_envs.engine.worlds import Outcome, TrialForm, Worlds, at_least_one, bad_action
+from metarl_envs.engine.worlds import Outcome, TrialForm, Worlds, at_least_one, bad_action, how_to_begin
 
 
 class FamilyVectorEnv(VectorEnv):
@@ -97,7 +97,7 @@ class FamilyVectorEnv(VectorEnv):
         options = options or {}
         super().reset(seed=seed if isinstance(seed, int) else None)
         mask = self._mask(options)
-        how = self._how_to_begin(seed, options)
+        how = how_to_begin(seed, options, self._seeded)
         if how == GIVEN_TASK:
             self._worlds.give(mask, options["task"])  # first, so that a task that is refused changes nothing
         self._seed(seed, mask)
@@ -188,17 +188,6 @@ class FamilyVectorEnv(VectorEnv):
         if not self._seeded and not mask.all():
             raise ResetNeeded("the first reset must reset every row: leave reset_mask out")
         return mask
-
-    def _how_to_begin(self, seed: Any, options: dict[str, Any]) -> int:
-        if options.get("new_trial", True):
-            return GIVEN_TASK if options.get("task") is not None else NEW_TASK
-        if seed is not None:
-            raise ValueError(f"options['new_trial']=False stays in the running trials, so it cannot be given with seed={seed}")
-        if options.get("task") is not None:
-            raise ValueError("options['new_trial']=False stays on the task of each trial, so it cannot be given with a task")
-        if not self._seeded:
-            raise ResetNeeded("options['new_trial']=False was given before any trial: call reset() first")
-        return SAME_TRIAL
 
     def _seed(self, seed: int | Sequence[int | None] | None, mask: np.ndarray) -> None:
         """Start the masked rows' streams: seed, seed + 1, ... from an integer; None keeps one, or starts a random one."""

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from gymnasium.error import ResetNeeded
 
 from metarl_envs.engine import drivers
 from metarl_envs.engine.family import Variant
@@ -74,6 +75,24 @@ def at_least_one(name: str, value: Any) -> int:
     if value < 1:
         raise ValueError(f"{name}={value!r} must be an integer of at least 1")
     return int(value)
+
+
+def how_to_begin(seed: Any, options: dict[str, Any], seeded: bool) -> int:
+    """What a reset asks for: a new task, a given one, or the next episode of the trial (see `drivers.NEW_TASK`).
+
+    Raises:
+        ValueError: `new_trial=False` is given with a seed or a task, which would begin a trial.
+        ResetNeeded: it is given before any trial.
+    """
+    if options.get("new_trial", True):
+        return drivers.GIVEN_TASK if options.get("task") is not None else drivers.NEW_TASK
+    if seed is not None:
+        raise ValueError(f"options['new_trial']=False stays in the running trial, so it cannot be given with seed={seed}")
+    if options.get("task") is not None:
+        raise ValueError("options['new_trial']=False stays on the task of the trial, so it cannot be given with a task")
+    if not seeded:
+        raise ResetNeeded("options['new_trial']=False was given before any trial: call reset() first")
+    return drivers.SAME_TRIAL
 
 
 class Outcome(NamedTuple):
