@@ -16,6 +16,7 @@ from metarl_envs.testing import (
     FAMILY_CHECKS,
     VECTOR_CHECKS,
     VectorSubject,
+    check_processes,
     check_vector_env,
     check_vector_equals_single,
     check_vector_ignored_action,
@@ -63,7 +64,11 @@ def assert_equal(a, b):
 
 
 # ------------------------------------------------------------------------------------------- the checks of testing.py
-@pytest.mark.parametrize("check", FAMILY_CHECKS, ids=lambda check: check.__name__)
+#: Starting processes takes seconds for each family.
+CHECKS = [pytest.param(check, marks=pytest.mark.slow if check is check_processes else ()) for check in FAMILY_CHECKS]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @every_id
 def test_family(id, check):
     check(id, {})
