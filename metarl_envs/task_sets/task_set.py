@@ -85,25 +85,24 @@ class TaskSet:
 
     def __init__(self, variant: Variant, split: str | None, seed: int, listed: np.ndarray | None, split_number: int = 0):
         self.variant, self.split, self.seed, self.split_number = variant, split, seed, split_number
-        self._listed = listed
+        self._rows, self._shuffled = listed, True
 
     @classmethod
     def of_family(cls, family: type[Family], *, split: str | None = None, seed: int = 0, **params: Any) -> TaskSet:
         """All tasks of a family's split."""
         variant, number = family.shifted(split, params)
         listed = family.all_tasks(variant.p, variant.task)
-        if listed is not None:
-            ids, test = taskrows.meanings(variant, listed)
-            if number:
-                kept = (test == (split == "test")) & _can_be_split(listed)
-                listed, ids = listed[kept], ids[kept]
-            listed = listed[np.argsort(ids, kind="stable")]  # ids are hashes: the order is as good as shuffled
+        if listed is not None and number:
+            test = taskrows.meanings(variant, listed)[1]
+            listed = listed[(test == (split == "test")) & _can_be_split(listed)]
         elif number and not _has_tasks(variant, split):
             listed = np.zeros(0, variant.task)
         if listed is not None and not len(listed):
             why = "there are too few to be split (split=None has them all)"
             raise ValueError(f"split={split!r} of {variant} has no tasks: {why}")
-        return cls(variant, split, seed, listed, number)
+        tasks = cls(variant, split, seed, listed, number)
+        tasks._shuffled = False
+        return tasks
 
     @property
     def dtype(self) -> np.dtype:
@@ -113,7 +112,18 @@ class TaskSet:
     @property
     def is_finite(self) -> bool:
         """Whether the set has a length."""
-        return self._listed is not None
+        return self._rows is not None
+
+    @property
+    def _listed(self) -> np.ndarray | None:
+        """The tasks of a finite set, in order of what they mean: ids are hashes, so the order is as good as shuffled.
+
+        Ordered when it is first asked for: an environment that draws its own tasks never asks.
+        """
+        if self._rows is not None and not self._shuffled:
+            ids = taskrows.meanings(self.variant, self._rows)[0]
+            self._rows, self._shuffled = self._rows[np.argsort(ids, kind="stable")], True
+        return self._rows
 
     @property
     def has_splits(self) -> bool:
@@ -121,9 +131,9 @@ class TaskSet:
         return _can_be_split(self.variant.family.all_tasks(self.variant.p, self.variant.task))
 
     def __len__(self) -> int:
-        if self._listed is None:
+        if self._rows is None:
             raise TypeError(f"{self!r} is endless: it has no length (is_finite tells)")
-        return len(self._listed)
+        return len(self._rows)
 
     def __getitem__(self, index: int | slice) -> Any:
         """Task number `index` as a row (`numpy.void`), or the tasks of a slice as a finite TaskSet."""
