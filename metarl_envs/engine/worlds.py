@@ -20,7 +20,7 @@ from metarl_envs.engine.records import for_drivers, rows, words
 
 
 class Tasks(Protocol):
-    """What the engine asks of a task set (see `metarl_envs.tasks.TaskSet`)."""
+    """What the engine asks of a task set (see `metarl_envs.task_sets.TaskSet`)."""
 
     variant: Variant
     split_number: int

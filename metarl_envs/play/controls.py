@@ -49,6 +49,9 @@ class Controls:
         """Every key that acts, and what it does."""
         if self.axes:
             return {**dict.fromkeys(self.axes, ""), "mouse": "hold one"}
+        if len(self.keys) > 7:  # no room to name each: the numbers say enough
+            *most, last = self.keys
+            return {**dict.fromkeys(most, ""), last: "actions"}
         return {key: name for key, (_, name) in self.keys.items()}
 
     def held(self, space: Box, pressed: set[str], mouse: tuple[float, float] | None) -> np.ndarray:
