@@ -1,13 +1,22 @@
 """The protocol: same tasks and noise for all, memory rebuilt between lifetimes, honest intervals, whole result files."""
 
+import functools
 import json
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from metarl_wrappers import (
+    VectorForgetEachEpisode,
+    VectorHideBoundaries,
+    VectorHideReward,
+    VectorNegateReward,
+    VectorPreviousStep,
+)
 from scipy import stats
 
 import metarl_envs
+from metarl_envs.evaluation import Through, joined
 from metarl_envs.evaluation.statistics import bootstrap_curve, bootstrap_mean, over_seeds
 from metarl_envs.learners import QLearning, Random
 
@@ -196,3 +205,63 @@ def test_bootstrap_is_seeded_and_keeps_units_apart():
     assert np.allclose(curve[0], values.mean(axis=(0, 1, 2)))
     assert (curve[1] <= curve[0]).all()
     assert (curve[0] <= curve[2]).all()
+
+
+class Shown:
+    """Acts at random, the same whatever it sees; keeps what it was shown."""
+
+    made: list["Shown"] = []  # noqa: RUF012
+
+    def __init__(self, *, num_envs, observation_space, action_space, seed):
+        self.shape, self.shown, self.starts = observation_space.shape, np.zeros(num_envs), 0
+        self.rng = np.random.default_rng(seed)
+        self.made.append(self)
+
+    def act(self, step):
+        assert step.observation.shape[1:] == self.shape
+        self.shown += step.previous_reward
+        self.starts += step.trial_start.astype(int)
+        return self.rng.integers(0, 5, len(step.observation))
+
+
+def test_an_agent_meets_the_environment_through_wrappers_and_is_scored_by_what_is_paid():
+    see = functools.partial(VectorPreviousStep, flat=True)
+    Shown.made.clear()
+    policies = {
+        "intact": Through(Shown, see),
+        "no reward": Through(Shown, VectorHideReward, see),
+        "minus": Through(Shown, VectorNegateReward, see),
+        "forgets": Through(Shown, VectorForgetEachEpisode, see),
+        "no ends": Through(Shown, VectorHideBoundaries, see),
+    }
+    result = metarl_envs.evaluate(policies, ROOM, tasks=30, episodes=4, seeds=1)
+    intact, hidden, minus, forgets, unbounded = Shown.made
+    assert result.raw["intact"].sum() > 0
+    for name in policies:
+        assert (result.raw[name] == result.raw["intact"]).all()
+    # The last reward of a trial is not told any more, so what was shown is at most what was paid.
+    assert 0 < intact.shown.sum() <= result.raw["intact"].sum()
+    assert not hidden.shown.any()
+    assert (minus.shown == -intact.shown).all()
+    assert (intact.starts == 1).all()
+    assert (forgets.starts == 4).all()
+    assert (unbounded.starts == 1).all()
+    assert result.policies["minus"] == "Shown through VectorNegateReward, VectorPreviousStep"
+
+
+def test_results_of_several_seeds_are_joined_and_others_refused():
+    def one(seeds, **other):
+        return metarl_envs.evaluate(["random", "oracle"], ROOM, **{"tasks": 8, "episodes": 2, "seeds": seeds, **other})
+
+    together, apart = one([3, 1]), joined([one([3]), one([1])])
+    assert apart.seeds == [3, 1]
+    assert all((apart.raw[name] == together.raw[name]).all() for name in together.raw)
+    assert apart.summaries["random"].aulc == together.summaries["random"].aulc
+    with pytest.raises(ValueError, match="share seeds"):
+        joined([one([1]), one([1])])
+    with pytest.raises(ValueError, match="differ in split"):
+        joined([one([1]), one([2], split="train")])
+    with pytest.raises(ValueError, match="how many tasks"):
+        joined([one([1]), one([2], tasks=9)])
+    with pytest.raises(ValueError, match="empty"):
+        joined([])

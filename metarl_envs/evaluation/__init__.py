@@ -1,7 +1,7 @@
 """Evaluation: references, protocol, statistics, report."""
 
-from metarl_envs.evaluation.agents import Agent, Step
+from metarl_envs.evaluation.agents import Agent, Step, Through
 from metarl_envs.evaluation.protocol import evaluate
-from metarl_envs.evaluation.result import Result
+from metarl_envs.evaluation.result import Result, joined
 
-__all__ = ["Agent", "Result", "Step", "evaluate"]
+__all__ = ["Agent", "Result", "Step", "Through", "evaluate", "joined"]

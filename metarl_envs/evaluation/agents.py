@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.vector import FamilyVectorEnv
@@ -48,6 +50,42 @@ class Agent(Protocol):
 AgentFactory = Callable[..., Agent]
 
 
+class Through:
+    """An agent that meets the environment through wrappers: those it was trained with, and controls.
+
+    It is scored by what is paid, whatever a control shows it, on the same tasks with the same noise as the agents beside it:
+
+        >>> see = functools.partial(VectorPreviousStep, flat=True)
+        >>> policies = {"mine": Through(MyAgent, see), "shuffled reward": Through(MyAgent, VectorShuffleReward, see)}
+
+    Args:
+        factory: makes the agent; it is told the spaces of the outermost wrapper.
+        wrappers: vector forms of wrappers, the innermost first, each called with a vector environment alone.
+    """
+
+    def __init__(self, factory: AgentFactory, *wrappers: Callable[[VectorEnv], VectorEnv]):
+        self.factory, self.wrappers = factory, wrappers
+
+    def __call__(self, **told: Any) -> Agent:
+        """Make the agent."""
+        return self.factory(**told)
+
+    def wrap(self, env: VectorEnv) -> VectorEnv:
+        """The environment as the agent sees it."""
+        for wrapper in self.wrappers:
+            env = wrapper(env)
+        return env
+
+    def __repr__(self) -> str:
+        return f"{name_of(self.factory)} through {', '.join(name_of(wrapper) for wrapper in self.wrappers)}"
+
+
+def name_of(made_by: Callable) -> str:
+    """What a result calls the maker of an agent or a wrapper."""
+    made_by = made_by.func if isinstance(made_by, functools.partial) else made_by
+    return getattr(made_by, "__qualname__", repr(made_by))
+
+
 def live(
     factory: AgentFactory,
     variant: Variant,
@@ -61,16 +99,20 @@ def live(
 ) -> np.ndarray:
     """One lifetime of a fresh agent on each task: what each episode (or block of steps) paid, as float64 [task, unit]."""
     rows = len(tasks)
-    env = FamilyVectorEnv(
+    env: VectorEnv = FamilyVectorEnv(
         TaskSet(variant, None, 0, tasks), num_envs=rows, episodes_per_trial=episodes, autoreset_mode="SameStep"
     )
+    if isinstance(factory, Through):
+        env = factory.wrap(env)
     agent = factory(
         num_envs=rows,
         observation_space=env.single_observation_space,
         action_space=env.single_action_space,
         seed=agent_seed,
     )
-    observation, info = env.reset(seed=[int(seed) for seed in seeds], options={"task": list(tasks)})
+    # Gymnasium's vector wrappers pass lists of seeds on, though they are typed for one number.
+    row_seeds: Any = [int(seed) for seed in seeds]
+    observation, info = env.reset(seed=row_seeds, options={"task": list(tasks)})
     null = _null_actions(env)
     step = _step(observation, null, np.zeros(rows), info)
     scores = np.zeros((rows, episodes if block == 0 else -(-variant.horizon // block)))
@@ -79,8 +121,8 @@ def live(
         actions = np.asarray(agent.act(step))
         observation, reward, terminated, truncated, info = env.step(actions)
         unit = episode if block == 0 else t // block
-        scores[np.flatnonzero(alive), unit[alive]] += reward[alive]
-        ended = info["trial"]["episode_start"]
+        scores[np.flatnonzero(alive), unit[alive]] += _paid(reward, info)[alive]
+        ended = _true(info, "episode_start")
         episode += ended
         t = np.where(ended, 0, t + 1)
         over = terminated | truncated
@@ -111,8 +153,18 @@ def _step(
     )
 
 
-def _null_actions(env: FamilyVectorEnv) -> np.ndarray:
+def _paid(reward: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+    """What was paid, which a control may hide."""
+    return info.get("metarl_control", {}).get("reward", reward)
+
+
+def _true(info: dict[str, Any], flag: str) -> np.ndarray:
+    """A flag of the trial as it is, which a control may hide."""
+    return info.get("metarl_control", {}).get(flag, info["trial"][flag])
+
+
+def _null_actions(env: VectorEnv) -> np.ndarray:
     """What stands for no action: -1 for Discrete and MultiDiscrete, zeros for Box."""
-    form = env.variant.action
+    sample = env.action_space.sample()
     empty = 0 if isinstance(env.single_action_space, gym.spaces.Box) else -1
-    return np.full((env.num_envs, *form.shape), empty, form.dtype)
+    return np.full_like(sample, empty)

@@ -10,7 +10,7 @@ import numpy as np
 from metarl_envs.engine.family import Variant, load_family
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.worlds import at_least_one
-from metarl_envs.evaluation.agents import AgentFactory, live
+from metarl_envs.evaluation.agents import AgentFactory, Through, live, name_of
 from metarl_envs.evaluation.references import scaled_tasks, suitable_policies
 from metarl_envs.evaluation.result import Result
 from metarl_envs.histories import scores
@@ -42,7 +42,8 @@ def evaluate(
 
     Args:
         policies: by name, a learner (`metarl_envs.learners`), a reference of the family, or a factory of Python agents (see
-            `metarl_envs.evaluation.agents`); or names out of those that suit the family; None for all that fit it.
+            `metarl_envs.evaluation.agents`), which may see the environment `Through` wrappers; or names out of those that suit
+            the family; None for all that fit it.
         id: a registered id.
         split: of the tasks.
         tasks: how many; a finite split with fewer gives all it has.
@@ -163,4 +164,4 @@ def _chosen(policies: Mapping[str, Policy] | Iterable[str] | None, variant: Vari
 
 
 def _describe(policy: Policy) -> str:
-    return repr(policy) if isinstance(policy, Learner) else getattr(policy, "__qualname__", repr(policy))
+    return repr(policy) if isinstance(policy, Learner | Through) else name_of(policy)

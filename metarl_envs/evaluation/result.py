@@ -6,7 +6,8 @@ import functools
 import json
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,32 @@ class Result:
         from metarl_envs.evaluation.report import draw_curves
 
         return draw_curves(self, Path(path))
+
+
+def joined(results: Sequence[Result]) -> Result:
+    """One result from several that differ in their seeds only: where each seed has a trained model of its own.
+
+    Raises:
+        ValueError: there is none; a seed comes twice; the tasks, their scale, or the names of the policies differ.
+    """
+    if not results:
+        raise ValueError("results is empty: give at least one")
+    first = results[0]
+    for other in results[1:]:
+        for name in ("id", "params", "split", "fingerprint", "unit_steps"):
+            if getattr(other, name) != getattr(first, name):
+                raise ValueError(f"results differ in {name}: {getattr(first, name)!r} and {getattr(other, name)!r}")
+        if list(other.raw) != list(first.raw):
+            raise ValueError(f"results differ in their policies: {', '.join(first.raw)} and {', '.join(other.raw)}")
+        if any(other.raw[policy].shape[1:] != first.raw[policy].shape[1:] for policy in first.raw):
+            raise ValueError("results differ in how many tasks, lifetimes or units they have")
+        if not np.array_equal(other.scale.oracle, first.scale.oracle):
+            raise ValueError("results differ in their tasks: evaluate all with the same `tasks` and parameters")
+    seeds = [seed for result in results for seed in result.seeds]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"results share seeds: {seeds}; each seed may come once")
+    raw = {policy: np.concatenate([result.raw[policy] for result in results]) for policy in first.raw}
+    return replace(first, seeds=seeds, raw=raw)
 
 
 def _finite(value: Any) -> Any:
