@@ -6,6 +6,7 @@ imports no family (and no Numba). To add a family: write its file, and add its r
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -46,7 +47,21 @@ def register_all() -> None:
 
 
 def register(id: str, family: str) -> None:
-    """Register a family under an id, unless the id is taken: `register("Mine/Maze-v0", "my_package.maze:Maze")`."""
+    """Register a family of your own: `register("Mine/Maze-v0", "my_package.maze:Maze")`.
+
+    Do so in the module that defines it; then `gymnasium.make("my_package.maze:Mine/Maze-v0")` finds it in every process.
+    Registering the same family again does nothing.
+
+    Args:
+        id: a name for `gymnasium.make`: namespace/name-version.
+        family: where its class is to be imported from, "module:Class". Not the class itself, so that specs survive JSON,
+            pickle and worker processes.
+
+    Raises:
+        ValueError: `family` is no such string, or the id stands for something else already.
+    """
+    if not isinstance(family, str) or not all(family.partition(":")):
+        raise ValueError(f'family={family!r} of {id} must be a string "module:Class", such as "my_package.maze:Maze"')
     if id not in gym.registry:
         gym.register(
             id,
@@ -54,20 +69,38 @@ def register(id: str, family: str) -> None:
             vector_entry_point="metarl_envs.registration:make_vector",
             kwargs={"family": family},
         )
+    elif (taken := gym.registry[id].kwargs.get("family")) != family:
+        raise ValueError(f"id={id!r} cannot be {family!r}: it is {taken or gym.registry[id].entry_point!r} already")
 
 
 def family_of(id: str) -> str:
-    """The import path of the family behind an id.
+    """The import path of the family behind an id. An id such as "my_package.maze:Mine/Maze-v0" imports its module first.
 
     Raises:
         ValueError: no id of this package, or of one registered with `register`, is called so.
     """
-    name = id.removeprefix("metarl_envs:")
+    module, _, name = id.rpartition(":")
+    if module:
+        _import(module, id)
     spec = gym.registry.get(name) or gym.registry.get(f"MetaRL/{name}") or gym.registry.get(f"MetaRL/{name}-v0")
-    if spec is None or "family" not in spec.kwargs:
-        known = ", ".join(row.id for row in TABLE)
+    if spec is None or not _is_family(spec):
+        known = ", ".join(id for id, spec in gym.registry.items() if _is_family(spec))
         raise ValueError(f"id={id!r} is not a family of metarl_envs; there are: {known}")
     return spec.kwargs["family"]
+
+
+def _is_family(spec: Any) -> bool:
+    return spec.entry_point == "metarl_envs.registration:make_single"
+
+
+def _import(module: str, id: str) -> None:
+    """Import the module in front of an id; ValueError where there is none."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(f"id={id!r} names a module that is not found: {error}") from None
 
 
 #: Arguments that every environment takes; all others are the family's own parameters.
