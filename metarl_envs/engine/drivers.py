@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metarl_envs.engine.cache import cached, digest_of
-from metarl_envs.engine.kernels import PLAIN, glue, kernel
+from metarl_envs.engine.kernels import PLAIN, glue, kernel, unsigned
 from metarl_envs.engine.records import record
 from metarl_envs.engine.streams import EPISODE, LEARNER, POOL, TASK, keyed, mix, randint
 
@@ -52,13 +52,11 @@ RULES = record(episodes=np.int64, mode=np.int64, split=np.int64, pool=np.int64, 
 #: One task in five is a test task.
 _TEST_SHARE = 5
 
-_u64 = int if PLAIN else np.uint64
-
 
 # ------------------------------------------------------------------------------------------------- what a task means
 def _content_meaning(params, task, words, i):
     """A hash of the content of task i, given as 64-bit words."""
-    h = _u64(0x9E3779B97F4A7C15)
+    h = unsigned(0x9E3779B97F4A7C15)
     for j in range(words.shape[1]):
         h = mix(h ^ words[i, j])
     return h
@@ -67,7 +65,7 @@ def _content_meaning(params, task, words, i):
 @kernel
 def is_test(h):
     """Whether the task of this hash belongs to the test split: a pure function of what the task means."""
-    return h % _u64(_TEST_SHARE) == _u64(0)
+    return h % unsigned(_TEST_SHARE) == unsigned(0)
 
 
 def _meaning(variant: Variant) -> Callable:
@@ -200,13 +198,13 @@ def env_drivers(variant: Variant) -> SimpleNamespace:
         if bad >= 0:
             return -1 - bad
         ended = 0
-        for i in range(_u64(lo), _u64(hi)):
+        for i in range(unsigned(lo), unsigned(hi)):
             ended += advance_row(params[0], rules[0], tasks, words, worlds, actions, obs, inner_final, final, reward, flags, i)
         return ended
 
     def begin(params, rules, tasks, words, worlds, mask, how, obs, flags, lo, hi):
         """Begin a trial or an episode in the masked rows of lo to hi; the others show where they are."""
-        for i in range(_u64(lo), _u64(hi)):
+        for i in range(unsigned(lo), unsigned(hi)):
             w = worlds[i]
             if not mask[i]:
                 observe(params[0], tasks[w.task], w.state, obs[i])
@@ -223,9 +221,9 @@ def env_drivers(variant: Variant) -> SimpleNamespace:
         """The first action outside the space, or -1."""
         return first_outside(actions, bounds, lo, hi)
 
-    compiled = _compiled(variant.name, advance, begin, check)
-    compiled.advance_at = None if PLAIN else _by_address(variant, compiled.advance)
-    return compiled
+    made = compiled(variant.name, advance, begin, check)
+    made.advance_at = None if PLAIN else _by_address(variant, made.advance)
+    return made
 
 
 def _by_address(variant: Variant, advance: Callable) -> Callable:
@@ -266,8 +264,8 @@ def _by_address(variant: Variant, advance: Callable) -> Callable:
             1,
         )
 
-    compiled = njit(nogil=True)(advance_at)  # carray returns an array, which code without a run-time may not
-    return cached(compiled, f"{variant.name}.advance_at", digest_of(compiled))
+    made = njit(nogil=True)(advance_at)  # carray returns an array, which code without a run-time may not
+    return cached(made, f"{variant.name}.advance_at", digest_of(made))
 
 
 def _first_outside(variant: Variant) -> Callable:
@@ -275,7 +273,7 @@ def _first_outside(variant: Variant) -> Callable:
 
     def scalar(actions, bounds, lo, hi):
         beyond = False
-        for i in range(_u64(lo), _u64(hi)):  # without an early exit, so that it is vectorised
+        for i in range(unsigned(lo), unsigned(hi)):  # without an early exit, so that it is vectorised
             beyond |= (actions[i] < bounds[0, 0]) | (actions[i] > bounds[1, 0])
         if beyond:
             for i in range(lo, hi):
@@ -312,7 +310,7 @@ def task_drivers(variant: Variant) -> SimpleNamespace:
             out[i] = meaning(params[0], tasks[i], words, i)
             test[i] = is_test(out[i])
 
-    return _compiled(variant.name, draw, hashes)
+    return compiled(variant.name, draw, hashes)
 
 
 def solving_drivers(variant: Variant) -> SimpleNamespace:
@@ -328,7 +326,7 @@ def solving_drivers(variant: Variant) -> SimpleNamespace:
     def expand(params, task, states, actions, reached, paid, ended, rng):
         """Every action in every state, in order; whether any step drew a random number."""
         drew = False
-        rng[0].s = _u64(1)
+        rng[0].s = unsigned(1)
         for i in range(len(states)):
             for a in range(actions):
                 j = i * actions + a
@@ -336,7 +334,7 @@ def solving_drivers(variant: Variant) -> SimpleNamespace:
                 reward, done = step(params[0], task[0], reached[j], a, rng[0])
                 paid[j] = reward
                 ended[j] = done
-                drew |= rng[0].s != _u64(1)
+                drew |= rng[0].s != unsigned(1)
         return drew
 
     def restart(params, tasks, states, weights, seen, room, flat, seed, trial, episode, rng):
@@ -360,7 +358,7 @@ def solving_drivers(variant: Variant) -> SimpleNamespace:
                 if flat[j, k] != seen[k]:
                     weights[j] = 0.0
 
-    return _compiled(variant.name, starts, expand, restart, sift)
+    return compiled(variant.name, starts, expand, restart, sift)
 
 
 # ------------------------------------------------------------------------------------------------- learners
@@ -397,7 +395,7 @@ def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace
     def score(params, rules, tasks, words, worlds, given, hyper, memories, rngs, obs, slots, episodes, block, scores, lo, hi):
         """Live `episodes` episodes in each world; scores[i, unit] adds up what each episode (or block of steps) paid."""
         p, h = params[0], hyper[0]
-        for i in range(_u64(lo), _u64(hi)):
+        for i in range(unsigned(lo), unsigned(hi)):
             w, memory, rng = worlds[i], memories[i], rngs[i]
             enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
             task = tasks[w.task]
@@ -415,7 +413,7 @@ def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace
     ):  # fmt: skip
         """Live `rewards.shape[1]` steps in each world and keep each: what was seen, done, paid, and what ended."""
         p, h = params[0], hyper[0]
-        for i in range(_u64(lo), _u64(hi)):
+        for i in range(unsigned(lo), unsigned(hi)):
             w, memory, rng = worlds[i], memories[i], rngs[i]
             enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
             task = tasks[w.task]
@@ -431,7 +429,7 @@ def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace
                 truncations[i, n] = truncated
             observe(p, task, w.state, final[i])
 
-    return _compiled(f"{variant.name}.{learner.__name__}", score, write)
+    return compiled(f"{variant.name}.{learner.__name__}", score, write)
 
 
 def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable]:
@@ -504,10 +502,10 @@ def _action_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, C
 
 
 # ------------------------------------------------------------------------------------------------- compiling
-def _compiled(name: str, *functions: Callable) -> SimpleNamespace:
+def compiled(name: str, *functions: Callable) -> SimpleNamespace:
     """The functions as drivers: compiled, and kept on disk under a digest of everything they are made of."""
     if PLAIN:
         return SimpleNamespace(**{f.__name__: f for f in functions})
-    compiled = [kernel(f) for f in functions]
-    digest = digest_of(*compiled)
-    return SimpleNamespace(**{f.__name__: cached(f, f"{name}.{f.__name__}", digest) for f in compiled})
+    made = [kernel(f) for f in functions]
+    digest = digest_of(*made)
+    return SimpleNamespace(**{f.__name__: cached(f, f"{name}.{f.__name__}", digest) for f in made})

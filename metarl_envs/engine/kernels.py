@@ -13,10 +13,15 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 Function = TypeVar("Function", bound=Callable)
 
 #: True where kernels run as ordinary Python: by wish (`NUMBA_DISABLE_JIT=1`), or because there is no Numba.
 PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0") or importlib.util.find_spec("numba") is None
+
+#: An index that cannot be negative: loops over `range(unsigned(n))` need no look at its sign, and LLVM vectorises them.
+unsigned = int if PLAIN else np.uint64
 
 
 def kernel(function: Function) -> Function:

@@ -12,11 +12,15 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from metarl_envs.engine.drivers import GIVEN_TASK
+from metarl_envs.engine.drivers import FLAGS, GIVEN_TASK
 from metarl_envs.engine.info import add_final, vector_info
 from metarl_envs.engine.scoreboard import Scoreboard
 from metarl_envs.engine.truth import GroundTruth
 from metarl_envs.engine.worlds import Outcome, TrialForm, Worlds, at_least_one, bad_action, how_to_begin
+
+#: Bytes of observations from which on zeroing as many a step costs more than looking whether it is needed.
+_BIG = 2**16
+_EPISODE_START = FLAGS.index("episode_start")
 
 
 class FamilyVectorEnv(VectorEnv):
@@ -85,6 +89,8 @@ class FamilyVectorEnv(VectorEnv):
         self._scoreboard = Scoreboard(num_envs) if render_mode else None
         self._dense = dense_final_obs
         self._reused = self._worlds.empty() if reuse_arrays else None
+        self._spare: Outcome | None = None  # big final observations in which nothing was written
+        self._big = self._worlds.empty().observations.nbytes > _BIG
         self._everyone = np.ones(num_envs, np.bool_)
         self._everyone.flags.writeable = False  # infos share it
         self._waiting: np.ndarray | None = None  # DISABLED: rows whose trial is over
@@ -124,6 +130,8 @@ class FamilyVectorEnv(VectorEnv):
             row = -1 - ended
             raise bad_action(self.variant, checked[row], row)
         terminated, truncated = out.flags[0], out.flags[1]
+        if self._big and self._reused is None:
+            out = self._spared(out, ended)
         if ended and self.autoreset_mode is AutoresetMode.DISABLED:
             self._waiting = terminated | truncated
         return self.variant.visible(out.observations), out.rewards, terminated, truncated, self._info(out, ended, checked)
@@ -171,11 +179,21 @@ class FamilyVectorEnv(VectorEnv):
 
     def _outcome(self) -> Outcome:
         if self._reused is None:
-            return self._worlds.empty()
+            return self._worlds.empty(self._spare)
         if self._reused.flags.any():  # drivers expect flags and final observations to be zero
             for array in self._reused[2:]:
                 array.fill(False)
         return self._reused
+
+    def _spared(self, out: Outcome, ended: int) -> Outcome:
+        """Where no episode ended, big zeros are kept for the next step; `info` shows them read-only."""
+        self._spare = None
+        if ended or out.flags[_EPISODE_START].any():
+            return out
+        self._spare = out
+        shown = out.inner_final.view()
+        shown.flags.writeable = False
+        return out._replace(inner_final=shown)
 
     def _mask(self, options: dict[str, Any]) -> np.ndarray:
         mask = options.get("reset_mask")

@@ -143,11 +143,18 @@ class Worlds:
         self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
         self._fixed = variant.params, self.rules, self.task_rows, self.words, self.worlds
 
-    def empty(self) -> Outcome:
-        """Fresh arrays for a call to fill: flags and final observations are zero where nothing is written."""
+    def empty(self, spare: Outcome | None = None) -> Outcome:
+        """Fresh arrays for a call to fill: flags and final observations are zero where nothing is written.
+
+        Args:
+            spare: whose final observations are still zero, and may be used again.
+        """
         observations = self.variant.observations(self.count)
-        inner_final = np.zeros(observations.shape, observations.dtype)
-        final = np.zeros(observations.shape, observations.dtype) if self._keeps_both else inner_final
+        if spare is not None:
+            inner_final, final = spare.inner_final, spare.final
+        else:
+            inner_final = np.zeros(observations.shape, observations.dtype)
+            final = np.zeros(observations.shape, observations.dtype) if self._keeps_both else inner_final
         flags = np.zeros((len(drivers.FLAGS), self.count), np.bool_)
         return Outcome(observations, np.empty(self.count), flags, inner_final, final)
 

@@ -1,0 +1,464 @@
+"""The core of every box: agents that combine items, see each other, take notes, and forget.
+
+A box is a family whose state has an axis of agents: `state.hand[i]` is what agent i holds. One action an agent and step, all
+at once; what an agent does touches only what is its own (and the noticeboard), so their order does not matter.
+
+Noise is keyed by (box, purpose, time, agent): what one agent does shifts no draw of another, so "what if agent 3 had waited?"
+meets the same luck.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from metarl_envs.boxes.topology import TOPOLOGIES, sees, settle, wander
+from metarl_envs.boxes.tree import (
+    NOTHING,
+    TREE,
+    first_of,
+    grow,
+    items_in,
+    items_of,
+    level_of,
+    lineage_of,
+    product_of,
+    tree_error,
+    tree_meaning,
+    tree_record,
+)
+from metarl_envs.engine import Choice, Family, Integer, Parameters, Real, kernel, randint, record, uniform
+from metarl_envs.engine.kernels import unsigned
+from metarl_envs.engine.streams import bits, keyed
+
+#: Purposes of the keyed noise of a box.
+COPYING, WANDERING, ILLUSION, CHOOSING = 11, 12, 13, 14
+#: `state.held`: not held; the thing itself; what only looks like it (from an experiment that seemed to work).
+ABSENT, REAL, ILLUSORY = range(3)
+#: `pays`: whoever makes what it did not hold; who is the first in the box; all alike, the mean.
+OWN, FIRST, MEAN = range(3)
+#: Fields of a note: the pair, what it seemed to make (NOTHING: that it makes nothing), when it was written (-1: empty).
+A, B, MADE, WHEN = range(4)
+
+
+#: What an agent senses beside items, notes and companions, in order; each within [0, 1].
+SENSES = ("hand is full", "has tried", "it worked", "level made", "copied", "forgot", "time left", "day left")
+
+
+class Verbs(NamedTuple):
+    """Where each kind of action begins. Actions below `wait` are items to take into the hand."""
+
+    wait: int
+    note: int
+    erase: int
+    read: int
+    post: int
+    look: int
+    visit: int
+    end: int
+
+
+def verbs_of(p: SimpleNamespace) -> Verbs:
+    """The numbers of actions under parameters `p`."""
+    wait = items_of(p)
+    note = wait + 1
+    erase = note + p.notes
+    read = erase + p.notes
+    post = read + pages_of(p, p.notes)
+    look = post + p.board
+    visit = look + pages_of(p, p.board)
+    return Verbs(wait, note, erase, read, post, look, visit, visit + (p.agents if p.topology == "chosen" else 0))
+
+
+def pages_of(p: SimpleNamespace, entries: int) -> int:
+    """How many pages hold so many entries."""
+    return -(-entries // p.page)
+
+
+def box_record(p: SimpleNamespace) -> np.dtype:
+    """The state of a box. Fields with an axis of agents come first."""
+    n, items = p.agents, items_of(p)
+    return record(
+        held=(np.uint8, (n, items)),
+        hand=(np.int16, n),
+        tried=(np.int16, (n, 2)),  # the last experiment: the pair
+        seemed=(np.int16, n),  # what it seemed to make
+        made=(np.int16, n),  # what was newly made in this step
+        gained=(np.int16, n),  # how many items were copied in this step
+        notes=(np.int16, (n, max(p.notes, 1), 4)),
+        open=(np.uint8, (n, max(pages_of(p, p.notes), 1))),
+        looking=(np.uint8, (n, max(pages_of(p, p.board), 1))),
+        where=(np.int16, n),
+        back_at=(np.int32, n),
+        forgot=(np.uint8, n),
+        illegal=(np.int32, n),
+        reward=(np.float64, n),
+        board=(np.int16, (max(p.board, 1), 4)),
+        first_at=(np.int32, items),  # when an item was first made in the box; -1: not yet
+        first_by=(np.int16, items),
+        noise=np.uint64,
+        t=np.int32,
+    )
+
+
+# ------------------------------------------------------------------------------------------------- begin
+@kernel
+def open_box(params, task, state, rng):
+    """Begin: everybody holds the bases of all lineages, and nothing is known."""
+    state.noise = bits(rng)
+    state.t = 0
+    for i in range(params.agents):
+        forget(params, state, i)
+        state.forgot[i] = 1
+        state.illegal[i] = 0
+        state.reward[i] = 0.0
+        state.made[i] = NOTHING
+        state.gained[i] = 0
+        for k in range(params.notes):
+            wipe(state.notes[i], k)
+    for k in range(params.board):
+        wipe(state.board, k)
+    for item in range(items_in(params)):
+        state.first_at[item] = -1
+        state.first_by[item] = -1
+    settle(params, state)
+
+
+@kernel
+def wipe(notes, k):
+    """Empty an entry."""
+    notes[k, A] = NOTHING
+    notes[k, B] = NOTHING
+    notes[k, MADE] = NOTHING
+    notes[k, WHEN] = -1
+
+
+@kernel
+def forget(params, state, i):
+    """Back to the bases, with empty hands and closed notes. What is written stays."""
+    bases = params.lineages * params.bases
+    for item in range(items_in(params)):
+        state.held[i, item] = REAL if item < bases else ABSENT
+    state.hand[i] = NOTHING
+    state.tried[i, 0] = NOTHING
+    state.tried[i, 1] = NOTHING
+    state.seemed[i] = NOTHING
+    for page in range(state.open.shape[1]):
+        state.open[i, page] = 0
+    for page in range(state.looking.shape[1]):
+        state.looking[i, page] = 0
+
+
+# ------------------------------------------------------------------------------------------------- step
+@kernel
+def live_one_step(params, task, state, actions, rng):
+    """All act; what was newly made is paid, seen and copied; then the day may end. Returns the sum of rewards."""
+    for i in range(params.agents):
+        act(params, task, state, i, actions[i], rng)
+    paid = pay(params, state)
+    for i in range(params.agents):
+        copy_from_others(params, state, i, rng)
+    state.t += 1
+    for i in range(params.agents):
+        rng.s = keyed(state.noise, WANDERING, state.t, i)
+        wander(params, state, i, rng)
+        dawn = params.day > 0 and state.t % max(params.day, 1) == 0
+        state.forgot[i] = 1 if dawn else 0
+        if dawn:
+            forget(params, state, i)
+    return paid, False
+
+
+@kernel
+def act(params, task, state, i, action, rng):
+    """One agent's action; what is not allowed does nothing, and is counted."""
+    state.made[i] = NOTHING
+    if not is_legal(params, state, i, action):
+        state.illegal[i] += 1
+        return
+    items = items_in(params)
+    if action < items:
+        take_up(params, task, state, i, action, rng)
+        return
+    k = action - items - 1  # the verbs after WAIT, in the order of `Verbs`
+    if k < 0:
+        return
+    if k < params.notes:
+        write(state, i, state.notes[i], k)
+        return
+    k -= params.notes
+    if k < params.notes:
+        wipe(state.notes[i], k)
+        return
+    k -= params.notes
+    pages = (params.notes + params.page - 1) // params.page
+    if k < pages:
+        state.open[i, k] = 1
+        return
+    k -= pages
+    if k < params.board:
+        write(state, i, state.board, k)
+        return
+    k -= params.board
+    pages = (params.board + params.page - 1) // params.page
+    if k < pages:
+        state.looking[i, k] = 1
+        return
+    state.where[i] = k - pages
+
+
+@kernel
+def is_legal(params, state, i, action):
+    """Whether an action would do something: items that are held, entries that can be written, others to visit."""
+    items = items_in(params)
+    if action < items:
+        return state.held[i, action] != ABSENT and action != state.hand[i]
+    k = action - items - 1
+    if k < 0:
+        return True
+    if k < params.notes:
+        return state.tried[i, 0] != NOTHING
+    k -= params.notes
+    if k < params.notes:
+        return state.notes[i, k, WHEN] >= 0
+    k -= params.notes
+    pages = (params.notes + params.page - 1) // params.page
+    if k < pages:
+        return state.open[i, k] == 0
+    k -= pages
+    if k < params.board:
+        return state.tried[i, 0] != NOTHING
+    k -= params.board
+    pages = (params.board + params.page - 1) // params.page
+    if k < pages:
+        return state.looking[i, k] == 0
+    k -= pages
+    return k != i and k != state.where[i]
+
+
+@kernel
+def take_up(params, task, state, i, item, rng):
+    """Into the empty hand; or the experiment: what does the item in the hand make with this one?"""
+    other = state.hand[i]
+    if other == NOTHING:
+        state.hand[i] = item
+        return
+    state.hand[i] = NOTHING
+    made = NOTHING
+    if state.held[i, other] == REAL and state.held[i, item] == REAL:
+        made = product_of(params, task, other, item)
+    real = made != NOTHING
+    if not real and params.illusions > 0.0:
+        rng.s = keyed(state.noise, ILLUSION, state.t, i)
+        if uniform(rng) < params.illusions:
+            made = seeming_product(params, other, item, rng)
+    state.tried[i, 0] = other
+    state.tried[i, 1] = item
+    state.seemed[i] = made
+    if made == NOTHING:
+        return
+    if state.held[i, made] == ABSENT:
+        state.made[i] = made if real else NOTHING
+        state.held[i, made] = REAL if real else ILLUSORY
+    elif real and state.held[i, made] == ILLUSORY:
+        state.made[i] = made
+        state.held[i, made] = REAL
+
+
+@kernel
+def seeming_product(params, x, y, rng):
+    """What a failed experiment may seem to make: something of the level above the higher of the two; at the top nothing."""
+    higher = x if level_of(params, x) >= level_of(params, y) else y
+    level = level_of(params, higher) + 1
+    if level > params.levels:
+        return NOTHING
+    return first_of(params, level, lineage_of(params, higher)) + randint(rng, params.width)
+
+
+@kernel
+def write(state, i, notes, k):
+    """Write agent i's last experiment into entry k."""
+    notes[k, A] = state.tried[i, 0]
+    notes[k, B] = state.tried[i, 1]
+    notes[k, MADE] = state.seemed[i]
+    notes[k, WHEN] = min(state.t, 32767)
+
+
+@kernel
+def worth(params, item):
+    """What an item pays: its level, and `value_bias` times as much in the first lineage."""
+    return level_of(params, item) * (params.value_bias if lineage_of(params, item) == 0 else 1.0)
+
+
+@kernel
+def pay(params, state):
+    """Note who was first, and pay; the sum."""
+    total = 0.0
+    for i in range(params.agents):
+        made = state.made[i]
+        state.reward[i] = 0.0
+        if made == NOTHING:
+            continue
+        first = state.first_at[made] < 0
+        if first:
+            state.first_at[made] = state.t
+            state.first_by[made] = i
+        if first or params.pays != FIRST:
+            state.reward[i] = worth(params, made)
+            total += state.reward[i]
+    if params.pays == MEAN:
+        for i in range(params.agents):
+            state.reward[i] = total / params.agents
+    return total
+
+
+@kernel
+def copy_from_others(params, state, i, rng):
+    """Each new thing that agent i sees being made it copies with chance `fidelity`."""
+    state.gained[i] = 0
+    for j in range(params.agents):
+        made = state.made[j]
+        if made != NOTHING and sees(params, state, i, j):
+            rng.s = keyed(state.noise, COPYING, state.t, i * params.agents + j)
+            if uniform(rng) < params.fidelity:
+                state.gained[i] += state.held[i, made] != REAL
+                state.held[i, made] = REAL
+
+
+# ------------------------------------------------------------------------------------------------- what is seen
+def view_length(p: SimpleNamespace) -> int:
+    """How many numbers an agent sees, without the action mask behind them."""
+    planes = 3 if p.notes + p.board else 1
+    return planes * items_of(p) + len(SENSES) + 4 * (p.notes + p.board) + p.agents
+
+
+@kernel
+def look_around(params, task, state, obs):
+    """What every agent sees: one row an agent; the action mask stands behind."""
+    for i in range(params.agents):
+        see(params, state, i, obs[i])
+
+
+@kernel
+def see(params, state, i, out):
+    """What agent i sees, then its action mask, as float32 in [0, 1]."""
+    items, hand, held = items_in(params), state.hand[i], state.held[i]
+    for item in range(unsigned(items)):
+        out[item] = 0.5 * min(held[item], 1)
+    if hand != NOTHING:
+        out[hand] = 1.0
+    at = items
+    if params.notes + params.board > 0:
+        at = 3 * items
+        for item in range(unsigned(items), unsigned(3 * items)):
+            out[item] = 0.0
+    out[at] = 1.0 if hand != NOTHING else 0.0
+    out[at + 1] = 1.0 if state.tried[i, 0] != NOTHING else 0.0
+    out[at + 2] = 1.0 if state.seemed[i] != NOTHING else 0.0
+    out[at + 3] = level_of(params, state.seemed[i]) / params.levels if state.seemed[i] != NOTHING else 0.0
+    out[at + 4] = min(1.0, state.gained[i] / 4.0)
+    out[at + 5] = state.forgot[i]
+    out[at + 6] = 1.0 - state.t / params.horizon
+    out[at + 7] = 1.0 - state.t % params.day / params.day if params.day > 0 else 0.0
+    at += len(SENSES)
+    for k in range(params.notes):
+        read_entry(params, state, i, state.notes[i], k, state.open[i, k // params.page], out, at)
+        at += 4
+    for k in range(params.board):
+        read_entry(params, state, i, state.board, k, state.looking[i, k // params.page], out, at)
+        at += 4
+    for j in range(params.agents):
+        out[at + j] = 1.0 if sees(params, state, i, j) else 0.0
+    mask_actions(params, state, i, out, at + params.agents)
+
+
+@kernel
+def read_entry(params, state, i, notes, k, is_open, out, at):
+    """An entry that is open to agent i: four numbers of its own, and a mark on the items that it speaks of.
+
+    Looked up by what is in the hand: the items that, by the notes, make something new with it (second plane) or nothing
+    (third plane). With an empty hand the second plane marks what to begin with: both ingredients are held, the product not.
+    """
+    used = notes[k, WHEN] >= 0
+    out[at] = 1.0 if used else 0.0
+    out[at + 1] = 0.0
+    out[at + 2] = 0.0
+    out[at + 3] = 0.0
+    if not (used and (is_open != 0 or params.free_reading != 0)):
+        return
+    items = items_in(params)
+    a, b, made, hand = notes[k, A], notes[k, B], notes[k, MADE], state.hand[i]
+    out[at + 1] = (a + 1) / (items + 1)
+    out[at + 2] = (b + 1) / (items + 1)
+    out[at + 3] = (made + 1) / (items + 1)
+    if made == NOTHING:
+        if hand == a:
+            out[2 * items + b] = 1.0
+        if hand == b:
+            out[2 * items + a] = 1.0
+    elif state.held[i, made] == ABSENT and state.held[i, a] != ABSENT and state.held[i, b] != ABSENT:
+        if hand == NOTHING or hand == b:  # noqa: SIM109
+            out[items + a] = 1.0
+        if hand == a:
+            out[items + b] = 1.0
+
+
+@kernel
+def mask_actions(params, state, i, out, at):
+    """1 for each action that would do something."""
+    items = items_in(params)
+    held, mask = state.held[i], out[at:]
+    for item in range(unsigned(items)):
+        mask[item] = min(held[item], 1)
+    if state.hand[i] != NOTHING:
+        out[at + state.hand[i]] = 0.0
+    for action in range(items, len(out) - at):
+        out[at + action] = 1.0 if is_legal(params, state, i, action) else 0.0
+
+
+# ------------------------------------------------------------------------------------------------- the family
+#: The parameters of every box; scenarios change defaults.
+BOX = Parameters(
+    agents=Integer(6, 1, 256),
+    horizon=Integer(500, 1, 32767),
+    **TREE,
+    value_bias=Real(1.0, 0.0, 100.0),
+    pays=Choice("own", ("own", "first", "mean")),
+    topology=Choice("full", TOPOLOGIES),
+    group=Integer(3, 1, 256),
+    visit=Real(0.02, 0.0, 1.0),
+    stay=Integer(10, 1, 32767),
+    fidelity=Real(1.0, 0.0, 1.0),
+    day=Integer(0, 0, 32767),
+    notes=Integer(0, 0, 1024),
+    board=Integer(0, 0, 1024),
+    page=Integer(8, 1, 1024),
+    free_reading=Choice("no", ("no", "yes")),
+    illusions=Real(0.0, 0.0, 1.0),
+)
+
+
+class Box(Family):
+    """What all scenarios share: see `metarl_envs.boxes`. The registered families are `boxes.invention` and `boxes.amnesia`."""
+
+    params = BOX
+    task, state = tree_record, box_record
+    sample_task, meaning = grow, tree_meaning
+    reset, step, observe = open_box, live_one_step, look_around
+
+    @staticmethod
+    def spaces(p: SimpleNamespace) -> tuple[spaces.Space, spaces.Space]:
+        """All agents at once: what each sees and its action mask, one row an agent; one action an agent."""
+        actions = verbs_of(p).end
+        seen = spaces.Box(0.0, 1.0, (p.agents, view_length(p) + actions), np.float32)
+        return seen, spaces.MultiDiscrete([actions] * p.agents)
+
+    @staticmethod
+    def parameter_error(p: SimpleNamespace) -> str | None:
+        """Why parameters do not go together."""
+        if p.topology == "chosen" and p.agents < 2:
+            return "topology='chosen' needs somebody to visit: give agents=2 or more"
+        return tree_error(p)
