@@ -47,7 +47,7 @@ def sees(params, state, i, j):
 def bridges(params, i, j):
     """Whether i is the last of its group and j the first of the next one, around."""
     last = i % params.group == params.group - 1 or i == params.agents - 1
-    return last and j == home_of(params, i + 1) % groups_in(params) * params.group
+    return last and j == (home_of(params, i) + 1) % groups_in(params) * params.group
 
 
 @kernel

@@ -125,6 +125,6 @@ class Rows(np.ndarray):
 def _as_python(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.ndim:
-            return value.view(Cells)
+            return value.view(Rows if value.dtype.names else Cells)
         value = value[()]  # a field of a row that came as an array without dimensions
     return Row(value) if isinstance(value, np.void) else value.item()

@@ -53,6 +53,7 @@ def draw_curves(result: Result, path: Path) -> Path:
     """The normalised score at each unit, with intervals for the distribution of tasks."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8.2, 4.8), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -65,6 +66,7 @@ def draw_curves(result: Result, path: Path) -> Path:
     axes.axhline(1, color="#444444", linestyle="--", linewidth=0.9)
     axes.axhline(0, color="#444444", linestyle=":", linewidth=0.9)
     axes.set_xlabel(_unit(result) if result.unit == "episode" else f"block of {result.unit_steps} {result.unit}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("score (0 random, 1 oracle)")
     axes.set_title(f"In-context learning curves: {result.id}, split {result.split}", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,254 @@
+"""RL² (Duan et al. 2016; Wang et al. 2016): a recurrent policy learns, by PPO, to learn inside a trial.
+
+The policy is a GRU that sees each step's observation, the action and reward before it, and where episodes start
+(`VectorPreviousStep`). Its hidden state is kept across the episodes of a trial and cleared where a new trial, with a new hidden
+task, begins. What it does better in the last episode than in the first, on tasks it never met, it has learnt from what happened
+in between: the weights are frozen. The control `VectorForgetEachEpisode` clears the hidden state at each episode too.
+
+    python examples/recurrent_ppo_rl2.py                                  # trains five seeds: some minutes each on one core
+    python examples/recurrent_ppo_rl2.py --seeds 0 --total-steps 500000   # a short look
+
+It prints the gain with its interval, and writes table and curves to `results/rl2/`. PPO is written out below, in some sixty lines.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+import tyro
+from gymnasium.vector import VectorEnv
+from rich.console import Console
+from torch import nn
+
+import metarl_envs
+from metarl_envs.evaluation import Step, Through, joined
+from metarl_envs.evaluation.report import table
+from metarl_wrappers import VectorForgetEachEpisode, VectorPreviousStep, VectorShuffleReward
+
+
+@dataclass
+class Args:
+    """Everything that can be set."""
+
+    id: str = "MetaRL/DarkKeyToDoor-v0"
+    params: dict[str, int] = field(default_factory=lambda: {"size": 5, "horizon": 20})
+    """Parameters of the family, as `--params size 5 horizon 20`."""
+    episodes_per_trial: int = 5
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    total_steps: int = 8_000_000
+    num_envs: int = 256
+    rollout: int = 100
+    """Steps of each environment between two updates; gradients flow no further back than this."""
+    hidden: int = 128
+    learning_rate: float = 1e-3
+    gamma: float = 0.98
+    gae_lambda: float = 0.95
+    epochs: int = 4
+    minibatches: int = 4
+    clip: float = 0.2
+    entropy: float = 0.01
+    max_grad_norm: float = 0.5
+    tasks: int = 200
+    """Held-out tasks to evaluate on (a finite split with fewer gives all it has)."""
+    lifetimes: int = 10
+    out: Path = Path("results/rl2")
+    threads: int = 1
+
+
+class OneHot(nn.Module):
+    """Whole numbers at the front of a vector (cells, say) are names, not amounts: each becomes as many zeros and a one."""
+
+    def __init__(self, space: gym.Space):
+        super().__init__()
+        whole = isinstance(space, gym.spaces.Box) and np.issubdtype(space.dtype, np.integer)
+        self.low = space.low.ravel().tolist() if whole else []
+        self.sizes = (space.high - space.low + 1).ravel().tolist() if whole else []
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        """The vector with its leading numbers one-hot."""
+        parts = [
+            nn.functional.one_hot((seen[..., i] - low).long(), size)
+            for i, (low, size) in enumerate(zip(self.low, self.sizes, strict=True))
+        ]
+        return torch.cat([*parts, seen[..., len(parts) :]], dim=-1)
+
+
+class Policy(nn.Module):
+    """GRU actor and critic. Inputs are [time, row, ...]; `start` marks where a trial begins and memory is cleared."""
+
+    def __init__(self, env: VectorEnv, hidden: int):
+        super().__init__()
+        actions = env.single_action_space
+        if not isinstance(actions, gym.spaces.Discrete):
+            raise SystemExit(f"the actions are {actions}: this policy chooses among Discrete ones")
+        one_hot = OneHot(env.unwrapped.single_observation_space)
+        inputs = one_hot(torch.from_numpy(env.observation_space.sample()[:1]))
+        self.encoder = nn.Sequential(one_hot, nn.Linear(inputs.shape[1], hidden), nn.Tanh())
+        self.memory = nn.GRU(hidden, hidden)
+        self.actor, self.critic = nn.Linear(hidden, int(actions.n)), nn.Linear(hidden, 1)
+        nn.init.orthogonal_(self.actor.weight, 0.01)
+        nn.init.zeros_(self.actor.bias)
+
+    def forward(
+        self, seen: torch.Tensor, start: torch.Tensor, state: torch.Tensor
+    ) -> tuple[torch.distributions.Categorical, torch.Tensor, torch.Tensor]:
+        """Distributions of actions and values at each time, and the memory after the last."""
+        encoded, out = self.encoder(seen), []
+        cuts = [t for t in range(1, len(seen)) if start[t].any()]  # the GRU runs at once over the times in between
+        for first, last in zip([0, *cuts], [*cuts, len(seen)], strict=True):
+            state = state * ~start[first][:, None]
+            piece, state = self.memory(encoded[first:last], state)
+            out.append(piece)
+        features = torch.cat(out)
+        return torch.distributions.Categorical(logits=self.actor(features)), self.critic(features)[..., 0], state
+
+    def memoryless(self, rows: int) -> torch.Tensor:
+        """The memory of `rows` policies that have lived nothing yet."""
+        return torch.zeros(1, rows, self.memory.hidden_size)
+
+
+# The last reward of a trial tells nothing that can still be used, so SAME_STEP's first observation of the next trial is enough.
+see = functools.partial(VectorPreviousStep, flat=True)
+
+
+class Rollouts:
+    """Steps the environments and keeps what PPO learns from, as tensors [time, row]."""
+
+    def __init__(self, args: Args, seed: int):
+        self.args = args
+        self.env = see(
+            gym.make_vec(
+                f"metarl_envs:{args.id}",
+                num_envs=args.num_envs,
+                split="train",
+                autoreset_mode="SameStep",
+                episodes_per_trial=args.episodes_per_trial,
+                trial_end="terminated",  # returns do not reach past the trial: the next one is about another task
+                **args.params,
+            )
+        )
+        self.policy = Policy(self.env, args.hidden)
+        seen, info = self.env.reset(seed=seed)
+        self.seen, self.start = torch.from_numpy(seen), torch.from_numpy(info["trial"]["trial_start"].copy())
+        self.state = self.policy.memoryless(args.num_envs)
+
+    @torch.no_grad()
+    def gather(self) -> dict[str, torch.Tensor]:
+        """Live `rollout` steps; advantages by GAE (Schulman et al. 2016)."""
+        kept: dict[str, list[torch.Tensor]] = {}
+        state_before = self.state
+        for _ in range(self.args.rollout):
+            actor, value, self.state = self.policy(self.seen[None], self.start[None], self.state)
+            action = actor.sample()
+            row = {"seen": self.seen, "start": self.start, "action": action[0], "value": value[0]}
+            row["log_prob"] = actor.log_prob(action)[0]
+            seen, reward, terminated, _, info = self.env.step(action[0].numpy())
+            row["reward"], row["over"] = torch.from_numpy(reward).float(), torch.from_numpy(terminated.copy())
+            self.seen, self.start = torch.from_numpy(seen), torch.from_numpy(info["trial"]["trial_start"].copy())
+            for name, values in row.items():
+                kept.setdefault(name, []).append(values)
+        batch = {name: torch.stack(values) for name, values in kept.items()}
+        _, value, _ = self.policy(self.seen[None], self.start[None], self.state)
+        batch["advantage"] = self._advantages(batch, value[0])
+        batch["return"] = batch["advantage"] + batch["value"]
+        batch["state"] = state_before
+        return batch
+
+    def _advantages(self, batch: dict[str, torch.Tensor], value: torch.Tensor) -> torch.Tensor:
+        advantages, advantage = torch.zeros_like(batch["reward"]), torch.zeros_like(value)
+        for t in reversed(range(self.args.rollout)):
+            goes_on = self.args.gamma * ~batch["over"][t]
+            error = batch["reward"][t] + goes_on * value - batch["value"][t]
+            advantages[t] = advantage = error + goes_on * self.args.gae_lambda * advantage
+            value = batch["value"][t]
+        return advantages
+
+
+def update(policy: Policy, optimizer: torch.optim.Optimizer, batch: dict[str, torch.Tensor], args: Args) -> None:
+    """PPO (Schulman et al. 2017): some epochs over whole sequences of some of the rows."""
+    for _ in range(args.epochs):
+        for rows in torch.randperm(args.num_envs).chunk(args.minibatches):
+            part = {name: values[:, rows] for name, values in batch.items()}
+            actor, value, _ = policy(part["seen"], part["start"], part["state"])
+            ratio = (actor.log_prob(part["action"]) - part["log_prob"]).exp()
+            advantage = (part["advantage"] - part["advantage"].mean()) / (part["advantage"].std() + 1e-8)
+            surrogate = torch.min(ratio * advantage, ratio.clamp(1 - args.clip, 1 + args.clip) * advantage).mean()
+            value_loss = 0.5 * (value - part["return"]).square().mean()
+            loss = value_loss - surrogate - args.entropy * actor.entropy().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(policy.parameters(), args.max_grad_norm)
+            optimizer.step()
+
+
+def train(args: Args, seed: int) -> Policy:
+    """One policy, trained on tasks of the train split."""
+    torch.manual_seed(seed)
+    rollouts = Rollouts(args, seed)
+    optimizer = torch.optim.Adam(rollouts.policy.parameters(), args.learning_rate, eps=1e-5)
+    updates, began = max(1, args.total_steps // (args.num_envs * args.rollout)), time.monotonic()
+    for done in range(1, updates + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = args.learning_rate * (1 - (done - 1) / updates)
+        batch = rollouts.gather()
+        update(rollouts.policy, optimizer, batch, args)
+        if done % max(1, updates // 10) == 0:
+            rate = done * args.num_envs * args.rollout / (time.monotonic() - began)
+            print(f"seed {seed}: update {done}/{updates}, reward a step {batch['reward'].mean():.3f}, {rate:,.0f} steps/s")
+    return rollouts.policy
+
+
+class Frozen:
+    """A trained policy as an agent for `metarl_envs.evaluate`: its weights stay, its memory is what the trial puts into it."""
+
+    def __init__(self, policy: Policy, *, num_envs: int, observation_space: gym.Space, action_space: gym.Space, seed: int):
+        self.policy, self.state = policy, policy.memoryless(num_envs)
+        self.generator = np.random.default_rng(seed)
+
+    @torch.no_grad()
+    def act(self, step: Step) -> np.ndarray:
+        """Draw an action in each row."""
+        seen, start = torch.from_numpy(step.observation), torch.from_numpy(step.trial_start)
+        actor, _, self.state = self.policy(seen[None], start[None], self.state)
+        chances = actor.probs[0].double().numpy().cumsum(axis=1)
+        return (chances < self.generator.random((len(chances), 1)) * chances[:, -1:]).sum(axis=1)
+
+
+def main(args: Args) -> None:
+    """Train each seed, evaluate all on held-out tasks, print and save."""
+    torch.set_num_threads(args.threads)
+    params: dict[str, Any] = {**args.params}
+    results = []
+    for seed in args.seeds:
+        agent = functools.partial(Frozen, train(args, seed))
+        policies = {
+            "RL²": Through(agent, see),
+            "RL², forgets each episode": Through(agent, VectorForgetEachEpisode, see),
+            "RL², shuffled reward": Through(agent, VectorShuffleReward, see),
+        }
+        results.append(
+            metarl_envs.evaluate(
+                policies,
+                args.id,
+                tasks=args.tasks,
+                episodes=args.episodes_per_trial,
+                seeds=[seed],
+                lifetimes=args.lifetimes,
+                **params,
+            )
+        )
+    result = joined(results)
+    Console().print(table(result))
+    for path in [*result.save(args.out), result.plot(args.out / "curves.png")]:
+        print(path)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))

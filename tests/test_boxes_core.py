@@ -1,0 +1,288 @@
+"""What happens in a box: experiments, companions, notes, dawn; and that nothing of one agent's luck hangs on another."""
+
+import numpy as np
+import pytest
+
+from metarl_envs.boxes.box import WHEN, Box, verbs_of, view_length
+from metarl_envs.boxes.scripted import SCRIPTED
+from metarl_envs.boxes.simulate import ScriptedSeats
+from metarl_envs.boxes.topology import TOPOLOGIES
+from metarl_envs.engine.worlds import TrialForm, Worlds
+from metarl_envs.task_sets import TaskSet
+
+#: One layout of rows for most tests: each layout is compiled once.
+SMALL = {"agents": 3, "notes": 2, "board": 1, "page": 1, "lineages": 1, "levels": 3, "width": 2, "bases": 4, "dead_ends": 0.0}
+
+
+class Boxes:
+    """Some boxes, stepped by hand."""
+
+    def __init__(self, family=Box, count=1, seed=0, **params):
+        self.tasks = TaskSet.of_family(family, split=None, **params)
+        self.variant, self.p = self.tasks.variant, self.tasks.variant.p
+        self.worlds = Worlds(self.tasks, count, TrialForm(), 2)
+        everyone = np.ones(count, np.bool_)
+        self.worlds.seed(everyone, np.arange(count, dtype=np.uint64) + np.uint64(seed))
+        self.out = self.worlds.empty()
+        self.worlds.begin(everyone, 0, self.out)
+        self.verbs = verbs_of(self.p)
+
+    @property
+    def state(self):
+        return self.worlds.worlds["state"]
+
+    def do(self, *actions):
+        """One step of box 0, in which the others wait; what those who acted were paid."""
+        acted = len(actions)
+        actions = (*actions, *[self.verbs.wait] * (self.p.agents - acted))
+        self.worlds.advance(np.array([actions], np.int64), self.out)
+        return self.state["reward"][0, :acted].tolist()
+
+    def mask(self, agent=0):
+        return self.out.observations[0, agent, view_length(self.p) :]
+
+    def recipe(self, item, r=0):
+        return [int(x) for x in self.worlds.task_rows[0]["recipe"][item, r]]
+
+    def live(self, policy, steps):
+        seats = ScriptedSeats(SCRIPTED[policy], self.variant, np.ones(self.state["hand"].shape, np.bool_))
+        actions = np.zeros(self.state["hand"].shape, np.int64)
+        for _ in range(steps):
+            seats.act(self.worlds.task_rows, self.worlds.worlds, actions)
+            self.worlds.advance(actions, self.out)
+            yield actions.copy(), self.out
+
+
+def test_two_items_make_what_the_recipe_says_and_it_pays_its_level_once():
+    box = Boxes(**SMALL)
+    a, b = box.recipe(4)
+    assert box.do(b) == [0.0]
+    assert box.state["hand"][0, 0] == b
+    assert box.do(a) == [1.0]
+    assert box.state["held"][0, 0, 4] == 1
+    assert box.state["first_at"][0, 4] == 1
+    assert box.do(a) == [0.0]
+    assert box.do(b) == [0.0]  # it holds it already
+    second = next(item for item in (6, 7) if 4 in box.recipe(item) or 5 in box.recipe(item))
+    for item in sorted({*box.recipe(second)} - {4, *range(4)}):
+        box.do(box.recipe(item)[0])
+        assert box.do(box.recipe(item)[1]) == [1.0]
+    a, b = box.recipe(second)
+    box.do(a)
+    assert box.do(b) == [2.0]
+
+
+def test_what_is_not_allowed_does_nothing_and_is_counted():
+    box = Boxes(**SMALL)
+    before = box.state[0].copy()
+    box.do(9)  # an item that is not held
+    assert box.state["illegal"][0, 0] == 1
+    box.do(box.verbs.note)  # nothing to write yet
+    box.do(box.verbs.erase)  # nothing to strike out
+    assert box.state["illegal"][0, 0] == 3
+    for name in ("held", "hand", "notes", "first_at"):
+        assert (box.state[name][0] == before[name]).all()
+    box.do(0)
+    box.do(0)  # what is in the hand is not combined with itself
+    assert box.state["illegal"][0, 0] == 4
+    assert box.mask()[0] == 0
+    box.do(box.verbs.wait)
+    assert box.state["illegal"][0, 0] == 4
+
+
+def test_a_note_says_what_was_tried_and_lasts_through_dawn_when_all_else_is_lost():
+    box = Boxes(topology="isolated", day=6, **SMALL)
+    a, b = box.recipe(4)
+    box.do(a)
+    box.do(b)
+    box.do(box.verbs.note + 1)
+    assert box.state["notes"][0, 0, 1].tolist() == [a, b, 4, 2]
+    box.do(box.verbs.wait)
+    box.do(box.verbs.wait)
+    assert not box.state["forgot"][0, 0]
+    box.do(0)
+    assert box.state["forgot"][0, 0]
+    assert box.state["held"][0, 0].tolist() == [1] * 4 + [0] * 6
+    assert box.state["hand"][0, 0] == -1
+    assert box.state["notes"][0, 0, 1].tolist() == [a, b, 4, 2]
+    items = 10
+    seen = box.out.observations[0, 0]
+    assert not seen[items : 2 * items].any()  # the page is closed
+    box.do(box.verbs.read + 1)
+    assert not box.state["forgot"][0, 0]
+    seen = box.out.observations[0, 0]
+    assert np.flatnonzero(seen[items : 2 * items]).tolist() == [a]
+    box.do(a)
+    assert np.flatnonzero(box.out.observations[0, 0, items : 2 * items]).tolist() == [b]
+    assert box.do(b) == [1.0]
+    box.do(box.verbs.erase + 1)
+    assert box.state["notes"][0, 0, 1, WHEN] == -1
+
+
+def test_everybody_may_read_the_board():
+    box = Boxes(topology="isolated", **SMALL)
+    a, b = box.recipe(4)
+    wait = box.verbs.wait
+    box.do(a, wait)
+    box.do(b, wait)
+    box.do(box.verbs.post, wait)
+    box.do(wait, box.verbs.look)
+    assert np.flatnonzero(box.out.observations[0, 1, 10:20]).tolist() == [a]
+    assert not box.out.observations[0, 0, 10:20].any()
+
+
+def neighbours(topology, agents, group=3):
+    """Who sees whom at the start, by hand."""
+    home = [i // group for i in range(agents)]
+    last = {g: max(i for i in range(agents) if home[i] == g) for g in home}
+    first = {g: min(i for i in range(agents) if home[i] == g) for g in home}
+    groups = len(last)
+    bridges = {frozenset((last[g], first[(g + 1) % groups])) for g in last if groups > 1}
+    seen = set()
+    for i in range(agents):
+        for j in range(agents):
+            close = {
+                "isolated": False,
+                "ring": (i - j) % agents in (1, agents - 1),
+                "full": True,
+                "caveman": home[i] == home[j] or frozenset((i, j)) in bridges,
+                "dynamic": home[i] == home[j],
+                "chosen": False,
+            }[topology]
+            if i != j and close:
+                seen.add((i, j))
+    return seen
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_what_is_made_is_copied_by_those_who_see_it_and_by_nobody_else(topology):
+    agents = 7
+    box = Boxes(**{**SMALL, "agents": agents}, topology=topology, group=3, visit=0.0)
+    expected = neighbours(topology, agents)
+    shown = box.out.observations[0, :, view_length(box.p) - agents : view_length(box.p)]
+    assert {(i, j) for i in range(agents) for j in range(agents) if shown[i, j]} == expected
+    a, b = box.recipe(4)
+    wait = [box.verbs.wait] * agents
+    maker = 2
+    box.do(*[a if i == maker else w for i, w in enumerate(wait)])
+    rewards = box.do(*[b if i == maker else w for i, w in enumerate(wait)])
+    assert rewards == [1.0 if i == maker else 0.0 for i in range(agents)]
+    holders = set(np.flatnonzero(box.state["held"][0, :, 4]).tolist())
+    assert holders == {maker} | {i for i, j in expected if j == maker}
+
+
+def test_a_visitor_sees_whom_it_chose():
+    box = Boxes(topology="chosen", **SMALL)
+    a, b = box.recipe(4)
+    wait = box.verbs.wait
+    box.do(wait, box.verbs.visit + 0, wait)
+    assert box.mask(1)[box.verbs.visit : box.verbs.visit + 3].tolist() == [0, 0, 1]
+    box.do(a, wait, wait)
+    box.do(b, wait, wait)
+    assert box.state["held"][0, :, 4].tolist() == [1, 1, 0]
+
+
+def test_fidelity_is_the_share_of_new_things_that_are_copied():
+    boxes = Boxes(count=4000, topology="full", fidelity=0.3, **SMALL)
+    recipes = boxes.worlds.task_rows["recipe"][:, 4, 0]
+    wait = np.full(4000, boxes.verbs.wait)
+    for ingredient in range(2):
+        boxes.worlds.advance(np.stack([recipes[:, ingredient], wait, wait], axis=1).astype(np.int64), boxes.out)
+    assert boxes.state["held"][:, 0, 4].all()
+    copied = boxes.state["held"][:, 1:, 4]
+    assert abs(copied.mean() - 0.3) < 4 * (0.21 / 8000) ** 0.5
+    assert abs(copied.all(axis=1).mean() - 0.09) < 4 * (0.09 * 0.91 / 4000) ** 0.5  # each by its own luck
+
+
+@pytest.mark.parametrize(("pays", "expected"), [("own", [1, 1, 0]), ("first", [1, 0, 0]), ("mean", [2 / 3] * 3)])
+def test_who_is_paid(pays, expected):
+    box = Boxes(topology="isolated", pays=pays, **SMALL)
+    a, b = box.recipe(4)
+    box.do(a, a, a)
+    assert box.do(b, b, box.verbs.wait) == pytest.approx(expected)
+
+
+def test_an_illusion_looks_like_success_and_makes_nothing():
+    box = Boxes(illusions=1.0, **SMALL)
+    real = {frozenset(box.recipe(item)) for item in range(4, 10)}
+    a, b = next((a, b) for a in range(4) for b in range(a) if frozenset((a, b)) not in real)
+    box.do(a)
+    assert box.do(b) == [0.0]
+    seemed = box.state["seemed"][0, 0]
+    assert seemed in (4, 5)
+    assert box.state["held"][0, 0, seemed] == 2
+    assert box.out.observations[0, 0, seemed] == 0.5  # it looks real
+    assert box.state["first_at"][0, seemed] == -1
+    for item in box.recipe(seemed):
+        last = box.do(item)
+    assert last == [1.0]  # the real thing can still be made
+    assert box.state["held"][0, 0, seemed] == 1
+
+
+@pytest.mark.parametrize("policy", list(SCRIPTED))
+def test_scripted_agents_do_nothing_that_is_not_allowed(policy):
+    boxes = Boxes(count=3, **SMALL, horizon=150, day=40, illusions=0.1)
+    for actions, _ in boxes.live(policy, 150):
+        assert (actions >= 0).all()
+    assert not boxes.state["illegal"].any()
+
+
+def test_the_oracle_never_tries_in_vain_and_never_repeat_never_repeats():
+    boxes = Boxes(count=3, **SMALL)
+    tried = []
+    for _ in boxes.live("oracle", 60):
+        pair = boxes.state["tried"]
+        tried.append(boxes.state["seemed"][pair[..., 0] >= 0])
+    assert (np.concatenate(tried) >= 0).all()
+    boxes = Boxes(topology="isolated", **SMALL)
+    pairs = []
+    for actions, _ in boxes.live("never_repeat", 100):
+        if actions[0, 0] < boxes.verbs.wait and boxes.state["hand"][0, 0] == -1:
+            pairs.append(frozenset(boxes.state["tried"][0, 0].tolist()))
+    assert len(pairs) == 45  # all there are of ten items; then it waits
+    assert len(set(pairs)) == len(pairs)
+
+
+def test_what_one_agent_does_shifts_no_draw_of_another():
+    """Isolated agents live alike, to the byte, whatever the one in seat 0 does."""
+    lives = []
+    for first in ("waits", "plays"):
+        boxes = Boxes(count=4, topology="isolated", illusions=0.3, **SMALL)
+        kept = []
+        seats = ScriptedSeats(SCRIPTED["random"], boxes.variant, np.ones((4, 3), np.bool_))
+        actions = np.zeros((4, 3), np.int64)
+        for _ in range(100):
+            seats.act(boxes.worlds.task_rows, boxes.worlds.worlds, actions)
+            if first == "waits":
+                actions[:, 0] = boxes.verbs.wait
+            boxes.worlds.advance(actions, boxes.out)
+            kept.append(boxes.state["held"][:, 1:].copy())
+        lives.append(np.stack(kept))
+    assert (lives[0][-1] > lives[0][0]).any()
+    assert (lives[0] == lives[1]).all()
+
+
+def test_visits_in_the_dynamic_topology_do_not_depend_on_what_anybody_does():
+    ways = []
+    for policy in ("random", "oracle"):
+        boxes = Boxes(**{**SMALL, "agents": 7}, count=3, topology="dynamic", visit=0.2, stay=3)
+        ways.append(np.stack([boxes.state["where"].copy() for _ in boxes.live(policy, 60)]))
+    assert (ways[0] == ways[1]).all()
+    moved = ways[0] != np.arange(7) // 3
+    assert moved.any()
+    assert not moved.all(axis=0).any()
+
+
+def test_a_snapshot_put_back_repeats_every_step():
+    boxes = Boxes(count=3, day=30, illusions=0.2, **SMALL)
+    for _ in boxes.live("notes_fifo", 40):
+        pass
+    kept = boxes.worlds.get_state()
+    seats = np.random.default_rng(0).integers(0, boxes.verbs.end, (30, 3, 3))
+    after = []
+    for _ in range(2):
+        boxes.worlds.set_state(kept)
+        for actions in seats:
+            boxes.worlds.advance(actions, boxes.out)
+        after.append((boxes.worlds.worlds.tobytes(), boxes.out.observations.tobytes()))
+    assert after[0] == after[1]
