@@ -8,7 +8,7 @@ in between: the weights are frozen. The control `VectorForgetEachEpisode` clears
     python examples/recurrent_ppo_rl2.py                                  # trains five seeds: some minutes each on one core
     python examples/recurrent_ppo_rl2.py --seeds 0 --total-steps 500000   # a short look
 
-It prints the gain with its interval, and writes table and curves to `results/rl2/`. PPO is written out below, in some sixty lines.
+It prints the gain with its interval, and writes table and curves to `results/rl2/`. PPO is written out below.
 """
 
 from __future__ import annotations
@@ -67,9 +67,11 @@ class OneHot(nn.Module):
 
     def __init__(self, space: gym.Space):
         super().__init__()
-        whole = isinstance(space, gym.spaces.Box) and np.issubdtype(space.dtype, np.integer)
-        self.low = space.low.ravel().tolist() if whole else []
-        self.sizes = (space.high - space.low + 1).ravel().tolist() if whole else []
+        self.low: list[int] = []
+        self.sizes: list[int] = []
+        if isinstance(space, gym.spaces.Box) and np.issubdtype(space.dtype, np.integer):
+            self.low = space.low.ravel().tolist()
+            self.sizes = (space.high - space.low + 1).ravel().tolist()
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
         """The vector with its leading numbers one-hot."""
@@ -122,6 +124,7 @@ class Rollouts:
     """Steps the environments and keeps what PPO learns from, as tensors [time, row]."""
 
     def __init__(self, args: Args, seed: int):
+        params: dict[str, Any] = {**args.params}
         self.args = args
         self.env = see(
             gym.make_vec(
@@ -131,7 +134,7 @@ class Rollouts:
                 autoreset_mode="SameStep",
                 episodes_per_trial=args.episodes_per_trial,
                 trial_end="terminated",  # returns do not reach past the trial: the next one is about another task
-                **args.params,
+                **params,
             )
         )
         self.policy = Policy(self.env, args.hidden)
