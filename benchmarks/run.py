@@ -18,6 +18,7 @@ from timing import FULL, QUICK
 GROUPS = {
     "vector": "vector_speed",
     "single": "single_speed",
+    "wrappers": "wrapper_speed",
     "q_learning": "q_learning_speed",
     "learners": "learner_speed",
     "startup": "startup_time",
