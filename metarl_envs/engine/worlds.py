@@ -212,19 +212,22 @@ class Worlds:
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Everything that moves, copied."""
-        return {name: np.array(getattr(self, name).view(np.ndarray)) for name in ("worlds", "task_rows")}
+        return {name: _bytes(rows).copy().view(rows.dtype) for name, rows in self._moving()}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Put back what `get_state` gave; ValueError where it came from another variant or number of rows."""
-        for name in ("worlds", "task_rows"):
-            mine, given = getattr(self, name), state[name]
+        for name, mine in self._moving():
+            given = state[name]
             if given.dtype != mine.dtype or given.shape != mine.shape:
                 raise ValueError(
                     f"state[{name!r}] has {given.shape} rows of {given.dtype}; {self.variant} here has "
                     f"{mine.shape} of {mine.dtype}"
                 )
-        for name in ("worlds", "task_rows"):
-            getattr(self, name)[...] = state[name]
+        for name, mine in self._moving():
+            _bytes(mine)[...] = _bytes(state[name])
+
+    def _moving(self) -> list[tuple[str, np.ndarray]]:
+        return [(name, getattr(self, name).view(np.ndarray)) for name in ("worlds", "task_rows")]
 
     def __reduce__(self) -> tuple:
         """Copies are made anew: arrays that look at one another, and addresses, would go on looking at the original."""
@@ -234,6 +237,11 @@ class Worlds:
         """Let the threads go."""
         if self._threads is not None:
             self._threads.shutdown()
+
+
+def _bytes(rows: np.ndarray) -> np.ndarray:
+    """The same rows without their fields: NumPy would copy field by field, several times as slowly."""
+    return rows.view((np.void, rows.itemsize))
 
 
 def _remade(made_from: tuple, state: dict[str, np.ndarray]) -> Worlds:

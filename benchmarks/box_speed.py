@@ -1,0 +1,57 @@
+"""Boxes: one at a time through PettingZoo, many as arrays with all observations, and snapshots."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from timing import Case, Effort, Table, side_by_side
+
+from metarl_envs.boxes import invention_v0, make_vec
+
+#: Trees from small to large.
+_TREES = {
+    "14 items": {"lineages": 1, "levels": 4, "width": 2, "crossover": 0},
+    "172 items": {},
+    "652 items": {"levels": 80},
+}
+_BOXES = 16, 256, 2_048
+
+
+def tables(effort: Effort) -> list[Table]:
+    """One table of single boxes, one of batches."""
+    single = [_step(), _snapshot()]
+    batches = [_batch(tree, count) for tree in _TREES for count in _BOXES]
+    note = "A step is one agent's: six a box. Observations and action masks included, arrays reused; random items are taken."
+    return [
+        side_by_side("One box of six agents, M box steps/s or snapshots/s", "call", single, effort, "Resets are included."),
+        side_by_side("Batched boxes of six agents, M agent steps/s", "tree, boxes", batches, effort, note),
+    ]
+
+
+def _step() -> Case:
+    env = invention_v0.parallel_env()
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    actions = [dict(zip(env.agents, rng.integers(0, 12, 6).tolist(), strict=True)) for _ in range(100)]
+
+    def live() -> None:
+        for action in actions:
+            if not env.agents:
+                env.reset()
+            env.step(action)
+
+    return Case("step through PettingZoo", live, len(actions))
+
+
+def _snapshot() -> Case:
+    env = invention_v0.parallel_env()
+    env.reset(seed=0)
+    return Case("get_state", env.get_state, 1)
+
+
+def _batch(tree: str, count: int) -> Case:
+    envs = make_vec("InventionBox", count, reuse_arrays=True, **_TREES[tree])
+    envs.reset(seed=0)
+    actions = itertools.cycle(np.random.default_rng(0).integers(0, 6, (8, count, 6)))
+    return Case(f"{tree}, {count:,}", lambda: envs.step(next(actions)), count * 6)

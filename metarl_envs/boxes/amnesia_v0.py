@@ -1,0 +1,25 @@
+"""`AmnesiaBox` in PettingZoo's interfaces. Arguments: see `metarl_envs.boxes.parallel.ParallelBox`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pettingzoo import AECEnv
+
+from metarl_envs.boxes.amnesia import AmnesiaBox
+from metarl_envs.boxes.parallel import ParallelBox, aec, raw_aec
+
+
+def parallel_env(**arguments: Any) -> ParallelBox:
+    """All agents act at once."""
+    return ParallelBox(AmnesiaBox, **arguments)
+
+
+def env(**arguments: Any) -> AECEnv:
+    """Agent by agent, with checks of bounds and of the order of calls."""
+    return aec(AmnesiaBox, **arguments)
+
+
+def raw_env(**arguments: Any) -> AECEnv:
+    """Agent by agent."""
+    return raw_aec(AmnesiaBox, **arguments)

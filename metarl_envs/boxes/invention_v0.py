@@ -1,0 +1,25 @@
+"""`InventionBox` in PettingZoo's interfaces. Arguments: see `metarl_envs.boxes.parallel.ParallelBox`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pettingzoo import AECEnv
+
+from metarl_envs.boxes.invention import InventionBox
+from metarl_envs.boxes.parallel import ParallelBox, aec, raw_aec
+
+
+def parallel_env(**arguments: Any) -> ParallelBox:
+    """All agents act at once."""
+    return ParallelBox(InventionBox, **arguments)
+
+
+def env(**arguments: Any) -> AECEnv:
+    """Agent by agent, with checks of bounds and of the order of calls."""
+    return aec(InventionBox, **arguments)
+
+
+def raw_env(**arguments: Any) -> AECEnv:
+    """Agent by agent."""
+    return raw_aec(InventionBox, **arguments)
