@@ -1,4 +1,4 @@
-"""The command line: `metarl-envs list | play | evaluate`."""
+"""The command line: `metarl-envs list | play | evaluate | replay | boxes`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main() -> None:
     """The console script: a mistake in the arguments is one clear line, not a traceback."""
     try:
         app()
-    except (ValueError, TypeError, MemoryError) as error:
+    except (ValueError, TypeError, MemoryError, FileNotFoundError) as error:
         Console(stderr=True).print(f"[red]metarl-envs:[/red] {error}", highlight=False, soft_wrap=True)
         sys.exit(2)
 
@@ -70,7 +70,9 @@ def evaluate(
     import metarl_envs
     from metarl_envs.evaluation.report import table
 
-    console = Console()
+    console, params = Console(), _params(param or [])
+    if split in ("train", "test") and not metarl_envs.tasks(id, **params).has_splits:
+        raise ValueError(f"{id} has too few tasks to be split into train and test: add --split all")
     with _Bars(console) as progress:
         result = metarl_envs.evaluate(
             policy or None,
@@ -81,7 +83,7 @@ def evaluate(
             seeds=seeds,
             lifetimes=lifetimes,
             progress=progress,
-            **_params(param or []),
+            **params,
         )
     console.print(table(result))
     folder = out or Path("results") / f"{re.sub(r'^.*/', '', id).removesuffix('-v0')}-{split}"
@@ -117,6 +119,51 @@ def play(
         **_params(param or []),
     )
     open_window(game, screenshots)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="what boxes.run(...).save(FILE) wrote: FILE.npz and FILE.json")],
+    box: Annotated[int, typer.Option(help="which of its boxes, from 0")] = 0,
+    failures: Annotated[bool, typer.Option("--failures", help="tell also of what made nothing")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures", help="show the box in text after each step that changed it")] = False,
+) -> None:
+    """Print a box of a recorded run step by step: who made what, when, and what was written."""
+    from metarl_envs.boxes.replay import lines
+    from metarl_envs.boxes.runs import load
+
+    for line in lines(load(file), box, failures=failures, pictures=pictures):
+        typer.echo(line)
+
+
+boxes_app = typer.Typer(help="Boxes: groups of agents that invent, take notes, and forget.", no_args_is_help=True)
+app.add_typer(boxes_app, name="boxes")
+
+
+@boxes_app.command()
+def effects(
+    boxes: Annotated[int, typer.Option(help="for each condition")] = 200,
+    seed: Annotated[int, typer.Option(help="of the first box")] = 10_000,
+) -> None:
+    """Put the published effects to the test with scripted agents: which hold, with 95 % intervals."""
+    from metarl_envs.boxes.effects import findings, report
+
+    typer.echo(report(list(findings(boxes, seed))))
+
+
+@boxes_app.command()
+def normaliser(
+    out: Annotated[Path | None, typer.Option(help="write it here [default: print it]")] = None,
+) -> None:
+    """Compute the table of nulls and oracle again that is shipped with the package."""
+    from metarl_envs.boxes.normaliser import compute_table
+    from metarl_envs.evaluation.report import write_aside
+
+    text = compute_table()
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_aside(out, lambda path: path.write_text(text))
 
 
 def _params(given: list[str]) -> dict[str, Any]:

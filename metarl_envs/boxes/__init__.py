@@ -3,3 +3,35 @@
 A box is a family whose state has an axis of agents; its hidden task is the recipe book (`boxes.tree`). One set of kernels
 (`boxes.box`) is behind every scenario, and a scenario is a set of defaults with a docstring.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from metarl_envs.boxes.batch import make_vec
+    from metarl_envs.boxes.measures import column, measure
+    from metarl_envs.boxes.normaliser import score
+    from metarl_envs.boxes.runs import Run, load, run
+    from metarl_envs.boxes.text_box import TextBox
+
+#: Public names that are imported when they are first used.
+_LAZY = {
+    "Run": "metarl_envs.boxes.runs",
+    "TextBox": "metarl_envs.boxes.text_box",
+    "column": "metarl_envs.boxes.measures",
+    "load": "metarl_envs.boxes.runs",
+    "make_vec": "metarl_envs.boxes.batch",
+    "measure": "metarl_envs.boxes.measures",
+    "run": "metarl_envs.boxes.runs",
+    "score": "metarl_envs.boxes.normaliser",
+}
+
+__all__ = ["Run", "TextBox", "column", "load", "make_vec", "measure", "run", "score"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -344,31 +344,51 @@ def place_for(hyper, params, state, i, mind, made):
 
 @kernel
 def mark_needed(params, notes, mind, x, y, made):
-    """Mark the highest thing that is written down (or was just made, of x and y) and all that leads to it."""
-    top, level = made, level_of(params, made) if made != NOTHING else -1
-    for k in range(params.notes):
-        if notes[k, WHEN] >= 0 and notes[k, MADE] != NOTHING and level_of(params, notes[k, MADE]) > level:
-            top, level = notes[k, MADE], level_of(params, notes[k, MADE])
+    """Mark the highest thing that can be made from the bases by what is written (or was just made, of x and y), and its path.
+
+    What is only spoken of does not count: the note that it rests on may have been struck out, or written over.
+    """
+    mark_makeable(params, notes, mind, x, y, made)
+    top = items_in(params) - 1  # of two items, the later one is of no lower level
+    while mind.makeable[top] == 0:
+        top -= 1
+    if made != NOTHING and mind.makeable[made] == 1 and level_of(params, made) == level_of(params, top):
+        top = made
     for item in range(items_in(params)):
         mind.needed[item] = 0
-    if top == NOTHING:
-        return
     mind.needed[top] = 1
     changed = True
     while changed:  # each round marks something new, so it ends
         changed = False
         if made != NOTHING and mind.needed[made] == 1:
-            changed = mark(mind, x) | mark(mind, y)
+            changed = mark(mind.needed, x) | mark(mind.needed, y)
         for k in range(params.notes):
             if notes[k, WHEN] >= 0 and notes[k, MADE] != NOTHING and mind.needed[notes[k, MADE]] == 1:
-                changed = mark(mind, notes[k, A]) | mark(mind, notes[k, B]) | changed
+                changed = mark(mind.needed, notes[k, A]) | mark(mind.needed, notes[k, B]) | changed
 
 
 @kernel
-def mark(mind, item):
-    """Mark an item as needed; whether it was not yet."""
-    fresh = mind.needed[item] == 0
-    mind.needed[item] = 1
+def mark_makeable(params, notes, mind, x, y, made):
+    """Mark what can be made from the bases by what is written, or was just made."""
+    bases = params.lineages * params.bases
+    for item in range(items_in(params)):
+        mind.makeable[item] = 1 if item < bases else 0
+    changed = True
+    while changed:
+        changed = False
+        if made != NOTHING and mind.makeable[x] == 1 and mind.makeable[y] == 1:
+            changed = mark(mind.makeable, made)
+        for k in range(params.notes):
+            a, b, told = notes[k, A], notes[k, B], notes[k, MADE]
+            if notes[k, WHEN] >= 0 and told != NOTHING and mind.makeable[a] == 1 and mind.makeable[b] == 1:
+                changed = mark(mind.makeable, told) | changed
+
+
+@kernel
+def mark(marks, item):
+    """Mark an item; whether it was not marked yet."""
+    fresh = marks[item] == 0
+    marks[item] = 1
     return fresh
 
 
@@ -402,6 +422,7 @@ class NoteKeeper(Scripted):
         return record(
             tried=(np.uint8, (items, -(-items // 8))),
             needed=(np.uint8, items),
+            makeable=(np.uint8, items),
             partner=np.int16,
             following=np.int16,
             believed=np.int16,

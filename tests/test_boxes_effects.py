@@ -1,0 +1,68 @@
+"""The effects that boxes must show: what counts as holding, and that the page says what is found."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metarl_envs.boxes.effects import EFFECTS, Condition, Effect, Finding, findings, report
+from metarl_envs.evaluation.statistics import Interval
+
+PAGE = Path(__file__).parents[1] / "docs" / "boxes.md"
+SOME = Interval(1.0, 0.5, 1.5)
+
+
+def finding(low, high, claimed=True):
+    return Finding(EFFECTS[0], "crossover", "dynamic", "full", (SOME, SOME), Interval((low + high) / 2, low, high), claimed)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "claimed", "verdict"),
+    [
+        (0.1, 0.2, True, "holds"),
+        (-0.1, 0.2, True, "does not hold: undecided"),
+        (-0.2, -0.1, True, "does not hold: reversed"),
+        (-0.1, 0.2, False, "holds"),
+        (0.1, 0.2, False, "does not hold: they differ"),
+        (-0.2, -0.1, False, "does not hold: they differ"),
+    ],
+)
+def test_a_claim_holds_by_its_interval(low, high, claimed, verdict):
+    found = finding(low, high, claimed)
+    assert found.verdict == verdict
+    assert found.holds == (verdict == "holds")
+    assert f"| {low:+.2f}".replace("| ", "[") in report([found])
+
+
+def test_conditions_are_compared_box_by_box():
+    small = {"agents": 3, "horizon": 40, "lineages": 1, "levels": 4, "width": 2, "bases": 4, "recipes": 2, "day": 0}
+    conditions = {name: Condition(name, {}) for name in ("random", "oracle")}
+    effect = Effect(
+        "knowing", "", "AmnesiaBox", small, conditions, (("return", "oracle", "random"),), (("box", "oracle", "random"),)
+    )
+    tables = effect.tables(boxes=6, seed=11)
+    assert [row["seed"] for row in tables["random"]] == [row["seed"] for row in tables["oracle"]] == list(range(11, 17))
+    more, same = findings(6, 11, (effect,))
+    paired = [a["return"] - b["return"] for a, b in zip(tables["oracle"], tables["random"], strict=True)]
+    assert more.difference.mean == pytest.approx(np.mean(paired))
+    assert more.holds
+    assert same.difference.mean == 0
+
+
+def test_the_effects_are_those_of_the_two_scenarios():
+    assert {effect.box for effect in EFFECTS} == {"InventionBox", "AmnesiaBox"}
+    for effect in EFFECTS:
+        assert effect.claims or effect.no_difference
+        for _, more, less in effect.claims + effect.no_difference:
+            assert {more, less} <= set(effect.conditions)
+
+
+@pytest.mark.slow
+def test_the_page_says_what_is_found():
+    """200 boxes a condition: every claimed difference holds, and of the narrow tree what is said is that it is otherwise."""
+    found = list(findings())
+    assert [f.effect.name for f in found if not f.holds] == ["note strategy, narrow tree (W=2)"]
+    written = re.search(r"^\| effect \|.*?(?=\n\n)", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert written
+    assert written.group() == report(found)
