@@ -30,7 +30,7 @@ from metarl_envs.boxes.tree import (
     tree_meaning,
     tree_record,
 )
-from metarl_envs.engine import Choice, Family, Integer, Parameters, Real, kernel, randint, record, uniform
+from metarl_envs.engine import Choice, Family, Integer, Parameters, Picture, Real, Row, kernel, randint, record, uniform
 from metarl_envs.engine.kernels import unsigned
 from metarl_envs.engine.streams import bits, keyed
 
@@ -462,3 +462,17 @@ class Box(Family):
         if p.topology == "chosen" and p.agents < 2:
             return "topology='chosen' needs somebody to visit: give agents=2 or more"
         return tree_error(p)
+
+    @staticmethod
+    def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
+        """All inventions as a tree that grows; all agents, who sees whom, and what is written."""
+        from metarl_envs.boxes.picture import draw_box
+
+        draw_box(picture, p, state, task)
+
+    @staticmethod
+    def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+        """The box in words, a line for each agent."""
+        from metarl_envs.boxes.picture import describe_box
+
+        return describe_box(p, state, task)

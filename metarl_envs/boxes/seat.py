@@ -23,13 +23,15 @@ from metarl_envs.boxes.invention import InventionBox
 from metarl_envs.boxes.scripted import (
     NoteKeeper,
     act_at_random,
+    action_count,
     keep_notes,
     make_the_best,
     try_something_new,
     wake_keeper,
 )
-from metarl_envs.boxes.tree import items_in
-from metarl_envs.engine import Choice, Oracle, Parameters, kernel, record
+from metarl_envs.boxes.topology import CHOSEN, DYNAMIC, ISOLATED
+from metarl_envs.boxes.tree import items_in, items_of
+from metarl_envs.engine import Choice, Oracle, Parameters, Picture, Row, kernel, record
 from metarl_envs.engine.streams import keyed
 
 #: Who sits in the other seats.
@@ -44,6 +46,7 @@ def seat_record(p: SimpleNamespace) -> np.dtype:
         style=NoteKeeper.hyper.dtype,
         mind=(NoteKeeper.mind(p), max(1, p.agents - 1)),
         actions=(np.int64, p.agents),
+        seen=(np.float32, view_length(p) + verbs_of(p).end),
     )
 
 
@@ -88,12 +91,76 @@ def step_with_companions(params, task, state, action, rng):
     return state.box.reward[0], False
 
 
+# ------------------------------------------------------------------------------------------------- what is seen
 @kernel
 def see_from_seat(params, task, state, obs):
-    """What agent 0 sees, and its action mask."""
-    see(params, state.box, 0, obs)
+    """What agent 0 sees, and its action mask, without what never changes (see `kept`)."""
+    see(params, state.box, 0, state.seen)
+    items, at, n = items_in(params), items_in(params), 0
+    n = keep(state.seen, 0, items, obs, n)
+    if params.notes + params.board > 0:
+        n = keep(state.seen, items, 2 * items - params.lineages * params.width, obs, n)
+        n = keep(state.seen, 2 * items, 3 * items, obs, n)
+        at = 3 * items
+    n = keep(state.seen, at, at + 4, obs, n)
+    if params.agents > 1 and params.topology != ISOLATED:
+        n = keep(state.seen, at + 4, at + 5, obs, n)
+    n = keep(state.seen, at + 5, at + (8 if params.day > 0 else 7), obs, n)
+    at += 8
+    n = keep(state.seen, at, at + 4 * (params.notes + params.board), obs, n)
+    at += 4 * (params.notes + params.board)
+    if params.topology == DYNAMIC or params.topology == CHOSEN:
+        n = keep(state.seen, at + 1, at + params.agents, obs, n)
+    at += params.agents
+    n = keep(state.seen, at, at + items, obs, n)
+    end = at + action_count(params)
+    visits = end - params.agents if params.topology == CHOSEN else end
+    n = keep(state.seen, at + items + 1, visits, obs, n)
+    keep(state.seen, visits + 1, end, obs, n)
 
 
+@kernel
+def keep(seen, first, end, out, n):
+    """Copy `seen[first:end]` to `out[n:]`; where the next part goes."""
+    for at in range(first, end):
+        out[n + at - first] = seen[at]
+    return n + max(0, end - first)
+
+
+def kept(p: SimpleNamespace) -> np.ndarray:
+    """Which numbers of agent 0's row in the whole box a seat sees, in order: all but those that never change.
+
+    Left out are, where there are notes, what could be made with things of the highest level (nothing); how much was copied,
+    where nobody is seen; the rest of the day, where there are no days; whom it sees, where that is always the same; and, of
+    the mask, waiting (always allowed) and visiting oneself (never).
+    """
+    items, entries, verbs = items_of(p), p.notes + p.board, verbs_of(p)
+    planes = [(0, items)]
+    if entries:
+        planes += [(items, 2 * items - p.lineages * p.width), (2 * items, 3 * items)]
+    senses = items * (3 if entries else 1)
+    alone = p.agents == 1 or p.topology == "isolated"
+    parts = [*planes, (senses, senses + 4), *([] if alone else [(senses + 4, senses + 5)])]
+    parts += [(senses + 5, senses + (8 if p.day else 7)), (senses + 8, senses + 8 + 4 * entries)]
+    view = view_length(p)
+    if p.topology in ("dynamic", "chosen"):
+        parts.append((view - p.agents + 1, view))
+    parts += [(view, view + items), (view + items + 1, view + verbs.visit), (view + verbs.visit + 1, view + verbs.end)]
+    return np.concatenate([np.arange(*part) for part in parts])
+
+
+def action_mask(p: SimpleNamespace, observation: np.ndarray) -> np.ndarray:
+    """Which actions would do something, bool [..., actions], by what a seat sees, [..., numbers]."""
+    view, actions = view_length(p), verbs_of(p).end
+    kept_actions = kept(p)
+    kept_actions = kept_actions[kept_actions >= view] - view
+    mask = np.zeros((*np.shape(observation)[:-1], actions), np.bool_)
+    mask[..., kept_actions] = np.asarray(observation)[..., -len(kept_actions) :] > 0
+    mask[..., verbs_of(p).wait] = True
+    return mask
+
+
+# ------------------------------------------------------------------------------------------------- references
 @kernel
 def make_the_best_from_seat(hyper, memory, params, task, state, rng):
     """Make what pays most of all that can be made now."""
@@ -106,19 +173,46 @@ class KnowsTheRecipes(Oracle):
     act = make_the_best_from_seat
 
 
+# ------------------------------------------------------------------------------------------------- the families
 class Seat(Box):
     """A seat in a box. The subclass names the box."""
 
     box: ClassVar[type[Box]]
+    simulated = 20  # a life here is long, and lives on one tree are much alike
     state = seat_record
     reset, step, observe = sit_down, step_with_companions, see_from_seat
     references = {"oracle": KnowsTheRecipes()}  # noqa: RUF012
+    #: Only the first items: what they are called must hold for every size of box.
+    keys = {key: (item, f"item {item}") for item, key in enumerate("0123456789abcdefghij")}  # noqa: RUF012
 
     @staticmethod
     def spaces(p: SimpleNamespace) -> tuple[spaces.Space, spaces.Space]:
         """What agent 0 sees and its action mask, in one row."""
-        actions = verbs_of(p).end
-        return spaces.Box(0.0, 1.0, (view_length(p) + actions,), np.float32), spaces.Discrete(actions)
+        return spaces.Box(0.0, 1.0, (len(kept(p)),), np.float32), spaces.Discrete(verbs_of(p).end)
+
+    @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        text = "Combine two things: some pairs make something new, which pays its level. Nobody knows which."
+        if p.agents > 1:
+            text += " What others make while you see them is yours too."
+        if p.day:
+            text += f" Every {p.day} steps all is forgotten but what is written."
+        return text
+
+    @staticmethod
+    def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
+        """What agent 0 has and may read; nothing that it forgot."""
+        from metarl_envs.boxes.picture import draw_seat
+
+        draw_seat(picture, p, state.box, task)
+
+    @staticmethod
+    def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+        """What agent 0 knows, in words."""
+        from metarl_envs.boxes.picture import describe_seat
+
+        return describe_seat(p, state.box, task)
 
 
 def seated(box: type[Box], **defaults: object) -> Parameters:
@@ -127,14 +221,189 @@ def seated(box: type[Box], **defaults: object) -> Parameters:
 
 
 class InventionSeat(Seat):
-    """A seat in `InventionBox`."""
+    """A seat in a group that finds out what can be made from what, with greedy companions in the other seats.
+
+    Two things are combined; few pairs make something, which may be combined in turn. What companions make is seen and copied.
+    It is agent 0 of an `InventionBox`, with five levels instead of twenty: greedy groups get about so far in 500 steps.
+
+    Hidden:
+        The recipes: for each item, the pair that makes it. Items above the bases: 2 lineages x 5 levels x 4; the trees are
+        endless. An item of level d is made of one of level d - 1 and any older one, mostly a recent one, of its own lineage; in
+        every third level the second is of the other lineage.
+
+    Observation:
+        `Box(0, 1, (111,), float32)`, in this order; all counts follow from the parameters, and what never changes is left
+        out (`metarl_envs.boxes.seat.kept` says which numbers of agent 0's row in the whole box these are):
+
+        * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
+          level lineage by lineage. What only seems to have been made looks like any other.
+        * with notes or a board, one number an item below the highest level: 1 where open entries say that it makes something
+          not held yet with what is in the hand (with an empty hand: with something else that is held).
+        * with notes or a board, one number an item: 1 where open entries say that it makes nothing with what is in the hand.
+        * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
+          what it seemed to make, over `levels`.
+        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most.
+        * `forgot`: 1 where memory was reset, in the first observation and at each dawn. Whoever remembers more cheats.
+        * the share of the episode that is left; with days, of the day.
+        * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
+          two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0.
+        * in the topologies "dynamic" and "chosen": for each companion, whether it is seen now.
+        * the action mask: for each action but waiting (always allowed) and visiting oneself (never), 1 where it would do
+          something. `metarl_envs.boxes.seat.action_mask` gives it for all actions.
+
+    Actions:
+        `Discrete(53)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
+        the two, after which the hand is empty. M: wait. Then, as many as there are: write the last experiment into note k;
+        empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board; look at
+        page k of the board; in the topology "chosen", visit agent k. What is not allowed does nothing.
+
+    Reward:
+        The level of what agent 0 makes and did not hold; nothing for what it copies, nor for a thing made twice.
+
+    Episode:
+        Starts with the bases of all lineages. Truncated after `horizon` steps; never terminates. The recipes stay for the
+        trial.
+
+    Parameters:
+        agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
+        to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
+        pairs, the one whose parts are worth most), "oracle" (knows the recipes), "notes_fifo", "notes_best_path",
+        "notes_unlimited" (see `metarl_envs.boxes.scripted`); their memory is reset when that of agent 0 is.
+
+        The tree: lineages (1 to 16), levels (1 to 512), width (1 to 64): items a level and lineage. bases (2 to 64): items a
+        lineage to begin with. recipes (1 to 8): pairs that make an item. crossover (0 to 512): every so many levels an
+        ingredient is of another lineage; 0: never. dead_ends (below 1): share of a level that is ingredient of nothing.
+        recency (0 to 1): the chance that the second ingredient is of the level just below; else it is looked for one lower, and
+        so on. structure: "lookup" (recipes follow no rule) or "grammar" (a pair works only where a hidden permutation maps the
+        hole of the one to the shape of the other; observations show neither). features (2 to 16): kinds of holes and shapes.
+
+        The company: value_bias (0 to 100): what items of the first lineage pay, times their level. pays: "own": whoever makes
+        what it did not hold; "first": whoever is the first in the box; "mean": all get the mean of it. topology: who sees
+        whom: "isolated", "ring", "full", "caveman", "dynamic" (in groups, with visits), "chosen" (by visiting). group (1 to
+        256): the size of groups. visit (0 to 1) and stay (1 to 32767): the chance a step to visit another group, and for how
+        long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new thing that one sees.
+
+        Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
+        entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:
+        "yes": pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
+
+    Splits:
+        train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
+        add up to an even number in train trees and to an odd one in test trees. Shifts: `deeper` (ten levels of two items),
+        `noisy` (one failed experiment in ten seems to work), `alone` (the companions wait).
+
+    References:
+        Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error, companions greedy. Random play
+        2.43 +- 0.06 (`make_vec`, `action_space.seed(0)`). Agents of `boxes.run("InventionBox", {0: name, "others": "greedy"},
+        boxes=1000, levels=5, crossover=3)`, which do only what the mask allows: `random` 6.14 +- 0.10, `never_repeat` 9.28 +-
+        0.12, `greedy` 6.53 +- 0.14, `oracle` 117.01 +- 0.09. What companions make first pays agent 0 nothing. The oracle makes
+        what pays most of all that can be made now, which is strong, and not proved to be the best.
+
+    Source and variants:
+        Little Alchemy and WordCraft (Jiang et al. 2020, arXiv 2006.15762) ask for the same search, with recipes that a language
+        model knows. Groups and topologies: SAPIENS (Nisioti et al. 2022, arXiv 2206.05060), after Derex & Boyd 2016 (PNAS
+        113:2982), who find that partly connected groups merge paths best. There, all agents learn; here one does. The whole box
+        is `metarl_envs.boxes.invention`; its size is had by `levels=20, crossover=6`.
+    """
 
     box = InventionBox
-    params = seated(InventionBox)
+    params = seated(InventionBox, levels=5, crossover=3)
+    shifts = {  # noqa: RUF012
+        "deeper": {"levels": 10, "width": 2},
+        "noisy": {"illusions": 0.1},
+        "alone": {"companions": "waiting"},
+    }
 
 
 class AmnesiaSeat(Seat):
-    """A seat in `AmnesiaBox`."""
+    """Alone in a box, forgetting everything each day but eight notes.
+
+    Two things are combined; few pairs make something. Each dawn all that was made is lost, and whoever keeps to the rules
+    forgets with it (`forgot`); what is written stays, and pays the next day. It is agent 0 of an `AmnesiaBox`, small.
+
+    Hidden:
+        The recipes: for each of the 12 items above the 6 bases (2 levels x 6), the two pairs that make it; the trees are
+        endless. An item of level 2 is made of one of level 1 and any older one.
+
+    Observation:
+        `Box(0, 1, (122,), float32)`, in this order; all counts follow from the parameters, and what never changes is left
+        out (`metarl_envs.boxes.seat.kept` says which numbers of agent 0's row in the whole box these are):
+
+        * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
+          level lineage by lineage. What only seems to have been made looks like any other.
+        * with notes or a board, one number an item below the highest level: 1 where open entries say that it makes something
+          not held yet with what is in the hand (with an empty hand: with something else that is held).
+        * with notes or a board, one number an item: 1 where open entries say that it makes nothing with what is in the hand.
+        * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
+          what it seemed to make, over `levels`.
+        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most.
+        * `forgot`: 1 where memory was reset, in the first observation and at each dawn. Whoever remembers more cheats.
+        * the share of the episode that is left; with days, of the day.
+        * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
+          two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0.
+        * in the topologies "dynamic" and "chosen": for each companion, whether it is seen now.
+        * the action mask: for each action but waiting (always allowed) and visiting oneself (never), 1 where it would do
+          something. `metarl_envs.boxes.seat.action_mask` gives it for all actions.
+
+    Actions:
+        `Discrete(36)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
+        the two, after which the hand is empty. M: wait. Then, as many as there are: write the last experiment into note k;
+        empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board; look at
+        page k of the board; in the topology "chosen", visit agent k. What is not allowed does nothing.
+
+    Reward:
+        The level of what agent 0 makes and does not hold. What was lost at dawn can be made again, and pays again.
+
+    Episode:
+        Starts with the bases and an empty notebook. A day has `day` steps; the recipes stay. Truncated after `horizon` steps
+        (18 days); never terminates.
+
+    Parameters:
+        agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
+        to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
+        pairs, the one whose parts are worth most), "oracle" (knows the recipes), "notes_fifo", "notes_best_path",
+        "notes_unlimited" (see `metarl_envs.boxes.scripted`); their memory is reset when that of agent 0 is.
+
+        The tree: lineages (1 to 16), levels (1 to 512), width (1 to 64): items a level and lineage. bases (2 to 64): items a
+        lineage to begin with. recipes (1 to 8): pairs that make an item. crossover (0 to 512): every so many levels an
+        ingredient is of another lineage; 0: never. dead_ends (below 1): share of a level that is ingredient of nothing.
+        recency (0 to 1): the chance that the second ingredient is of the level just below; else it is looked for one lower, and
+        so on. structure: "lookup" (recipes follow no rule) or "grammar" (a pair works only where a hidden permutation maps the
+        hole of the one to the shape of the other; observations show neither). features (2 to 16): kinds of holes and shapes.
+
+        The company: value_bias (0 to 100): what items of the first lineage pay, times their level. pays: "own": whoever makes
+        what it did not hold; "first": whoever is the first in the box; "mean": all get the mean of it. topology: who sees
+        whom: "isolated", "ring", "full", "caveman", "dynamic" (in groups, with visits), "chosen" (by visiting). group (1 to
+        256): the size of groups. visit (0 to 1) and stay (1 to 32767): the chance a step to visit another group, and for how
+        long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new thing that one sees.
+
+        Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
+        entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:
+        "yes": pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
+
+    Splits:
+        train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
+        add up to an even number in train trees and to an odd one in test trees. Shifts: `noisy` (one failed
+        experiment in ten seems to work), `short_days` (30 steps a day, 36 days).
+
+    References:
+        Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error. Random play 50.51 +- 0.19
+        (`make_vec`, `action_space.seed(0)`). Agents of `boxes.run("AmnesiaBox", {0: name}, boxes=1000, levels=2, width=6,
+        bases=6, recipes=2, notes=8, horizon=1080)`, which do only what the mask allows: `random` 85.77 +- 0.25,
+        `never_repeat` (on a day) 187.18 +- 0.28, `greedy` 119.53 +- 0.17, `notes_fifo` 121.32 +- 0.23, `notes_best_path` 123.19
+        +- 0.25, `oracle` 324 (everything, every day: the most there is). The keepers of notes search like `greedy`, which is
+        bad in so low a tree.
+
+    Source and variants:
+        Learning to write memory down instead of keeping it: Peshkin, Meuleau & Kaelbling 1999 (cs/0103003), Toro Icarte et al.
+        2020 (arXiv 2010.01753). A small one for learning has `levels=3, width=6, bases=6, recipes=1, notes=4, day=20,
+        horizon=500` (24 items); the whole box, `metarl_envs.boxes.amnesia`, `levels=30, width=8, bases=12, recipes=6,
+        notes=16, horizon=1500`.
+    """
 
     box = AmnesiaBox
-    params = seated(AmnesiaBox)
+    params = seated(AmnesiaBox, levels=2, width=6, bases=6, recipes=2, notes=8, horizon=1080)
+    shifts = {  # noqa: RUF012
+        "noisy": {"illusions": 0.1},
+        "short_days": {"day": 30},
+    }

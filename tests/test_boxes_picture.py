@@ -1,0 +1,161 @@
+"""Pictures and words of boxes: nothing overlaps, links are right, and what is forgotten is not shown."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from metarl_envs.boxes.box import BOX, Box, verbs_of, view_length
+from metarl_envs.boxes.invention import InventionBox
+from metarl_envs.boxes.picture import Tree, describe_box, describe_seat, draw_box, draw_seat, item_at, links
+from metarl_envs.boxes.scripted import SCRIPTED
+from metarl_envs.boxes.simulate import ScriptedSeats
+from metarl_envs.boxes.topology import TOPOLOGIES
+from metarl_envs.boxes.tree import items_of
+from metarl_envs.engine import Picture, Row
+from metarl_envs.engine.rendering import WORLD
+from metarl_envs.engine.worlds import TrialForm, Worlds
+from metarl_envs.task_sets import TaskSet
+
+#: One layout of rows for most tests: each layout is compiled once (it is that of `test_boxes_core.py`).
+SMALL = {"agents": 3, "notes": 2, "board": 1, "page": 1, "lineages": 1, "levels": 3, "width": 2, "bases": 4, "dead_ends": 0.0}
+
+
+class Boxes:
+    """Some boxes, stepped by hand."""
+
+    def __init__(self, family=Box, count=1, seed=0, **params):
+        tasks = TaskSet.of_family(family, split=None, **params)
+        self.variant, self.p, self.verbs = tasks.variant, tasks.variant.p, verbs_of(tasks.variant.p)
+        self.worlds = Worlds(tasks, count, TrialForm(), 2)
+        everyone = np.ones(count, np.bool_)
+        self.worlds.seed(everyone, np.arange(count, dtype=np.uint64) + np.uint64(seed))
+        self.out = self.worlds.empty()
+        self.worlds.begin(everyone, 0, self.out)
+
+    @property
+    def state(self):
+        return self.worlds.worlds["state"]
+
+    def do(self, *actions):
+        """One step of box 0, in which the others wait."""
+        actions = (*actions, *[self.verbs.wait] * (self.p.agents - len(actions)))
+        self.worlds.advance(np.array([actions], np.int64), self.out)
+
+    def recipe(self, item):
+        return self.worlds.task_rows[0]["recipe"][item, 0].tolist()
+
+    def live(self, policy, steps):
+        """All seats are taken by a scripted agent."""
+        seats = ScriptedSeats(SCRIPTED[policy], self.variant, np.ones(self.state["hand"].shape, np.bool_))
+        actions = np.zeros(self.state["hand"].shape, np.int64)
+        for _ in range(steps):
+            seats.act(self.worlds.task_rows, self.worlds.worlds, actions)
+            self.worlds.advance(actions, self.out)
+            yield actions.copy(), self.out
+
+
+#: Shapes of trees from small to large.
+TREES = [
+    {"lineages": 1, "levels": 2, "width": 6, "bases": 6},
+    {"lineages": 2, "levels": 20, "width": 4, "bases": 6},
+    {"lineages": 1, "levels": 30, "width": 8, "bases": 12},
+    {"lineages": 4, "levels": 29, "width": 4, "bases": 6},
+    {"lineages": 1, "levels": 400, "width": 2, "bases": 4, "dead_ends": 0.0},
+]
+
+
+def drawn(draw, box, task=None):
+    picture = Picture()
+    draw(picture, box.p, Row(box.state[0]), task)
+    return picture.array()
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_items_stand_apart_inside_the_picture_and_are_found_where_they_are(tree):
+    p = InventionBox.at(**tree, crossover=0).p
+    for highest in (0, 7, p.levels):
+        places = Tree(p, highest)
+        shown = [item for item in range(items_of(p)) if places.shows(item)]
+        assert {int(places.items.level[i]) for i in shown} >= {0, max(0, min(highest, p.levels) - 3)}
+        at = np.array([places.at(item) for item in shown])
+        assert at.min() > places.radius
+        assert at.max() < WORLD - places.radius
+        gaps = [np.hypot(*(at[i] - at[j])) for i, j in itertools.combinations(range(0, len(at), max(1, len(at) // 80)), 2)]
+        assert min(gaps) > 2 * places.radius
+    held = np.zeros(items_of(p), np.uint8)
+    for item in (0, p.bases - 1, items_of(p) // 2):
+        held[:] = 0
+        held[item] = 1
+        places = Tree(p, int(places.items.level[item]))
+        assert item_at(p, held, *places.at(item)) == item
+    assert item_at(p, held, 5, 5) == -1
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("agents", [3, 7])
+def test_lines_are_drawn_between_those_who_see_each_other(topology, agents):
+    boxes = Boxes(**{**SMALL, "agents": agents}, count=1, topology=topology, group=3, visit=0.3, stay=2)
+    view = view_length(boxes.p)
+    for _ in boxes.live("random", 30):
+        shown = boxes.out.observations[0, :, view - agents : view]
+        expected = {(int(i), int(j)) for i, j in zip(*np.nonzero(shown), strict=True)}
+        assert links(boxes.p, boxes.state["where"][0].tolist()) == expected
+
+
+@pytest.mark.parametrize("agents", [1, 2, 12, 60])
+@pytest.mark.parametrize("notes", [0, 3, 40])
+def test_every_size_of_box_can_be_drawn_and_described(agents, notes):
+    p = BOX.resolve({"agents": agents, "notes": notes, "board": notes // 2, "day": notes})
+    variant = InventionBox.at(**p)
+    state, task = np.zeros(1, variant.state)[0], np.zeros(1, variant.task)
+    state["hand"], state["tried"], state["made"], state["first_at"] = -1, -1, -1, -1
+    state["held"][:, :30] = 1
+    state["notes"][:, 0, 3], task["recipe"] = 1, -1
+    for shown in (None, Row(task[0])):
+        draw_box(Picture(), variant.p, Row(state), shown)
+        draw_seat(Picture(), variant.p, Row(state), shown)
+        assert "agent 0: 30 things" in describe_box(variant.p, Row(state), shown)
+        assert "You are agent_0" in describe_seat(variant.p, Row(state), shown)
+
+
+def test_the_screen_of_a_seat_forgets_at_dawn():
+    """After dawn, neither picture nor words tell what was done the day before, unless it was written."""
+    pictures, words = [], []
+    for experiments in ((0, 1), (2, 3)):
+        box = Boxes(**{**SMALL, "agents": 1, "board": 0}, day=6)
+        a, b = box.recipe(4) if experiments == (0, 1) else experiments
+        for action in (a, b, *[box.verbs.wait] * 4):
+            box.do(action)
+        assert box.state["forgot"][0, 0]
+        pictures.append(drawn(draw_seat, box))
+        words.append(describe_seat(box.p, Row(box.state[0]), None))
+    assert (pictures[0] == pictures[1]).all()
+    assert words[0] == words[1]
+
+
+def test_illusions_look_real_until_the_task_is_shown():
+    box = Boxes(**{**SMALL, "agents": 1, "board": 0}, illusions=1.0, day=0)
+    real = {frozenset(box.recipe(item)) for item in range(4, 10)}
+    a, b = next((a, b) for a in range(4) for b in range(a) if frozenset((a, b)) not in real)
+    box.do(a)
+    box.do(b)
+    seemed = int(box.state["seemed"][0, 0])
+    task = Row(box.worlds.task_rows[0])
+    hidden, shown = drawn(draw_seat, box), drawn(draw_seat, box, task)
+    box.state["held"][0, 0, seemed] = 1
+    assert (drawn(draw_seat, box) == hidden).all()
+    assert (drawn(draw_seat, box, task) != shown).any()
+
+
+def test_the_newest_invention_is_lit():
+    box = Boxes(**SMALL)
+    before = drawn(draw_box, box)
+    a, b = box.recipe(4)
+    box.do(a)
+    box.do(b)
+    after = drawn(draw_box, box)
+    x, y = (round(v) for v in Tree(box.p, 1).at(4))
+    assert (after[y, x] != before[y, x]).any()
+    golden = (np.abs(after.astype(int) - (255, 196, 77)).sum(axis=2) < 20)[y - 20 : y + 20, x - 20 : x + 20]
+    assert golden.any()

@@ -1,0 +1,119 @@
+"""A seat in a box: what it is to be agent 0 among scripted companions."""
+
+import numpy as np
+import pytest
+
+from metarl_envs.boxes.box import Box, verbs_of, view_length
+from metarl_envs.boxes.scripted import SCRIPTED
+from metarl_envs.boxes.seat import COMPANIONS, AmnesiaSeat, InventionSeat, action_mask, kept
+from metarl_envs.boxes.simulate import ScriptedSeats
+from metarl_envs.boxes.topology import TOPOLOGIES
+from metarl_envs.engine.single import SingleEnv
+from metarl_envs.engine.worlds import TrialForm, Worlds
+from metarl_envs.task_sets import TaskSet
+
+#: One layout of rows for most tests: each layout is compiled once (it is that of `test_boxes_core.py`).
+SMALL = {"agents": 3, "notes": 2, "board": 1, "page": 1, "lineages": 1, "levels": 3, "width": 2, "bases": 4, "dead_ends": 0.0}
+SMALL["crossover"] = 0
+
+
+class Boxes:
+    """Some boxes, stepped by hand."""
+
+    def __init__(self, family=Box, count=1, seed=0, **params):
+        tasks = TaskSet.of_family(family, split=None, **params)
+        self.variant, self.p, self.verbs = tasks.variant, tasks.variant.p, verbs_of(tasks.variant.p)
+        self.worlds = Worlds(tasks, count, TrialForm(), 2)
+        everyone = np.ones(count, np.bool_)
+        self.worlds.seed(everyone, np.arange(count, dtype=np.uint64) + np.uint64(seed))
+        self.out = self.worlds.empty()
+        self.worlds.begin(everyone, 0, self.out)
+
+    @property
+    def state(self):
+        return self.worlds.worlds["state"]
+
+    def live(self, policy, steps):
+        """All seats are taken by a scripted agent."""
+        seats = ScriptedSeats(SCRIPTED[policy], self.variant, np.ones(self.state["hand"].shape, np.bool_))
+        actions = np.zeros(self.state["hand"].shape, np.int64)
+        for _ in range(steps):
+            seats.act(self.worlds.task_rows, self.worlds.worlds, actions)
+            self.worlds.advance(actions, self.out)
+            yield actions.copy(), self.out
+
+
+def seat(family=InventionSeat, **params):
+    return SingleEnv(TaskSet.of_family(family, split=None, **params))
+
+
+def companions_of(box, name):
+    """What the others in a box do, a step: their actions, with a place for agent 0's."""
+    others = np.array([[False, *[True] * (box.p.agents - 1)]])
+    scripted = None if name == "waiting" else ScriptedSeats(SCRIPTED[name], box.variant, others)
+    while True:
+        actions = np.full((1, box.p.agents), box.verbs.wait, np.int64)
+        if scripted:
+            scripted.act(box.worlds.task_rows, box.worlds.worlds, actions)
+        yield actions
+
+
+@pytest.mark.parametrize("companions", COMPANIONS)
+def test_a_seat_is_agent_0_of_the_same_box_whose_other_seats_are_scripted(companions):
+    params = {**SMALL, "topology": "dynamic", "group": 2, "visit": 0.1, "illusions": 0.2, "day": 25, "horizon": 80}
+    env, box = seat(**params, companions=companions), Boxes(**params, seed=9)
+    obs, _ = env.reset(seed=9)
+    assert (env.get_state()["task_rows"]["recipe"] == box.worlds.task_rows["recipe"]).all()
+    others, rng, earned = companions_of(box, companions), np.random.default_rng(0), 0.0
+    for _ in range(80):
+        np.testing.assert_array_equal(obs, box.out.observations[0, 0, kept(box.p)])
+        mask = action_mask(box.p, obs)
+        assert (mask == (box.out.observations[0, 0, view_length(box.p) :] > 0)).all()
+        actions = next(others)
+        actions[0, 0] = rng.choice(np.flatnonzero(mask)) if rng.random() < 0.9 else rng.integers(box.verbs.end)
+        box.worlds.advance(actions, box.out)
+        obs, reward, _, truncated, _ = env.step(int(actions[0, 0]))
+        assert reward == box.state["reward"][0, 0]
+        inside = env.get_state()["worlds"]["state"]["box"]
+        for name in ("held", "hand", "notes", "board", "seemed", "where", "first_at", "illegal"):
+            np.testing.assert_array_equal(inside[name], box.state[name])
+        earned += reward
+    assert truncated
+    assert earned > 0
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+def test_what_a_seat_leaves_out_never_changes(topology):
+    """And what it keeps of the action mask is all that can change in it."""
+    boxes = Boxes(**SMALL, count=20, topology=topology, group=1, visit=0.2, horizon=300)
+    low = high = boxes.out.observations[:, 0].copy()
+    for _, out in boxes.live("random", 300):
+        low, high = np.minimum(low, out.observations[:, 0]), np.maximum(high, out.observations[:, 0])
+    varies = low.min(axis=0) < high.max(axis=0)
+    out = np.setdiff1d(np.arange(len(varies)), kept(boxes.p))
+    assert not varies[out].any()
+    view = view_length(boxes.p)
+    assert varies[view:][np.setdiff1d(np.arange(boxes.verbs.end), out - view)].all()
+
+
+def test_a_memory_reset_is_seen():
+    """`forgot` is 1 in the first observation, and at each dawn."""
+    env = seat(AmnesiaSeat, **{**SMALL, "agents": 1}, day=7, horizon=21)
+    obs, _ = env.reset(seed=0)
+    p = env.variant.p
+    at = int(np.flatnonzero(kept(p) == 3 * 10 + 5)[0])
+    flags = [obs[at]]
+    for _ in range(21):
+        obs, *_ = env.step(10)
+        flags.append(obs[at])
+    assert flags == [1.0 if t % 7 == 0 else 0.0 for t in range(22)]
+
+
+@pytest.mark.parametrize("family", [InventionSeat, AmnesiaSeat])
+def test_train_and_test_share_no_recipe(family):
+    def recipes(split):
+        tasks = TaskSet.of_family(family, split=split).rows(100)
+        return {(item, *sorted(pair)) for task in tasks for item, pairs in enumerate(task["recipe"].tolist()) for pair in pairs}
+
+    bases = {(item, -1, -1) for item in range(family.at().p.lineages * family.at().p.bases)}
+    assert recipes("train") & recipes("test") == bases
