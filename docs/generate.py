@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import metarl_wrappers
 import numpy as np
-from metarl_wrappers.catalogue import catalogue
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import metarl_envs
+import metarl_wrappers
 from metarl_envs.catalogue import Entry, entries
 from metarl_envs.engine import Learner, Variant
 from metarl_envs.evaluation.references import scale_of, suitable_policies
 from metarl_envs.histories import collect
 from metarl_envs.registration import TABLE
+from metarl_wrappers.catalogue import catalogue
 
 ROOT = Path(__file__).parents[1]
 #: Pages that stand in the root of the repository.

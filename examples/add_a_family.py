@@ -9,10 +9,8 @@ CONTRIBUTING.md goes through the first half of this file line by line.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -184,7 +182,6 @@ def main(args: Args) -> None:
     """Check, run, time, and evaluate."""
     from metarl_envs.testing import check_family
 
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # the check starts processes, which must find this file
     check_family("add_a_family:Mine/Lock-v0")
     print("check_family has nothing to say\n")
 

@@ -13,7 +13,7 @@ import gymnasium as gym
 
 
 class Row(NamedTuple):
-    """One id: its name, where its family stands below `metarl_envs.families`, and what kind of task it is."""
+    """One id: its name, where its family stands (below `metarl_envs.families`, or its whole path), what kind of task it is."""
 
     id: str
     family: str
@@ -43,7 +43,8 @@ TABLE = (
 def register_all() -> None:
     """Register every id of the table with Gymnasium. Registering twice does nothing."""
     for row in TABLE:
-        register(row.id, f"metarl_envs.families.{row.family}")
+        whole = row.family.startswith("metarl_envs.")
+        register(row.id, row.family if whole else f"metarl_envs.families.{row.family}")
 
 
 def register(id: str, family: str) -> None:

@@ -29,7 +29,6 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "add_a_family.py").write_text("\n\n".join(FILE))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     yield tmp_path
     gym.registry.pop(ID, None)
     sys.modules.pop("add_a_family", None)

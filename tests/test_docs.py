@@ -12,8 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import metarl_wrappers
 import pytest
+
+import metarl_wrappers
 
 DOCS = Path(__file__).parents[1] / "docs"
 if not DOCS.exists():  # tests of an installed wheel, run from elsewhere

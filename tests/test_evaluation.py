@@ -6,6 +6,12 @@ import json
 import gymnasium as gym
 import numpy as np
 import pytest
+from scipy import stats
+
+import metarl_envs
+from metarl_envs.evaluation import Through, joined
+from metarl_envs.evaluation.statistics import bootstrap_curve, bootstrap_mean, over_seeds
+from metarl_envs.learners import QLearning, Random
 from metarl_wrappers import (
     VectorForgetEachEpisode,
     VectorHideBoundaries,
@@ -13,12 +19,6 @@ from metarl_wrappers import (
     VectorNegateReward,
     VectorPreviousStep,
 )
-from scipy import stats
-
-import metarl_envs
-from metarl_envs.evaluation import Through, joined
-from metarl_envs.evaluation.statistics import bootstrap_curve, bootstrap_mean, over_seeds
-from metarl_envs.learners import QLearning, Random
 
 ROOM, BANDIT = "MetaRL/DarkRoom-v0", "MetaRL/BernoulliBandit-v0"
 

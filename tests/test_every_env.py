@@ -16,6 +16,7 @@ from metarl_envs.testing import (
     FAMILY_CHECKS,
     VECTOR_CHECKS,
     VectorSubject,
+    check_plain_mode,
     check_processes,
     check_vector_env,
     check_vector_equals_single,
@@ -63,9 +64,9 @@ def assert_equal(a, b):
         np.testing.assert_array_equal(a, b, strict=isinstance(a, np.ndarray))
 
 
-# ------------------------------------------------------------------------------------------- the checks of testing.py
-#: Starting processes takes seconds for each family.
-CHECKS = [pytest.param(check, marks=pytest.mark.slow if check is check_processes else ()) for check in FAMILY_CHECKS]
+# ------------------------------------------------------------------------------------------- the checks of metarl_envs.testing
+START_PROCESSES = (check_plain_mode, check_processes)  # which takes seconds for each family
+CHECKS = [pytest.param(check, marks=pytest.mark.slow if check in START_PROCESSES else ()) for check in FAMILY_CHECKS]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -9,10 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from metarl_envs.engine.drivers import solving_drivers
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.records import for_drivers, rows
-from metarl_envs.engine.solving import explore
+from metarl_envs.engine.solving import drivers_of, explore
 from metarl_envs.engine.streams import STREAM
 from metarl_envs.engine.worlds import Worlds
 
@@ -149,9 +148,4 @@ class Sieve:
 
     @property
     def _go(self) -> SimpleNamespace:
-        return _drivers(self._variant)
-
-
-@functools.lru_cache(maxsize=64)
-def _drivers(variant: Variant) -> SimpleNamespace:
-    return solving_drivers(variant)
+        return drivers_of(self._variant)

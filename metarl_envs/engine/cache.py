@@ -27,6 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from metarl_envs.engine.compile_errors import KernelError, explained
+
 #: Raised by hand when the format of the files changes.
 _FORMAT = 2
 _DIGEST_SIZE = hashlib.sha256().digest_size
@@ -43,12 +45,17 @@ def cached(driver: Callable, name: str, digest: str) -> Callable:
     driver._cache = _driver_cache_class()(name, digest)  # type: ignore[attr-defined]
     compile_one = driver.compile  # type: ignore[attr-defined]
 
-    def compile_quietly(sig: Any) -> Any:
-        """Where families share a kernel, one's row may begin like another's, and Numba remarks on that."""
+    def compile_clearly(sig: Any) -> Any:
+        """Without Numba's remark where families share a kernel and one's row begins like another's; errors made short."""
         with _quietly():
-            return compile_one(sig)
+            try:
+                return compile_one(sig)
+            except KernelError as error:  # of a driver that this one calls
+                raise error.with_traceback(None) from None
+            except Exception as error:
+                raise explained(error, name) from None
 
-    driver.compile = compile_quietly  # type: ignore[attr-defined]
+    driver.compile = compile_clearly  # type: ignore[attr-defined]
     return driver
 
 

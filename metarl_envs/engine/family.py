@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: How each built-in split is numbered for the drivers.
 SPLITS = {None: 0, "train": 1, "test": 2}
+#: What a family cannot be without.
+_NEEDED = ("params", "task", "state", "sample_task", "reset", "step", "observe")
 
 
 class Returns(NamedTuple):
@@ -74,6 +76,8 @@ class Family:
     live: ClassVar[bool] = False
     #: Every reward is 0 or 1 (learners that count wins live nowhere else).
     pays_zero_or_one: ClassVar[bool] = False
+    #: Episodes that are lived on each task to find what a reference earns there, where there is no formula.
+    simulated: ClassVar[int] = 2000
     #: What one point of a learning curve is: an episode, or a block of this many steps for families of one long episode.
     unit: ClassVar[str] = "episode"
 
@@ -145,16 +149,18 @@ class Family:
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """Draw the world. `task` is None unless the hidden task is to be revealed."""
-        raise NotImplementedError
+        raise NotImplementedError("this family draws no picture: write its static method draw(picture, p, state, task)")
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
         """The world in text. `task` is None unless the hidden task is to be revealed."""
-        raise NotImplementedError
+        raise NotImplementedError("this family has no text: write its static method describe(p, state, task)")
 
     @classmethod
     def at(cls, **params: Any) -> Variant:
-        """The family with its parameters set; TypeError or ValueError says what is wrong with one."""
+        """The family with its parameters set; TypeError or ValueError says what is wrong with one, or with the family."""
+        if problem := _declaration_error(cls):
+            raise TypeError(problem)
         return _variant(cls, tuple(cls.params.resolve(params, cls.__name__).items()))
 
     @classmethod
@@ -173,6 +179,34 @@ class Family:
         if both := sorted(set(change) & set(params)):
             raise ValueError(f"{both[0]}={params[both[0]]!r} cannot be given with split={split!r}, which sets it itself")
         return cls.at(**{**params, **change}), SPLITS[None]
+
+
+def _declaration_error(family: type[Family]) -> str | None:
+    """What a family lacks, or None."""
+    missing = [name for name in _NEEDED if not hasattr(family, name)]
+    if family.spaces is Family.spaces:
+        missing.append("spaces")
+    if missing:
+        return f"family {family.__name__} lacks {', '.join(missing)}: the docstring of metarl_envs.Family says what each is"
+    if "horizon" not in family.params.parameters:
+        return (
+            f"family {family.__name__} lacks the parameter `horizon`, the steps after which an episode is truncated: "
+            "params = Parameters(..., horizon=Integer(100, 1))"
+        )
+    for name, reference in family.references.items():
+        if isinstance(reference, type):
+            return f"reference {name!r} of {family.__name__} is a class: write {reference.__name__}()"
+    return None
+
+
+def oracle_error(variant: Variant, returns: Returns | None) -> str | None:
+    """Why nobody knows what can be earned on a task with these exact returns, or None where it is known."""
+    if "oracle" not in variant.family.references and (returns is None or np.isnan(returns.oracle)):
+        return (
+            f"{variant.name} has no reference 'oracle', and its returns have no formula, so that nothing is known to be the "
+            "most that can be earned: write references = {'oracle': YourOracle()}, or the method `returns`"
+        )
+    return None
 
 
 @functools.lru_cache(maxsize=256)
@@ -283,6 +317,22 @@ class ActionForm:
 
 
 def load_family(path: str) -> type[Family]:
-    """The family class that a string such as `grids.dark_room:DarkRoom` or `my_package.my_file:MyFamily` names."""
+    """The family class that a string such as `grids.dark_room:DarkRoom` or `my_package.my_file:MyFamily` names.
+
+    Raises:
+        ImportError: there is no such module.
+        ValueError: the module has no such class, or it is no family.
+    """
     module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    imported = importlib.import_module(module)
+    family = getattr(imported, name, None)
+    if _is_family(family):
+        return family
+    if family is not None:
+        raise ValueError(f"{path!r} is no family: {name} in {module} is {family!r}, no subclass of metarl_envs.Family")
+    there = ", ".join(key for key, value in vars(imported).items() if _is_family(value) and value is not Family)
+    raise ValueError(f"{path!r} is no family: {module} has no {name!r}; there are: {there or 'none'}")
+
+
+def _is_family(value: Any) -> TypeGuard[type[Family]]:
+    return isinstance(value, type) and issubclass(value, Family)

@@ -117,7 +117,8 @@ def explore(variant: Variant, task: np.ndarray | np.void, any_start: bool = Fals
 
 
 @functools.lru_cache(maxsize=64)
-def _drivers(variant: Variant) -> SimpleNamespace:
+def drivers_of(variant: Variant) -> SimpleNamespace:
+    """The drivers that try things out on tasks of a variant (see `drivers.solving_drivers`)."""
     return solving_drivers(variant)
 
 
@@ -125,7 +126,7 @@ def _expand(variant: Variant, task: np.ndarray, states: np.ndarray) -> tuple[np.
     """Every action in every state, in order of state, then action: next states, rewards, ends, and whether chance was used."""
     count = len(states) * variant.actions
     reached, paid, ended = rows(count, variant.state), np.zeros(count), np.zeros(count, np.bool_)
-    drew = _drivers(variant).expand(variant.params, task, states, variant.actions, reached, paid, ended, rows(1, STREAM))
+    drew = drivers_of(variant).expand(variant.params, task, states, variant.actions, reached, paid, ended, rows(1, STREAM))
     return reached, paid, ended, drew
 
 
@@ -140,7 +141,7 @@ def _starts_alike(variant: Variant, task: np.ndarray | np.void) -> bool:
 def _first_states(variant: Variant, task: np.ndarray, seeds: tuple[int, ...]) -> np.ndarray:
     starts, streams = rows(len(seeds), variant.state), rows(len(seeds), STREAM)
     streams["s"] = seeds
-    _drivers(variant).starts(variant.params, task, starts, streams)
+    drivers_of(variant).starts(variant.params, task, starts, streams)
     return starts
 
 

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metarl_envs.engine.family import Variant
+from metarl_envs.engine.family import Returns, Variant, oracle_error
 from metarl_envs.engine.learner import Learner
 from metarl_envs.histories import scores
 from metarl_envs.learners import LEARNERS, random_policy
 from metarl_envs.task_sets import TaskSet
 
-#: Episodes that are simulated for a reference without a formula, on each task.
-_SIMULATED = 2000
 #: Tasks that are looked at, for each one wanted, before a set is said to hold too few that can be told from chance.
 _LOOKED_AT = 50
 
@@ -50,13 +48,19 @@ def scaled_tasks(tasks: TaskSet, count: int, least_spread: float) -> tuple[np.nd
 
 
 def scale_of(variant: Variant, tasks: np.ndarray) -> Scale:
-    """Exact returns where the family has a formula, else the means of many simulated episodes."""
+    """Exact returns where the family has a formula, else the means of many simulated episodes.
+
+    Raises:
+        ValueError: the oracle has neither a formula nor a reference to be simulated.
+    """
     exact = np.array([variant.returns(task) or (np.nan, np.nan) for task in tasks]).reshape(-1, 2)
-    policies = random_policy(variant), variant.family.references["oracle"]
-    random, oracle = (
-        _simulated(variant, tasks, policy) if np.isnan(known).any() else known
-        for policy, known in zip(policies, exact.T, strict=True)
-    )
+    random, oracle = exact.T
+    if problem := oracle_error(variant, Returns(random.sum(), oracle.sum())):
+        raise ValueError(problem)
+    if np.isnan(random).any():
+        random = _simulated(variant, tasks, random_policy(variant))
+    if np.isnan(oracle).any():
+        oracle = _simulated(variant, tasks, variant.family.references["oracle"])
     return Scale(random, oracle)
 
 
@@ -68,4 +72,4 @@ def suitable_policies(variant: Variant) -> dict[str, Learner]:
 
 
 def _simulated(variant: Variant, tasks: np.ndarray, policy: Learner) -> np.ndarray:
-    return scores(tasks, variant, policy, np.arange(len(tasks)), episodes=_SIMULATED).mean(axis=1)
+    return scores(tasks, variant, policy, np.arange(len(tasks)), episodes=variant.family.simulated).mean(axis=1)

@@ -263,12 +263,9 @@ def _known_family(path: Any) -> type[Family]:
     if module not in sys.modules and not module.startswith("metarl_envs.families."):
         raise ValueError(f"family={path!r} is not known: import {module} first, if you trust it")
     try:
-        family = load_family(f"{module}:{name}")
-    except (ImportError, AttributeError):
-        family = None
-    if not (isinstance(family, type) and issubclass(family, Family)):
-        raise ValueError(f"family={path!r} is not a family")
-    return family
+        return load_family(f"{module}:{name}")
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"family={path!r} is not a family: {error}") from None
 
 
 def _files(path: str | os.PathLike) -> tuple[Path, Path]:

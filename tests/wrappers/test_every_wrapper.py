@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import gymnasium as gym
-import metarl_wrappers
 import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+import metarl_wrappers
 from metarl_wrappers.catalogue import README, catalogue
 
 DARK_ROOM = "metarl_envs:MetaRL/DarkRoom-v0"
@@ -133,6 +134,21 @@ def test_a_wrapper_stands_beside_its_other_form_and_is_documented(name):
     if not name.startswith("Vector"):
         assert "\nExample:" in page
         assert "\nArgs:" in page
+
+
+@mode
+@case_or_trial
+def test_the_vector_form_says_how_it_resets(name, arguments, mode):
+    """In `metadata`, and as an attribute, which Gymnasium's own wrappers leave out and TorchRL asks for."""
+    envs = vector_form(name, arguments, mode)
+    assert envs.autoreset_mode is envs.metadata["autoreset_mode"] is mode
+
+
+def test_seed_tasks_say_how_they_reset():
+    envs = metarl_wrappers.VectorSeedTasks(
+        SyncVectorEnv([lambda: gym.make("CartPole-v1")] * 2, autoreset_mode=AutoresetMode.DISABLED)
+    )
+    assert envs.autoreset_mode is AutoresetMode.DISABLED
 
 
 @pytest.mark.parametrize("name", SINGLE)

@@ -1,13 +1,14 @@
 """SeedTasks on MiniGrid, BabyAI, FrozenLake: what truly follows from the seed, splits, noise, specs."""
 
 import gymnasium as gym
-import metarl_wrappers
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given
 from hypothesis import strategies as st
+
+import metarl_wrappers
 from metarl_wrappers import MiniGridObservation, SeedTasks, Trial, VectorMiniGridObservation, VectorSeedTasks, VectorTrial
 from metarl_wrappers.seed_tasks import frozen_lake_map, in_split
 

@@ -6,6 +6,7 @@ import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space
+
 from metarl_wrappers import Trial, VectorTrial
 
 FLAGS = ("trial_start", "episode_start", "inner_terminated", "inner_truncated", "action_ignored")

@@ -176,7 +176,7 @@ class VectorRowsWrapper(VectorWrapper, RecordConstructorArgs, _Forms):
         if rows.action_space is not env.single_action_space:
             self.single_action_space = rows.action_space
             self.action_space = batch_space(rows.action_space, env.num_envs)
-        mode = mode_of(env)
+        self.autoreset_mode = mode = mode_of(env)  # TorchRL does not look into `metadata`
         self._same_step, self._next_step = mode is AutoresetMode.SAME_STEP, mode is AutoresetMode.NEXT_STEP
         self._over = np.zeros(env.num_envs, np.bool_)  # NEXT_STEP: rows whose next call resets
         self._first = np.zeros(env.num_envs, np.bool_)  # rows that were shown the first observation of an episode
@@ -326,6 +326,7 @@ class VectorRetellWrapper(VectorWrapper, RecordConstructorArgs, Retell):
 
     def __init__(self, env: VectorEnv):
         super().__init__(env)
+        self.autoreset_mode = mode_of(env)
         self._blanks = Blanks(env.single_observation_space, env.num_envs)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

@@ -12,7 +12,7 @@ from gymnasium.utils.seeding import np_random
 from gymnasium.vector import VectorEnv, VectorWrapper
 
 from metarl_wrappers.arguments import at_least, one_of
-from metarl_wrappers.autoreset import require_disabled, reset_mask, seeded_rows
+from metarl_wrappers.autoreset import mode_of, require_disabled, reset_mask, seeded_rows
 from metarl_wrappers.callbacks import load, path_of
 from metarl_wrappers.streams import TrialClock, below, keys_of, mix
 from metarl_wrappers.trial import split_options, sub_environments
@@ -231,6 +231,7 @@ class VectorSeedTasks(VectorWrapper, RecordConstructorArgs):
         )
         super().__init__(env)
         require_disabled(env, "VectorSeedTasks")
+        self.autoreset_mode = mode_of(env)
         self._sub_envs: list[gym.Env] = []  # none where resets need none
         if fresh_noise or make_task is not None:
             self._sub_envs = sub_environments(env, "VectorSeedTasks with fresh_noise or make_task")

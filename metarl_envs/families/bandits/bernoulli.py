@@ -153,6 +153,14 @@ class BernoulliBandit(Bandit):
         return p.horizon * (p.low + p.high) / 2
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        return (
+            f"Each of the {p.arms} arms pays 1 or nothing, with a chance of its own that never changes. "
+            f"Find the best arm and keep to it: you have {p.horizon} pulls."
+        )
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """One column an arm: pulls as height, the paying ones bright."""
         shown = min(p.arms, 40)
@@ -167,11 +175,13 @@ class BernoulliBandit(Bandit):
             if task is not None:
                 height = 390 - 320 * task.chance[arm]
                 picture.line(x, height, x + width, height, rendering.GOAL, 3)
+                if shown <= 12:
+                    picture.text(x + width / 2, 44, f"{task.chance[arm]:.2f}", size=13, color=rendering.GOAL, align="center")
             if shown <= 12:
                 label = f"{state.won[arm]} of {state.pulled[arm]}"
                 picture.text(x + width / 2, 400, label, size=14, color=rendering.MUTED, align="center")
                 picture.text(x + width / 2, 420, f"arm {arm}", size=15, align="center")
-        legend = "wins (green) and losses (red) of each arm" + ("" if task is None else "; line: its chance")
+        legend = "wins (green) and losses (red) so far" + ("" if task is None else "; line and number: chance")
         picture.text(24, 26, legend, size=15, color=rendering.MUTED)
 
     @staticmethod

@@ -204,6 +204,14 @@ class GaussianBandit(Bandit):
         return p.horizon * (p.low + p.high) / 2
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        return (
+            f"Each of the {p.arms} arms pays about the same every time, give or take some luck. "
+            f"Find the one that pays most and keep to it: you have {p.horizon} pulls."
+        )
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """One column an arm, on a scale that holds every mean."""
         draw_means_so_far(picture, p, state, task, min(p.low, 0.0), max(p.high, p.low + 1e-6))
@@ -234,10 +242,13 @@ def draw_means_so_far(picture: Picture, p: SimpleNamespace, state: Row, task: Ro
         top, bottom = sorted((height(paid), height(0.0)))
         picture.rectangle(x, top, width, bottom - top, rendering.GOOD if paid >= 0 else rendering.BAD, 4)
         if task is not None:
-            picture.line(x, height(task.mean[arm]), x + width, height(task.mean[arm]), rendering.GOAL, 3)
+            true = height(task.mean[arm])
+            picture.line(x, true, x + width, true, rendering.GOAL, 3)
+            if shown <= 12:
+                picture.text(x + width / 2, 44, f"{task.mean[arm]:.2f}", size=13, color=rendering.GOAL, align="center")
         if shown <= 12:
-            picture.text(x + width / 2, 400, f"{state.pulled[arm]}", size=14, color=rendering.MUTED, align="center")
+            picture.text(x + width / 2, 400, f"{state.pulled[arm]}x", size=14, color=rendering.MUTED, align="center")
             picture.text(x + width / 2, 420, f"arm {arm}" if shown <= 8 else f"{arm}", size=15, align="center")
     picture.line(24, height(0.0), rendering.WORLD - 24, height(0.0), rendering.MUTED, 1)
-    legend = "bar: mean reward, number: pulls" + ("" if task is None else ", line: true mean")
+    legend = "bar: mean reward so far; 3x: pulled 3 times" + ("" if task is None else "; line: true mean")
     picture.text(24, 26, legend, size=15, color=rendering.MUTED)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine import Integer, Learner, Parameters, Picture, Real, Row, kernel, normal, record
+from metarl_envs.engine import Integer, Learner, Parameters, Picture, Real, Row, kernel, normal, record, rendering
 from metarl_envs.engine.records import for_drivers, rows
 from metarl_envs.engine.streams import FAMILY, STREAM, keyed
 from metarl_envs.families.bandits.arms import Bandit
@@ -234,9 +234,30 @@ class LinearBandit(Bandit):
         return 0.0
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        return (
+            f"Each of the {p.arms} arms pays about the same every time, give or take some luck; arms whose features (below) "
+            f"are alike pay alike. Find the one that pays most: you have {p.horizon} pulls."
+        )
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
-        """One column an arm, from -2 to 2: more than nearly every mean."""
+        """One column an arm, from -2 to 2: more than nearly every mean. Below, its features; revealed, the weights of these."""
         draw_means_so_far(picture, p, state, task, -2.0, 2.0)
+        if p.arms > 12 or p.dimensions > 6:
+            return
+        step, features = (rendering.WORLD - 48) / p.arms, LinearBandit.features(p)
+        wide = min(11.0, 0.8 * step / p.dimensions)
+        for arm, feature in enumerate(features):
+            x = 24 + (arm + 0.4) * step - p.dimensions * wide / 2
+            for j, value in enumerate(feature):
+                length = 16 * min(abs(value) / abs(features).max(), 1.0)
+                picture.rectangle(x + j * wide, 456 - length * (value > 0), wide - 1, length, rendering.ACCENT)
+            picture.line(x, 456, x + p.dimensions * wide, 456, rendering.MUTED, 1)
+        if task is not None:
+            weights = ", ".join(f"{weight:+.2f}" for weight in task.weights)
+            picture.text(rendering.WORLD - 24, 6, f"weights of the features: {weights}", 14, rendering.GOAL, "right")
 
 
 @functools.lru_cache(maxsize=64)

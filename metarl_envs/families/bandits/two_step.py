@@ -386,6 +386,19 @@ class TwoStep(Family):
         return 0.5 * (p.horizon // 2)
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        if p.variant == "wang":
+            return (
+                "Go left or right to one of two places, then play its lottery (either key). One place pays often, the other "
+                "rarely, and now and then they swap: get to the one that pays."
+            )
+        return (
+            "Go left or right to one of two places, then play the left or the right lottery there. Some of the four pay more "
+            "often than others, and that changes slowly: find the best."
+        )
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The three places: the present one bright, the way that was taken, and what it paid; revealed, the chances too."""
         spots = ((240, 110), (130, 330), (350, 330))
@@ -410,8 +423,12 @@ class TwoStep(Family):
             for place in (1, 2):
                 chances = task.chance[min(state.round, len(task.chance) - 1), place - 1]
                 text = f"{chances[0]:.2f}" if p.variant == "wang" else f"{chances[0]:.2f} or {chances[1]:.2f}"
-                picture.text(spots[place][0], 394, f"pays: {text}", size=16, color=rendering.GOAL, align="center")
-        picture.text(240, 446, "thick line: common way, thin line: rare way", size=14, color=rendering.MUTED, align="center")
+                picture.text(spots[place][0], 388, f"pays: {text}", size=16, color=rendering.GOAL, align="center")
+            _draw_course(picture, task)
+        else:
+            todo = "choose the left or the right way" if state.place == 0 else "play the lottery here: left or right"
+            picture.text(240, 412, todo, size=16, align="center")
+        picture.text(240, 454, "thick line: common way, thin line: rare way", size=14, color=rendering.MUTED, align="center")
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
@@ -423,6 +440,19 @@ class TwoStep(Family):
             return line
         chances = np.asarray(task.chance[min(state.round, len(task.chance) - 1)])
         return line + "".join(f"\nplace {i + 1} pays with chance {a:.3f} or {b:.3f}" for i, (a, b) in enumerate(chances))
+
+
+def _draw_course(picture: Picture, task: Row) -> None:
+    """The chances of both places in every round, from the first at the left to the last: the better lottery of each."""
+    best = np.asarray(task.chance).max(axis=2)
+    left, width = 100, 280 / len(best)
+    for place, color in ((0, rendering.AGENT), (1, rendering.ACCENT)):
+        picture.text(left - 8, 412 + 18 * place, f"place {place + 1}", size=13, color=color, align="right")
+        for r, chance in enumerate(best[:, place]):
+            height = 14 * chance
+            picture.rectangle(left + r * width, 426 + 18 * place - height, max(width, 1), height, color)
+    picture.text(388, 412, "chance in each", size=13, color=rendering.MUTED)
+    picture.text(388, 430, "round", size=13, color=rendering.MUTED)
 
 
 def _first_choices(p: SimpleNamespace, task: Row) -> np.ndarray:

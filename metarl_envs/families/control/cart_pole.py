@@ -232,6 +232,7 @@ class CartPole(Family):
     shifts = {"extrapolation": {"vary": "extrapolation"}}  # noqa: RUF012
     references = {"oracle": Balance(), "nominal": Nominal(), "finds_sign": FindsSign()}  # noqa: RUF012
     keys = {"left": (0, "action 0"), "right": (1, "action 1")}  # noqa: RUF012
+    live = True
 
     @staticmethod
     def spaces(p: SimpleNamespace):
@@ -257,6 +258,15 @@ class CartPole(Family):
         return None if abs(task.sign) == 1 else f"sign {task.sign} must be 1 or -1"
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        way = "Which key pushes which way is hidden." if p.flip else "How hard a push is is hidden."
+        return (
+            "Keep the pole between the thin lines and the cart between the red ends: every step until then pays 1. "
+            f"A push is made at every step. {way}"
+        )
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The cart from the side; the pole has its true length only where the task is shown."""
         middle, ground, metre = rendering.WORLD / 2, 330, 440 / (2 * FARTHEST)
@@ -265,6 +275,9 @@ class CartPole(Family):
             picture.line(middle + end * 220, ground - 14, middle + end * 220, ground + 14, rendering.BAD, 3)
         x = middle + metre * state.x[0]
         length = metre * 2 * (LENGTH if task is None else task.length)
+        for side in (-1, 1):  # beyond these the episode ends
+            end = x + side * 130 * math.sin(STEEPEST), ground - 34 - 130 * math.cos(STEEPEST)
+            picture.line(x, ground - 34, *end, rendering.LINES, 2)
         picture.rectangle(x - 32, ground - 34, 64, 34, rendering.AGENT, 5)
         tip = x + length * math.sin(state.x[2]), ground - 34 - length * math.cos(state.x[2])
         picture.line(x, ground - 34, *tip, rendering.GOAL if task is not None else rendering.TEXT, 9)

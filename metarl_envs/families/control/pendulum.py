@@ -274,6 +274,12 @@ class Pendulum(Family):
         return None if abs(task.sign) == 1 else f"sign {task.sign} must be 1 or -1"
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        way = "Which way your torque turns it is hidden." if p.flip else "How heavy and long it is is hidden."
+        return f"Swing the pendulum up, and hold it at the green mark: being away from there, and spinning, costs. {way}"
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The pendulum from the side, and the torque last asked for; it has its true length only where the task is shown."""
         middle, metre = rendering.WORLD / 2, 110
@@ -283,7 +289,9 @@ class Pendulum(Family):
         picture.line(middle, middle - 30, *tip, rendering.GOAL if task is not None else rendering.TEXT, 12)
         picture.circle(*tip, 16, rendering.AGENT)
         picture.circle(middle, middle - 30, 8, rendering.MUTED)
-        picture.text(middle, 400, f"torque asked for {state.torque:+.2f} N m", size=15, color=rendering.MUTED, align="center")
+        turn = "" if not state.torque else ", anticlockwise" if state.torque > 0 else ", clockwise"
+        asked = f"torque asked for {state.torque:+.2f} N m{turn}"
+        picture.text(middle, 400, asked, size=15, color=rendering.MUTED, align="center")
         picture.rectangle(middle - 100, 424, 200, 8, rendering.LINES, 4)
         reach = 100 * state.torque / STRONGEST
         picture.rectangle(middle + min(reach, 0), 424, abs(reach), 8, rendering.ACCENT, 4)

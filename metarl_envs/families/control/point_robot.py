@@ -16,6 +16,8 @@ from metarl_envs.families.control.dynamics import within
 STRIDE = 0.1
 #: Goals that stand for all of them, where an expectation is worked out.
 _GOALS = 20_000
+#: Where the start is in the picture, along both axes, and how long a circle's radius is there.
+_MIDDLE, _RADIUS = rendering.WORLD / 2, rendering.WORLD / 3
 
 
 @kernel
@@ -156,9 +158,25 @@ class PointRobot(Family):
         return -float(costs[: len(steps)][on_the_way].sum() + costs[at_rest] * (p.horizon - on_the_way.sum()))
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        return (
+            "The goal is hidden somewhere on the arc. Every step costs the distance to it: get there, and stay. "
+            "In every episode of the trial it is the same place."
+        )
+
+    @staticmethod
+    def aim(p: SimpleNamespace, state: Row, x: float, y: float) -> tuple[float, float]:
+        """For people who play: the move straight to a place of the picture, as far as one step goes."""
+        dx = ((x - _MIDDLE) / _RADIUS - state.at[0]) / STRIDE
+        dy = ((_MIDDLE - y) / _RADIUS - state.at[1]) / STRIDE
+        farther = max(abs(dx), abs(dy), 1.0)
+        return dx / farther, dy / farther
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The plane from above, three radii wide, with the arc on which goals lie; beyond it the point is at the edge."""
-        middle, radius = rendering.WORLD / 2, rendering.WORLD / 3
+        middle, radius = _MIDDLE, _RADIUS
         picture.rectangle(12, 12, rendering.WORLD - 24, rendering.WORLD - 24, rendering.FLOOR, 10)
 
         def spot(x: float, y: float) -> tuple[float, float]:
@@ -175,6 +193,8 @@ class PointRobot(Family):
                 picture.circle(*spot(*task.goal), near * radius, rendering.PANEL)
             picture.star(*spot(*task.goal), 14, rendering.GOAL)
         picture.circle(*spot(*state.at), 10, rendering.AGENT)
+        if task is None:
+            picture.text(middle, rendering.WORLD - 40, "hidden: where on the arc", 14, rendering.MUTED, "center")
         picture.text(24, 24, f"({state.at[0]:+.2f}, {state.at[1]:+.2f})", size=15, color=rendering.MUTED)
 
     @staticmethod
@@ -220,6 +240,14 @@ class PointRobotSparse(PointRobot):
 
     params = Parameters(**PointRobot.params.parameters, radius=Real(0.2, 0.0, 1.0))
     step = glide_in_the_dark
+
+    @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        return (
+            f"The goal is hidden somewhere on the arc. It pays only within {p.radius:g} radii of it, the more the nearer: "
+            "search, and stay there. In every episode of the trial it is the same place."
+        )
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:

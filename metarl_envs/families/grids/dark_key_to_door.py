@@ -223,6 +223,14 @@ class DarkKeyToDoor(DarkRoom):
         return None
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        return (
+            "Somewhere in the dark are a key and a door. Finding the key pays 1; with it, finding the door pays 1. "
+            "Both are in the same cells in every episode of the trial."
+        )
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The room from above; a ring of the key's colour around the agent that holds it."""
         cell = draw_floor(picture, p.size)
@@ -230,8 +238,8 @@ class DarkKeyToDoor(DarkRoom):
             x, y = middle_of(task.door, cell)
             picture.rectangle(x - 0.24 * cell, y - 0.4 * cell, 0.48 * cell, 0.8 * cell, rendering.ACCENT, 0.08 * cell)
             picture.circle(x + 0.12 * cell, y, 0.05 * cell, rendering.BACKGROUND)
-            if state.stage == _FIND_KEY:
-                _draw_key(picture, *middle_of(task.key, cell), cell)
+            color = rendering.GOAL if state.stage == _FIND_KEY else rendering.MUTED  # dim where it was taken
+            _draw_key(picture, *middle_of(task.key, cell), cell, color)
         x, y = middle_of(state.agent, cell)
         if state.stage != _FIND_KEY:
             picture.circle(x, y, 0.36 * cell, rendering.GOAL)
@@ -247,11 +255,11 @@ class DarkKeyToDoor(DarkRoom):
         return floor_in_text(p.size, marks, state.agent) + "\n" + has
 
 
-def _draw_key(picture: Picture, x: float, y: float, cell: float) -> None:
+def _draw_key(picture: Picture, x: float, y: float, cell: float, color: rendering.Color) -> None:
     """A key: a ring, a shaft, two teeth."""
     thickness = max(1.0, 0.08 * cell)
-    picture.line(x - 0.1 * cell, y, x + 0.36 * cell, y, rendering.GOAL, thickness)
+    picture.line(x - 0.1 * cell, y, x + 0.36 * cell, y, color, thickness)
     for tooth in (0.22, 0.34):
-        picture.line(x + tooth * cell, y, x + tooth * cell, y + 0.14 * cell, rendering.GOAL, thickness)
-    picture.circle(x - 0.2 * cell, y, 0.17 * cell, rendering.GOAL)
+        picture.line(x + tooth * cell, y, x + tooth * cell, y + 0.14 * cell, color, thickness)
+    picture.circle(x - 0.2 * cell, y, 0.17 * cell, color)
     picture.circle(x - 0.2 * cell, y, 0.08 * cell, rendering.FLOOR)

@@ -319,12 +319,20 @@ class DarkRoom(Family):
         return p.horizon / p.size**2
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        again = "In every episode of the trial it is the same cell."
+        if p.once:
+            return f"One cell of this dark room pays 1, and that ends the episode. Find it. {again}"
+        return f"One cell of this dark room pays 1 for every step that ends on it. Find it, and stay there. {again}"
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The room from above."""
         cell = draw_floor(picture, p.size)
-        if task is not None:
-            picture.star(*middle_of(task.goal, cell), 0.42 * cell, rendering.GOAL)
         picture.circle(*middle_of(state.agent, cell), 0.3 * cell, rendering.AGENT)
+        if task is not None:  # over the agent, which may stand on it
+            picture.star(*middle_of(task.goal, cell), 0.42 * cell, rendering.GOAL)
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:

@@ -175,11 +175,20 @@ class DarkRoomPermuted(DarkRoom):
         return None
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        pays = "pays 1" if p.once else "pays 1 for every step there"
+        return (
+            f"Get to the star: it {pays}. Which key moves which way (and which one does not move) is hidden, "
+            "and the same in every episode of the trial."
+        )
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The room from above, with its goal; revealed, what each action does."""
         cell = draw_floor(picture, p.size)
-        picture.star(*middle_of((p.size - 1, p.size - 1), cell), 0.42 * cell, rendering.GOAL)
         picture.circle(*middle_of(state.agent, cell), 0.3 * cell, rendering.AGENT)
+        picture.star(*middle_of((p.size - 1, p.size - 1), cell), 0.42 * cell, rendering.GOAL)
         if task is not None:
             for action in range(5):
                 text = f"{action}: {_MOVES[task.move[action]]}"

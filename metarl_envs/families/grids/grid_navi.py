@@ -132,3 +132,11 @@ class GridNavi(DarkRoom):
         """Without history, all possible goals are alike: be on one of them as early as possible, and stay."""
         on_goal = max(0, p.horizon - p.nearest + 1) / (p.size**2 - p.nearest**2)
         return on_goal - _COST * (p.horizon - on_goal)
+
+    @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        return (
+            "One cell pays 1 for every step that ends on it; every other step costs 0.1. Find it soon, and stay there. "
+            "In every episode of the trial it is the same cell."
+        )

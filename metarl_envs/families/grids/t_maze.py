@@ -223,6 +223,15 @@ class TMaze(Family):
         return 0.5 if p.horizon == _just_enough(p) else None
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        start = "Go left, where a cue shows" if p.active else "The cue shows"
+        return (
+            f"{start} for one moment which way to turn at the other end. Remember it, go right without delay (delay costs), "
+            f"and be in that arm at step {p.horizon}: this pays 1."
+        )
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The maze from above, a sign that shows the cue while it is seen, and what the agent sees."""
         columns = p.active + p.length + 1
@@ -242,7 +251,7 @@ class TMaze(Family):
         if task is not None:
             picture.star(*middle_of(columns - 1, task.goal), 0.42 * side, rendering.GOAL)
         picture.circle(*middle_of(state.x, state.y), 0.3 * side, rendering.AGENT)
-        picture.text(middle, rendering.WORLD - 60, f"sees {_sight(p, state)}", size=18, align="center")
+        picture.text(middle, rendering.WORLD - 60, f"you see {_sight(p, state)}", size=18, align="center")
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:

@@ -243,10 +243,19 @@ class TabularMDP(Family):
         return p.horizon * p.reward_mean
 
     @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        return (
+            "You are in the bright state. What an action pays, and where it leads, depends on the state and some luck. "
+            "Find out which are good where: every episode starts in state 0 again."
+        )
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The states on a circle, the present one bright; revealed, the mean reward of each action as a coloured square."""
         middle, radius = rendering.WORLD / 2, 175
         size = min(34.0, 380.0 / p.states)
+        values = TabularMDP.solve(p, task) if task is not None and p.actions <= 12 and p.states <= 30 else None
         for s in range(p.states):
             angle = 2 * np.pi * s / p.states - np.pi / 2
             x, y = middle + radius * np.cos(angle), middle + radius * np.sin(angle)
@@ -255,15 +264,16 @@ class TabularMDP(Family):
             if p.states <= 30:
                 color = rendering.BACKGROUND if here else rendering.MUTED
                 picture.text(x, y - 9, str(s), size=18, color=color, align="center")
-            if task is not None and p.actions <= 12:
-                _draw_rewards(picture, p, task, s, x, y + size + 4)
+            if values and task is not None:
+                best = int(values(Row(np.array((s,), record(s=np.int64))), 0).argmax())
+                _draw_rewards(picture, p, task, s, best, x, y + size + 4)
         if task is None:
             picture.text(middle, middle - 22, f"state {state.s}", size=26, align="center")
             picture.text(middle, middle + 12, f"{p.actions} actions", size=15, color=rendering.MUTED, align="center")
         else:
-            picture.text(
-                middle, middle - 10, "squares: mean reward of each action", size=14, color=rendering.GOAL, align="center"
-            )
+            lines = "squares: what actions pay", "in the mean, in order", "(red low, green high)", "ringed: the best one"
+            for i, line in enumerate(lines):
+                picture.text(middle, middle - 40 + 20 * i, line, size=14, color=rendering.GOAL, align="center")
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
@@ -275,9 +285,10 @@ class TabularMDP(Family):
         return f"{line}\nmean rewards here: {means}"
 
 
-def _draw_rewards(picture: Picture, p: SimpleNamespace, task: Row, s: int, x: float, y: float) -> None:
-    """A row of small squares, from red (low) to green (high)."""
+def _draw_rewards(picture: Picture, p: SimpleNamespace, task: Row, s: int, best: int, x: float, y: float) -> None:
+    """A row of small squares, from red (low) to green (high); a ring around the action that is best with an episode ahead."""
     side = 9
+    picture.outline(x + (best - p.actions / 2) * (side + 2) - 3, y - 3, side + 6, side + 6, rendering.GOAL, 1.5)
     for a in range(p.actions):
         share = min(max((task.reward[s, a] - p.reward_mean) / (4 * (p.reward_sd or 1)) + 0.5, 0), 1)
         low, high = rendering.BAD, rendering.GOOD

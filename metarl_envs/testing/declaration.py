@@ -1,0 +1,103 @@
+"""Checks of what a family declares: its reference page, its spaces, its splits."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils.env_checker import check_env
+
+from metarl_envs.catalogue import HEADINGS
+from metarl_envs.testing.runs import EPISODES, fixed_actions, make, run, trial_length
+
+
+def check_reference_page(id: str, params: dict[str, Any]) -> None:
+    """The family's own docstring has every heading of `HEADINGS`, in order, and explains every parameter."""
+    family = make(id, params).variant.family
+    page = inspect.cleandoc(vars(family).get("__doc__") or "")
+    assert page, f"{family.__name__} has no docstring of its own: write its reference page"
+    found = [heading for heading in re.findall(r"^(\S.*):$", page, re.MULTILINE) if heading in HEADINGS]
+    assert found == list(HEADINGS), (
+        f"the reference page of {family.__name__} has the headings {found}; it must have {list(HEADINGS)}"
+    )
+    section = page.split("\nParameters:\n")[1].split("\nSplits:\n")[0]
+    missing = [name for name in family.params.parameters if not re.search(rf"\b{name}\b[^.:]*:", section)]
+    assert not missing, f"under Parameters, the reference page of {family.__name__} lacks a `name: meaning` for {missing}"
+
+
+def check_gymnasium(id: str, params: dict[str, Any]) -> None:
+    """`gymnasium.utils.env_checker.check_env` has nothing to say, not even a warning.
+
+    But for two recommendations about spaces that Gymnasium's own CartPole and Pendulum do not follow either.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*Box observation space (minimum|maximum) value is -?infinity")
+        warnings.filterwarnings("ignore", ".*we recommend using a symmetric and normalized space")
+        check_env(make(id, params))
+
+
+def check_spaces(id: str, params: dict[str, Any]) -> None:
+    """Every observation lies in the space, with its dtype, and rewards are finite floats."""
+    env = make(id, params, episodes_per_trial=EPISODES)
+    for obs, reward, *_, info in run(env, fixed_actions(env.action_space, 2 * trial_length(env)), seed=0):
+        for name, seen in {"observation": obs, "final_obs": info["trial"]["final_obs"]}.items():
+            assert np.asarray(seen).dtype == env.observation_space.dtype, (
+                f"{name} of {id} has dtype {np.asarray(seen).dtype}; the space has {env.observation_space.dtype}"
+            )
+        assert env.observation_space.contains(obs), f"{id} returned {obs!r}, outside {env.observation_space}"
+        assert isinstance(reward, float), f"{id} paid {reward!r}; a reward is a Python float"
+        assert np.isfinite(reward), f"{id} paid {reward!r}; a reward is finite"
+
+
+def check_no_constant_observation(id: str, params: dict[str, Any]) -> None:
+    """Every element of the observation takes more than one value, unless its space has only one."""
+    envs: Any = gym.make_vec(id, num_envs=64, **params)
+    obs, _ = envs.reset(seed=0)
+    low = high = obs.reshape(64, -1)
+    constant = np.ones(low.shape[1], bool)
+    envs.action_space.seed(0)
+    for _ in range(max(500, 4 * envs.variant.horizon)):
+        obs, *_ = envs.step(envs.action_space.sample())
+        low, high = np.minimum(low, obs.reshape(64, -1)), np.maximum(high, obs.reshape(64, -1))
+        constant = (low.min(axis=0) == high.max(axis=0)) & _can_vary(envs.single_observation_space)
+        if not constant.any():
+            return
+    raise AssertionError(f"elements {np.flatnonzero(constant)[:10]} of the observations of {id} never change: leave them out")
+
+
+def _can_vary(space: gym.Space) -> np.ndarray:
+    """Which elements of a space have more than one value."""
+    if isinstance(space, gym.spaces.Box):
+        return (space.low < space.high).ravel()
+    if isinstance(space, gym.spaces.Discrete):
+        return np.array([space.n > 1])
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return space.nvec.ravel() > 1
+    return np.array(True)
+
+
+def check_splits(id: str, params: dict[str, Any]) -> None:
+    """Every split can be made with the same spaces; no task is both a train and a test task, in whatever seed."""
+    whole = make(id, params)
+    halves = ("train", "test") if whole.tasks.has_splits else ()
+    for split in (*halves, *whole.variant.family.shifts):
+        env = make(id, params, split=split)
+        env.reset(seed=0)
+        spaces = env.observation_space, env.action_space
+        assert spaces == (whole.observation_space, whole.action_space), (
+            f"split={split!r} of {id} has spaces {spaces}; a split leaves them as they are"
+        )
+    if halves:
+        both = _task_ids(id, params, "train") & _task_ids(id, params, "test")
+        assert not both, f"{len(both)} tasks of {id} are both train and test tasks"
+
+
+def _task_ids(id: str, params: dict[str, Any], split: str) -> set[int]:
+    """What the tasks of the first trials of several environments mean."""
+    envs = gym.make_vec(id, num_envs=200, split=split, ground_truth=True, **params)
+    return {int(i) for seed in (0, 1) for i in envs.reset(seed=seed)[1]["metarl"]["task_id"]}

@@ -1,0 +1,61 @@
+"""Checks of the scale: what random play and the oracle earn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from metarl_envs.engine.family import oracle_error
+from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.testing.runs import make, some_tasks
+
+
+def check_oracle(id: str, params: dict[str, Any]) -> None:
+    """The upper end of every score is known: by a formula, by exploring, or else by a reference `oracle` that is simulated."""
+    variant = make(id, params).variant
+    if problem := oracle_error(variant, variant.returns(some_tasks(id, params, 1)[0])):
+        raise AssertionError(problem)
+
+
+def check_returns(id: str, params: dict[str, Any]) -> None:
+    """Exact returns, where the family has them: random play earns what it is said to, and at most the oracle's."""
+    tasks = some_tasks(id, params, 256)
+    variant = make(id, params).variant
+    exact = [variant.returns(task) for task in tasks]
+    if exact[0] is None:
+        return
+    for task, returns in zip(tasks, exact, strict=True):
+        assert not np.isinf(returns).any(), f"{id}: the returns on {task} are {returns}; they must be finite, or NaN if unknown"
+        assert not returns.random > returns.oracle + 1e-9, f"{id}: on {task} random earns more than the oracle: {returns}"
+    if not np.isnan(exact[0].random):
+        _check_random(id, params, tasks, np.array([returns.random for returns in exact]), variant.horizon)
+
+
+def _check_random(id: str, params: dict[str, Any], tasks: np.ndarray, claimed: np.ndarray, horizon: int) -> None:
+    """Random play earns what is claimed of each task, within what chance allows."""
+    times = -(-4096 // len(tasks))
+    claimed = np.tile(claimed, times)
+    surplus = _random_returns(id, params, np.tile(tasks, times), horizon) - claimed
+    good = np.sign(claimed - np.median(claimed))  # tasks on which random play should do well, against the others
+    for weights, what in ((np.ones(len(claimed)), "in the mean"), (good, "on good against bad tasks")):
+        off, error = (weights * surplus).mean(), (weights * surplus).std() / np.sqrt(len(claimed))
+        assert abs(off) <= 5 * error + 1e-9, (
+            f"{id}: random play earns {off:+.5f} (standard error {error:.5f}) {what} over what `returns` says, "
+            f"which is {claimed.mean():.5f} in the mean"
+        )
+
+
+def _random_returns(id: str, params: dict[str, Any], tasks: np.ndarray, horizon: int) -> np.ndarray:
+    """What random play earns in an episode on each task, in the mean over as many episodes as are cheap."""
+    episodes = max(1, (100_000 if PLAIN else 4_000_000) // (len(tasks) * horizon))
+    envs = gym.make_vec(id, num_envs=len(tasks), episodes_per_trial=episodes, **params)
+    envs.reset(seed=0, options={"task": tasks})
+    envs.action_space.seed(0)
+    earned, to_come = np.zeros(len(tasks)), np.full(len(tasks), episodes)
+    while (to_come > 0).any():
+        _, reward, *_, info = envs.step(envs.action_space.sample())
+        earned += reward * (to_come > 0)
+        to_come -= info["trial"]["inner_terminated"] | info["trial"]["inner_truncated"]
+    return earned / episodes
