@@ -2,40 +2,119 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 
-from metarl_envs.engine import rendering
+from metarl_envs.catalogue import read_page
+from metarl_envs.engine import Learner, Picture, Row, Variant, rendering
 from metarl_envs.engine.single import SingleEnv
 from metarl_envs.histories import scores
-from metarl_envs.play.controls import Controls
+from metarl_envs.learners import random_policy
+from metarl_envs.play.controls import MOUSE, Controls
+from metarl_envs.registration import family_of, make_single
 
-#: The strip below the picture that says which keys there are.
-STRIP = 96
+#: The strip below the picture that says what to do and which keys there are.
+STRIP = 140
+#: Where the strip's text begins, and how wide it may be.
+LEFT, TEXT_WIDTH = 24, rendering.WIDTH - 48
 #: The keys of every game.
 GAME_KEYS = {"N": "next trial", "R": "same trial again", "P": "pause", "S": "screenshot", "Esc": "quit"}
+#: Steps a second that one can choose from where steps follow one another.
+SPEEDS = (2, 5, 10, 15, 20, 30, 50)
+#: Seconds before a held key repeats, between two episodes, and for which a notice stays.
+BEFORE_REPEAT, BETWEEN_EPISODES, NOTICE = 0.4, 1.0, 3.0
+#: Trials of which a score is the mean where it has no formula.
+_TRIALS = 200
+
+
+class Scores(NamedTuple):
+    """What a trial on a task pays in the mean: with the oracle, who knows the task (NaN without one), and with random play."""
+
+    oracle: float
+    random: float
 
 
 class Game:
-    """One person, trial after trial. It knows nothing of windows: keys come in by name, pictures go out.
+    """One person, trial after trial. It knows nothing of windows: keys and seconds come in, pictures go out.
 
     Args:
-        id: a registered id.
+        id: a registered id, or its name alone ("DarkRoom").
         seed: of the first trial; None for a random one.
         arguments: as for `gymnasium.make`: `episodes_per_trial`, `split`, the family's parameters.
     """
 
     def __init__(self, id: str, *, seed: int | None = None, **arguments: Any):
-        made = gym.make(id, render_mode="rgb_array", ground_truth=True, disable_env_checker=True, **arguments)
-        env = made.unwrapped
-        if not isinstance(env, SingleEnv):
-            raise TypeError(f"{id} is no family of metarl_envs")
+        env = make_single(family=family_of(id), render_mode="rgb_array", ground_truth=True, **arguments)
+        assert isinstance(env, SingleEnv)
         self.env, self.controls = env, Controls.of(env.variant)
-        self.paused = False
+        self.title = f"metarl_envs: {env.variant.name}"
+        self.instructions = _instructions(env.variant)
+        self._speed = SPEEDS.index(10 if self.controls.live else 20)  # what does not wait begins slowly
+        self._notice, self._notice_left = "", 0.0
+        self._place = 0.0, 0.0
         self._begin(seed)
 
+    # ----------------------------------------------------------------------------------------- what a person does
+    def press(self, key: str) -> bool:
+        """A key, or the mouse button, goes down; whether it stands for anything now."""
+        if key == "n":
+            self.next_trial()
+        elif key == "r":
+            self.restart()
+        elif key == "p" and not self.over:
+            self.paused = not self.paused
+            self.let_go()
+        elif key in ("-", "+") and self.controls.flows:
+            self._speed = min(max(self._speed + (1 if key == "+" else -1), 0), len(SPEEDS) - 1)
+        elif self.controls.acts(key) and not (self.paused or self.over):
+            self._take_up(key)
+        else:
+            return False
+        return True
+
+    def release(self, key: str) -> None:
+        """A key goes up. What no step has seen yet counts for the next one, however short it was."""
+        if key in self._unseen:
+            self._gone.add(key)
+        elif key in self._held:
+            self._held.remove(key)
+
+    def point(self, x: float, y: float) -> None:
+        """The mouse is at a place of the screen."""
+        self._place = x, y
+
+    def let_go(self) -> None:
+        """No key is down any more."""
+        self._held: list[str] = []
+        self._unseen, self._gone = set[str](), set[str]()
+
+    def look_away(self) -> None:
+        """The person does something else: a world that moves on by itself waits."""
+        self.let_go()
+        self.paused |= self.controls.live and not (self.over or self.waiting)
+
+    def tick(self, seconds: float) -> bool:
+        """Time goes by; whether there is something new to see."""
+        changed = self._fade(seconds)
+        if self.over and self.scores is None:
+            self.scores = self._work_out_scores()
+            return True
+        if self.over or self.paused or self.waiting:
+            return changed
+        if self._rest > 0:
+            self._rest -= seconds
+            return changed or self._rest <= 0
+        self._since_step += seconds
+        if self._since_step < 1 / SPEEDS[self._speed]:
+            return changed
+        # what is over counts for the next step, so that the pace is exact; lost time is not made up for
+        self._since_step = min(self._since_step - 1 / SPEEDS[self._speed], 1 / SPEEDS[self._speed])
+        return self._go_on() or changed
+
+    # ----------------------------------------------------------------------------------------- the trial
     def next_trial(self) -> None:
         """A new hidden task."""
         self._begin(None)
@@ -43,72 +122,197 @@ class Game:
     def restart(self) -> None:
         """The same task and the same noise again, from the trial's first step."""
         self.env.set_state(self._first)
-        self.env.reveal = self.over = False
-        self.total = self.reward = 0.0
-
-    def press(self, key: str) -> bool:
-        """Do what a key stands for; whether it stands for anything."""
-        if key == "n":
-            self.next_trial()
-        elif key == "r":
-            self.restart()
-        elif key == "p":
-            self.paused = not self.paused
-        elif key in self.controls.keys and not self.paused:
-            self.act(self.controls.keys[key][0])
-        else:
-            return False
-        return True
+        self._start_afresh()
 
     def act(self, action: Any) -> None:
         """Take one step, unless the trial is over."""
         if self.over:
             return
-        _, self.reward, terminated, truncated, _ = self.env.step(action)
-        self.total += self.reward
-        self.over = terminated or truncated
-        if self.over:
-            self.env.reveal = True
-            self.oracle = self._oracle_return()
+        _, self.reward, terminated, truncated, info = self.env.step(action)
+        self._steps += 1
+        self.episodes[-1] += self.reward
+        self.over = self.env.reveal = terminated or truncated
+        if info["trial"]["episode_start"] and not self.over:
+            self.episodes.append(0.0)
+            self._rest = BETWEEN_EPISODES
+
+    @property
+    def total(self) -> float:
+        """What the trial has paid so far."""
+        return math.fsum(self.episodes)
+
+    # ----------------------------------------------------------------------------------------- the screen
+    def tell(self, notice: str) -> None:
+        """Say something for a short while."""
+        self._notice, self._notice_left = notice, NOTICE
 
     def frame(self) -> np.ndarray:
         """The screen: uint8 of shape (480 + STRIP, 720, 3)."""
-        strip = rendering.Picture(rendering.WIDTH, STRIP)
-        strip.line(0, 0, rendering.WIDTH, 0, rendering.LINES, 2)
-        color = rendering.GOAL if self.over else rendering.TEXT
-        strip.text(24, 12, self.headline(), size=16, color=color)
-        for y, keys in ((38, self.controls.legend()), (66, GAME_KEYS)):
-            x = 24.0
-            for key, meaning in keys.items():
-                x += strip.key_cap(x, y, key, meaning) + 14
-        picture = self.env.render()
-        assert isinstance(picture, np.ndarray)
-        return np.vstack([picture, strip.array()])
+        world = self.env.render()
+        assert isinstance(world, np.ndarray)
+        if banner := self._banner():
+            world[40:84, : rendering.WORLD] = _banner_picture(banner)
+        return np.vstack([world, self._strip()])
 
     def headline(self) -> str:
         """What the player should know right now."""
+        if self._notice:
+            return self._notice
         if self.over:
-            return f"Trial over: you earned {self.total:.4g}, the oracle {self.oracle:.4g}. The hidden task is shown."
-        if self.paused:
-            return "Paused."
-        episodes = self.env.episodes_per_trial
-        lives = "one episode" if episodes == 1 else f"{episodes} episodes"
-        return f"A hidden task, the same for {lives}: find out what pays."
+            return "Trial over: the hidden task is shown. N: a new one. R: the same again."
+        episodes, now = self.env.episodes_per_trial, len(self.episodes)
+        if episodes == 1:
+            return "One episode on a hidden task: earn what you can."
+        if now == 1:
+            return f"{episodes} episodes on the same hidden task: earn what you can."
+        return f"Episode {now} of {episodes}, the same hidden task. Episode {now - 1} paid {self.episodes[-2]:.4g}."
 
+    def verdict(self) -> str:
+        """Where the player stands between random play and the oracle."""
+        if self.scores is None:
+            return "Working out what the oracle earns ..."
+        gap = self.scores.oracle - self.scores.random
+        if math.isnan(gap):
+            return "This family has no oracle: nobody knows what the most is."
+        if not gap > 1e-9:
+            return "The oracle knows the task; here it earns no more than random play."
+        percent = round(100 * (self.total - self.scores.random) / gap)
+        return f"The oracle knows the task. From random play (0%) to the oracle (100%), you are at {percent}%."
+
+    def _strip(self) -> np.ndarray:
+        strip = Picture(rendering.WIDTH, STRIP)
+        strip.line(0, 0, rendering.WIDTH, 0, rendering.LINES, 2)
+        strip.text(LEFT, 12, self.headline(), size=16, color=rendering.GOAL if self.over or self._notice else rendering.TEXT)
+        if self._steps:
+            color = rendering.GOOD if self.reward > 0 else rendering.BAD if self.reward < 0 else rendering.MUTED
+            reward = f"reward {self.reward:+.3g}" if self.reward else "reward 0"
+            strip.text(rendering.WIDTH - LEFT, 10, reward, size=19, color=color, align="right")
+        if self.over:
+            self._draw_scores(strip)
+        else:
+            for i, line in enumerate(_lines(self.instructions, 14, 2)):
+                strip.text(LEFT, 38 + 18 * i, line, size=14)
+        _draw_keys(strip, 84, self.controls.legend())
+        speed = [(("-", "+"), f"speed: {SPEEDS[self._speed]} steps/s")] if self.controls.flows else []
+        _draw_keys(strip, 112, [((key,), meaning) for key, meaning in GAME_KEYS.items()] + speed)
+        return strip.array()
+
+    def _draw_scores(self, strip: Picture) -> None:
+        rows = [("you", self.total, rendering.AGENT)]
+        if self.scores is not None:
+            rows += [("oracle", self.scores.oracle, rendering.GOAL), ("random play", self.scores.random, rendering.MUTED)]
+        x = float(LEFT)
+        for name, score, color in (row for row in rows if not math.isnan(row[1])):
+            x += strip.text(x, 41, name, size=14, color=rendering.MUTED) + 8
+            x += strip.text(x, 36, f"{score:.4g}", size=20, color=color) + 8
+            if name != "you":
+                x += strip.text(x, 41, "on average", size=13, color=rendering.MUTED)
+            x += 28
+        strip.text(LEFT, 61, self.verdict(), size=13)
+
+    def _banner(self) -> str:
+        if self.paused:
+            return "Paused. P: go on"
+        if self.waiting:
+            return "Press one of the keys below to begin"
+        if self.controls.flows and self._rest > 0 and not self.over:
+            return f"Episode {len(self.episodes) - 1} paid {self.episodes[-2]:.4g}. Here comes the next"
+        return ""
+
+    # ----------------------------------------------------------------------------------------- inside
     def _begin(self, seed: int | None) -> None:
-        self.env.reveal = self.over = False
-        self.total = self.reward = self.oracle = 0.0
         _, info = self.env.reset(seed=seed)
         self.truth = info["metarl"]
         self._first = self.env.get_state()
+        self._start_afresh()
 
-    def _oracle_return(self) -> float:
-        """What the oracle earns in a trial on this task: exact where there is a formula, else the mean of 200 trials."""
-        episodes = self.env.episodes_per_trial
-        exact = float(self.truth["oracle_return"])
-        if np.isfinite(exact):
-            return exact * episodes
+    def _start_afresh(self) -> None:
+        self.over = self.env.reveal = self.paused = False
+        self.waiting = self.controls.live  # nobody reads the instructions while a pole falls
+        self.reward, self.episodes, self.scores = 0.0, [0.0], None
+        self._steps, self._rest, self._since_step = 0, 0.0, 0.0
+        self.let_go()
+
+    def _take_up(self, key: str) -> None:
+        """A key of the family goes down: alone it is a step, in a world that flows it counts from the next one on."""
+        if key == MOUSE and not (self._place[0] < rendering.WORLD and self._place[1] < rendering.HEIGHT):
+            return
+        self.waiting = False
+        self._held = [*(other for other in self._held if other != key), key]
+        self._unseen.add(key)
+        self._gone.discard(key)
+        if not self.controls.flows:
+            self._go_on()
+            self._rest = max(self._rest, BEFORE_REPEAT)
+
+    def _go_on(self) -> bool:
+        """Take the step that is asked for, if one is."""
+        if not (self._held or self.controls.live):
+            return False
+        state = Row(self.env.get_state()["worlds"]["state"][0])
+        action = self.controls.action(self._held, self._place, state, self._steps)
+        if action is not None:
+            self.act(action)
+        self._held = [key for key in self._held if key not in self._gone]
+        self._unseen, self._gone = set(), set()
+        return True
+
+    def _fade(self, seconds: float) -> bool:
+        self._notice_left -= seconds
+        if not self._notice or self._notice_left > 0:
+            return False
+        self._notice = ""
+        return True
+
+    def _work_out_scores(self) -> Scores:
+        """Exact where there is a formula, else the mean of some trials."""
         variant = self.env.variant
-        row = self.env.tasks.row(self.truth["task"])
-        oracle = variant.family.references["oracle"]
-        return float(scores(np.repeat(row, 200), variant, oracle, np.arange(200), episodes=episodes).sum(axis=1).mean())
+        return Scores(
+            self._score(float(self.truth["oracle_return"]), variant.family.references.get("oracle")),
+            self._score(float(self.truth["random_return"]), random_policy(variant)),
+        )
+
+    def _score(self, exact: float, policy: Learner | None) -> float:
+        episodes = self.env.episodes_per_trial
+        if math.isfinite(exact) or policy is None:
+            return exact * episodes
+        tasks = np.repeat(self.env.tasks.row(self.truth["task"]), _TRIALS)
+        returns = scores(tasks, self.env.variant, policy, np.arange(_TRIALS), episodes=episodes)
+        return float(returns.sum(axis=1).mean())
+
+
+def _instructions(variant: Variant) -> str:
+    """What a family says to those who play it, or else what it is."""
+    instructions = getattr(variant.family, "instructions", None)
+    return instructions(variant.p) if instructions else " ".join(read_page(variant.family)[0].split())
+
+
+def _draw_keys(strip: Picture, y: float, legend: list[tuple[tuple[str, ...], str]]) -> None:
+    x = float(LEFT)
+    for keys, meaning in legend:
+        for key in keys:
+            x += strip.key_cap(x, y, key, "") - 2
+        x += strip.text(x + 2, y + 3, meaning, size=13, color=rendering.MUTED) + 16
+
+
+def _banner_picture(text: str) -> np.ndarray:
+    banner = Picture(rendering.WORLD, 44)
+    banner.rectangle(0, 0, rendering.WORLD, 44, rendering.LINES)
+    banner.text(rendering.WORLD / 2, 12, text, size=17, color=rendering.GOAL, align="center")
+    return banner.array()
+
+
+@lru_cache(maxsize=64)
+def _lines(text: str, size: int, most: int) -> tuple[str, ...]:
+    """A text broken into lines that fit the strip; what does not fit the last one is left out, and dots say so."""
+    ruler, lines = Picture(1, 1), [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if ruler.text(0, 0, longer, size) <= TEXT_WIDTH - 12:
+            lines[-1] = longer
+        elif len(lines) < most:
+            lines.append(word)
+        else:
+            lines[-1] += " ..."
+            break
+    return tuple(lines)

@@ -2,77 +2,170 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from gymnasium.spaces import Box
-
-from metarl_envs.engine import rendering
-from metarl_envs.play.game import STRIP, Game
 
 FRAMES_A_SECOND = 60
-#: Steps a second of worlds that move on by themselves.
-LIVE_STEPS_A_SECOND = 20
+#: Keys that stand for another one: plus, where it needs shift.
+_ALIKE = {"=": "+"}
 
 
-def play(game: Game, screenshots: Path = Path()) -> None:
-    """Open a window and play until it is closed. Screenshots go into a folder, by time."""
+class Playable(Protocol):
+    """What a window needs of a game. It hands over what the hands do, and shows what `frame` gives."""
+
+    title: str
+
+    def press(self, key: str) -> bool:
+        """A key (as pygame names it), or "mouse", goes down; whether there may be something new to see."""
+        ...
+
+    def release(self, key: str) -> None:
+        """A key, or "mouse", goes up."""
+        ...
+
+    def point(self, x: float, y: float) -> None:
+        """The mouse is at a place, in pixels of `frame`."""
+        ...
+
+    def look_away(self) -> None:
+        """Keys and mouse go to another window from now on."""
+        ...
+
+    def tick(self, seconds: float) -> bool:
+        """Time goes by; whether there is something new to see."""
+        ...
+
+    def tell(self, notice: str) -> None:
+        """The window has something to say."""
+        ...
+
+    def frame(self) -> np.ndarray:
+        """The screen: uint8 [height, width, 3], always of the same size."""
+        ...
+
+
+def play(game: Playable, screenshots: Path = Path()) -> None:
+    """Open a window and play until it is closed. Screenshots go into a folder, by time.
+
+    Raises:
+        ValueError: there is no screen to open a window on.
+    """
     import pygame
 
-    pygame.display.init()
-    pygame.display.set_caption(f"metarl_envs: {game.env.variant.name}")
-    size = rendering.WIDTH, rendering.HEIGHT + STRIP
-    screen = pygame.display.set_mode(size, pygame.RESIZABLE | pygame.SCALED)
-    clock = pygame.time.Clock()
-    picture, moved, since_step = _surface(pygame, game), False, 0.0
-    while True:
-        for event in pygame.event.get():
-            if event.type == pygame.QUIT:
-                pygame.display.quit()
-                return
-            if event.type == pygame.KEYDOWN:
-                key = pygame.key.name(event.key)
-                if key == "escape":
-                    pygame.display.quit()
+    try:
+        _open(pygame)
+        _Window(pygame, game, screenshots).run()
+    finally:
+        pygame.display.quit()
+
+
+def fit(picture: tuple[int, int], window: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, width and height of a picture in a window: in the middle, as large as it can be, in its own shape."""
+    scale = min(window[0] / picture[0], window[1] / picture[1])
+    width, height = max(1, round(picture[0] * scale)), max(1, round(picture[1] * scale))
+    return (window[0] - width) // 2, (window[1] - height) // 2, width, height
+
+
+def first_size(picture: tuple[int, int], desktop: tuple[int, int]) -> tuple[int, int]:
+    """How large a window opens: a picture's size or one and a half, two, ... times it, as the desktop has room; or less."""
+    room = min(0.9 * desktop[0] / picture[0], 0.9 * desktop[1] / picture[1])
+    scale = room if room < 1 else int(2 * room) / 2
+    return round(picture[0] * scale), round(picture[1] * scale)
+
+
+def _open(pygame: Any) -> None:
+    """Where there is no screen, SDL draws into memory, without a word: a window that nobody ever sees."""
+    try:
+        pygame.display.init()
+        problem = pygame.display.get_driver() == "offscreen" and "SDL_VIDEODRIVER" not in os.environ
+    except pygame.error:
+        problem = True
+    if problem:
+        raise ValueError("there is no screen to open a window on (on Linux: DISPLAY or WAYLAND_DISPLAY must name one)")
+
+
+class _Window:
+    def __init__(self, pygame: Any, game: Playable, screenshots: Path):
+        self.pygame, self.game, self.screenshots = pygame, game, screenshots
+        self.size = self._picture().get_size()
+        self.down: dict[int, str] = {}  # what each key that is held down was called when it went down
+        pygame.display.set_caption(game.title)
+        pygame.display.set_mode(first_size(self.size, pygame.display.get_desktop_sizes()[0]), pygame.RESIZABLE)
+
+    def run(self) -> None:
+        """Until the window is closed."""
+        clock, changed = self.pygame.time.Clock(), True
+        while True:
+            for event in self.pygame.event.get():
+                key = self._key(event) if event.type == self.pygame.KEYDOWN else ""
+                if event.type == self.pygame.QUIT or key == "escape":
                     return
                 if key == "s":
-                    _save(pygame, _surface(pygame, game), screenshots, game.env.variant.name)
-                moved |= game.press(key)
-        since_step += clock.tick(FRAMES_A_SECOND) / 1000
-        if since_step >= 1 / LIVE_STEPS_A_SECOND and not (game.paused or game.over):
-            moved |= _live_step(pygame, game)
-            since_step = 0.0
-        if moved:
-            picture, moved = _surface(pygame, game), False
-        screen.blit(picture, (0, 0))
-        pygame.display.flip()
+                    self.game.tell(self._save())
+                    changed = True
+                else:
+                    changed |= self._hand_over(event, key)
+            if changed:
+                self._show()
+            self.pygame.display.flip()
+            changed = self.game.tick(clock.tick(FRAMES_A_SECOND) / 1000)
 
+    def _hand_over(self, event: Any, key: str) -> bool:
+        """Give one event to the game; whether there may be something new to see."""
+        pygame, game = self.pygame, self.game
+        if event.type == pygame.KEYDOWN:
+            self.down[event.key] = key  # with shift let go first, a sign's key would go up under another name
+            return game.press(key)
+        if event.type == pygame.KEYUP:
+            game.release(self.down.pop(event.key, ""))
+        elif event.type == pygame.MOUSEMOTION:
+            game.point(*self._place(event.pos))
+        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1:
+            game.point(*self._place(event.pos))
+            return game.press("mouse")
+        elif event.type == pygame.MOUSEBUTTONUP and event.button == 1:
+            game.release("mouse")
+        elif event.type == pygame.WINDOWFOCUSLOST:
+            game.look_away()
+            return True
+        return event.type in (pygame.WINDOWSIZECHANGED, pygame.WINDOWEXPOSED)
 
-def _surface(pygame: Any, game: Game) -> Any:
-    return pygame.surfarray.make_surface(np.transpose(game.frame(), (1, 0, 2)))
+    def _key(self, event: Any) -> str:
+        """What a key that goes down is called: digits and signs by what they write, wherever they are; others by their name."""
+        written = getattr(event, "unicode", "")
+        name = written if written and written in "0123456789+-" else self.pygame.key.name(event.key)
+        return _ALIKE.get(name, name)
 
+    def _place(self, pos: tuple[int, int]) -> tuple[float, float]:
+        """A place of the window, in pixels of the picture."""
+        left, top, width, height = fit(self.size, self.pygame.display.get_window_size())
+        return (pos[0] - left) * self.size[0] / width, (pos[1] - top) * self.size[1] / height
 
-def _live_step(pygame: Any, game: Game) -> bool:
-    """Act by what is held down: every moment where the world moves on by itself, else only while something is held."""
-    space = game.env.action_space
-    if not isinstance(space, Box):
-        return False
-    state = pygame.key.get_pressed()
-    pressed = {key for key in game.controls.axes if state[pygame.key.key_code(key)]}
-    mouse = None
-    if pygame.mouse.get_pressed()[0]:
-        x, y = pygame.mouse.get_pos()
-        mouse = 2 * x / rendering.WORLD - 1, 2 * y / rendering.WORLD - 1
-    if not (pressed or mouse or game.controls.live):
-        return False
-    game.act(game.controls.held(space, pressed, mouse))
-    return True
+    def _picture(self) -> Any:
+        frame = self.game.frame()
+        return self.pygame.image.frombytes(frame.tobytes(), frame.shape[1::-1], "RGB")
 
+    def _show(self) -> None:
+        screen, picture = self.pygame.display.get_surface(), self._picture()
+        left, top, width, height = fit(self.size, screen.get_size())
+        screen.fill(0)
+        if (width, height) != self.size:
+            picture = self.pygame.transform.smoothscale(picture, (width, height))
+        screen.blit(picture, (left, top))
 
-def _save(pygame: Any, picture: Any, folder: Path, name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.png"
-    pygame.image.save(picture, str(path))
-    print(f"written: {path}")
+    def _save(self) -> str:
+        """Write what is to be seen into a new file; what to say about it."""
+        stem = f"{self.game.title.split()[-1]}-{time.strftime('%Y%m%d-%H%M%S')}"
+        try:
+            self.screenshots.mkdir(parents=True, exist_ok=True)
+            names = (self.screenshots / f"{stem}{again}.png" for again in ["", *(f"-{i}" for i in range(2, 1000))])
+            path = next(path for path in names if not path.exists())
+            self.pygame.image.save(self._picture(), str(path))
+        except (OSError, self.pygame.error) as error:
+            return f"No screenshot: {error}"
+        print(f"written: {path}")
+        return f"Screenshot saved as {path.name}"
