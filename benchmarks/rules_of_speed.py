@@ -77,7 +77,7 @@ _HABITS: dict[str, tuple[type[DarkRoom], dict[str, Any]]] = {
     "no run-time in kernels (`_nrt=False`)": (with_run_time(), {"kernel": compiler()}),
     "glue inlined": (DarkRoom, {"glue": _AS_KERNELS}),
     "kernels left to LLVM, not inlined before typing": (room(observe=_OBSERVE_INLINED), {}),
-    "index unsigned": (DarkRoom, {"_u64": np.int64}),
+    "index unsigned": (DarkRoom, {"unsigned": np.int64}),
     "arithmetic on the action, not if/elif": (room(step=_AS_KERNELS(walk_by_cases)), {}),
     "actions checked without early exit": (DarkRoom, {"_first_outside": first_outside_with_early_exit}),
 }

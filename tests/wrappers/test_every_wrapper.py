@@ -162,18 +162,6 @@ def test_the_catalogue_is_up_to_date():
     assert README.read_text() == catalogue(), "run: python -m metarl_wrappers.catalogue"
 
 
-def test_only_gymnasium_and_numpy_are_needed():
-    folder = Path(metarl_wrappers.__file__).parent
-    imported = set()
-    for path in folder.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                imported.add(node.module.split(".")[0])
-    assert imported - set(sys.stdlib_module_names) == {"gymnasium", "numpy", "metarl_wrappers"}
-
-
 @case_or_trial
 def test_the_spec_survives_json_and_builds_the_same_stack(name, arguments):
     env = single_form(name, arguments)
