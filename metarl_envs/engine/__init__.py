@@ -3,7 +3,7 @@
 from metarl_envs.engine import rendering
 from metarl_envs.engine.family import Family, Returns, Variant
 from metarl_envs.engine.kernels import PLAIN, kernel
-from metarl_envs.engine.learner import Learner, Oracle
+from metarl_envs.engine.learner import Internal, Learner, Oracle
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Real
 from metarl_envs.engine.records import Row, record
 from metarl_envs.engine.rendering import Picture
@@ -15,6 +15,7 @@ __all__ = [
     "Family",
     "Flag",
     "Integer",
+    "Internal",
     "Learner",
     "Oracle",
     "Parameters",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,20 @@ def learn_nothing(hyper, memory, seen, action, reward, terminated, truncated, th
     """Take no notice of what happened."""
 
 
+class Internal(NamedTuple):
+    """Something in a learner's mind that a learning history can record at each step, as float32.
+
+    Attributes:
+        tell: `kernel(hyper, memory, seen, action, out)` writes the numbers into `out`, a float32 array of one dimension.
+        size: how many numbers there are for a learner with hyper-parameters `p` on a family (None: one, and no axis).
+        after: asked when the step has been learned from (a TD error), not when the action has been chosen (a value).
+    """
+
+    tell: Callable
+    size: Callable[[SimpleNamespace, Variant], int] | None = None
+    after: bool = False
+
+
 class Learner:
     """A source algorithm that learns inside one trial, or a reference policy that does not.
 
@@ -55,6 +69,8 @@ class Learner:
     #: It acts by arrays, not by numbers.
     arrays: ClassVar[bool] = False
     sees: ClassVar[Literal["state", "observation", "task"]] = "state"
+    #: What of its mind can be recorded, by name.
+    internals: ClassVar[Mapping[str, Internal]] = {}
     begin: ClassVar[Callable] = prepare_nothing
     act: ClassVar[Callable]
     learn: ClassVar[Callable] = learn_nothing
@@ -68,6 +84,10 @@ class Learner:
     def memory(p: SimpleNamespace, variant: Variant) -> np.dtype:
         """The dtype of a memory row for a learner with hyper-parameters `p` on a family."""
         return record()
+
+    def made_for(self, variant: Variant) -> Learner:
+        """The learner as it lives in this family: itself, unless its kernels call some of the family's own."""
+        return self
 
     def newborn(self, variant: Variant) -> np.ndarray:
         """The memory of a life that has not begun, as one row: zeros, unless something about the spaces must be known."""
