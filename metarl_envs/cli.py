@@ -1,10 +1,13 @@
-"""The command line: `metarl-envs list | play | evaluate | replay | boxes`."""
+"""The command line: `metarl-envs list | play | evaluate | collect | histories | replay | boxes`."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +26,7 @@ def main() -> None:
     """The console script: a mistake in the arguments is one clear line, not a traceback."""
     try:
         app()
-    except (ValueError, TypeError, MemoryError, FileNotFoundError) as error:
+    except (ValueError, TypeError, MemoryError, OSError, ModuleNotFoundError) as error:
         Console(stderr=True).print(f"[red]metarl-envs:[/red] {error}", highlight=False, soft_wrap=True)
         sys.exit(2)
 
@@ -82,7 +85,7 @@ def evaluate(
             episodes=episodes,
             seeds=seeds,
             lifetimes=lifetimes,
-            progress=progress,
+            progress=progress.advance,
             **params,
         )
     console.print(table(result))
@@ -119,6 +122,111 @@ def play(
         **_params(param or []),
     )
     open_window(game, screenshots)
+
+
+@app.command()
+def collect(
+    id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
+    learner: Annotated[str, typer.Argument(help="such as q_learning")],
+    out: Annotated[Path, typer.Option(help="folder to write to")],
+    histories: Annotated[int, typer.Option(help="how many lives")] = 1000,
+    steps: Annotated[int, typer.Option(help="in each")] = 1000,
+    split: Annotated[str, typer.Option(help="of the tasks: train, test, all, or a named shift")] = "train",
+    seed: Annotated[int, typer.Option(help="of all")] = 0,
+    hyper: Annotated[list[str] | None, typer.Option(help="of the learner, as name=value, repeatable")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
+    internals: Annotated[str, typer.Option(help="what of its mind to record, such as q,epsilon")] = "",
+    labels: Annotated[str, typer.Option(help="ground truth beside it: optimal_action,q_star,regret")] = "",
+    workers: Annotated[int | None, typer.Option(help="threads [default: one a core]")] = None,
+    shard: Annotated[str, typer.Option(help="i/n: do the i-th of n shares, from 0, for n jobs and one folder")] = "0/1",
+    resume: Annotated[bool, typer.Option("--resume", help="go on with what is there")] = False,
+) -> None:
+    """Write learning histories to a folder. Killed, it leaves whole shards, and --resume goes on."""
+    from metarl_envs.histories.collect import share_of
+    from metarl_envs.histories.plan import Plan
+
+    console, workers = Console(), workers or os.cpu_count() or 1
+    plan = Plan.of(
+        id,
+        _learner(learner, _params(hyper or [], "--hyper")),
+        histories=histories,
+        steps=steps,
+        split=None if split == "all" else split,
+        seed=seed,
+        internals=_names(internals),
+        labels=_names(labels),
+        **_params(param or []),
+    )
+    share = share_of(shard.split("/"))
+    told = plan.forecast(workers)
+    console.print(
+        f"{histories:,} histories of {steps:,} steps: {told.bytes / 1e9:.3g} GB, and about {told.seconds / share[1]:.3g} s of "
+        f"computing here ({told.rate / 1e6:.3g} M steps/s a core), if the disk keeps up",
+        highlight=False,
+        soft_wrap=True,
+    )
+    start = time.monotonic()
+    with _Bars(console) as progress:
+        written = plan.to_disk(out, workers=workers, share=share, resume=resume, progress=progress.at(learner))
+    console.print(f"{written!r} in {out}, after {time.monotonic() - start:.1f} s", highlight=False, soft_wrap=True)
+
+
+histories_app = typer.Typer(help="Learning histories on disk.", no_args_is_help=True)
+app.add_typer(histories_app, name="histories")
+
+
+@histories_app.command()
+def info(path: Annotated[Path, typer.Argument(help="a folder of histories")]) -> None:
+    """What a folder holds: who learned what, how much of it, and how well."""
+    from metarl_envs.histories import open as open_store
+
+    store, console = open_store(path, partial=True), Console()
+    console.print(repr(store), highlight=False, soft_wrap=True)
+    for name, value in store.about.items():
+        if name not in ("columns", "versions"):
+            console.print(f"{name:>18}  {json.dumps(value)}", highlight=False, soft_wrap=True)
+    for name, (dtype, shape) in store.columns.items():
+        console.print(f"{name:>18}  {dtype} {list(shape)}", highlight=False, soft_wrap=True)
+    first, last = store.first_and_last_returns()
+    console.print(f"{'mean return':>18}  {first:.4g} in the first episode, {last:.4g} in the last whole one", highlight=False)
+
+
+@histories_app.command()
+def verify(path: Annotated[Path, typer.Argument(help="a folder of histories")]) -> None:
+    """Read every file and compare it with the digest that was written with it."""
+    from metarl_envs.histories import open as open_store
+
+    console = Console()
+    store = open_store(path)
+    with _Bars(console) as progress:
+        store.verify(progress.at("bytes"))
+    console.print(f"{store!r}: as it was written", highlight=False, soft_wrap=True)
+
+
+@histories_app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="a folder of histories")],
+    target: Annotated[str, typer.Argument(help="a file that is not there yet, or the id of a Minari dataset")],
+    format: Annotated[str, typer.Option(help="arrow, minari or xland")] = "arrow",
+) -> None:
+    """Write histories in another format: Arrow IPC (everything, compressed), Minari, or XLand-100B's layout."""
+    from metarl_envs.histories import export as export_to
+    from metarl_envs.histories import open as open_store
+
+    export_to(open_store(path), target, format)
+    Console().print(f"written: {target}", highlight=False, soft_wrap=True)
+
+
+@histories_app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="a file, or the id of a Minari dataset")],
+    out: Annotated[Path, typer.Argument(help="a folder that is not there yet")],
+    format: Annotated[str, typer.Option(help="arrow, minari or xland")] = "arrow",
+) -> None:
+    """Read histories in another format, and write them as a folder of histories."""
+    from metarl_envs.histories import import_from
+
+    Console().print(repr(import_from(source, format, out)), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -166,13 +274,26 @@ def normaliser(
         write_aside(out, lambda path: path.write_text(text))
 
 
-def _params(given: list[str]) -> dict[str, Any]:
+def _learner(name: str, hyper: dict[str, Any]) -> Any:
+    """The learner of a name; ValueError where there is none."""
+    from metarl_envs.learners import LEARNERS
+
+    if name not in LEARNERS:
+        raise ValueError(f"learner {name!r} is not known; there are: {', '.join(LEARNERS)}")
+    return LEARNERS[name](**hyper)
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _params(given: list[str], option: str = "--param") -> dict[str, Any]:
     """`name=value` pairs; values are read as JSON where they are JSON, and as text where not."""
     params: dict[str, Any] = {}
     for pair in given:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise ValueError(f"--param {pair!r} must be name=value, such as size=5")
+            raise ValueError(f"{option} {pair!r} must be name=value, such as size=5")
         try:
             params[name] = json.loads(value.lower() if value in ("True", "False") else value)
         except json.JSONDecodeError:
@@ -191,17 +312,25 @@ class _Bars:
         )
         self._tasks: dict[str, Any] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> _Bars:
         self._progress.start()
-        return self._advance
+        return self
 
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
 
-    def _advance(self, name: str, done: int, total: int) -> None:
+    def advance(self, name: str, done: int, total: int) -> None:
+        """So much more of it is done."""
+        self._progress.advance(self._bar(name, total), done)
+
+    def at(self, name: str) -> Callable[[int, int], None]:
+        """What is called with how much is done by now, and how much there is."""
+        return lambda done, total: self._progress.update(self._bar(name, total), completed=done)
+
+    def _bar(self, name: str, total: int) -> Any:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total)
-        self._progress.advance(self._tasks[name], done)
+        return self._tasks[name]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The compiled loops. Trials, horizons and autoreset are written here, once, for every family and every way to run it.
 
-`env_drivers` makes the loops behind the single and the vector environment; `collect_drivers` fuses an environment with a
-learner. All work on plain arrays of rows from `lo` to `hi`, so that threads can share the work, and release the GIL.
+`env_drivers` makes the loops behind the single and the vector environment; `score_driver` and `write_driver` fuse an
+environment with a learner. All work on plain arrays of rows from `lo` to `hi`, so that threads can share the work, and release the GIL.
 
 Speed comes from a few habits, each worth a factor (see benchmarks/): the loop index is unsigned, so that no index is
 checked for being negative; inner functions are inlined before typing; flags are written only where one is up, into an
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metarl_envs.engine.cache import cached, digest_of
-from metarl_envs.engine.kernels import PLAIN, glue, kernel, unsigned
+from metarl_envs.engine.kernels import PLAIN, driver, glue, kernel, unsigned
 from metarl_envs.engine.records import record
-from metarl_envs.engine.streams import EPISODE, LEARNER, POOL, TASK, keyed, mix, randint
+from metarl_envs.engine.streams import ADVICE, EPISODE, LEARNER, POOL, TASK, keyed, mix, randint
 
 if TYPE_CHECKING:
     from metarl_envs.engine.family import Variant
@@ -83,23 +83,17 @@ def _meaning(variant: Variant) -> Callable:
 # ------------------------------------------------------------------------------------------------- trials and episodes
 def _trial_parts(variant: Variant) -> SimpleNamespace:
     """The inner functions that every driver is made of, bound to a family's kernels."""
-    family = variant.family
-    sample_task, reset, step, observe = family.sample_task, family.reset, family.step, family.observe
+    sample_task, reset, step, observe = map(variant.kernel, ("sample_task", "reset", "step", "observe"))
     meaning = _meaning(variant)
 
-    def sample_afresh(p, tasks, words, i, rng):
-        """Sample into a zeroed row, so that what a task means depends on nothing that stood there."""
-        for j in range(words.shape[1]):
-            words[i, j] = 0
-        sample_task(p, tasks[i], rng)
-
-    sample_afresh = glue(sample_afresh)
-
     def draw_task(p, split, tasks, words, i, rng):
-        sample_afresh(p, tasks, words, i, rng)
-        if split != 0:
-            while is_test(meaning(p, tasks[i], words, i)) != (split == 2):
-                sample_afresh(p, tasks, words, i, rng)
+        """Sample into a zeroed row, so that what a task means depends on nothing that stood there; again, until it fits."""
+        while True:
+            for j in range(words.shape[1]):
+                words[i, j] = 0
+            sample_task(p, tasks[i], rng)
+            if split == 0 or is_test(meaning(p, tasks[i], words, i)) == (split == 2):
+                break
 
     draw_task = glue(draw_task)
 
@@ -112,7 +106,8 @@ def _trial_parts(variant: Variant) -> SimpleNamespace:
 
     begin_episode = glue(begin_episode)
 
-    def begin_trial(p, rules, tasks, words, w, obs, given):
+    def new_trial(p, rules, tasks, words, w, given):
+        """The next trial's task, unless it was given. Its first episode is still to begin."""
         w.episode = 0
         w.trial += 1
         if not given:
@@ -122,9 +117,8 @@ def _trial_parts(variant: Variant) -> SimpleNamespace:
             else:
                 w.rng.s = keyed(w.seed, TASK, w.trial, 0)
                 draw_task(p, rules.split, tasks, words, w.task, w.rng)
-        begin_episode(p, tasks[w.task], w, obs)
 
-    begin_trial = glue(begin_trial)
+    new_trial = glue(new_trial)
 
     def move(p, task, w, action):
         """One step of the world and its clock: reward, terminated, truncated."""
@@ -136,7 +130,7 @@ def _trial_parts(variant: Variant) -> SimpleNamespace:
     return SimpleNamespace(
         draw_task=draw_task,
         begin_episode=begin_episode,
-        begin_trial=begin_trial,
+        new_trial=new_trial,
         move=glue(move),
         meaning=meaning,
         observe=observe,
@@ -147,47 +141,49 @@ def _trial_parts(variant: Variant) -> SimpleNamespace:
 def env_drivers(variant: Variant) -> SimpleNamespace:
     """The drivers of the single and the vector environment: `begin`, `advance`, `check`."""
     parts = _trial_parts(variant)
-    begin_trial, begin_episode, move, observe = parts.begin_trial, parts.begin_episode, parts.move, parts.observe
+    new_trial, begin_episode, move, observe = parts.new_trial, parts.begin_episode, parts.move, parts.observe
 
     def advance_row(p, rules, tasks, words, worlds, actions, obs, inner_final, final, reward, flags, i):
         """One row, one step; 1 if its trial ended. Only rows where something happens touch `flags`."""
         w = worlds[i]
-        if w.over:  # NEXT_STEP: this call only begins the next trial
-            begin_trial(p, rules, tasks, words, w, obs[i], False)
+        ended = 0
+        fresh = w.over != 0  # NEXT_STEP: this call only begins the next trial
+        if fresh:
             reward[i] = 0.0
-            flags[_TRIAL_START, i] = True
-            flags[_EPISODE_START, i] = True
             flags[_IGNORED, i] = True
-            return 0
-        task = tasks[w.task]
-        paid, terminated, truncated = move(p, task, w, actions[i])
-        reward[i] = paid
-        observe(p, task, w.state, obs[i])
-        if not (terminated | truncated):
-            return 0
-        if w.episode + 1 < rules.episodes:  # the next episode of the trial begins in the same step
-            flags[_INNER_TERMINATED, i] = terminated
-            flags[_INNER_TRUNCATED, i] = truncated
-            flags[_EPISODE_START, i] = True
-            observe(p, task, w.state, inner_final[i])
-            w.episode += 1
-            begin_episode(p, task, w, obs[i])
-            return 0
-        flags[_TERMINATED, i] = terminated | (rules.end_terminates != 0)
-        flags[_TRUNCATED, i] = truncated & (rules.end_terminates == 0)
-        if rules.mode == SAME_STEP:
-            flags[_OLD_TERMINATED, i] = terminated
-            flags[_OLD_TRUNCATED, i] = truncated
-            flags[_TRIAL_START, i] = True
-            flags[_EPISODE_START, i] = True
-            observe(p, task, w.state, final[i])
-            begin_trial(p, rules, tasks, words, w, obs[i], False)
         else:
-            flags[_INNER_TERMINATED, i] = terminated
-            flags[_INNER_TRUNCATED, i] = truncated
-            observe(p, task, w.state, inner_final[i])
-            w.over = 1
-        return 1
+            task = tasks[w.task]
+            paid, terminated, truncated = move(p, task, w, actions[i])
+            reward[i] = paid
+            observe(p, task, w.state, obs[i])
+            if not (terminated | truncated):
+                return 0
+            if w.episode + 1 < rules.episodes:  # the next episode of the trial begins in the same step
+                flags[_INNER_TERMINATED, i] = terminated
+                flags[_INNER_TRUNCATED, i] = truncated
+                observe(p, task, w.state, inner_final[i])
+                w.episode += 1
+            else:
+                ended = 1
+                flags[_TERMINATED, i] = terminated | (rules.end_terminates != 0)
+                flags[_TRUNCATED, i] = truncated & (rules.end_terminates == 0)
+                if rules.mode != SAME_STEP:
+                    flags[_INNER_TERMINATED, i] = terminated
+                    flags[_INNER_TRUNCATED, i] = truncated
+                    observe(p, task, w.state, inner_final[i])
+                    w.over = 1
+                    return 1
+                flags[_OLD_TERMINATED, i] = terminated
+                flags[_OLD_TRUNCATED, i] = truncated
+                observe(p, task, w.state, final[i])
+                fresh = True
+        # one place for all that may begin in a step: what is called in two is compiled twice
+        if fresh:
+            flags[_TRIAL_START, i] = True
+            new_trial(p, rules, tasks, words, w, False)
+        flags[_EPISODE_START, i] = True
+        begin_episode(p, tasks[w.task], w, obs[i])
+        return ended
 
     advance_row = glue(advance_row)
     first_outside = _first_outside(variant)
@@ -211,10 +207,10 @@ def env_drivers(variant: Variant) -> SimpleNamespace:
                 continue
             if how == SAME_TRIAL:
                 w.episode += 1
-                begin_episode(params[0], tasks[w.task], w, obs[i])
             else:
-                begin_trial(params[0], rules[0], tasks, words, w, obs[i], how == GIVEN_TASK)
+                new_trial(params[0], rules[0], tasks, words, w, how == GIVEN_TASK)
                 flags[_TRIAL_START, i] = True
+            begin_episode(params[0], tasks[w.task], w, obs[i])
             flags[_EPISODE_START, i] = True
 
     def check(actions, bounds, lo, hi):
@@ -222,7 +218,7 @@ def env_drivers(variant: Variant) -> SimpleNamespace:
         return first_outside(actions, bounds, lo, hi)
 
     made = compiled(variant.name, advance, begin, check)
-    made.advance_at = None if PLAIN else _by_address(variant, made.advance)
+    made.advance_at = None if PLAIN else _by_address(variant, glue(advance))
     return made
 
 
@@ -260,8 +256,8 @@ def _by_address(variant: Variant, advance: Callable) -> Callable:
             carray(pointer(at[9]), seen_shape, seen_dtype),
             carray(pointer(at[10]), 1, np.float64),
             carray(pointer(at[11]), flags_shape, np.bool_),
-            0,
-            1,
+            np.int64(0),  # a plain 0 is a type of its own, for which all would be compiled once more
+            np.int64(1),
         )
 
     made = njit(nogil=True)(advance_at)  # carray returns an array, which code without a run-time may not
@@ -315,8 +311,7 @@ def task_drivers(variant: Variant) -> SimpleNamespace:
 
 def solving_drivers(variant: Variant) -> SimpleNamespace:
     """Drivers that try things out on one task: `starts`, `expand` (every action), `sift` (one action on many tasks)."""
-    family = variant.family
-    reset, step, observe = family.reset, family.step, family.observe
+    reset, step, observe = map(variant.kernel, ("reset", "step", "observe"))
 
     def starts(params, task, states, rngs):
         """The first state of an episode under each stream."""
@@ -362,35 +357,10 @@ def solving_drivers(variant: Variant) -> SimpleNamespace:
 
 
 # ------------------------------------------------------------------------------------------------- learners
-def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
-    """Environment and learner in one loop: `score` keeps returns by unit, `write` keeps every transition."""
-    parts = _trial_parts(variant)
-    begin_trial, begin_episode, move, observe = parts.begin_trial, parts.begin_episode, parts.move, parts.observe
-    look, wake, learn = _learner_parts(variant, learner)
-    choose, keep = _action_parts(variant, learner)
-
-    def enter(p, rules, tasks, words, w, obs, given, hyper, memory, rng):
-        """The first instant of a life: a trial begins, and the learner knows nothing."""
-        begin_trial(p, rules, tasks, words, w, obs, given)
-        rng.s = keyed(w.seed, LEARNER, w.trial, 0)
-        wake(hyper, memory, p, tasks[w.task], rng)
-
-    enter = glue(enter)
-
-    def live(p, task, w, hyper, memory, rng, obs, slot, i, now, seen):
-        """One step of a life. `obs[i]` holds two observations: the one acted on (`now`), and room for the next."""
-        action = choose(hyper, memory, p, task, w.state, seen, rng, slot)
-        reward, terminated, truncated = move(p, task, w, action)
-        observe(p, task, w.state, obs[i, 1 - now])
-        then = look(p, obs[i, 1 - now])
-        learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
-        if terminated | truncated:
-            w.episode += 1
-            begin_episode(p, task, w, obs[i, 1 - now])
-            then = look(p, obs[i, 1 - now])
-        return action, reward, terminated, truncated, then
-
-    live = glue(live)
+def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
+    """Environment and learner in one loop: `score` keeps what each unit of a life paid."""
+    life = _life_parts(variant, learner)
+    enter, look, choose, experience, turn = life.enter, life.look, life.choose, life.experience, life.turn
 
     def score(params, rules, tasks, words, worlds, given, hyper, memories, rngs, obs, slots, episodes, block, scores, lo, hi):
         """Live `episodes` episodes in each world; scores[i, unit] adds up what each episode (or block of steps) paid."""
@@ -398,38 +368,186 @@ def collect_drivers(variant: Variant, learner: type[Learner]) -> SimpleNamespace
         for i in range(unsigned(lo), unsigned(hi)):
             w, memory, rng = worlds[i], memories[i], rngs[i]
             enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
+            seen = look(p, obs[i, 0])
             task = tasks[w.task]
             now = 0
-            seen = look(p, obs[i, 0])
             while w.episode < episodes:
                 unit = w.episode if block == 0 else w.t // block
-                _, reward, _, _, seen = live(p, task, w, h, memory, rng, obs, slots[i], i, now, seen)
+                action = choose(h, memory, p, task, w.state, seen, rng, slots[i])
+                reward, terminated, truncated, seen = experience(p, task, w, action, h, memory, rng, obs, i, now, seen)
                 now = 1 - now
+                if terminated | truncated:
+                    turn(p, task, w, obs[i, now])
+                    seen = look(p, obs[i, now])
                 scores[i, unit] += reward
+
+    return compiled(f"{variant.name}.{learner.__name__}", score).score
+
+
+def write_driver(
+    variant: Variant,
+    learner: type[Learner],
+    told: tuple[Callable, ...] = (),
+    learned: tuple[Callable, ...] = (),
+    oracle: type[Learner] | None = None,
+    states: bool = False,
+) -> Callable:
+    """Environment and learner in one loop: `write` keeps every step.
+
+    Args:
+        variant: the family with its parameters set.
+        learner: who lives.
+        told: kernels (see `learner.Internal`) that tell of its mind when the action is chosen.
+        learned: those that do when the step has been learned from.
+        oracle: whose action is written beside that of the learner, which it does not touch.
+        states: whether states and their times are kept, for what is to be computed from them afterwards.
+    """
+    life, observe = _life_parts(variant, learner), variant.kernel("observe")
+    enter, look, choose, keep = life.enter, life.look, life.choose, life.keep
+    experience, turn = life.experience, life.turn
+    tell_chosen, tell_learned = _tellers(told), _tellers(learned)
+    ask, advise, watch = _adviser(variant, oracle)
+    keep_state = _state_keeper(states)
 
     def write(
         params, rules, tasks, words, worlds, given, hyper, memories, rngs, obs, slots,
-        observations, actions, rewards, terminations, truncations, final, lo, hi,
+        observations, actions, rewards, terminations, truncations, finals, until, lived,
+        chosen, learnt, advice, kept, lo, hi,
     ):  # fmt: skip
-        """Live `rewards.shape[1]` steps in each world and keep each: what was seen, done, paid, and what ended."""
+        """Live `rewards.shape[1]` steps in each world and keep each: what was seen, done, paid, and what ended.
+
+        Life i has lived[i] episodes, the last of which may be cut off. Episode e ends before step until[i, e], and finals[i, e]
+        is what was seen after its last step.
+        """
         p, h = params[0], hyper[0]
+        steps = rewards.shape[1]
         for i in range(unsigned(lo), unsigned(hi)):
             w, memory, rng = worlds[i], memories[i], rngs[i]
             enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
-            task = tasks[w.task]
-            now = 0
             seen = look(p, obs[i, 0])
-            for n in range(rewards.shape[1]):
+            task = tasks[w.task]
+            ask(p, task, w, advice, i)
+            now = 0
+            lived[i] = 0
+            for n in range(steps):
                 observe(p, task, w.state, observations[i, n])
-                action, reward, terminated, truncated, seen = live(p, task, w, h, memory, rng, obs, slots[i], i, now, seen)
-                now = 1 - now
+                keep_state(kept, w, i, n)
+                advise(p, task, w, advice, i, n)
+                action = choose(h, memory, p, task, w.state, seen, rng, slots[i])
                 keep(actions, i, n, action)
+                tell_chosen(h, memory, seen, action, chosen, i, n)
+                reward, terminated, truncated, then = experience(p, task, w, action, h, memory, rng, obs, i, now, seen)
+                tell_learned(h, memory, seen, action, learnt, i, n)
+                watch(action, reward, terminated, truncated, advice, obs, i, now)
                 rewards[i, n] = reward
                 terminations[i, n] = terminated
                 truncations[i, n] = truncated
-            observe(p, task, w.state, final[i])
+                ended = terminated | truncated
+                if ended | (n + 1 == steps):
+                    observe(p, task, w.state, finals[i, lived[i]])
+                    until[i, lived[i]] = n + 1
+                    lived[i] += 1
+                now = 1 - now
+                seen = then
+                if ended:
+                    turn(p, task, w, obs[i, now])
+                    seen = look(p, obs[i, now])
 
-    return compiled(f"{variant.name}.{learner.__name__}", score, write)
+    return compiled(f"{variant.name}.{learner.__name__}", write).write
+
+
+def _life_parts(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
+    """A life, in parts. `obs[i]` holds two observations: the one acted on (`now`), and room for the next."""
+    parts = _trial_parts(variant)
+    new_trial, begin_episode, move, observe = parts.new_trial, parts.begin_episode, parts.move, parts.observe
+    look, wake, learn = _learner_parts(variant, learner)
+    choose, keep = _action_parts(variant, learner)
+
+    def enter(p, rules, tasks, words, w, obs, given, hyper, memory, rng):
+        """The first instant of a life: a trial begins, and the learner knows nothing."""
+        new_trial(p, rules, tasks, words, w, given)
+        begin_episode(p, tasks[w.task], w, obs)
+        rng.s = keyed(w.seed, LEARNER, w.trial, 0)
+        wake(hyper, memory, p, tasks[w.task], rng)
+
+    def experience(p, task, w, action, hyper, memory, rng, obs, i, now, seen):
+        """Act and learn from what comes of it: reward, terminated, truncated, and what is seen then."""
+        reward, terminated, truncated = move(p, task, w, action)
+        observe(p, task, w.state, obs[i, 1 - now])
+        then = look(p, obs[i, 1 - now])
+        learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
+        return reward, terminated, truncated, then
+
+    def turn(p, task, w, obs):
+        """The next episode begins."""
+        w.episode += 1
+        begin_episode(p, task, w, obs)
+
+    return SimpleNamespace(enter=glue(enter), look=look, choose=choose, keep=keep, experience=glue(experience), turn=glue(turn))
+
+
+def _tellers(kernels: tuple[Callable, ...]) -> Callable:
+    """One function that lets each kernel write into an array of its own, [life, step, number]."""
+    if not kernels:
+
+        def tell_nothing(hyper, memory, seen, action, columns, i, n):
+            pass
+
+        return glue(tell_nothing)
+    first, others = kernels[0], _tellers(kernels[1:])
+
+    def tell(hyper, memory, seen, action, columns, i, n):
+        first(hyper, memory, seen, action, columns[0][i, n])
+        others(hyper, memory, seen, action, columns[1:], i, n)
+
+    return glue(tell)
+
+
+def _adviser(variant: Variant, oracle: type[Learner] | None) -> tuple[Callable, Callable, Callable]:
+    """An oracle that looks on: it begins a life, says what it would do, and sees what was done instead.
+
+    Its things are `advice`: hyper-parameters, memories, streams, room for array actions, and where its actions go.
+    """
+    if oracle is None:
+
+        def ask_nobody(p, task, w, advice, i):
+            pass
+
+        def advise_nothing(p, task, w, advice, i, n):
+            pass
+
+        def watch_nothing(action, reward, terminated, truncated, advice, obs, i, now):
+            pass
+
+        return glue(ask_nobody), glue(advise_nothing), glue(watch_nothing)
+    _, wake, learn = _learner_parts(variant, oracle)
+    choose, keep = _action_parts(variant, oracle)
+
+    def ask(p, task, w, advice, i):
+        advice[2][i].s = keyed(w.seed, ADVICE, w.trial, 0)
+        wake(advice[0][0], advice[1][i], p, task, advice[2][i])
+
+    def advise(p, task, w, advice, i, n):
+        keep(advice[4], i, n, choose(advice[0][0], advice[1][i], p, task, w.state, 0, advice[2][i], advice[3][i]))
+
+    def watch(action, reward, terminated, truncated, advice, obs, i, now):
+        seen, then = obs[i, now], obs[i, 1 - now]
+        learn(advice[0][0], advice[1][i], seen, action, reward, terminated, truncated, then, advice[2][i])
+
+    return glue(ask), glue(advise), glue(watch)
+
+
+def _state_keeper(states: bool) -> Callable:
+    """Keep the state and its time in `kept`, where that is asked for."""
+
+    def keep(kept, w, i, n):
+        kept[0][i, n] = w.state
+        kept[1][i, n] = w.t
+
+    def keep_nothing(kept, w, i, n):
+        pass
+
+    return glue(keep if states else keep_nothing)
 
 
 def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable]:
@@ -506,6 +624,6 @@ def compiled(name: str, *functions: Callable) -> SimpleNamespace:
     """The functions as drivers: compiled, and kept on disk under a digest of everything they are made of."""
     if PLAIN:
         return SimpleNamespace(**{f.__name__: f for f in functions})
-    made = [kernel(f) for f in functions]
+    made = [driver(f) for f in functions]
     digest = digest_of(*made)
     return SimpleNamespace(**{f.__name__: cached(f, f"{name}.{f.__name__}", digest) for f in made})

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 
@@ -23,6 +24,24 @@ def _pointer(typing_context: Any, address: Any) -> Any:
 
 #: Called in compiled code as `pointer(address)`.
 pointer: Any = intrinsic(_pointer)
+
+
+def _copy(typing_context: Any, to: Any, source: Any, count: Any) -> Any:
+    """Copy bytes from one address to another. Whoever made the addresses keeps both arrays alive."""
+    if not all(isinstance(value, types.Integer) for value in (to, source, count)):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        at, read, size = arguments
+        byte = ir.IntType(8).as_pointer()
+        cgutils.raw_memcpy(builder, builder.inttoptr(at, byte), builder.inttoptr(read, byte), size, 1)
+        return context.get_dummy_value()
+
+    return types.none(to, source, count), generate
+
+
+#: Called in compiled code as `copy(to, source, bytes)`.
+copy: Any = intrinsic(_copy)
 
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:

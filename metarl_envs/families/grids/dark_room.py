@@ -280,6 +280,7 @@ class DarkRoom(Family):
     state = record(agent=(np.int16, 2))
     sample_task, reset, step, observe, locate = goal_anywhere, at_start, walk, see_position, number_cells
     references = {"oracle": Shortest(), "sweep": Sweep()}  # noqa: RUF012
+    pays_zero_or_one = True
     keys = WALKING_KEYS
 
     @staticmethod

@@ -100,6 +100,7 @@ class GridNavi(DarkRoom):
     sample_task, reset, step = goal_away_from_start, in_the_corner, walk_at_a_cost
     shifts = {"far_goals": {"nearest": 4}}  # noqa: RUF012
     references = {"oracle": Shortest(), "posterior": Posterior()}  # noqa: RUF012
+    pays_zero_or_one = False
 
     @staticmethod
     def parameter_error(p: SimpleNamespace) -> str | None:

@@ -1,0 +1,127 @@
+"""What a learning history holds: its columns, one element a step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import gymnasium as gym
+import numpy as np
+
+from metarl_envs.engine.family import Variant
+from metarl_envs.engine.learner import Learner
+from metarl_envs.engine.solving import solve
+
+#: Columns that every history has.
+TRANSITION = ("observation", "action", "reward", "terminated", "truncated")
+#: What of the ground truth can be recorded beside them. `q_star` and `regret` follow from the value of every action.
+LABELS = ("optimal_action", "q_star", "regret")
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column: the dtype and shape of an element.
+
+    Attributes:
+        dtype: of the numbers.
+        shape: of one step's element.
+        axis: kernels write it into an array, so that a single number has one axis on the way.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...] = ()
+    axis: bool = False
+
+    @property
+    def room(self) -> tuple[int, ...]:
+        """The shape in which it is written."""
+        return self.shape or ((1,) if self.axis else ())
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes a step."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+class Columns:
+    """The columns that a learner writes in a family.
+
+    Args:
+        variant: the family with its parameters set.
+        learner: who lives.
+        internals: names out of `learner.internals`.
+        labels: names out of `LABELS`.
+
+    Raises:
+        ValueError: the learner keeps no such thing in mind, there is no such label, or the family does not know it.
+    """
+
+    def __init__(self, variant: Variant, learner: Learner, internals: Sequence[str] = (), labels: Sequence[str] = ()):
+        self.learner = learner
+        self.all = _transition(variant)
+        self._internals = tuple(internals)
+        for name in self._internals:
+            self.all[name] = _internal(name, variant, learner)
+        for name in labels:
+            self.all[name] = _label(name, variant)
+        self.oracle = variant.family.references["oracle"].made_for(variant) if "optimal_action" in labels else None
+        self.needs_states = "q_star" in labels or "regret" in labels
+
+    def internals(self, *, after: bool) -> list[str]:
+        """The internals that are told when the step has been learned from, or those that are when the action is chosen."""
+        return [name for name in self._internals if self.learner.internals[name].after == after]
+
+    @property
+    def bytes_a_step(self) -> int:
+        """The size of a step in all columns."""
+        return sum(column.itemsize for column in self.all.values())
+
+
+def _transition(variant: Variant) -> dict[str, Column]:
+    """Numbers that count something are kept as small integers, and rewards of 0 and 1 as float32: nothing is rounded."""
+    seen, done = variant.observation_space, variant.action_space
+    if isinstance(seen, gym.spaces.Discrete):
+        observation = Column(_smallest(int(seen.start), int(seen.start + seen.n - 1)), axis=True)
+    else:
+        assert seen.shape is not None
+        observation = Column(np.dtype(seen.dtype), seen.shape, axis=True)
+    form = variant.action
+    action = _smallest(0, int(np.max(form.high))) if form.dtype.kind == "i" else form.dtype
+    assert done.shape is not None
+    reward = np.float32 if variant.family.pays_zero_or_one else np.float64
+    flag = Column(np.dtype(np.bool_))
+    return {
+        "observation": observation,
+        "action": Column(np.dtype(action), form.shape),
+        "reward": Column(np.dtype(reward)),
+        "terminated": flag,
+        "truncated": flag,
+    }
+
+
+def _smallest(low: int, high: int) -> np.dtype:
+    """The smallest integers that hold all from low to high."""
+    return np.result_type(np.min_scalar_type(low), np.min_scalar_type(high))
+
+
+def _internal(name: str, variant: Variant, learner: Learner) -> Column:
+    internal = learner.internals.get(name)
+    if internal is None:
+        known = ", ".join(learner.internals) or "nothing"
+        raise ValueError(f"internals: {type(learner).__name__} has no {name!r} in mind that could be recorded; it has: {known}")
+    size = 1 if internal.size is None else internal.size(learner.p, variant)
+    return Column(np.dtype(np.float32), () if internal.size is None else (size,), axis=True)
+
+
+def _label(name: str, variant: Variant) -> Column:
+    if name not in LABELS:
+        raise ValueError(f"labels: {name!r} is no label; there are: {', '.join(LABELS)}")
+    if name == "optimal_action":
+        if "oracle" not in variant.family.references:
+            raise ValueError(f"labels: {variant.name} has no reference 'oracle' that could say what it would do")
+        return _transition(variant)["action"]
+    from metarl_envs.engine import taskrows
+
+    if variant.action.shape or solve(variant, taskrows.draw(variant, 0, 0, 0, 1)) is None:
+        raise ValueError(f"labels: the value of every action, and so {name!r}, is not known exactly in {variant}")
+    return Column(np.dtype(np.float64), (variant.actions,) if name == "q_star" else ())

@@ -1,0 +1,315 @@
+"""What is to be collected, and doing it: into memory or to disk, shard by shard, killed and resumed at will."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metarl_envs.engine.family import Variant, load_family
+from metarl_envs.engine.learner import Learner
+from metarl_envs.engine.streams import HISTORY, keyed
+from metarl_envs.engine.taskrows import meanings, padded
+from metarl_envs.engine.worlds import at_least_one
+from metarl_envs.histories.columns import Columns
+from metarl_envs.histories.lives import Lives, Written
+from metarl_envs.histories.shards import ShardWriter, aside_prefix, write_manifest
+from metarl_envs.histories.store import FORMAT, Histories, Shard, finished, read_manifest
+from metarl_envs.histories.store import open as open_store
+from metarl_envs.registration import family_of
+from metarl_envs.task_sets import TaskSet
+
+#: A shard has a sixteenth of all, but within these bytes: enough to be worth a file, few enough to be lost by a kill.
+_LEAST_SHARD, _LARGEST_SHARD = 16 * 2**20, 256 * 2**20
+#: Lives are written this many bytes at a time: what a processor's cache holds goes to the digest and the disk fastest.
+_BATCH = 2 * 2**20
+#: Steps of each life that are lived to tell how long all will take.
+_TRIED = 2000
+
+#: Called with the histories that are done, and all there will be.
+Progress = Callable[[int, int], None]
+
+
+class Forecast(NamedTuple):
+    """What a collection will take: bytes on disk, steps a second on one core, and seconds on so many."""
+
+    bytes: int
+    rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be collected. It can be pickled: workers are sent it.
+
+    Attributes:
+        about: the manifest.
+        tasks: rows to be lived on by turns; None where each life draws its own.
+        split_number: of the split that lives draw from.
+    """
+
+    about: dict[str, Any]
+    variant: Variant
+    learner: Learner
+    tasks: np.ndarray | None
+    split_number: int
+
+    @classmethod
+    def of(
+        cls,
+        id: str,
+        learner: Learner,
+        *,
+        histories: int,
+        steps: int,
+        split: str | None = None,
+        seed: int = 0,
+        tasks: TaskSet | None = None,
+        internals: Sequence[str] = (),
+        labels: Sequence[str] = (),
+        **params: Any,
+    ) -> Plan:
+        """A plan of what `collect` is asked for."""
+        family = load_family(family_of(id))
+        given = tasks is not None
+        if tasks is None:
+            tasks = TaskSet.of_family(family, split=split, **params)
+        elif split is not None or params:
+            extra = next(iter(params), "split")
+            raise ValueError(f"tasks has its own split and parameters: leave out {extra}")
+        elif tasks.variant.family is not family or not tasks.is_finite:
+            raise ValueError(f"tasks={tasks!r} must be a finite set of tasks of {id}, such as tasks[:100]")
+        if not isinstance(learner, Learner):
+            raise TypeError(f"learner={learner!r} must be a Learner, such as metarl_envs.learners.QLearning()")
+        variant = tasks.variant
+        if problem := learner.objection(variant):
+            raise ValueError(problem)
+        columns = Columns(variant, learner.made_for(variant), internals, labels)
+        total = at_least_one("histories", histories) * at_least_one("steps", steps) * columns.bytes_a_step
+        size = min(max(total // 16, _LEAST_SHARD), _LARGEST_SHARD)
+        per_shard = max(1, min(histories, size // (steps * columns.bytes_a_step)))
+        about = {
+            "format": FORMAT,
+            "id": id.removeprefix("metarl_envs:"),
+            "family": f"{family.__module__}:{family.__qualname__}",
+            "params": variant.values,
+            "split": tasks.split,
+            "given_tasks": given,
+            "fingerprint": tasks.fingerprint,
+            "learner": {"name": type(learner).__name__, "hyper": learner.values},
+            "seed": int(seed),
+            "histories": int(histories),
+            "steps": int(steps),
+            "internals": list(internals),
+            "labels": list(labels),
+            "columns": {name: {"dtype": c.dtype.str, "shape": list(c.shape)} for name, c in columns.all.items()},
+            "histories_a_shard": per_shard,
+            "shards": -(-histories // per_shard),
+            "versions": {name: version(name) for name in ("metarl-envs", "numpy", "gymnasium")},
+        }
+        return cls(about, variant, learner, tasks.rows(len(tasks)) if given else None, tasks.split_number)
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of a step."""
+        return Columns(self.variant, self.learner.made_for(self.variant), self.about["internals"], self.about["labels"])
+
+    @property
+    def bytes(self) -> int:
+        """What all columns will have."""
+        return self.about["histories"] * self.about["steps"] * self.columns.bytes_a_step
+
+    def forecast(self, workers: int) -> Forecast:
+        """What it will take, from living a little of it. The disk's own speed is not known here."""
+        about, columns = self.about, self.columns
+        steps, count = min(about["steps"], _TRIED), min(about["histories"], 64)
+        lives = Lives(self.variant, self.learner, count, self.split_number)
+        room, took = lives.room(steps, columns), 0.0
+        for _ in range(2):  # the first time compiles
+            start = time.perf_counter()
+            lives.write(self.seeds(0, count), self.tasks_of(0, count), columns, room)
+            took = time.perf_counter() - start
+        rate = count * steps / took
+        return Forecast(self.bytes, rate, about["histories"] * about["steps"] / rate / workers)
+
+    def seeds(self, lo: int, hi: int) -> np.ndarray:
+        """The seeds of histories lo to hi: below 2**63, so that whoever wants signed numbers can have them."""
+        root = np.uint64(self.about["seed"] % 2**64)
+        return np.array([keyed(root, HISTORY, i, 0) for i in range(lo, hi)], np.uint64) >> np.uint64(1)
+
+    def tasks_of(self, lo: int, hi: int) -> np.ndarray | None:
+        """The tasks of histories lo to hi, where they are given."""
+        return None if self.tasks is None else self.tasks[np.arange(lo, hi) % len(self.tasks)]
+
+    def in_memory(self, workers: int | None = None, progress: Progress = lambda done, total: None) -> Histories:
+        """Collect into memory."""
+        count, columns = self.about["histories"], self.columns
+        lives = Lives(self.variant, self.learner, count, self.split_number)
+        room, done = lives.room(self.about["steps"], columns), 0
+
+        def lived(more: int) -> None:
+            nonlocal done
+            done += more
+            progress(done, count)
+
+        lives.write(self.seeds(0, count), self.tasks_of(0, count), columns, room, workers, lived)
+        flat = {name: room.columns[name].reshape(-1, *column.shape) for name, column in columns.all.items()}
+        tables = self._tables([_Lived.of(room, count)], self.seeds(0, count))
+        return Histories([Shard(flat, **tables)], {**self.about, "shards": 1})
+
+    def to_disk(
+        self,
+        folder: Path,
+        *,
+        workers: int | None = None,
+        executor: Executor | None = None,
+        share: tuple[int, int] = (0, 1),
+        resume: bool = False,
+        progress: Progress = lambda done, total: None,
+    ) -> Histories:
+        """Collect into a folder, what is not there yet."""
+        self._begin(folder, resume or share[1] > 1)
+        there = set(finished(folder))
+        mine = [number for number in range(self.about["shards"]) if number % share[1] == share[0]]
+        for number in mine:  # what a killed run of this share has left
+            for left in folder.glob(f"shards/{aside_prefix(number)}*"):
+                shutil.rmtree(left, ignore_errors=True)
+        missing = [number for number in mine if number not in there]
+        self._see_that_it_fits(folder, len(missing))
+        sizes = {number: self._bounds(number)[1] - self._bounds(number)[0] for number in mine}
+        done, total = sum(sizes[n] for n in mine if n in there), sum(sizes.values())
+        progress(done, total)
+        for number in self._work(folder, missing, workers, executor):
+            done += sizes[number]
+            progress(done, total)
+        return open_store(folder, partial=share[1] > 1)
+
+    def write_shard(self, folder: Path, number: int) -> int:
+        """Live the histories of a shard and write them; its number."""
+        lo, hi = self._bounds(number)
+        steps, columns = self.about["steps"], self.columns
+        batch = min(hi - lo, max(1, _BATCH // (steps * columns.bytes_a_step)))
+        lives = Lives(self.variant, self.learner, batch, self.split_number)
+        room, lived = lives.room(steps, columns), []
+        with ShardWriter(folder, number, self.about, (hi - lo) * steps) as writer:
+            for first in range(lo, hi, batch):
+                end = min(first + batch, hi)
+                lives.write(self.seeds(first, end), self.tasks_of(first, end), columns, room)
+                for name in columns.all:
+                    writer.append(name, room.columns[name][: end - first])
+                lived.append(_Lived.of(room, end - first))
+            writer.finish(self._tables(lived, self.seeds(lo, hi)))
+        return number
+
+    def _work(self, folder: Path, numbers: Sequence[int], workers: int | None, executor: Executor | None) -> Iterator[int]:
+        """Have shards written; their numbers, as they are done. Whoever stops listening stops the work."""
+        own = executor is None
+        team = executor or ThreadPoolExecutor(workers or os.cpu_count())
+        futures = [team.submit(write_shard, self, str(folder), number) for number in numbers]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+            if own:
+                team.shutdown(wait=True)
+
+    def _begin(self, folder: Path, resume: bool) -> None:
+        """Write the manifest, or see that the one that is there is of this collection."""
+        if (folder / "manifest.json").exists():
+            there = read_manifest(folder)
+            if differs := _difference(there, self.about):
+                raise ValueError(f"out={str(folder)!r} holds another collection ({differs}): give another folder")
+            if not resume:
+                raise FileExistsError(
+                    f"out={str(folder)!r} holds this collection already, whole or in part: resume=True (--resume) goes on "
+                    "with it; or give another folder"
+                )
+        elif folder.exists() and any(folder.iterdir()):
+            raise FileExistsError(f"out={str(folder)!r} is not empty, and holds no histories: give another folder")
+        else:
+            write_manifest(folder, self.about)
+
+    def _see_that_it_fits(self, folder: Path, shards: int) -> None:
+        """OSError where the disk cannot hold what is to be written."""
+        need = min(self.bytes, shards * self.about["histories_a_shard"] * self.about["steps"] * self.columns.bytes_a_step)
+        have = shutil.disk_usage(folder).free
+        if need > have:
+            raise OSError(
+                f"the histories that are left need {need / 1e9:,.1f} GB, and the disk of out={str(folder)!r} has "
+                f"{have / 1e9:,.1f} GB free: collect fewer, or on another disk"
+            )
+
+    def _bounds(self, number: int) -> tuple[int, int]:
+        """The first history of a shard, and the end of the last."""
+        size = self.about["histories_a_shard"]
+        return number * size, min((number + 1) * size, self.about["histories"])
+
+    def _tables(self, lived: Sequence[_Lived], seeds: np.ndarray) -> dict[str, Any]:
+        """The tables of a shard."""
+        steps = self.about["steps"]
+        tasks = padded(np.concatenate([batch.tasks for batch in lived]), self.variant.task)
+        final = np.concatenate([batch.final_observation for batch in lived])
+        ends, first = [], 0
+        for batch in lived:
+            ends.append(batch.episode_end + (first + batch.life) * steps)
+            first += len(batch.tasks)
+        return {
+            "offsets": np.arange(len(seeds) + 1, dtype=np.int64) * steps,
+            "episode_end": np.concatenate(ends),
+            "final_observation": final.reshape(len(final), *self.columns.all["observation"].shape),
+            "seed": seeds,
+            "task": tasks,
+            "task_id": meanings(self.variant, tasks)[0],
+        }
+
+
+def write_shard(plan: Plan, folder: str, number: int) -> int:
+    """What workers are called with."""
+    return plan.write_shard(Path(folder), number)
+
+
+@dataclass(frozen=True)
+class _Lived:
+    """The episodes and tasks of some lives, copied: their room is written over.
+
+    Attributes:
+        life: of each episode, [episode].
+        episode_end: the step of the life before which it ended, [episode].
+        final_observation: [episode, ...].
+        tasks: [life].
+    """
+
+    life: np.ndarray
+    episode_end: np.ndarray
+    final_observation: np.ndarray
+    tasks: np.ndarray
+
+    @classmethod
+    def of(cls, room: Written, count: int) -> _Lived:
+        episodes = room.episodes[:count]
+        return cls(
+            np.repeat(np.arange(count), episodes),
+            np.concatenate([room.until[i, :n] for i, n in enumerate(episodes)]),
+            np.concatenate([room.final_observations[i, :n] for i, n in enumerate(episodes)]),
+            room.tasks[:count].copy(),
+        )
+
+
+def _difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """The first thing in which two manifests differ, or nothing. Versions may."""
+    wanted = json.loads(json.dumps(wanted))
+    for name in wanted:
+        if name != "versions" and there.get(name) != wanted[name]:
+            return f"{name} is {there.get(name)!r}, not {wanted[name]!r}"
+    return ""

@@ -1,0 +1,565 @@
+"""The store: learning histories as flat columns, mapped from disk or held in memory, and drawn from at random.
+
+A folder of histories holds `manifest.json` and `shards/00000`, `shards/00001`, ... Each shard is a folder of plain `.npy`
+files, `observation.npy` [steps, ...] and so on, beside `shard.json`, which has a digest of each. Whoever wants no more than
+the numbers can read them with `numpy.load`. Nothing in a store can run code: arrays are read without pickle.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metarl_envs.histories.gather import Gatherer
+
+#: What a manifest says that this version reads.
+FORMAT = "metarl_envs histories 1"
+#: Files of a shard that hold no column: by name, what has one element in each.
+TABLES = ("offsets", "episode_end", "final_observation", "seed", "task", "task_id")
+#: Those of them that histories from elsewhere may lack.
+_OPTIONAL = ("final_observation", "task")
+
+
+class StoreError(ValueError):
+    """A folder is no store of histories, or not a whole or an unchanged one. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Histories one after the other, in flat arrays.
+
+    Attributes:
+        columns: by name, [steps, ...].
+        offsets: where each history begins, and the end of the last, int64 [histories + 1].
+        episode_end: the step after the last of each episode, int64 [episodes]. A history's last episode may be cut off.
+        final_observation: what was seen after the last step of each episode, [episodes, ...]; None where nobody knows.
+        seed: of each history, uint64 [histories] (see `collect`).
+        task: the task row of each history; None where there is none.
+        task_id: what the task means, uint64 [histories].
+        path: its folder; None in memory.
+    """
+
+    columns: dict[str, np.ndarray]
+    offsets: np.ndarray
+    episode_end: np.ndarray
+    final_observation: np.ndarray | None
+    seed: np.ndarray
+    task: np.ndarray | None
+    task_id: np.ndarray
+    path: Path | None = None
+
+    @functools.cached_property
+    def episode_offsets(self) -> np.ndarray:
+        """The first episode of each history, and the end of the last, int64 [histories + 1]."""
+        return np.searchsorted(self.episode_end, self.offsets, side="right")
+
+
+@dataclass(frozen=True, eq=False)
+class History(Mapping[str, np.ndarray]):
+    """One history: its columns by name, [steps, ...], none of them copied.
+
+    Attributes:
+        columns: the columns by name; `history["reward"]` is one of them.
+        episode_end: the step after the last of each episode, int64 [episodes]; the last one may be cut off.
+        final_observation: what was seen after the last step of each episode, [episodes, ...]; None where that is not known.
+        seed: a single environment reset with it, on the same task, meets the same luck; 0 where that is not known.
+        task: the task row; None where that is not known.
+        task_id: what the task means.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    episode_end: np.ndarray
+    final_observation: np.ndarray | None
+    seed: int = 0
+    task: np.void | None = None
+    task_id: int = 0
+
+    @classmethod
+    def of(cls, shard: Shard, number: int) -> History:
+        """A history of a shard."""
+        lo, hi = (int(at) for at in shard.offsets[number : number + 2])
+        first, end = (int(at) for at in shard.episode_offsets[number : number + 2])
+        return cls(
+            {name: column[lo:hi] for name, column in shard.columns.items()},
+            shard.episode_end[first:end] - lo,
+            None if shard.final_observation is None else shard.final_observation[first:end],
+            int(shard.seed[number]),
+            None if shard.task is None else shard.task[number],
+            int(shard.task_id[number]),
+        )
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @property
+    def steps(self) -> int:
+        """How long it is."""
+        return len(self.columns["reward"])
+
+    @property
+    def episodes(self) -> int:
+        """How many episodes it has, the last one perhaps cut off."""
+        return len(self.episode_end)
+
+    @property
+    def episode_start(self) -> np.ndarray:
+        """Whether each step is the first of an episode, bool [steps]."""
+        start = np.zeros(self.steps, np.bool_)
+        start[0] = True
+        start[self.episode_end[:-1]] = True
+        return start
+
+    def episode(self, number: int) -> dict[str, np.ndarray]:
+        """One episode: its columns by name, and `final_observation` where it is known."""
+        if not -self.episodes <= number < self.episodes:
+            raise IndexError(f"episode {number}: this history has {self.episodes}")
+        number %= self.episodes
+        lo = int(self.episode_end[number - 1]) if number else 0
+        part = {name: self[name][lo : self.episode_end[number]] for name in self}
+        return part if self.final_observation is None else {**part, "final_observation": self.final_observation[number]}
+
+    def returns(self) -> np.ndarray:
+        """What each episode paid, float64 [episodes]; that of one that was cut off is what it paid so far."""
+        starts = np.concatenate([[0], self.episode_end[:-1]])
+        return np.add.reduceat(self["reward"].astype(np.float64), starts)
+
+
+class Histories(Sequence[History]):
+    """Learning histories, in memory or mapped from disk.
+
+    `len`, `histories[i]` (a `History`), iteration, and `histories[mask or indices or slice]`, which copies nothing.
+
+    Attributes:
+        about: the manifest: what was collected, and how. Empty where histories of several stores are joined.
+    """
+
+    def __init__(self, shards: Sequence[Shard], about: Mapping[str, Any], which: np.ndarray | None = None):
+        self.about = dict(about)
+        self._shards = list(shards)
+        counts = [len(shard.offsets) - 1 for shard in self._shards]
+        everything = np.stack([np.repeat(np.arange(len(counts)), counts), np.concatenate([np.arange(n) for n in counts])], 1)
+        self._which = everything if which is None else which  # [history, (shard, number)]
+        self._windows: dict[int, np.ndarray] = {}
+        self._gatherers: dict[tuple[str, ...], Gatherer] = {}
+
+    # --------------------------------------------------------------------------------------------- what there is
+    def __len__(self) -> int:
+        return len(self._which)
+
+    def __getitem__(self, index: Any) -> Any:
+        """History number `index`, or for a slice, a mask, or a sequence of numbers the histories that it picks."""
+        if isinstance(index, int | np.integer) and not isinstance(index, bool | np.bool_):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"history {index}: there are {len(self)}")
+            shard, number = self._which[index]
+            return History.of(self._shards[shard], int(number))
+        return Histories(self._shards, self.about, self._which[index])
+
+    def where(self, wanted: Callable[[History], bool]) -> Histories:
+        """The histories of which `wanted` is true. Nothing is copied."""
+        return self[np.array([bool(wanted(history)) for history in self], np.bool_)]
+
+    @functools.cached_property
+    def lengths(self) -> np.ndarray:
+        """Steps of each history, int64 [histories]."""
+        return self._ends - self._starts
+
+    @property
+    def steps(self) -> int:
+        """Steps in all histories."""
+        return int(self.lengths.sum())
+
+    @property
+    def columns(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+        """By name, the dtype and shape of one step's element."""
+        first = self._shards[0].columns
+        return {name: (array.dtype, array.shape[1:]) for name, array in first.items()}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the columns of these histories have."""
+        return self.steps * sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in self.columns.values())
+
+    def first_and_last_returns(self, most: int = 1000) -> tuple[float, float]:
+        """The mean return of the first episode, and of the last that was not cut off, over at most so many histories."""
+        first, last = [], []
+        for history in self[:most]:
+            whole = history.returns()
+            if not (history["terminated"][-1] or history["truncated"][-1]):
+                whole = whole[:-1]
+            if len(whole):
+                first.append(whole[0])
+                last.append(whole[-1])
+        return (float(np.mean(first)), float(np.mean(last))) if first else (float("nan"), float("nan"))
+
+    # --------------------------------------------------------------------------------------------- drawing
+    def sample(
+        self, batch: int, length: int, rng: np.random.Generator, columns: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Windows drawn uniformly, with replacement, out of all that lie within one history.
+
+        Args:
+            batch: how many.
+            length: steps of each.
+            rng: where they are drawn from.
+            columns: names of those that are wanted (default: all).
+
+        Returns:
+            Each column as [batch, length, ...], `history` (its index) and `step` (where the window begins), int64 [batch].
+
+        Raises:
+            ValueError: no history is so long; a number is below 1; there is no such column.
+        """
+        if batch < 1 or length < 1:
+            raise ValueError(f"batch={batch} and length={length} must be at least 1")
+        names = list(self.columns if columns is None else columns)
+        if unknown := [name for name in names if name not in self.columns]:
+            raise ValueError(f"columns: {unknown[0]!r} is not there; there are: {', '.join(self.columns)}")
+        history, step = self._draw(batch, length, rng)
+        drawn = self._gatherer(tuple(names)).windows(self._shard_of[history], self._starts[history] + step, length)
+        return {**drawn, "history": history, "step": step}
+
+    def _draw(self, batch: int, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Histories and first steps of windows, all windows alike."""
+        ways = self._ways(length)
+        nth = rng.integers(0, ways[-1], batch)
+        history = np.searchsorted(ways, nth, side="right")
+        before = np.where(history > 0, ways[history - 1], 0)
+        return history, nth - before
+
+    def _ways(self, length: int) -> np.ndarray:
+        """How many windows of a length the histories up to each one have, int64 [histories]."""
+        if length not in self._windows:
+            ways = np.cumsum(np.maximum(self.lengths - length + 1, 0))
+            if not len(ways) or ways[-1] == 0:
+                longest = int(self.lengths.max(initial=0))
+                raise ValueError(f"length={length}: the longest of {len(self)} histories has {longest} steps")
+            self._windows[length] = ways
+        return self._windows[length]
+
+    def _gatherer(self, names: tuple[str, ...]) -> Gatherer:
+        if names not in self._gatherers:
+            self._gatherers[names] = Gatherer({name: [shard.columns[name] for shard in self._shards] for name in names})
+        return self._gatherers[names]
+
+    # --------------------------------------------------------------------------------------------- as arrays
+    def stack(self, name: str) -> np.ndarray:
+        """A column of histories of equal length, [history, step, ...]; no copy where one shard holds them all in order.
+
+        Raises:
+            ValueError: they are not equally long.
+        """
+        lengths = self.lengths
+        if len(lengths) == 0 or (lengths != lengths[0]).any():
+            raise ValueError(f"{name!r}: histories of {sorted(set(lengths.tolist()))} steps cannot be stacked")
+        steps = int(lengths[0])
+        if len(self._shards) == 1 and (self._starts == np.arange(len(self)) * steps).all():
+            column = self._shards[0].columns[name][: len(self) * steps]
+            return column.reshape(len(self), steps, *column.shape[1:])
+        return np.stack([history[name] for history in self])
+
+    @property
+    def observations(self) -> np.ndarray:
+        """What was seen before each action, [history, step, ...]."""
+        return self.stack("observation")
+
+    @property
+    def actions(self) -> np.ndarray:
+        """What was done, [history, step, ...]."""
+        return self.stack("action")
+
+    @property
+    def rewards(self) -> np.ndarray:
+        """What was paid, [history, step]."""
+        return self.stack("reward")
+
+    @property
+    def terminated(self) -> np.ndarray:
+        """Whether an episode terminated with this step, bool [history, step]."""
+        return self.stack("terminated")
+
+    @property
+    def truncated(self) -> np.ndarray:
+        """Whether an episode was truncated after this step, bool [history, step]."""
+        return self.stack("truncated")
+
+    @property
+    def final_observations(self) -> np.ndarray:
+        """What was seen after the last step of each history, [history, ...]; ValueError where that is not known."""
+        finals = [history.final_observation for history in self]
+        if any(final is None for final in finals):
+            raise ValueError("these histories do not say what was seen after the last step of an episode")
+        return np.stack([final[-1] for final in finals if final is not None])
+
+    @property
+    def tasks(self) -> np.ndarray:
+        """The task row of each history, [history]; ValueError where there are none."""
+        if any(shard.task is None for shard in self._shards):
+            raise ValueError("these histories do not say what task they were lived on")
+        return self._of_histories("task")
+
+    @property
+    def task_ids(self) -> np.ndarray:
+        """What each history's task means, uint64 [history]."""
+        return self._of_histories("task_id")
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """The seed of each history, uint64 [history]."""
+        return self._of_histories("seed")
+
+    def _of_histories(self, table: str) -> np.ndarray:
+        """A table's element for each history."""
+        tables = [getattr(shard, table) for shard in self._shards]
+        found = np.zeros(len(self), tables[0].dtype)
+        for s, array in enumerate(tables):
+            mine = self._shard_of == s
+            found[mine] = array[self._which[mine, 1]]
+        return found
+
+    @functools.cached_property
+    def _shard_of(self) -> np.ndarray:
+        return np.ascontiguousarray(self._which[:, 0])
+
+    @functools.cached_property
+    def _starts(self) -> np.ndarray:
+        return self._bounds(0)
+
+    @functools.cached_property
+    def _ends(self) -> np.ndarray:
+        return self._bounds(1)
+
+    def _bounds(self, side: int) -> np.ndarray:
+        """Where each history begins (0) or ends (1) in its shard."""
+        bounds = np.zeros(len(self), np.int64)
+        for s, shard in enumerate(self._shards):
+            mine = self._shard_of == s
+            bounds[mine] = shard.offsets[self._which[mine, 1] + side]
+        return bounds
+
+    # --------------------------------------------------------------------------------------------- on disk
+    def verify(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Read every file of every shard and compare it with its digest, and see that episodes fill histories.
+
+        Args:
+            progress: called with the bytes that have been read, and all there are.
+
+        Raises:
+            StoreError: a file has changed since it was written, or the tables contradict one another.
+            TypeError: the histories are in memory.
+        """
+        if any(shard.path is None for shard in self._shards):
+            raise TypeError("histories in memory have no files to verify: collect(..., out=folder) writes them to disk")
+        files = [file for shard in self._shards for file in _listed(Path(shard.path or ""))]
+        total, done = sum(size for _, size, _ in files), 0
+        for path, size, digest in files:
+            if _sha256(path) != digest:
+                raise StoreError(f"{path} has been changed since it was written: collect or copy this shard again")
+            done += size
+            progress(done, total)
+        for shard in self._shards:
+            _check_tables(shard)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Mapped histories travel as paths: another process maps the same files, and nothing is copied."""
+        shards = [shard if shard.path is None else str(shard.path) for shard in self._shards]
+        return {"shards": shards, "about": self.about, "which": self._which}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        shards = [map_shard(Path(shard)) if isinstance(shard, str) else shard for shard in state["shards"]]
+        self.__init__(shards, state["about"], state["which"])
+
+    def __repr__(self) -> str:
+        what = f" of {self.about['learner']['name']} in {self.about['id']}" if "learner" in self.about else ""
+        return f"<{len(self):,} histories{what}, {self.steps:,} steps: {', '.join(self.columns)}>"
+
+
+# ------------------------------------------------------------------------------------------------- opening
+def open(path: str | os.PathLike, *, partial: bool = False, advice: str | None = None) -> Histories:
+    """Map the histories in a folder. Nothing is read yet but what says how they lie.
+
+    Args:
+        path: a folder that `collect(..., out=path)` wrote.
+        partial: take what there is of a collection that has not ended.
+        advice: `"random"` tells the system not to read ahead, which is worth several times the speed where the disk is cold and
+            windows are few beside what the store holds; `"normal"` not to mind. Default: random for stores larger than half
+            of the memory.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        StoreError: it is no store, one of another version, not whole, or a file has another size than was written.
+    """
+    folder = Path(path)
+    about = read_manifest(folder)
+    there = finished(folder)
+    missing = sorted(set(range(about["shards"])) - set(there))
+    if missing and not partial:
+        raise StoreError(
+            f"{folder} is not whole: {len(there)} of {about['shards']} shards are there. Go on with collect(..., resume=True) "
+            "(metarl-envs collect ... --resume), or take what there is with open(..., partial=True)"
+        )
+    if not there:
+        raise StoreError(f"{folder} has no finished shard yet")
+    shards = [map_shard(shard_path(folder, number), about) for number in there]
+    histories = Histories(shards, about)
+    if advice not in (None, "random", "normal"):
+        raise ValueError(f"advice={advice!r} must be 'random', 'normal' or None")
+    if advice == "random" or (advice is None and histories.nbytes > _memory() / 2):
+        _advise_random(shards)
+    return histories
+
+
+def concatenate(several: Sequence[Histories]) -> Histories:
+    """The histories of several stores as one. Nothing is copied.
+
+    Raises:
+        ValueError: there are none, or their columns differ.
+    """
+    if not several:
+        raise ValueError("several is empty: give at least one")
+    first = several[0]
+    for other in several[1:]:
+        if other.columns != first.columns:
+            raise ValueError(f"columns differ: {first.columns} and {other.columns}")
+    shards, which = [], []
+    for histories in several:
+        which.append(histories._which + np.array([len(shards), 0]))
+        shards += histories._shards
+    alike = all(other.about == first.about for other in several)
+    return Histories(shards, first.about if alike else {}, np.concatenate(which))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What `manifest.json` says; StoreError where this version cannot read it."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: collect(..., out={str(folder)!r}) would make it")
+    about = _json(folder / "manifest.json")
+    if not isinstance(about, dict) or not str(about.get("format", "")).startswith("metarl_envs histories"):
+        raise StoreError(f"{folder} is no store of histories: its manifest.json does not say so")
+    if about["format"] != FORMAT:
+        raise StoreError(f"{folder} says format {about['format']!r}, and this version reads {FORMAT!r}: collect it anew")
+    if missing := {"columns", "shards"} - set(about):
+        raise StoreError(f"{folder}/manifest.json lacks {sorted(missing)}: it has been damaged")
+    return about
+
+
+def digest_of(about: Mapping[str, Any]) -> str:
+    """What binds shards to their manifest: a digest of all that decides their bytes."""
+    decides = {name: value for name, value in about.items() if name not in ("shards", "versions")}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where a shard lies."""
+    return folder / "shards" / f"{number:05d}"
+
+
+def finished(folder: Path) -> list[int]:
+    """The numbers of the shards that are whole, in order."""
+    inside = folder / "shards"
+    names = [entry.name for entry in inside.iterdir() if entry.is_dir()] if inside.is_dir() else []
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def map_shard(path: Path, about: Mapping[str, Any] | None = None) -> Shard:
+    """Map a shard's files. With a manifest, see that it is a shard of it."""
+    told = _json(path / "shard.json")
+    if about is not None and told.get("plan") != digest_of(about):
+        raise StoreError(f"{path} is no shard of this manifest (another collection, or one of the two has been changed)")
+    arrays = {file.stem: _map(file, size) for file, size, _ in _listed(path)}
+    if lacking := [name for name in TABLES if name not in arrays and name not in _OPTIONAL]:
+        raise StoreError(f"{path} lacks {lacking[0]}.npy: copy or collect this shard again")
+    if about is not None and set(about["columns"]) != set(arrays) - set(TABLES):
+        raise StoreError(f"{path} has columns {sorted(set(arrays) - set(TABLES))}, not {sorted(about['columns'])}")
+    tables = {name: arrays.pop(name, None) for name in TABLES}
+    order = list(about["columns"]) if about is not None else list(told["columns"])
+    shard = Shard({name: arrays[name] for name in order}, **tables, path=path)  # type: ignore[arg-type]
+    steps = int(shard.offsets[-1])
+    for name, array in shard.columns.items():
+        if len(array) != steps:
+            raise StoreError(f"{path}/{name}.npy has {len(array)} steps, and the shard has {steps}: collect it again")
+    return shard
+
+
+def _listed(path: Path) -> Iterator[tuple[Path, int, str]]:
+    """The files of a shard: path, bytes, digest."""
+    files = _json(path / "shard.json").get("files")
+    if not isinstance(files, dict):
+        raise StoreError(f"{path}/shard.json does not list its files: it has been damaged")
+    for name, told in files.items():
+        if Path(name).name != name or not name.endswith(".npy"):
+            raise StoreError(f"{path}/shard.json lists {name!r}, which is no file of a shard")
+        yield path / name, int(told["bytes"]), told["sha256"]
+
+
+def _map(file: Path, size: int) -> np.ndarray:
+    """An array as it lies on disk. `numpy.load` maps nothing that is empty."""
+    try:
+        there = file.stat().st_size
+        if there != size:
+            raise StoreError(f"{file} has {there:,} bytes, and {size:,} were written: copy or collect this shard again")
+        try:
+            return np.load(file, mmap_mode="r", allow_pickle=False)
+        except ValueError:
+            return np.load(file, allow_pickle=False)
+    except FileNotFoundError:
+        raise StoreError(f"{file} is missing: copy or collect this shard again") from None
+    except ValueError as error:
+        raise StoreError(f"{file} cannot be read as an array ({error}): copy or collect this shard again") from None
+
+
+def _check_tables(shard: Shard) -> None:
+    """Whether histories and episodes follow one another without gaps."""
+    lengths, ends = np.diff(shard.offsets), shard.episode_end
+    whole = len(lengths) == len(shard.seed) == len(shard.task_id) and (lengths > 0).all() and shard.offsets[0] == 0
+    whole = whole and (np.diff(ends) > 0).all() and np.isin(shard.offsets[1:], ends).all()
+    whole = whole and (shard.final_observation is None or len(shard.final_observation) == len(ends))
+    flags = shard.columns["terminated"] | shard.columns["truncated"]
+    if not whole or not np.isin(np.flatnonzero(flags) + 1, ends).all():
+        raise StoreError(f"{shard.path}: its tables of histories and episodes contradict one another: collect it again")
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing, so {path.parent} is no (whole) store of histories") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path} is damaged: {error}") from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _memory() -> float:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
+
+
+def _advise_random(shards: Sequence[Shard]) -> None:
+    """Tell the system that columns are read at random places."""
+    import mmap
+
+    for shard in shards:
+        for array in shard.columns.values():
+            mapped = getattr(array, "_mmap", None)
+            if mapped is not None and hasattr(mmap, "MADV_RANDOM"):
+                mapped.madvise(mmap.MADV_RANDOM)
