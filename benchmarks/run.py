@@ -20,6 +20,7 @@ GROUPS = {
     "single": "single_speed",
     "wrappers": "wrapper_speed",
     "q_learning": "q_learning_speed",
+    "histories": "history_speed",
     "boxes": "box_speed",
     "learners": "learner_speed",
     "startup": "startup_time",

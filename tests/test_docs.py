@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import metarl_wrappers
@@ -56,6 +57,34 @@ def test_the_controls_give_what_the_page_says():
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "is-it-rl.md", "exec"), {"__name__": "page"})
     assert printed.getvalue() == said
+
+
+def test_the_guide_to_histories_runs(tmp_path, monkeypatch):
+    from metarl_envs import histories
+    from metarl_envs.learners import QLearning
+
+    monkeypatch.chdir(tmp_path)
+    in_memory, _, on_disk = blocks((DOCS / "histories.md").read_text())
+    found = {"histories": histories, "rng": np.random.default_rng(0)}
+    exec(compile(in_memory, "histories.md", "exec"), found)
+    assert found["history"].steps == 2000
+    histories.collect("MetaRL/DarkRoom-v0", QLearning(), histories=4, steps=400, out="corpus")
+    found["other"] = histories.collect("MetaRL/DarkRoom-v0", QLearning(), histories=2, steps=300)
+    found["store"] = None
+    exec(compile(on_disk.replace("> 10", "> -1"), "histories.md", "exec"), found)
+    assert found["windows"]["observation"].shape == (512, 256, 2)
+    assert len(found["both"]) == 6
+    assert len(histories.open("good")) == 4
+
+
+@pytest.mark.slow
+def test_the_guide_to_histories_records_ppo(tmp_path, monkeypatch):
+    pytest.importorskip("stable_baselines3")
+    monkeypatch.chdir(tmp_path)
+    _, recording, _ = blocks((DOCS / "histories.md").read_text())
+    code = recording.replace("steps=10_000", "steps=2048").replace("learn(80_000)", "learn(8 * 2048)")
+    exec(compile(code, "histories.md", "exec"), found := {})
+    assert found["recorded"].histories().steps == 8 * 2048
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ class RayExecutor(Executor):
 
     def __init__(self, *, init: dict[str, Any] | None = None, **options: Any):
         try:
-            import ray
+            import ray  # pyright: ignore[reportMissingImports]
         except ModuleNotFoundError:
             raise ModuleNotFoundError('RayExecutor needs Ray: pip install "metarl-envs[ray]"') from None
         self._ray, self._mine = ray, not ray.is_initialized()

@@ -25,7 +25,7 @@ from metarl_envs.histories.lives import Lives, Written
 from metarl_envs.histories.shards import ShardWriter, aside_prefix, write_manifest
 from metarl_envs.histories.store import FORMAT, Histories, Shard, finished, read_manifest
 from metarl_envs.histories.store import open as open_store
-from metarl_envs.registration import family_of
+from metarl_envs.registration import family_of, id_of
 from metarl_envs.task_sets import TaskSet
 
 #: A shard has a sixteenth of all, but within these bytes: enough to be worth a file, few enough to be lost by a kill.
@@ -99,7 +99,7 @@ class Plan:
         per_shard = max(1, min(histories, size // (steps * columns.bytes_a_step)))
         about = {
             "format": FORMAT,
-            "id": id.removeprefix("metarl_envs:"),
+            "id": id_of(id),
             "family": f"{family.__module__}:{family.__qualname__}",
             "params": variant.values,
             "split": tasks.split,

@@ -56,7 +56,7 @@ def read(source: str | os.PathLike) -> tuple[dict[str, Any], Iterator[History]]:
     `dones` does not tell how an episode ended: all are given as terminated. `expert_actions` is `optimal_action`.
     """
     try:
-        file = h5py.File(source, "r")
+        file: Any = h5py.File(source, "r")
     except OSError as error:
         raise ValueError(f"{source} is no HDF5 file: {error}") from None
     names = sorted(file, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0))
