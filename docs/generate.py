@@ -33,7 +33,7 @@ _FROM_ROOT = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.m
 #: Tasks over which returns are averaged, lives of which one is shown, and episodes in a life.
 _TASKS, _LIVES, _EPISODES = 100, 20, 8
 #: Who is shown in a picture, where the family has no policy of its own that learns: the first of these that fits.
-_SHOWN = ("thompson", "ucb1", "psrl", "oracle")
+_SHOWN = ("thompson", "gaussian_thompson", "lin_ucb", "psrl", "oracle")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -167,10 +167,10 @@ def _scene(entry: Entry) -> tuple[bytes, str]:
     life = int(np.argsort(late.sum(axis=1) - early.sum(axis=1))[3 * _LIVES // 4])
     shown_at = _moment(lived.rewards[life], (lived.terminated | lived.truncated)[life], episodes)
     env = gym.make(entry.id, render_mode="rgb_array", reveal=True, episodes_per_trial=episodes)
-    observation, _ = env.reset(seed=life)
+    observation, _ = env.reset(seed=int(lived.seeds[life]))
     for t in range(shown_at):
         if not np.array_equal(observation, lived.observations[life, t]):
-            raise RuntimeError(f"{entry.id}: life {life} of {name} is not what the environment seeded {life} gives")
+            raise RuntimeError(f"{entry.id}: life {life} of {name} is not what the environment of its seed gives")
         observation, *_ = env.step(lived.actions[life, t])
     when = f"after {shown_at} of {variant.horizon} steps" if by_blocks else f"in episode {episodes}"
     seen = "which it knows" if name == "oracle" else "which it cannot see"

@@ -8,9 +8,9 @@ import pytest
 from scipy.spatial import ConvexHull
 
 import metarl_envs
-from metarl_envs.families.bandits.linear import LinearBandit, LinUCB
+from metarl_envs.families.bandits.linear import LinearBandit
 from metarl_envs.histories import collect, scores
-from metarl_envs.learners import UCB1, QLearning, Random, Thompson
+from metarl_envs.learners import UCB1, GaussianThompson, LinUCB, QLearning, Random, Thompson
 
 GAUSSIAN, LINEAR, TWO_STEP = "MetaRL/GaussianBandit-v0", "MetaRL/LinearBandit-v0", "MetaRL/TwoStep-v0"
 DAW = {"variant": "daw", "common": 0.7, "horizon": 402}
@@ -35,12 +35,12 @@ def assert_near(values, expected, tolerance=0.0):
     [
         (GAUSSIAN, Random(), 250.0),
         (GAUSSIAN, "oracle", 500 * 5 / 6),
-        (GAUSSIAN, "thompson", 407.2),
+        (GAUSSIAN, GaussianThompson(), 407.2),
         (GAUSSIAN, UCB1(), 368.6),
         (GAUSSIAN, UCB1(width=0.3), 405.5),
         (LINEAR, Random(), 0.0),
         (LINEAR, "oracle", 217.19),
-        (LINEAR, "lin_ucb", 213.4),
+        (LINEAR, LinUCB(), 213.4),
         (LINEAR, UCB1(), 165.1),
         (LINEAR, UCB1(width=0.3), 199.5),
     ],

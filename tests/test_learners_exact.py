@@ -59,7 +59,7 @@ class Stream:
 
     def _live(self, steps):
         """The learner acts, and learns from what the stream says came of it."""
-        begin, act, learn = self.learner.begin, self.learner.act, self.learner.learn
+        begin, act, learn = (getattr(type(self.learner), name) for name in ("begin", "act", "learn"))
 
         def live(hyper, memories, params, streams, seen, then, reward, terminated, truncated, actions):
             begin(hyper[0], memories[0], params[0], streams[0])
@@ -136,7 +136,7 @@ def test_q_of_lambda_zero_is_q_learning():
     tasks = metarl_envs.tasks(ROOM)
     one, other = (
         scores(tasks.sample(20), tasks.variant, learner, np.arange(20), episodes=30)
-        for learner in (QLambda(trace=0.0), QLearning())
+        for learner in (QLambda(trace=0.0, discount=0.9, epsilon=0.1), QLearning())
     )
     assert (one == other).all()
 
@@ -233,7 +233,7 @@ def test_a_gradient_bandit_follows_the_gradient_of_its_expected_reward():
     """Its update for each arm, weighed by the arm's chance, against differences of the expected reward."""
     variant, means = bandit(GAUSSIAN), np.array([0.1, 0.9, 0.4, 0.6, 0.3])
     learner = GradientBandit(step_size=0.25)
-    learn, act = learner.learn, learner.act
+    learn, act = GradientBandit.learn, GradientBandit.act
 
     def pull_each(hyper, memories, streams, means):
         for arm in range(len(means)):
@@ -249,6 +249,18 @@ def test_a_gradient_bandit_follows_the_gradient_of_its_expected_reward():
     around = [h + d * np.eye(5)[a] for a in range(5) for d in (1e-6, -1e-6)]
     ahead = np.array([softmax(x) @ means for x in around]).reshape(5, 2)
     np.testing.assert_allclose(expected, 0.25 * (ahead[:, 0] - ahead[:, 1]) / 2e-6, rtol=1e-7)
+
+
+def test_gradient_bandits_on_the_testbed_of_sutton_and_barto():
+    """Their figure 2.5: means N(4, 1), noise 1; after 1,000 pulls a baseline helps, and small steps are ahead of large ones."""
+    tasks = metarl_envs.tasks(GAUSSIAN, arms=10, horizon=1000, noise=1.0)
+    sample = tasks.sample(2000, seed=1)
+    sample["mean"] = np.random.default_rng(0).normal(4, 1, (2000, 10))
+    last = []
+    for baseline, step_size in ((True, 0.1), (True, 0.4), (False, 0.1), (False, 0.4)):
+        learner = GradientBandit(step_size=step_size, baseline=baseline)
+        last.append(scores(sample, tasks.variant, learner, np.arange(2000), episodes=1, block=100)[:, -1].mean() / 100)
+    assert 4 + 1.54 > last[0] > last[1] + 0.02 > last[2] + 0.1 > last[3] + 0.2
 
 
 def test_an_epsilon_greedy_bandit_pulls_each_arm_once_and_then_the_best_but_for_epsilon():
@@ -289,7 +301,7 @@ def test_posteriors_of_thompson_sampling():
 
 def test_thompson_pulls_each_arm_with_the_chance_that_it_is_the_best():
     learner, variant = GaussianThompson(), bandit(GAUSSIAN, arms=3)
-    act = learner.act
+    act = GaussianThompson.act
 
     def pull(hyper, memories, streams, actions):
         for n in range(len(actions)):
@@ -432,7 +444,7 @@ def test_the_noise_of_the_annealed_oracle_falls_in_a_straight_line():
 def test_the_mix_of_dpt():
     """Against NumPy: (1 - w) Dirichlet + w one arm, w of 0, 0.1, ..., 1; one arm alone in one trial of eleven."""
     learner, variant = DPTBehaviour(), bandit(GAUSSIAN)
-    begin = learner.begin
+    begin = DPTBehaviour.begin
 
     def wake(hyper, memories, params, streams):
         for i in range(len(memories)):

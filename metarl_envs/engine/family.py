@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from metarl_envs.engine.learner import Learner
     from metarl_envs.engine.rendering import Picture
 
+#: What a family's keys do: an action, or what gives it in a state; and what it is called.
+Keys = Mapping[str, tuple[int | Callable[[Row], int | None], str]]
 #: How each built-in split is numbered for the drivers.
 SPLITS = {None: 0, "train": 1, "test": 2}
 #: What a family cannot be without.
@@ -34,13 +36,23 @@ class Returns(NamedTuple):
     oracle: float
 
 
+class ByParameters(NamedTuple):
+    """A kernel that depends on parameters: `choose(p)` gives it, for equal choices the same one.
+
+    What a variant never does is then not compiled for it.
+    """
+
+    choose: Callable[[SimpleNamespace], Callable]
+
+
 class Family:
     """A registered environment with hidden parameters: records, spaces, and a few kernels.
 
     Subclass it in one file, and give the id one row in `metarl_envs.registration`. The class docstring is the family's
     reference page; `metarl_envs.testing.check_family` says which headings it needs and checks what can be checked.
 
-    A kernel is bound by name. What each is given (all rows are passed by reference):
+    A kernel is bound by name (or chosen by the parameters, see `ByParameters`). What each is given (all rows are passed by
+    reference):
 
     * `sample_task(params, task, rng)` writes a task drawn from the family's distribution into `task`.
     * `reset(params, task, state, rng)` writes the first state of an episode.
@@ -58,10 +70,10 @@ class Family:
     #: The row that holds a state, or a function from parameters to it.
     state: ClassVar[np.dtype | Callable[[SimpleNamespace], np.dtype]]
 
-    sample_task: ClassVar[Callable]
-    reset: ClassVar[Callable]
-    step: ClassVar[Callable]
-    observe: ClassVar[Callable]
+    sample_task: ClassVar[Callable | ByParameters]
+    reset: ClassVar[Callable | ByParameters]
+    step: ClassVar[Callable | ByParameters]
+    observe: ClassVar[Callable | ByParameters]
     locate: ClassVar[Callable | None] = None
 
     #: Named shifts of the task distribution: what each changes in the parameters. They leave the spaces as they are.
@@ -70,8 +82,10 @@ class Family:
     references: ClassVar[Mapping[str, Learner]] = {}
     #: The first observation of a trial may tell the task (a cue to be remembered); in no other family does it.
     reveals_task_at_start: ClassVar[bool] = False
-    #: For people who play: by key (as pygame names it) a Discrete action and what it is called. Digits where empty.
-    keys: ClassVar[Mapping[str, tuple[int, str]]] = {}
+    #: For people who play: by key (as pygame names it) a Discrete action and what it is called, or a function from parameters
+    #: to such keys. Digits where empty. An action may be a function of the state, whose None is no step; a key without a name
+    #: is left out below the picture (which should show it). What a click means says a static method `aim(p, state, x, y)`.
+    keys: ClassVar[Keys | Callable[[SimpleNamespace], Keys]] = {}
     #: For people who play: the world moves on while nobody acts.
     live: ClassVar[bool] = False
     #: Every reward is 0 or 1 (learners that count wins live nowhere else).
@@ -89,6 +103,11 @@ class Family:
     @staticmethod
     def states(p: SimpleNamespace) -> int | None:
         """How many observations there are, where `locate` numbers them; None where they are not numbered."""
+        return None
+
+    @staticmethod
+    def features(p: SimpleNamespace) -> np.ndarray | None:
+        """What is known of each Discrete action in every task, float64 [action, dimension]; None where nothing is."""
         return None
 
     @staticmethod
@@ -264,6 +283,11 @@ class Variant:
     def horizon(self) -> int:
         """Steps after which an episode is truncated."""
         return self.p.horizon
+
+    def kernel(self, name: str) -> Callable:
+        """The kernel that the family binds to a name."""
+        bound = getattr(self.family, name)
+        return bound.choose(self.p) if isinstance(bound, ByParameters) else bound
 
     def observations(self, count: int) -> np.ndarray:
         """Uninitialised observations of `count` worlds as kernels write them; `Discrete` ones have one element each."""

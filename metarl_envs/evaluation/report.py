@@ -11,6 +11,8 @@ from rich import box
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from metarl_envs.evaluation.result import Result
     from metarl_envs.evaluation.statistics import Interval
 
@@ -53,11 +55,22 @@ def draw_curves(result: Result, path: Path) -> Path:
     """The normalised score at each unit, with intervals for the distribution of tasks."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8.2, 4.8), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
+    draw_on(axes, result)
+    axes.set_title(f"In-context learning curves: {result.id}, split {result.split}", fontsize=11)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_aside(path, lambda aside: figure.savefig(aside, format="png"))
+    return path
+
+
+def draw_on(axes: Axes, result: Result) -> None:
+    """The curves of a result on axes of matplotlib, without a title or a legend."""
+    from matplotlib.ticker import MaxNLocator
+
     for color, name in zip(_COLORS * len(result.raw), result.summaries, strict=False):
         mean, low, high = result.curve(name)
         units = range(1, len(mean) + 1)
@@ -68,13 +81,8 @@ def draw_curves(result: Result, path: Path) -> Path:
     axes.set_xlabel(_unit(result) if result.unit == "episode" else f"block of {result.unit_steps} {result.unit}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("score (0 random, 1 oracle)")
-    axes.set_title(f"In-context learning curves: {result.id}, split {result.split}", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.01)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_aside(path, lambda aside: figure.savefig(aside, format="png"))
-    return path
 
 
 def write_aside(path: Path, write: Callable[[Path], object]) -> None:

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Learner, Parameters, Real, gamma, kernel, normal, record
+from metarl_envs.engine import Internal, Learner, Parameters, Real, gamma, kernel, normal, record
+from metarl_envs.learners.choosing import one_each_action
 
 
 @kernel
@@ -40,13 +41,25 @@ def plan_for_a_sample(hyper, memory, rng):
 
 
 @kernel
-def sample_reward(hyper, memory, s, a, rng):
-    """A mean reward from its normal posterior (normal prior, known noise)."""
+def visits_of(memory, s, a):
+    """How often an action was taken in a state."""
     n = 0.0
-    for s2 in range(memory.value.shape[1]):
+    for s2 in range(memory.count.shape[2]):
         n += memory.count[s, a, s2]
-    precision = 1.0 / hyper.prior_sd**2 + n / hyper.noise**2
-    mean = (hyper.prior_mean / hyper.prior_sd**2 + memory.total[s, a] / hyper.noise**2) / precision
+    return n
+
+
+@kernel
+def reward_posterior(hyper, memory, s, a):
+    """Mean and precision of a mean reward (normal prior, known noise)."""
+    precision = 1.0 / hyper.prior_sd**2 + visits_of(memory, s, a) / hyper.noise**2
+    return (hyper.prior_mean / hyper.prior_sd**2 + memory.total[s, a] / hyper.noise**2) / precision, precision
+
+
+@kernel
+def sample_reward(hyper, memory, s, a, rng):
+    """A mean reward from its posterior."""
+    mean, precision = reward_posterior(hyper, memory, s, a)
     memory.reward[s, a] = mean + normal(rng) / math.sqrt(precision)
 
 
@@ -79,6 +92,28 @@ def count_step(hyper, memory, seen, action, reward, terminated, truncated, then,
         plan_for_a_sample(hyper, memory, rng)
 
 
+# --------------------------------------------------------------------------------------------- what can be told
+@kernel
+def tell_posterior_means(hyper, memory, seen, action, out):
+    """The posterior mean of what each action pays here."""
+    for a in range(len(out)):
+        out[a], _ = reward_posterior(hyper, memory, seen, a)
+
+
+@kernel
+def tell_posterior_sds(hyper, memory, seen, action, out):
+    """The posterior standard deviation of what each action pays here in the mean."""
+    for a in range(len(out)):
+        _, precision = reward_posterior(hyper, memory, seen, a)
+        out[a] = 1.0 / math.sqrt(precision)
+
+
+@kernel
+def tell_visits(hyper, memory, seen, action, out):
+    """How often the action was taken here before."""
+    out[0] = visits_of(memory, seen, action)
+
+
 class PSRL(Learner):
     """Before each episode, draws an MDP from its posterior and acts optimally for it.
 
@@ -92,6 +127,11 @@ class PSRL(Learner):
 
     params = Parameters(prior_mean=Real(1.0), prior_sd=Real(1.0, 1e-6), noise=Real(1.0, 1e-6), concentration=Real(1.0, 1e-3))
     begin, act, learn = start_from_prior, follow_plan, count_step
+    internals = {  # noqa: RUF012
+        "posterior_mean": Internal(tell_posterior_means, one_each_action),
+        "posterior_sd": Internal(tell_posterior_sds, one_each_action),
+        "visits": Internal(tell_visits),
+    }
 
     @staticmethod
     def memory(p, variant):
@@ -109,5 +149,6 @@ class PSRL(Learner):
         )
 
     def fits(self, variant):
-        """Its prior says little about bandits and mazes, and planning over many states takes long."""
-        return super().fits(variant) and variant.family.states(variant.p) in range(2, 51)
+        """It learns between episodes only; its prior says little about mazes, and planning over many states takes long."""
+        few = variant.family.states(variant.p) in range(2, 51)
+        return super().fits(variant) and variant.family.unit == "episode" and few

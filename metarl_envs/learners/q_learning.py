@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from metarl_envs.engine import Integer, Learner, Parameters, Real, kernel, randint, record, uniform
+from metarl_envs.engine import Integer, Internal, Learner, Parameters, Real, kernel, randint, record, uniform
+from metarl_envs.learners.choosing import best_action, chance_of, highest, one_each_action, tell_td_error
 
 
 @kernel
@@ -17,30 +20,19 @@ def start_optimistic(hyper, memory, params, rng):
 
 
 @kernel
-def best_action(q, s, rng):
-    """An action of the highest value, ties broken at random."""
-    best = q[s, 0]
-    ties = 1
-    choice = 0
-    for a in range(1, q.shape[1]):
-        value = q[s, a]
-        if value > best:
-            best = value
-            choice = a
-            ties = 1
-        elif value == best:
-            ties += 1
-            if randint(rng, ties) == 0:
-                choice = a
-    return choice
-
-
-@kernel
 def act_epsilon_greedily(hyper, memory, seen, rng):
     """A random action with chance epsilon, else a best one."""
     if uniform(rng) < memory.epsilon:
         return randint(rng, memory.q.shape[1])
-    return best_action(memory.q, seen, rng)
+    return best_action(memory.q[seen], rng)
+
+
+@kernel
+def explore_less(hyper, memory):
+    """After an episode, epsilon falls."""
+    memory.episodes += 1
+    left = max(0.0, 1.0 - memory.episodes / hyper.exploring_episodes)
+    memory.epsilon = hyper.last_epsilon + (hyper.epsilon - hyper.last_epsilon) * left
 
 
 @kernel
@@ -49,15 +41,38 @@ def update_q(hyper, memory, seen, action, reward, terminated, truncated, then, r
     q = memory.q
     target = reward
     if not terminated:
-        best = q[then, 0]
-        for a in range(1, q.shape[1]):
-            best = max(best, q[then, a])
-        target += hyper.discount * best
-    q[seen, action] += hyper.step_size * (target - q[seen, action])
+        target += hyper.discount * highest(q[then])
+    memory.td_error = target - q[seen, action]
+    q[seen, action] += hyper.step_size * memory.td_error
     if terminated or truncated:
-        memory.episodes += 1
-        left = max(0.0, 1.0 - memory.episodes / hyper.exploring_episodes)
-        memory.epsilon = hyper.last_epsilon + (hyper.epsilon - hyper.last_epsilon) * left
+        explore_less(hyper, memory)
+
+
+# --------------------------------------------------------------------------------------------- what can be told
+@kernel
+def tell_q(hyper, memory, seen, action, out):
+    """The values of all actions here."""
+    for a in range(len(out)):
+        out[a] = memory.q[seen, a]
+
+
+@kernel
+def tell_epsilon(hyper, memory, seen, action, out):
+    """The chance of a random action."""
+    out[0] = memory.epsilon
+
+
+@kernel
+def tell_chances_of_greedy(hyper, memory, seen, action, out):
+    """The chance of each action."""
+    for a in range(len(out)):
+        out[a] = chance_of(a, memory.q[seen], memory.epsilon)
+
+
+@kernel
+def tell_log_chance_of_greedy(hyper, memory, seen, action, out):
+    """The logarithm of the chance that the action had."""
+    out[0] = math.log(chance_of(action, memory.q[seen], memory.epsilon))
 
 
 class QLearning(Learner):
@@ -80,9 +95,16 @@ class QLearning(Learner):
         exploring_episodes=Integer(50, 1),
     )
     begin, act, learn = start_optimistic, act_epsilon_greedily, update_q
+    internals = {  # noqa: RUF012
+        "q": Internal(tell_q, one_each_action),
+        "epsilon": Internal(tell_epsilon),
+        "probabilities": Internal(tell_chances_of_greedy, one_each_action),
+        "log_prob": Internal(tell_log_chance_of_greedy),
+        "td_error": Internal(tell_td_error, after=True),
+    }
 
     @staticmethod
     def memory(p, variant):
-        """The table [state, action], epsilon, and the episodes so far."""
+        """The table [state, action], epsilon, the last TD error, and the episodes so far."""
         shape = variant.family.states(variant.p), variant.actions
-        return record(q=(np.float64, shape), epsilon=np.float64, episodes=np.int64)
+        return record(q=(np.float64, shape), epsilon=np.float64, td_error=np.float64, episodes=np.int64)

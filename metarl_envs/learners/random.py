@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from metarl_envs.engine import Learner, Variant, kernel, randint, record, uniform
+from metarl_envs.engine import Internal, Learner, Variant, kernel, randint, record, uniform
+from metarl_envs.learners.choosing import one_each_action
 
 
 @kernel
@@ -13,11 +16,28 @@ def act_uniformly(hyper, memory, seen, rng):
     return randint(rng, memory.actions.shape[0])
 
 
+@kernel
+def tell_even_chances(hyper, memory, seen, action, out):
+    """The chance of each action."""
+    for a in range(len(out)):
+        out[a] = 1.0 / len(out)
+
+
+@kernel
+def tell_log_even_chance(hyper, memory, seen, action, out):
+    """The logarithm of the chance that the action had."""
+    out[0] = -math.log(memory.actions.shape[0])
+
+
 class Random(Learner):
     """Takes every action with the same chance, and learns nothing."""
 
     sees = "observation"
     act = act_uniformly
+    internals = {  # noqa: RUF012
+        "probabilities": Internal(tell_even_chances, one_each_action),
+        "log_prob": Internal(tell_log_even_chance),
+    }
 
     @staticmethod
     def memory(p, variant):

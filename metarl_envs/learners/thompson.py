@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from metarl_envs.engine import Learner, Parameters, Real, beta, kernel, record
+from metarl_envs.engine import Internal, Learner, Parameters, Real, beta, kernel, record
+from metarl_envs.learners.choosing import one_each_action
 
 
 @kernel
@@ -35,6 +38,36 @@ def update_posterior(hyper, memory, seen, action, reward, terminated, truncated,
     memory.b[action] += 1.0 - reward
 
 
+# --------------------------------------------------------------------------------------------- what can be told
+@kernel
+def tell_a(hyper, memory, seen, action, out):
+    """The first parameter of each arm's Beta."""
+    for arm in range(len(out)):
+        out[arm] = memory.a[arm]
+
+
+@kernel
+def tell_b(hyper, memory, seen, action, out):
+    """The second parameter of each arm's Beta."""
+    for arm in range(len(out)):
+        out[arm] = memory.b[arm]
+
+
+@kernel
+def tell_posterior_means(hyper, memory, seen, action, out):
+    """The mean of each arm's Beta."""
+    for arm in range(len(out)):
+        out[arm] = memory.a[arm] / (memory.a[arm] + memory.b[arm])
+
+
+@kernel
+def tell_posterior_sds(hyper, memory, seen, action, out):
+    """The standard deviation of each arm's Beta."""
+    for arm in range(len(out)):
+        total = memory.a[arm] + memory.b[arm]
+        out[arm] = math.sqrt(memory.a[arm] * memory.b[arm] / (total + 1.0)) / total
+
+
 class Thompson(Learner):
     """Pulls each arm with the chance that it is the best, given what it has seen.
 
@@ -47,6 +80,12 @@ class Thompson(Learner):
     only_bandits = True
     params = Parameters(a=Real(1.0, 1e-6), b=Real(1.0, 1e-6))
     begin, act, learn = start_from_prior, act_on_a_sample, update_posterior
+    internals = {  # noqa: RUF012
+        "a": Internal(tell_a, one_each_action),
+        "b": Internal(tell_b, one_each_action),
+        "posterior_mean": Internal(tell_posterior_means, one_each_action),
+        "posterior_sd": Internal(tell_posterior_sds, one_each_action),
+    }
 
     @staticmethod
     def memory(p, variant):

@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Flag, Learner, Parameters, Real, kernel, randint, record
+from metarl_envs.engine import Flag, Internal, Learner, Parameters, Real, kernel, record
+from metarl_envs.learners.choosing import best_action, chance_of, one_each_action
+from metarl_envs.learners.epsilon_greedy import tell_means, tell_pulls
 
 
 @kernel
@@ -14,28 +16,24 @@ def start_counts(hyper, memory, params, rng):
     """No pulls yet; with `published`, every arm starts with one success and one failure, as RL²'s baseline does."""
     for a in range(memory.pulls.shape[0]):
         memory.pulls[a] = 2.0 if hyper.published else 0.0
-        memory.wins[a] = 1.0 if hyper.published else 0.0
+        memory.total[a] = 1.0 if hyper.published else 0.0
+
+
+@kernel
+def bonus_of(hyper, pulls, log_t):
+    """What the upper bound of an arm lies above its mean; infinite for one that was never pulled."""
+    return math.inf if pulls == 0.0 else hyper.width * math.sqrt(2.0 * log_t / pulls)
 
 
 @kernel
 def act_optimistically(hyper, memory, seen, rng):
     """An arm of the highest upper bound, ties broken at random; first of all every arm once."""
-    best = -math.inf
-    choice = 0
-    ties = 0
     log_t = math.log(1.0 + memory.t)
     for a in range(memory.pulls.shape[0]):
         n = memory.pulls[a]
-        bound = math.inf if n == 0.0 else memory.wins[a] / n + hyper.width * math.sqrt(2.0 * log_t / n)
-        if bound > best:
-            best = bound
-            choice = a
-            ties = 1
-        elif bound == best:
-            ties += 1
-            if randint(rng, ties) == 0:
-                choice = a
-    return choice
+        mean = memory.total[a] / n if n > 0.0 else 0.0
+        memory.bound[a] = mean + bonus_of(hyper, n, log_t)
+    return best_action(memory.bound, rng)
 
 
 @kernel
@@ -43,7 +41,28 @@ def count_pull(hyper, memory, seen, action, reward, terminated, truncated, then,
     """Count the pull and what it paid."""
     memory.t += 1
     memory.pulls[action] += 1.0
-    memory.wins[action] += reward
+    memory.total[action] += reward
+
+
+# --------------------------------------------------------------------------------------------- what can be told
+@kernel
+def tell_bonus(hyper, memory, seen, action, out):
+    """What the upper bound of each arm lies above its mean."""
+    for a in range(len(out)):
+        out[a] = bonus_of(hyper, memory.pulls[a], math.log(1.0 + memory.t))
+
+
+@kernel
+def tell_chances_by_bound(hyper, memory, seen, action, out):
+    """The chance of each arm: 1, or an equal share among equal bounds."""
+    for a in range(len(out)):
+        out[a] = chance_of(a, memory.bound, 0.0)
+
+
+@kernel
+def tell_log_chance_by_bound(hyper, memory, seen, action, out):
+    """The logarithm of the chance that the arm had."""
+    out[0] = math.log(chance_of(action, memory.bound, 0.0))
 
 
 class UCB1(Learner):
@@ -59,9 +78,16 @@ class UCB1(Learner):
     only_bandits = True
     params = Parameters(width=Real(1.0, 0.0), published=Flag(False))
     begin, act, learn = start_counts, act_optimistically, count_pull
+    internals = {  # noqa: RUF012
+        "q": Internal(tell_means, one_each_action),
+        "bonus": Internal(tell_bonus, one_each_action),
+        "probabilities": Internal(tell_chances_by_bound, one_each_action),
+        "log_prob": Internal(tell_log_chance_by_bound),
+        "visits": Internal(tell_pulls),
+    }
 
     @staticmethod
     def memory(p, variant):
-        """Pulls and wins of each arm, and pulls in all."""
+        """Pulls of each arm, what they paid in all, upper bounds, and pulls in all."""
         arms = variant.actions
-        return record(pulls=(np.float64, arms), wins=(np.float64, arms), t=np.int64)
+        return record(pulls=(np.float64, arms), total=(np.float64, arms), bound=(np.float64, arms), t=np.int64)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine import Integer, Learner, Parameters, Picture, Real, Row, kernel, normal, record, rendering
+from metarl_envs.engine import Integer, Parameters, Picture, Real, Row, kernel, normal, record, rendering
 from metarl_envs.engine.records import for_drivers, rows
 from metarl_envs.engine.streams import FAMILY, STREAM, keyed
 from metarl_envs.families.bandits.arms import Bandit
@@ -45,97 +45,6 @@ def draw_weights(params, task, rng):
         for j in range(params.dimensions):
             task.mean[arm] += next_feature(params, rng) * task.weights[j]
     rng.s = own
-
-
-# --------------------------------------------------------------------------------------------- LinUCB
-@kernel
-def know_arms_but_not_weights(hyper, memory, params, rng):
-    """Know the arms and the noise; the weights have their prior, N(0, 1/d)."""
-    memory.noise = params.noise
-    place_arms(params, memory.features, rng)
-    for j in range(params.dimensions):
-        memory.mean[j] = 0.0
-        for k in range(params.dimensions):
-            memory.covariance[j, k] = 0.0
-        memory.covariance[j, j] = 1.0 / params.dimensions
-
-
-@kernel
-def spread(memory, arm):
-    """The posterior variance of an arm's mean; `direction` becomes its covariance with the weights."""
-    variance = 0.0
-    for j in range(len(memory.mean)):
-        memory.direction[j] = 0.0
-        for k in range(len(memory.mean)):
-            memory.direction[j] += memory.covariance[j, k] * memory.features[arm, k]
-        variance += memory.features[arm, j] * memory.direction[j]
-    return variance
-
-
-@kernel
-def expected(memory, arm):
-    """The posterior mean of what an arm pays."""
-    total = 0.0
-    for j in range(len(memory.mean)):
-        total += memory.features[arm, j] * memory.mean[j]
-    return total
-
-
-@kernel
-def act_optimistically(hyper, memory, seen, rng):
-    """Pull the arm whose mean may be the highest."""
-    best = -math.inf
-    choice = 0
-    for arm in range(memory.features.shape[0]):
-        bound = expected(memory, arm) + hyper.width * math.sqrt(max(spread(memory, arm), 0.0))
-        if bound > best:
-            best = bound
-            choice = arm
-    return choice
-
-
-@kernel
-def update_weights(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
-    """Add the pull to the posterior of the weights (a Kalman step)."""
-    total = spread(memory, action) + memory.noise * memory.noise
-    if total > 0.0:
-        surprise = (reward - expected(memory, action)) / total
-        for j in range(len(memory.mean)):
-            memory.mean[j] += memory.direction[j] * surprise
-            for k in range(len(memory.mean)):
-                memory.covariance[j, k] -= memory.direction[j] * memory.direction[k] / total
-
-
-class LinUCB(Learner):
-    """Pulls the arm of the highest posterior mean plus `width` posterior standard deviations. It knows the features.
-
-    Hyper-parameters:
-        width: of the bound.
-
-    Source: Li et al. 2010 (arXiv 1003.0146), here with the exact posterior under the true prior and noise.
-    """
-
-    only_bandits = True
-    params = Parameters(width=Real(1.0, 0.0, 1e6))
-    begin, act, learn = know_arms_but_not_weights, act_optimistically, update_weights
-
-    @staticmethod
-    def memory(p, variant):
-        """The features of the arms, and the posterior of the weights."""
-        d = variant.p.dimensions
-        return record(
-            features=(np.float64, (variant.p.arms, d)),
-            mean=(np.float64, d),
-            covariance=(np.float64, (d, d)),
-            direction=(np.float64, d),
-            noise=np.float64,
-        )
-
-    def objection(self, variant):
-        """It needs features."""
-        if not issubclass(variant.family, LinearBandit):
-            return f"LinUCB needs arms with features, and {variant.name} has none"
-        return super().objection(variant)
 
 
 # --------------------------------------------------------------------------------------------- the family
@@ -187,7 +96,7 @@ class LinearBandit(Bandit):
     )
     sample_task, reset, step = draw_weights, unpulled, pull_with_noise
     shifts = {"noisy": {"noise": 0.5}, "other_arms": {"arms_seed": 1}}  # noqa: RUF012
-    references = {"oracle": BestArm(), "lin_ucb": LinUCB()}  # noqa: RUF012
+    references = {"oracle": BestArm()}  # noqa: RUF012
     state, solve, returns, describe = (
         GaussianBandit.state,
         GaussianBandit.solve,
