@@ -37,6 +37,8 @@ TABLE = (
     Row("MetaRL/PointRobotSparse-v0", "control.point_robot:PointRobotSparse", "control"),
     Row("MetaRL/CartPole-v0", "control.cart_pole:CartPole", "control"),
     Row("MetaRL/Pendulum-v0", "control.pendulum:Pendulum", "control"),
+    Row("MetaRL/InventionBox-v0", "metarl_envs.boxes.seat:InventionSeat", "box"),
+    Row("MetaRL/AmnesiaBox-v0", "metarl_envs.boxes.seat:AmnesiaSeat", "box"),
 )
 
 
@@ -80,6 +82,16 @@ def family_of(id: str) -> str:
     Raises:
         ValueError: no id of this package, or of one registered with `register`, is called so.
     """
+    return _spec_of(id).kwargs["family"]
+
+
+def id_of(id: str) -> str:
+    """An id in full: "DarkRoom" is "MetaRL/DarkRoom-v0". ValueError as with `family_of`."""
+    return _spec_of(id).id
+
+
+def _spec_of(id: str) -> Any:
+    """What Gymnasium knows of an id; ValueError where it stands for no family."""
     module, _, name = id.rpartition(":")
     if module:
         _import(module, id)
@@ -87,7 +99,7 @@ def family_of(id: str) -> str:
     if spec is None or not _is_family(spec):
         known = ", ".join(id for id, spec in gym.registry.items() if _is_family(spec))
         raise ValueError(f"id={id!r} is not a family of metarl_envs; there are: {known}")
-    return spec.kwargs["family"]
+    return spec
 
 
 def _is_family(spec: Any) -> bool:

@@ -7,8 +7,9 @@ import pytest
 
 from metarl_envs.boxes.box import BOX, Box, verbs_of, view_length
 from metarl_envs.boxes.invention import InventionBox
-from metarl_envs.boxes.picture import Tree, describe_box, describe_seat, draw_box, draw_seat, item_at, links
+from metarl_envs.boxes.picture import Tree, describe_box, describe_seat, draw_box, links
 from metarl_envs.boxes.scripted import SCRIPTED
+from metarl_envs.boxes.seat_picture import SeatView, draw_seat
 from metarl_envs.boxes.simulate import ScriptedSeats
 from metarl_envs.boxes.topology import TOPOLOGIES
 from metarl_envs.boxes.tree import items_of
@@ -83,13 +84,32 @@ def test_items_stand_apart_inside_the_picture_and_are_found_where_they_are(tree)
         assert at.max() < WORLD - places.radius
         gaps = [np.hypot(*(at[i] - at[j])) for i, j in itertools.combinations(range(0, len(at), max(1, len(at) // 80)), 2)]
         assert min(gaps) > 2 * places.radius
-    held = np.zeros(items_of(p), np.uint8)
-    for item in (0, p.bases - 1, items_of(p) // 2):
-        held[:] = 0
-        held[item] = 1
-        places = Tree(p, int(places.items.level[item]))
-        assert item_at(p, held, *places.at(item)) == item
-    assert item_at(p, held, 5, 5) == -1
+
+
+@pytest.mark.parametrize("tree", TREES)
+@pytest.mark.parametrize("notes", [0, 5, 40])
+@pytest.mark.parametrize("held", ["bases", "half", "all"])
+def test_whatever_a_seat_shows_stands_apart_and_is_found_where_it_is(tree, notes, held):
+    variant = InventionBox.at(**tree, crossover=0, notes=notes, board=notes // 2)
+    p, state = variant.p, np.zeros(1, variant.state)[0]
+    state["hand"], state["tried"], state["notes"][..., 3] = -1, (0, 1), 3
+    count = {"bases": p.bases * p.lineages, "half": items_of(p) // 2, "all": items_of(p)}[held]
+    state["held"][0, :count] = 1
+    seat, verbs = SeatView(p, Row(state)), verbs_of(p)
+    assert len(seat.tiles) == count
+    spots = {item: place for item, place in seat.tiles.items()} | {verbs.wait: seat.wait_button()}
+    for _, _, buttons, entries in seat.books():
+        spots |= {action: place for _, place, action in buttons} | {entry.write: entry.place for entry in entries}
+        assert not any(seat.eraser(entry) for entry in entries), "the pages are closed"
+    corners = np.array([(x, y, x + width, y + height) for x, y, width, height in spots.values()])
+    assert corners.min() >= 0
+    assert corners.max() <= WORLD
+    for k, (x0, y0, x1, y1) in enumerate(corners):
+        beside = (corners[k + 1 :, 0] >= x1) | (corners[k + 1 :, 2] <= x0)
+        assert (beside | (corners[k + 1 :, 1] >= y1) | (corners[k + 1 :, 3] <= y0)).all()
+    for action, (x, y, width, height) in spots.items():
+        assert seat.clicked(x + width / 2, y + height / 2) == action
+    assert seat.clicked(2, 200) is None
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
@@ -146,6 +166,44 @@ def test_illusions_look_real_until_the_task_is_shown():
     box.state["held"][0, 0, seemed] = 1
     assert (drawn(draw_seat, box) == hidden).all()
     assert (drawn(draw_seat, box, task) != shown).any()
+
+
+def test_clicks_write_once_erase_and_open_pages():
+    box = Boxes(**{**SMALL, "agents": 1, "notes": 2, "board": 1}, day=0)
+    verbs = box.verbs
+
+    def seat():
+        return SeatView(box.p, Row(box.state[0]))
+
+    def middle(place):
+        return place.x + place.width / 2, place.y + place.height / 2
+
+    entries = next(entries for name, _, _, entries in seat().books() if name == "notebook")
+    assert seat().clicked(*middle(entries[0].place)) is None, "there is nothing to write yet"
+    a, b = box.recipe(4)
+    box.do(a)
+    assert seat().clicked(*middle(seat().tiles[a])) is None, "it is in the hand"
+    assert seat().take(list(seat().tiles).index(b)) == b
+    box.do(b)
+    assert seat().write("notebook") == verbs.note
+    assert seat().read("notebook") == verbs.read
+    assert seat().clicked(*middle(entries[1].place)) == verbs.note + 1
+    box.do(verbs.note + 1)
+    assert seat().clicked(*middle(entries[1].place)) is None, "it says so already"
+    assert seat().write("notebook") is None
+    assert seat().clicked(entries[1].place.x + entries[1].place.width - 4, entries[1].place.y + 4) is None, "its page is closed"
+    box.do(verbs.read + 1)
+    assert seat().clicked(entries[1].place.x + entries[1].place.width - 4, entries[1].place.y + 4) == verbs.erase + 1
+    assert seat().read("noticeboard") == verbs.look
+
+
+def test_clicks_visit():
+    box = Boxes(**SMALL, topology="chosen")
+    seat = SeatView(box.p, Row(box.state[0]))
+    assert [seat.clicked(x, y) for _, x, y in seat.others()] == [box.verbs.visit + 1, box.verbs.visit + 2]
+    box.do(box.verbs.visit + 2)
+    seat = SeatView(box.p, Row(box.state[0]))
+    assert [seat.clicked(x, y) for _, x, y in seat.others()] == [box.verbs.visit + 1, None]
 
 
 def test_the_newest_invention_is_lit():

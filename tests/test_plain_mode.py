@@ -10,12 +10,14 @@ from metarl_envs.registration import TABLE
 from metarl_envs.testing import trajectory_hash
 
 IDS = [row.id for row in TABLE]
+#: What is given along with an id: boxes take milliseconds a step as ordinary Python.
+SHORTER = {row.id: {"horizon": 60} for row in TABLE if row.kind == "box"}
 
-HASHES = """
+HASHES = f"""
 from metarl_envs.engine.kernels import PLAIN
 from metarl_envs.testing import trajectory_hash
 import sys
-print(PLAIN, *(trajectory_hash(id) for id in sys.argv[1:]))
+print(PLAIN, *(trajectory_hash(id, **{SHORTER}.get(id, {{}})) for id in sys.argv[1:]))
 """
 #: Makes `import numba` fail, and `find_spec` find nothing.
 WITHOUT_NUMBA = "import sys; sys.modules['numba'] = sys.modules['llvmlite'] = None\n"
@@ -50,7 +52,7 @@ def run(script, **setting):
 
 @pytest.fixture(scope="module")
 def expected():
-    return [trajectory_hash(id) for id in IDS]
+    return [trajectory_hash(id, **SHORTER.get(id, {})) for id in IDS]
 
 
 def test_plain_by_wish_equals_compiled(expected):

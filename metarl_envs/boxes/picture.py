@@ -1,4 +1,4 @@
-"""Pictures and words of a box: everything that is in it for a spectator, and what one agent knows for a player.
+"""Pictures and words of a box: everything that is in it for a spectator, and what one agent knows in words.
 
 Items stand in columns by lineage and in rows by level, bases at the bottom, so that what is invented grows upwards.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metarl_envs.boxes.box import ABSENT, ILLUSORY, MADE, REAL, WHEN, A, B
+from metarl_envs.boxes.box import ABSENT, MADE, REAL, WHEN
 from metarl_envs.boxes.text import text_for, words_for
 from metarl_envs.boxes.tree import NOTHING, items_of
 from metarl_envs.engine import Picture, Row
@@ -95,20 +95,12 @@ class Tree:
         return HUES[int(self.items.lineage[item]) % len(HUES)]
 
 
-def item_at(p: SimpleNamespace, held: np.ndarray, x: float, y: float) -> int:
-    """The item at a place of a seat's picture, NOTHING between items. `held` is what the agent in the seat holds."""
-    tree = Tree(p, _highest(p, np.asarray(held) != ABSENT))
-    shown = [item for item in range(items_of(p)) if tree.shows(item)]
-    distance, item = min((math.dist((x, y), tree.at(item)), item) for item in shown)
-    return item if distance <= tree.radius + 3 else NOTHING
-
-
 def _highest(p: SimpleNamespace, there: np.ndarray) -> int:
     """The highest level of the items that are there."""
     return int(items(p).level[there].max(initial=0))
 
 
-def _blend(color: Color, share: float, ground: Color = BACKGROUND) -> Color:
+def blend(color: Color, share: float, ground: Color = BACKGROUND) -> Color:
     """So much of a colour, the rest of the ground."""
     mixed = [round(share * c + (1 - share) * g) for c, g in zip(color, ground, strict=True)]
     return mixed[0], mixed[1], mixed[2]
@@ -178,7 +170,7 @@ def _draw_levels(picture: Picture, tree: Tree) -> None:
         if level % every == 0:
             picture.text(_LEFT - 8, y - 5, str(level), size=10, color=MUTED, align="right")
         if level % 5 == 0:
-            picture.line(_LEFT - 2, y, _RIGHT, y, _blend(FLOOR, 0.8), 1)
+            picture.line(_LEFT - 2, y, _RIGHT, y, blend(FLOOR, 0.8), 1)
 
 
 def _draw_item(picture: Picture, tree: Tree, item: int, share: float, known: bool, newest: bool) -> None:
@@ -187,9 +179,9 @@ def _draw_item(picture: Picture, tree: Tree, item: int, share: float, known: boo
     if newest:
         picture.circle(x, y, r + max(1.5, 0.25 * r), GOAL)
     if share > 0:
-        picture.circle(x, y, r, _blend(hue, 0.3 + 0.7 * share))
+        picture.circle(x, y, r, blend(hue, 0.3 + 0.7 * share))
     elif known:
-        picture.circle(x, y, r, _blend(hue, 0.5))
+        picture.circle(x, y, r, blend(hue, 0.5))
         picture.circle(x, y, 0.7 * r, BACKGROUND)
     else:
         picture.circle(x, y, max(0.7, 0.22 * r), LINES)
@@ -215,10 +207,10 @@ def _draw_recipes(picture: Picture, tree: Tree, task: Row, real: np.ndarray) -> 
     recipe = np.asarray(task.recipe)
     for item in np.flatnonzero(~real).tolist():
         if pair := next((pair for pair in recipe[item].tolist() if pair[0] != NOTHING and real[pair].all()), None):
-            _join(picture, tree, item, pair, _blend(GOAL, 0.35))
+            _join(picture, tree, item, pair, blend(GOAL, 0.35))
     top = np.flatnonzero(real)[-1]  # of two items, the later one is of no lower level
     for item, pair in path_to(recipe, top):
-        _join(picture, tree, item, pair, _blend(TEXT, 0.45))
+        _join(picture, tree, item, pair, blend(TEXT, 0.45))
 
 
 def path_to(recipe: np.ndarray, item: int) -> list[tuple[int, list[int]]]:
@@ -247,14 +239,14 @@ def _draw_ring(picture: Picture, p: SimpleNamespace, state: Row, y: float, radiu
         seen = links(p, list(state.where))
         for i, j in seen:
             (x0, y0), (x1, y1) = places[i], places[j]
-            picture.line(x0, y0, x1, y1, _blend(MUTED, 0.6), 1.5)
+            picture.line(x0, y0, x1, y1, blend(MUTED, 0.6), 1.5)
             if (j, i) not in seen:
                 picture.circle(x0 + 0.7 * (x1 - x0), y0 + 0.7 * (y1 - y0), 3, MUTED)
     size = max(1.5, min(13.0, 0.42 * radius, 2.4 * radius / p.agents))
     for i, (x, y0) in enumerate(places):
         if state.made[i] != NOTHING:
             picture.circle(x, y0, size + 3, GOAL)
-        picture.circle(x, y0, size, AGENT if not state.forgot[i] else _blend(AGENT, 0.5))
+        picture.circle(x, y0, size, AGENT if not state.forgot[i] else blend(AGENT, 0.5))
         if size >= 7:
             picture.text(x, y0 - 6, str(i), size=11, color=BACKGROUND, align="center")
 
@@ -302,7 +294,7 @@ def _draw_shares(picture: Picture, p: SimpleNamespace, state: Row, i: int, y: fl
     x, held = float(_SIDE), np.asarray(state.held[i]) != ABSENT
     for lineage in range(p.lineages):
         width = step * int((held & (items(p).lineage == lineage)).sum())
-        picture.rectangle(x, y, max(1.0, width - 1), 4, _blend(HUES[lineage % len(HUES)], 0.8), 1)
+        picture.rectangle(x, y, max(1.0, width - 1), 4, blend(HUES[lineage % len(HUES)], 0.8), 1)
         x += width
 
 
@@ -322,7 +314,7 @@ def _draw_book(
         color = FLOOR
         if entry[WHEN] >= 0:
             bright = 1.0 if p.free_reading == "yes" or pages[k // p.page] else 0.45
-            color = _blend(BAD if entry[MADE] == NOTHING else tree.hue(entry[MADE]), bright)
+            color = blend(BAD if entry[MADE] == NOTHING else tree.hue(entry[MADE]), bright)
         gap = 1.5 if side > 5 else 0.5
         picture.rectangle(_SIDE + k % across * side, y + k // across * side, side - gap, side - gap, color, min(2.0, side / 4))
 
@@ -337,68 +329,6 @@ def _draw_day(picture: Picture, p: SimpleNamespace, state: Row, text: str) -> No
         picture.text(_SIDE, y, f"day {state.t // p.day + 1} of {-(-p.horizon // p.day)}", size=12, color=TEXT)
         picture.text(_END, y, f"step {state.t % p.day} of {p.day}", size=12, color=MUTED, align="right")
     picture.text(_LEFT, y + 4, text, size=12, color=MUTED)
-
-
-# ------------------------------------------------------------------------------------------------- one seat
-def draw_seat(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
-    """The box as agent 0 knows it: what it has and what it may read. What it forgot is not to be seen."""
-    held = np.asarray(state.held[0])
-    tree = Tree(p, _highest(p, held != ABSENT))
-    _draw_levels(picture, tree)
-    if task is not None:
-        _draw_recipes(picture, tree, task, held == REAL)
-    entries = _readable(p, state)
-    for entry in entries:
-        if entry[MADE] != NOTHING:
-            _join(picture, tree, entry[MADE], entry[[A, B]].tolist(), _blend(ACCENT, 0.6))
-    for item in filter(tree.shows, range(items_of(p))):
-        _draw_own_item(picture, tree, state, item, held[item])
-        if task is not None and held[item] == ILLUSORY:
-            picture.line(*_diagonal(tree, item), BAD, 2)
-    y = _draw_company(picture, p, state)
-    y = _draw_hand(picture, tree, state, y)
-    y = _draw_entries(picture, p, tree, "notes", np.asarray(state.notes[0])[: p.notes], list(state.open[0]), y)
-    _draw_entries(picture, p, tree, "noticeboard", np.asarray(state.board)[: p.board], list(state.looking[0]), y)
-    forgot = p.day and state.forgot[0]
-    _draw_day(picture, p, state, "You know only what is written." if forgot else "Combine two things: what do they make?")
-
-
-def _readable(p: SimpleNamespace, state: Row) -> list[np.ndarray]:
-    """Entries that are filled and open to agent 0."""
-    found = []
-    for entries, count, pages in ((state.notes[0], p.notes, state.open[0]), (state.board, p.board, state.looking[0])):
-        for k in range(count):
-            if np.asarray(entries)[k, WHEN] >= 0 and (p.free_reading == "yes" or pages[k // p.page]):
-                found.append(np.asarray(entries)[k])
-    return found
-
-
-def _draw_own_item(picture: Picture, tree: Tree, state: Row, item: int, held: int) -> None:
-    """An item of agent 0: its number, a white ring in the hand, a golden one for what the last experiment made."""
-    (x, y), hue, r = tree.at(item), tree.hue(item), tree.radius
-    if held == ABSENT:
-        picture.circle(x, y, max(0.7, 0.22 * r), LINES)
-        return
-    if item in (state.hand[0], state.seemed[0]):
-        picture.circle(x, y, r + max(2.0, 0.25 * r), TEXT if item == state.hand[0] else GOAL)
-    picture.circle(x, y, r, hue)
-    _draw_number(picture, tree, item, BACKGROUND)
-
-
-def _draw_company(picture: Picture, p: SimpleNamespace, state: Row) -> float:
-    """You, and those whom you see; where the rest begins."""
-    if p.agents == 1:
-        return 16
-    seen = sorted(j for i, j in links(p, list(state.where)) if i == 0)
-    picture.text(_SIDE, 14, "you see" if seen else "you see nobody", size=12, color=MUTED)
-    for k, j in enumerate(seen[:10]):
-        picture.circle(_SIDE + 8 + 16 * k, 40, 7, _blend(AGENT, 0.8))
-        picture.text(_SIDE + 8 + 16 * k, 35, str(j), size=10, color=BACKGROUND, align="center")
-    if len(seen) > 10:
-        picture.text(_END, 14, f"{len(seen)} others", size=12, color=MUTED, align="right")
-    if state.gained[0]:
-        picture.text(_SIDE, 52, f"copied just now: {state.gained[0]}", size=12, color=GOAL)
-    return 72
 
 
 def _draw_hand(picture: Picture, tree: Tree, state: Row, y: float) -> float:

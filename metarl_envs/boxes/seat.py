@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -15,28 +17,47 @@ from metarl_envs.boxes.box import (
     box_record,
     live_one_step,
     open_box,
+    planes_of,
     see,
+    senses_at,
     verbs_of,
     view_length,
 )
 from metarl_envs.boxes.invention import InventionBox
 from metarl_envs.boxes.scripted import (
+    SCRIPTED,
     NoteKeeper,
-    act_at_random,
+    Scripted,
     action_count,
-    keep_notes,
     make_the_best,
-    try_something_new,
-    wake_keeper,
+    wake_empty,
 )
 from metarl_envs.boxes.topology import CHOSEN, DYNAMIC, ISOLATED
 from metarl_envs.boxes.tree import items_in, items_of
-from metarl_envs.engine import Choice, Oracle, Parameters, Picture, Row, kernel, record
+from metarl_envs.engine import ByParameters, Choice, Oracle, Parameters, Picture, Row, kernel, record
+from metarl_envs.engine.family import Keys
 from metarl_envs.engine.streams import keyed
 
 #: Who sits in the other seats.
 COMPANIONS = ("waiting", "random", "never_repeat", "greedy", "oracle", "notes_fifo", "notes_best_path", "notes_unlimited")
-_WAITING, _RANDOM, _NEVER_REPEAT, _GREEDY, _ORACLE, _FIFO, _BEST_PATH, _UNLIMITED = range(8)
+_NEVER_REPEAT, _BEST_PATH, _UNLIMITED = map(COMPANIONS.index, ("never_repeat", "notes_best_path", "notes_unlimited"))
+
+
+@kernel
+def wait(hyper, params, task, state, i, mind, rng):
+    """Do nothing."""
+    return items_in(params)
+
+
+class Waiting(Scripted):
+    """A companion that is there and does nothing."""
+
+    wake, act = wake_empty, wait
+
+
+def companion_in(p: SimpleNamespace) -> Scripted:
+    """Who sits in the other seats; nobody in particular where there are none."""
+    return Waiting() if p.companions == "waiting" or p.agents == 1 else SCRIPTED[p.companions]
 
 
 def seat_record(p: SimpleNamespace) -> np.dtype:
@@ -44,7 +65,7 @@ def seat_record(p: SimpleNamespace) -> np.dtype:
     return record(
         box=box_record(p),
         style=NoteKeeper.hyper.dtype,
-        mind=(NoteKeeper.mind(p), max(1, p.agents - 1)),
+        mind=(companion_in(p).mind(p), max(1, p.agents - 1)),
         actions=(np.int64, p.agents),
         seen=(np.float32, view_length(p) + verbs_of(p).end),
     )
@@ -63,45 +84,52 @@ def sit_down(params, task, state, rng):
         state.style.keep = 3
 
 
-@kernel
-def companion(params, task, state, i, rng):
-    """What companion i does. Its mind is empty where its memory was reset."""
-    mind, style = state.mind[i - 1], state.style
-    if state.box.forgot[i] != 0:
-        wake_keeper(style, params, mind)
-    rng.s = keyed(state.box.noise, CHOOSING, state.box.t, i)
-    if params.companions == _RANDOM:
-        return act_at_random(style, params, task, state.box, i, mind, rng)
-    if params.companions == _ORACLE:
-        return make_the_best(style, params, task, state.box, i, mind, rng)
-    if params.companions == _NEVER_REPEAT or params.companions == _GREEDY:
-        return try_something_new(style, params, task, state.box, i, mind, rng)
-    if params.companions == _WAITING:
-        return items_in(params)
-    return keep_notes(style, params, task, state.box, i, mind, rng)
+@functools.cache
+def _step_among(wake: Callable, act: Callable) -> Callable:
+    """The step of a seat among companions of one kind: what others would do is not compiled."""
+
+    @kernel
+    def companion(params, task, state, i, rng):
+        """What companion i does. Its mind is empty where its memory was reset."""
+        mind, style = state.mind[i - 1], state.style
+        if state.box.forgot[i] != 0:
+            wake(style, params, mind)
+        rng.s = keyed(state.box.noise, CHOOSING, state.box.t, i)
+        return act(style, params, task, state.box, i, mind, rng)
+
+    @kernel
+    def step_among_companions(params, task, state, action, rng):
+        """All act at once; the reward is that of agent 0."""
+        for i in range(1, params.agents):
+            state.actions[i] = companion(params, task, state, i, rng)
+        state.actions[0] = action
+        live_one_step(params, task, state.box, state.actions, rng)
+        return state.box.reward[0], False
+
+    return step_among_companions
 
 
-@kernel
-def step_with_companions(params, task, state, action, rng):
-    """All act at once; the reward is that of agent 0."""
-    for i in range(1, params.agents):
-        state.actions[i] = companion(params, task, state, i, rng)
-    state.actions[0] = action
-    live_one_step(params, task, state.box, state.actions, rng)
-    return state.box.reward[0], False
+def step_among(p: SimpleNamespace) -> Callable:
+    """The step of a seat among the companions that there are."""
+    scripted = type(companion_in(p))
+    return _step_among(scripted.wake, scripted.act)
 
 
 # ------------------------------------------------------------------------------------------------- what is seen
 @kernel
 def see_from_seat(params, task, state, obs):
     """What agent 0 sees, and its action mask, without what never changes (see `kept`)."""
-    see(params, state.box, 0, state.seen)
-    items, at, n = items_in(params), items_in(params), 0
+    see(params, task, state.box, 0, state.seen)
+    items, n = items_in(params), 0
     n = keep(state.seen, 0, items, obs, n)
     if params.notes + params.board > 0:
         n = keep(state.seen, items, 2 * items - params.lineages * params.width, obs, n)
         n = keep(state.seen, 2 * items, 3 * items, obs, n)
         at = 3 * items
+    else:
+        at = items
+    n = keep(state.seen, at, senses_at(params), obs, n)  # holes and shapes
+    at = senses_at(params)
     n = keep(state.seen, at, at + 4, obs, n)
     if params.agents > 1 and params.topology != ISOLATED:
         n = keep(state.seen, at + 4, at + 5, obs, n)
@@ -138,7 +166,8 @@ def kept(p: SimpleNamespace) -> np.ndarray:
     planes = [(0, items)]
     if entries:
         planes += [(items, 2 * items - p.lineages * p.width), (2 * items, 3 * items)]
-    senses = items * (3 if entries else 1)
+    senses = planes_of(p) * items
+    planes.append((items * (3 if entries else 1), senses))  # holes and shapes
     alone = p.agents == 1 or p.topology == "isolated"
     parts = [*planes, (senses, senses + 4), *([] if alone else [(senses + 4, senses + 5)])]
     parts += [(senses + 5, senses + (8 if p.day else 7)), (senses + 8, senses + 8 + 4 * entries)]
@@ -173,17 +202,39 @@ class KnowsTheRecipes(Oracle):
     act = make_the_best_from_seat
 
 
+# ------------------------------------------------------------------------------------------------- for people who play
+def keys_of_seat(p: SimpleNamespace) -> Keys:
+    """Keys by what they mean now: the things in the order of their tiles, and the verbs that there are."""
+    from metarl_envs.boxes.seat_picture import ITEM_KEYS, SeatView
+
+    def asks(what: Callable[[SeatView], int | None]) -> Callable[[Row], int | None]:
+        return lambda state: what(SeatView(p, state.box))
+
+    keys: dict[str, tuple[int | Callable[[Row], int | None], str]] = {"space": (verbs_of(p).wait, "wait")}
+    if p.notes:
+        keys["w"] = asks(lambda seat: seat.write("notebook")), "write down"
+    if p.board:
+        keys["b"] = asks(lambda seat: seat.write("noticeboard")), "post"
+    if p.notes and p.free_reading == "no":
+        keys["o"] = asks(lambda seat: seat.read("notebook")), "open a page"
+    if p.board and p.free_reading == "no":
+        keys["l"] = asks(lambda seat: seat.read("noticeboard")), "look at the board"
+    for n, key in enumerate(ITEM_KEYS[: items_of(p)]):
+        keys[key] = asks(lambda seat, n=n: seat.take(n)), ""
+    return keys
+
+
 # ------------------------------------------------------------------------------------------------- the families
 class Seat(Box):
     """A seat in a box. The subclass names the box."""
 
     box: ClassVar[type[Box]]
     simulated = 20  # a life here is long, and lives on one tree are much alike
+    unit = "steps"
     state = seat_record
-    reset, step, observe = sit_down, step_with_companions, see_from_seat
+    reset, step, observe = sit_down, ByParameters(step_among), see_from_seat
     references = {"oracle": KnowsTheRecipes()}  # noqa: RUF012
-    #: Only the first items: what they are called must hold for every size of box.
-    keys = {key: (item, f"item {item}") for item, key in enumerate("0123456789abcdefghij")}  # noqa: RUF012
+    keys = staticmethod(keys_of_seat)
 
     @staticmethod
     def spaces(p: SimpleNamespace) -> tuple[spaces.Space, spaces.Space]:
@@ -191,9 +242,16 @@ class Seat(Box):
         return spaces.Box(0.0, 1.0, (len(kept(p)),), np.float32), spaces.Discrete(verbs_of(p).end)
 
     @staticmethod
+    def unit_length(p: SimpleNamespace) -> int:
+        """A day; where there are none, or the last is cut short, at most 20 blocks of steps, all of one length."""
+        if p.day and p.horizon % p.day == 0:
+            return p.day
+        return next(length for length in range(-(-p.horizon // 20), p.horizon + 1) if p.horizon % length == 0)
+
+    @staticmethod
     def instructions(p: SimpleNamespace) -> str:
         """For people who play: what to do."""
-        text = "Combine two things: some pairs make something new, which pays its level. Nobody knows which."
+        text = "Combine two things (their keys, or clicks): some pairs make something new, which pays its level."
         if p.agents > 1:
             text += " What others make while you see them is yours too."
         if p.day:
@@ -201,9 +259,16 @@ class Seat(Box):
         return text
 
     @staticmethod
+    def aim(p: SimpleNamespace, state: Row, x: float, y: float) -> int | None:
+        """The action that a click asks for."""
+        from metarl_envs.boxes.seat_picture import SeatView
+
+        return SeatView(p, state.box).clicked(x, y)
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """What agent 0 has and may read; nothing that it forgot."""
-        from metarl_envs.boxes.picture import draw_seat
+        from metarl_envs.boxes.seat_picture import draw_seat
 
         draw_seat(picture, p, state.box, task)
 
@@ -240,6 +305,8 @@ class InventionSeat(Seat):
         * with notes or a board, one number an item below the highest level: 1 where open entries say that it makes something
           not held yet with what is in the hand (with an empty hand: with something else that is held).
         * with notes or a board, one number an item: 1 where open entries say that it makes nothing with what is in the hand.
+        * with structure="grammar", the hole of each item that is held, then the shape of each: their numbers, from 1, over
+          `features`; 0 for what is not held.
         * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
           what it seemed to make, over `levels`.
         * unless alone or isolated: a quarter for each thing copied in this step, 1 at most.
@@ -275,7 +342,7 @@ class InventionSeat(Seat):
         ingredient is of another lineage; 0: never. dead_ends (below 1): share of a level that is ingredient of nothing.
         recency (0 to 1): the chance that the second ingredient is of the level just below; else it is looked for one lower, and
         so on. structure: "lookup" (recipes follow no rule) or "grammar" (a pair works only where a hidden permutation maps the
-        hole of the one to the shape of the other; observations show neither). features (2 to 16): kinds of holes and shapes.
+        hole of the one to the shape of the other). features (2 to 16): kinds of holes and shapes.
 
         The company: value_bias (0 to 100): what items of the first lineage pay, times their level. pays: "own": whoever makes
         what it did not hold; "first": whoever is the first in the box; "mean": all get the mean of it. topology: who sees
@@ -334,6 +401,8 @@ class AmnesiaSeat(Seat):
         * with notes or a board, one number an item below the highest level: 1 where open entries say that it makes something
           not held yet with what is in the hand (with an empty hand: with something else that is held).
         * with notes or a board, one number an item: 1 where open entries say that it makes nothing with what is in the hand.
+        * with structure="grammar", the hole of each item that is held, then the shape of each: their numbers, from 1, over
+          `features`; 0 for what is not held.
         * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
           what it seemed to make, over `levels`.
         * unless alone or isolated: a quarter for each thing copied in this step, 1 at most.
@@ -369,7 +438,7 @@ class AmnesiaSeat(Seat):
         ingredient is of another lineage; 0: never. dead_ends (below 1): share of a level that is ingredient of nothing.
         recency (0 to 1): the chance that the second ingredient is of the level just below; else it is looked for one lower, and
         so on. structure: "lookup" (recipes follow no rule) or "grammar" (a pair works only where a hidden permutation maps the
-        hole of the one to the shape of the other; observations show neither). features (2 to 16): kinds of holes and shapes.
+        hole of the one to the shape of the other). features (2 to 16): kinds of holes and shapes.
 
         The company: value_bias (0 to 100): what items of the first lineage pay, times their level. pays: "own": whoever makes
         what it did not hold; "first": whoever is the first in the box; "mean": all get the mean of it. topology: who sees

@@ -1,7 +1,7 @@
 """The engine: rows, kernels, streams, cache, and the drivers over them. It knows no family by name."""
 
 from metarl_envs.engine import rendering
-from metarl_envs.engine.family import Family, Returns, Variant
+from metarl_envs.engine.family import ByParameters, Family, Returns, Variant
 from metarl_envs.engine.kernels import PLAIN, kernel
 from metarl_envs.engine.learner import Internal, Learner, Oracle
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Real
@@ -11,6 +11,7 @@ from metarl_envs.engine.streams import beta, clip, exponential, gamma, normal, r
 
 __all__ = [
     "PLAIN",
+    "ByParameters",
     "Choice",
     "Family",
     "Flag",

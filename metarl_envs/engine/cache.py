@@ -30,7 +30,7 @@ import numpy as np
 from metarl_envs.engine.compile_errors import KernelError, explained
 
 #: Raised by hand when the format of the files changes.
-_FORMAT = 2
+_FORMAT = 3
 _DIGEST_SIZE = hashlib.sha256().digest_size
 #: How many files are kept; the oldest go first.
 _MOST_FILES = 1000

@@ -36,7 +36,7 @@ def explained(error: Exception, driver: str) -> KernelError:
 
 def _kernel(told: str) -> str | None:
     """The innermost function that is none of the drivers' own (those are closures)."""
-    return next(iter(re.findall(r"CPUDispatcher\(<function (\w+) at", told)), None)
+    return next(iter(re.findall(r"\w+\(<function (\w+) at", told)), None)
 
 
 def _place(told: str, error: Exception) -> tuple[str, int] | None:

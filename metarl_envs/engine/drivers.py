@@ -1,11 +1,12 @@
 """The compiled loops. Trials, horizons and autoreset are written here, once, for every family and every way to run it.
 
 `env_drivers` makes the loops behind the single and the vector environment; `score_driver` and `write_driver` fuse an
-environment with a learner. All work on plain arrays of rows from `lo` to `hi`, so that threads can share the work, and release the GIL.
+environment with a learner. All work on plain arrays of rows from `lo` to `hi`, so that threads can share the work, and release
+the GIL.
 
 Speed comes from a few habits, each worth a factor (see benchmarks/): the loop index is unsigned, so that no index is
-checked for being negative; inner functions are inlined before typing; flags are written only where one is up, into an
-array that arrives zeroed.
+checked for being negative; inner functions are inlined; flags are written only where one is up, into an array that arrives
+zeroed. Little to compile comes from one more: a family's kernel is called in one place of a driver wherever that can be.
 """
 
 from __future__ import annotations
@@ -81,9 +82,15 @@ def _meaning(variant: Variant) -> Callable:
 
 
 # ------------------------------------------------------------------------------------------------- trials and episodes
-def _trial_parts(variant: Variant) -> SimpleNamespace:
+@kernel
+def observe_nothing(params, task, state, obs):
+    """For worlds whose rows somebody else looks at."""
+
+
+def _trial_parts(variant: Variant, observed: bool = True) -> SimpleNamespace:
     """The inner functions that every driver is made of, bound to a family's kernels."""
-    sample_task, reset, step, observe = map(variant.kernel, ("sample_task", "reset", "step", "observe"))
+    sample_task, reset, step = map(variant.kernel, ("sample_task", "reset", "step"))
+    observe = variant.kernel("observe") if observed else observe_nothing
     meaning = _meaning(variant)
 
     def draw_task(p, split, tasks, words, i, rng):
@@ -138,9 +145,12 @@ def _trial_parts(variant: Variant) -> SimpleNamespace:
 
 
 # ------------------------------------------------------------------------------------------------- environments
-def env_drivers(variant: Variant) -> SimpleNamespace:
-    """The drivers of the single and the vector environment: `begin`, `advance`, `check`."""
-    parts = _trial_parts(variant)
+def env_drivers(variant: Variant, observed: bool = True) -> SimpleNamespace:
+    """The drivers of the single and the vector environment: `begin`, `advance`, `check`.
+
+    Where worlds are not `observed`, nothing is written into observations.
+    """
+    parts = _trial_parts(variant, observed)
     new_trial, begin_episode, move, observe = parts.new_trial, parts.begin_episode, parts.move, parts.observe
 
     def advance_row(p, rules, tasks, words, worlds, actions, obs, inner_final, final, reward, flags, i):
@@ -218,11 +228,11 @@ def env_drivers(variant: Variant) -> SimpleNamespace:
         return first_outside(actions, bounds, lo, hi)
 
     made = compiled(variant.name, advance, begin, check)
-    made.advance_at = None if PLAIN else _by_address(variant, glue(advance))
+    made.advance_at = None if PLAIN else _by_address(variant, glue(advance), observed)
     return made
 
 
-def _by_address(variant: Variant, advance: Callable) -> Callable:
+def _by_address(variant: Variant, advance: Callable, observed: bool) -> Callable:
     """`advance` over one row whose arrays stay where they are: one argument instead of 14, a seventh of a call's cost."""
     from numba import njit
     from numba.np.numpy_support import carray
@@ -232,7 +242,7 @@ def _by_address(variant: Variant, advance: Callable) -> Callable:
     form = variant.action
     params_row, task_row, world_row = variant.params.dtype, variant.task, variant.world
     words_a_task = task_row.itemsize // 8
-    seen = variant.observations(1)
+    seen = variant.observations(1, observed)
     seen_shape, seen_dtype = seen.shape, seen.dtype
     action_shape, action_dtype = (1, *form.shape), form.dtype
     bounds_shape = (2, form.low.size)

@@ -289,10 +289,14 @@ class Variant:
         bound = getattr(self.family, name)
         return bound.choose(self.p) if isinstance(bound, ByParameters) else bound
 
-    def observations(self, count: int) -> np.ndarray:
-        """Uninitialised observations of `count` worlds as kernels write them; `Discrete` ones have one element each."""
+    def observations(self, count: int, observed: bool = True) -> np.ndarray:
+        """Uninitialised observations of `count` worlds as kernels write them; `Discrete` ones have one element each.
+
+        Those of worlds that are not `observed` have one element that means nothing.
+        """
         space = self.observation_space
-        return for_drivers(np.empty((count, *(space.shape or (1,))), space.dtype))
+        shape = (space.shape or (1,)) if observed else (1,)
+        return for_drivers(np.empty((count, *shape), space.dtype))
 
     def visible(self, observations: np.ndarray) -> np.ndarray:
         """The same memory, as the batched observation space has it."""

@@ -49,7 +49,7 @@ class GroundTruth:
         self._solutions: list[QFunction | None] = [None] * count
         self._q: np.ndarray | None = None
         self._regret = np.zeros(count)
-        self._beliefs: list[Belief] | None = belief_for(worlds)
+        self._beliefs: list[Belief] | None = belief_for(worlds) if worlds.observed else None
         self._begun = False
 
     def stepped(self, actions: np.ndarray, out: Outcome) -> None:

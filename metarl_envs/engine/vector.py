@@ -43,6 +43,7 @@ class FamilyVectorEnv(VectorEnv):
         ground_truth: add `info["metarl"]` (see `GroundTruth`).
         render_mode: None, `"rgb_array"` or `"ansi"`; `render()` gives a tuple with one frame a row.
         reveal: show the hidden task in pictures and text.
+        observed: False writes no observations, and what is given out in their place means nothing (see `Worlds`).
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class FamilyVectorEnv(VectorEnv):
         ground_truth: bool = False,
         render_mode: str | None = None,
         reveal: bool = False,
+        observed: bool = True,
     ):
         form = TrialForm(episodes_per_trial, trial_end, num_tasks)
         self.num_envs = at_least_one("num_envs", num_envs)
@@ -84,7 +86,7 @@ class FamilyVectorEnv(VectorEnv):
         }
         self.render_mode, self.reveal = render_mode, reveal
         mode = list(AutoresetMode).index(self.autoreset_mode)
-        self._worlds = Worlds(tasks, num_envs, form, mode, at_least_one("num_threads", num_threads))
+        self._worlds = Worlds(tasks, num_envs, form, mode, at_least_one("num_threads", num_threads), observed)
         self._truth = GroundTruth(self._worlds) if ground_truth else None
         self._scoreboard = Scoreboard(num_envs) if render_mode else None
         self._dense = dense_final_obs

@@ -106,8 +106,8 @@ class Outcome(NamedTuple):
 
 
 @functools.lru_cache(maxsize=256)
-def _drivers(variant: Variant) -> SimpleNamespace:
-    return drivers.env_drivers(variant)
+def _drivers(variant: Variant, observed: bool) -> SimpleNamespace:
+    return drivers.env_drivers(variant, observed)
 
 
 class Worlds:
@@ -115,12 +115,20 @@ class Worlds:
 
     Row i draws its tasks into a slot of its own, task number `pool + i`; with a shared pool of tasks, which come first,
     it names one of those instead.
+
+    Args:
+        tasks: where tasks come from.
+        count: the number of worlds.
+        form: how tasks and episodes make up trials.
+        mode: an autoreset mode, as `drivers` number them.
+        num_threads: threads that share the rows.
+        observed: False writes no observations: nobody needs them, or whoever does looks at the rows (see `each`).
     """
 
-    def __init__(self, tasks: Tasks, count: int, form: TrialForm, mode: int, num_threads: int = 1):
+    def __init__(self, tasks: Tasks, count: int, form: TrialForm, mode: int, num_threads: int = 1, observed: bool = True):
         variant = tasks.variant
-        self.variant, self.tasks, self.count = variant, tasks, count
-        self._made_from = tasks, count, form, mode, num_threads
+        self.variant, self.tasks, self.count, self.observed = variant, tasks, count, observed
+        self._made_from = tasks, count, form, mode, num_threads, observed
         self.pool = form.num_tasks or 0
         self.rules = np.zeros(1, drivers.RULES)
         self.rules["episodes"] = form.episodes_per_trial
@@ -136,12 +144,14 @@ class Worlds:
             self.task_rows[: self.pool] = tasks.rows(self.pool)
         self.worlds["task"] = self.pool + np.arange(count)
         self.bounds = np.stack([np.ravel(variant.action.low), np.ravel(variant.action.high)])
-        self._go = _drivers(variant)
+        self._go = _drivers(variant, observed)
         cuts = np.linspace(0, count, num_threads + 1).astype(int).tolist()
         self._parts = list(itertools.pairwise(cuts))
         self._keeps_both = mode == drivers.SAME_STEP  # only there do a trial's end and an inner end fall into one step
         self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
         self._fixed = variant.params, self.rules, self.task_rows, self.words, self.worlds
+        moving = {name: getattr(self, name).view(np.ndarray) for name in ("worlds", "task_rows")}
+        self._moving = [(name, rows, _bytes(rows)) for name, rows in moving.items()]
 
     def empty(self, spare: Outcome | None = None) -> Outcome:
         """Fresh arrays for a call to fill: flags and final observations are zero where nothing is written.
@@ -149,7 +159,7 @@ class Worlds:
         Args:
             spare: whose final observations are still zero, and may be used again.
         """
-        observations = self.variant.observations(self.count)
+        observations = self.variant.observations(self.count, self.observed)
         if spare is not None:
             inner_final, final = spare.inner_final, spare.final
         else:
@@ -176,7 +186,8 @@ class Worlds:
 
     def begin(self, mask: np.ndarray, how: int, out: Outcome) -> None:
         """Begin a trial or an episode in the masked rows (see `drivers.NEW_TASK` and its sisters)."""
-        self._each(self._go.begin, (*self._fixed, mask, how, out.observations, out.flags))
+        mask = mask if mask.flags.writeable else mask.copy()  # to the compiler they are two types
+        self.each(self._go.begin, (*self._fixed, mask, how, out.observations, out.flags))
 
     def advance(self, actions: np.ndarray, out: Outcome) -> int:
         """Step all rows: how many trials ended, or -1 - i where action i is outside the space and nothing moved."""
@@ -184,7 +195,7 @@ class Worlds:
         if self._threads is None:
             return self._go.advance(*call, 0, self.count)
         bad = self._go.check(actions, self.bounds, 0, self.count)  # before any part moves
-        return -1 - bad if bad >= 0 else sum(self._each(self._go.advance, call))
+        return -1 - bad if bad >= 0 else sum(self.each(self._go.advance, call))
 
     def advance_in_place(self, actions: np.ndarray, out: Outcome) -> Callable[[], int]:
         """What steps a single world, always from the same actions into the same arrays."""
@@ -200,8 +211,8 @@ class Worlds:
         actions = for_drivers(actions)
         return (*self._fixed, actions, self.bounds, out.observations, out.inner_final, out.final, out.rewards, out.flags)
 
-    def _each(self, driver: Any, call: tuple) -> list:
-        """Call a driver for all rows, in as many parts as there are threads."""
+    def each(self, driver: Any, call: tuple) -> list:
+        """Call a driver with these arguments for all rows, in as many parts as there are threads; what each part returns."""
         if self._threads is None:
             return [driver(*call, 0, self.count)]
         return list(self._threads.map(lambda part: driver(*call, *part), self._parts))
@@ -212,22 +223,19 @@ class Worlds:
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Everything that moves, copied."""
-        return {name: _bytes(rows).copy().view(rows.dtype) for name, rows in self._moving()}
+        return {name: np.ndarray(rows.shape, rows.dtype, whole.copy()) for name, rows, whole in self._moving}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Put back what `get_state` gave; ValueError where it came from another variant or number of rows."""
-        for name, mine in self._moving():
+        for name, mine, _ in self._moving:
             given = state[name]
             if given.dtype != mine.dtype or given.shape != mine.shape:
                 raise ValueError(
                     f"state[{name!r}] has {given.shape} rows of {given.dtype}; {self.variant} here has "
                     f"{mine.shape} of {mine.dtype}"
                 )
-        for name, mine in self._moving():
-            _bytes(mine)[...] = _bytes(state[name])
-
-    def _moving(self) -> list[tuple[str, np.ndarray]]:
-        return [(name, getattr(self, name).view(np.ndarray)) for name in ("worlds", "task_rows")]
+        for name, _, whole in self._moving:
+            whole[...] = _bytes(state[name])
 
     def __reduce__(self) -> tuple:
         """Copies are made anew: arrays that look at one another, and addresses, would go on looking at the original."""
@@ -240,7 +248,10 @@ class Worlds:
 
 
 def _bytes(rows: np.ndarray) -> np.ndarray:
-    """The same rows without their fields: NumPy would copy field by field, several times as slowly."""
+    """The same rows without their fields: NumPy would copy field by field, several times as slowly.
+
+    Nor does `view` lead back from here to a row of many fields at once: it compares them, which takes longer than the copy.
+    """
     return rows.view((np.void, rows.itemsize))
 
 

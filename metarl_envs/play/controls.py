@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
 from metarl_envs.engine import Row, rendering
-from metarl_envs.engine.family import Variant
+from metarl_envs.engine.family import Keys, Variant
 
 #: Keys for actions that the family does not name itself: the action's own number.
 _DIGITS = tuple("0123456789")
@@ -33,7 +33,8 @@ class Controls:
 
     Attributes:
         space: of the actions.
-        keys: for Discrete actions, by key (as pygame names it) the action and what it is called.
+        keys: for Discrete actions, by key (as pygame names it) the action, or what gives it in a state (None: no step), and
+            what it is called; keys without a name stand in the picture.
         axes: for Box actions, by key the number of the action that it moves, and which way (-1, 0 or 1).
         live: the world moves on while nobody presses anything.
         aim: what the mouse asks for in a state, by its place in the picture: a push (-1 to 1 on each axis) for Box actions, for
@@ -42,7 +43,7 @@ class Controls:
     """
 
     space: Space
-    keys: dict[str, tuple[int, str]]
+    keys: Keys
     axes: dict[str, tuple[int, float]]
     live: bool
     aim: Callable[[Row, float, float], Any] | None
@@ -73,9 +74,10 @@ class Controls:
             return _legend_of_axes(self.space, self.live, "from the middle" if self.aim is _joystick else "there")
         idle: Legend = [((), "no key: they take turns")] if self.live else []
         click: Legend = [((MOUSE,), "click on one")] if self.aim else []
-        if len(self.keys) > 7:  # no room to name each: the numbers say enough
-            return [(tuple(self.keys), "actions"), *click, *idle]
-        return [((key,), name) for key, (_, name) in self.keys.items()] + click + idle
+        named = [((key,), name) for key, (_, name) in self.keys.items() if name]
+        if len(named) > 7:  # no room to name each: the numbers say enough
+            return [(tuple(key for (key,), _ in named), "actions"), *click, *idle]
+        return named + click + idle
 
     def acts(self, key: str) -> bool:
         """Whether a key (or the mouse) is one of the family's."""
@@ -95,7 +97,8 @@ class Controls:
             return self._push(self.space, held, place, state)
         if held and held[-1] == MOUSE:
             return self.aim and self.aim(state, *place)
-        return self.keys[held[-1]][0] if held else list(self.keys.values())[turn % len(self.keys)][0]
+        asked = self.keys[held[-1]][0] if held else list(self.keys.values())[turn % len(self.keys)][0]
+        return asked(state) if callable(asked) else asked
 
     def _push(self, space: Box, held: Sequence[str], place: tuple[float, float], state: Row) -> np.ndarray:
         middle, reach = (space.high + space.low) / 2, (space.high - space.low) / 2
@@ -138,14 +141,16 @@ def _legend_of_axes(space: Space, live: bool, where: str) -> Legend:
     return [*legend, *still, ((MOUSE,), mouse)]
 
 
-def _named(variant: Variant) -> dict[str, tuple[int, str]]:
-    keys = {key: (action, name) for key, (action, name) in variant.family.keys.items() if action < variant.actions}
+def _named(variant: Variant) -> Keys:
+    declared = variant.family.keys
+    declared = declared(variant.p) if callable(declared) else declared
+    keys = {key: (action, name) for key, (action, name) in declared.items() if callable(action) or action < variant.actions}
     if taken := [key for key in keys if key in RESERVED]:
         raise ValueError(f"{variant.name}.keys has {taken[0]!r}, a key of the game itself")
     return dict(sorted(keys.items(), key=lambda item: _ARROWS.index(item[0]) if item[0] in _ARROWS else len(_ARROWS)))
 
 
-def _numbered(actions: int, name: str) -> dict[str, tuple[int, str]]:
+def _numbered(actions: int, name: str) -> Keys:
     if actions > len(_DIGITS):
         raise TypeError(f"{name} has {actions} actions, and there are {len(_DIGITS)} digits: play it with fewer")
     return {_DIGITS[action]: (action, f"action {action}") for action in range(actions)}

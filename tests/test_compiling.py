@@ -1,0 +1,75 @@
+"""How little is compiled: each kernel once for single and vector environments, and never forced into its caller."""
+
+import numpy as np
+import pytest
+
+from metarl_envs.engine import PLAIN, ByParameters, kernel
+from metarl_envs.engine.family import load_family
+from metarl_envs.engine.single import SingleEnv
+from metarl_envs.engine.vector import FamilyVectorEnv
+from metarl_envs.registration import family_of
+from metarl_envs.task_sets import TaskSet
+
+DarkRoom = load_family(family_of("MetaRL/DarkRoom-v0"))
+compiled = pytest.mark.skipif(PLAIN, reason="nothing is compiled")
+
+
+@pytest.fixture(autouse=True)
+def nothing_on_disk(monkeypatch, tmp_path):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+
+
+def fresh(name):
+    """The same kernel, not compiled yet."""
+    return kernel(getattr(getattr(DarkRoom, name), "py_func", getattr(DarkRoom, name)))
+
+
+def run_both(family, **params):
+    """Both environments, and masks that may and may not be written to."""
+    tasks = TaskSet.of_family(family, split=None, **params)
+    single = SingleEnv(tasks)
+    single.reset(seed=0)
+    single.step(1)
+    envs = FamilyVectorEnv(tasks, num_envs=3, autoreset_mode="SameStep")
+    envs.reset(seed=0)
+    envs.reset(options={"reset_mask": np.array([True, False, True])})
+    envs.step(np.ones(3, np.int64))
+    return single, envs
+
+
+@compiled
+def test_each_kernel_is_compiled_once_for_single_and_vector_environments():
+    class Afresh(DarkRoom):
+        sample_task, reset, step, observe = map(fresh, ("sample_task", "reset", "step", "observe"))
+
+    _, envs = run_both(Afresh)
+    for made in (Afresh.sample_task, Afresh.reset, Afresh.step, Afresh.observe):
+        [part] = made.part.overloads.values()
+        assert not made.overloads, "as Python calls it, nobody asked for it"
+        # left to itself, Numba hands this on from a caller to all that it calls, and drivers grow to several times their size
+        assert "alwaysinline" not in part.library.get_llvm_str()
+    go = envs._worlds._go
+    assert (len(go.begin.overloads), len(go.advance.overloads)) == (1, 1)
+
+
+def test_python_can_call_what_drivers_have_compiled():
+    from metarl_envs.engine.streams import keyed
+
+    run_both(DarkRoom)
+    assert keyed(1, 2, 3, 4) == keyed(1, 2, 3, 4) != keyed(1, 2, 3, 5)
+
+
+def test_a_kernel_may_depend_on_parameters():
+    @kernel
+    def stand_still(params, task, state, action, rng):
+        return 0.5, False
+
+    class Either(DarkRoom):
+        step = ByParameters(lambda p: stand_still if p.size == 5 else DarkRoom.step)
+
+    single, _ = run_both(Either, size=5)
+    assert single.step(1)[1] == 0.5
+    tasks = TaskSet.of_family(Either, split=None, size=7)
+    single = SingleEnv(tasks)
+    single.reset(seed=0, options={"task": {"goal": (0, 0)}})
+    assert {single.step(1)[1] for _ in range(3)} == {0.0}
