@@ -243,6 +243,28 @@ def test_the_oracle_never_tries_in_vain_and_never_repeat_never_repeats():
     assert len(set(pairs)) == len(pairs)
 
 
+def test_the_rule_finder_finds_the_rule_and_then_tries_what_fits():
+    params = {"agents": 1, "levels": 4, "width": 4, "bases": 16, "features": 3, "crossover": 0, "structure": "grammar"}
+    boxes = Boxes(count=20, **params)
+    seats = ScriptedSeats(SCRIPTED["rule_finder"], boxes.variant, np.ones((20, 1), np.bool_))
+    actions, fitting = np.zeros((20, 1), np.int64), []
+    tasks = boxes.worlds.task_rows
+    for step in range(400):
+        seats.act(tasks, boxes.worlds.worlds, actions)
+        boxes.worlds.advance(actions, boxes.out)
+        if step % 2:
+            pairs = boxes.state["tried"][:, 0]
+            b = np.arange(20)
+            x, y = pairs.max(axis=1), pairs.min(axis=1)  # of a higher level, or of the same
+            fits = [tasks["fits"][b, tasks["hole"][b, i]] == tasks["shape"][b, j] for i, j in ((x, y), (y, x))]
+            fitting.append(fits[0] | fits[1])
+    assert np.mean(fitting[:20]) < 0.7  # at random: 5 pairs in 9
+    assert np.mean(fitting[-40:]) > 0.75
+    weight = seats.minds["weight"][:, 0]
+    found = weight.argmax(axis=2) == tasks["fits"]
+    assert found.mean() > 0.6  # at random: a third
+
+
 def test_what_one_agent_does_shifts_no_draw_of_another():
     """Isolated agents live alike, to the byte, whatever the one in seat 0 does."""
     lives = []

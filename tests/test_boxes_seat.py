@@ -82,6 +82,25 @@ def test_a_seat_is_agent_0_of_the_same_box_whose_other_seats_are_scripted(compan
     assert earned > 0
 
 
+@pytest.mark.parametrize("notes", [0, 2])
+def test_a_seat_in_a_grammar_box_sees_holes_and_shapes(notes):
+    params = {**SMALL, "bases": 8, "recipes": 1, "notes": notes, "board": 0, "structure": "grammar", "horizon": 30}
+    env, box = seat(**params, companions="waiting"), Boxes(**params, seed=3)
+    obs, _ = env.reset(seed=3)
+    others, rng, items = companions_of(box, "waiting"), np.random.default_rng(0), 14
+    for _ in range(30):
+        whole = box.out.observations[0, 0]
+        np.testing.assert_array_equal(obs, whole[kept(box.p)])
+        held, planes = box.state["held"][0, 0] > 0, items * (3 if notes else 1)
+        task = box.worlds.task_rows[0]
+        np.testing.assert_allclose(whole[planes : planes + items], np.where(held, (task["hole"] + 1) / 2, 0))
+        assert set(range(planes, planes + 2 * items)) <= set(kept(box.p).tolist())
+        actions = next(others)
+        actions[0, 0] = rng.choice(np.flatnonzero(action_mask(box.p, obs)))
+        box.worlds.advance(actions, box.out)
+        obs, *_ = env.step(int(actions[0, 0]))
+
+
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_what_a_seat_leaves_out_never_changes(topology):
     """And what it keeps of the action mask is all that can change in it."""

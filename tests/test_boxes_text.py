@@ -268,6 +268,16 @@ def test_a_text_tells_what_is_held_written_and_seen():
     assert "is closed (look 1); written: 1" in texts["agent_2"]
 
 
+def test_with_a_grammar_holes_and_shapes_of_what_is_held_are_told():
+    small = {"levels": 3, "width": 4, "bases": 16, "features": 3, "agents": 2, "crossover": 0}
+    box = TextBox(invention_v0.parallel_env(structure="grammar", **small))
+    texts, _ = box.reset(seed=0)
+    words, task = box.grammar().words, box.box.task
+    held = [f"{words[i]} (hole {task['hole'][i] + 1}, shape {task['shape'][i] + 1})" for i in range(32)]
+    assert f"You have: {', '.join(sorted(held))}." in texts["agent_1"]
+    assert "hole" not in TextBox(invention_v0.parallel_env(**small)).reset(seed=0)[0]["agent_0"]
+
+
 def test_a_box_without_notes_has_no_words_for_them():
     box = TextBox(invention_v0.parallel_env())
     texts, _ = box.reset(seed=0)

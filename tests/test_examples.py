@@ -25,6 +25,11 @@ EVERY = {
         "torch matplotlib",
         "update RL²",
     ),
+    "ppo_boxes.py": (
+        "--seeds 0 1 --invention-steps 1200 --amnesia-steps 2400 --rows 6 --n-steps 200 --batch-size 300 --boxes 10 --out out",
+        "stable_baselines3 matplotlib",
+        "never_repeat PPO notes_best_path",
+    ),
     "sb3_ppo_rl2.py": (
         "--seeds 0 1 --total-steps 4000 --num-envs 16 --n-steps 50 --batch-size 400 --lifetimes 1 --out out",
         "stable_baselines3 matplotlib",
@@ -32,7 +37,13 @@ EVERY = {
     ),
 }
 #: Examples that other tests run.
-ELSEWHERE = {"add_a_family.py"}
+ELSEWHERE = {
+    "add_a_family.py",
+    "learner_curves.py",
+    "algorithm_distillation.py",
+    "decision_pretrained_transformer.py",
+    "probe_q_values.py",
+}
 
 
 def run(name, arguments, folder):
@@ -115,6 +126,61 @@ def test_repeating_the_best_learns_in_context():
     agent = load("in_context_curve.py").RepeatTheBest
     result = metarl_envs.evaluate({"mine": agent}, "MetaRL/DarkRoom-v0", size=5, tasks=20, episodes=60, seeds=5)
     assert result.summaries["mine"].gain.low > 0
+
+
+def test_the_policy_in_boxes_takes_items_of_a_kind_alike_and_never_what_the_mask_forbids():
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("stable_baselines3")
+    from metarl_envs import boxes
+    from metarl_envs.boxes.measures import levels_of
+
+    example = load("ppo_boxes.py")
+    params = {"bases": 4, "levels": 2, "width": 2, "recipes": 1, "notes": 3, "horizon": 60, "free_reading": "yes"}
+    envs = boxes.make_vec("AmnesiaBox", 32, flat=True, **params)
+    seen, _ = envs.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(40):  # until some notes are written
+        seen, *_ = envs.step(np.array([rng.choice(np.flatnonzero(mask)) for mask in seen["action_mask"]]))
+    box = envs.boxes.variant.p
+    items, planes = len(levels_of(box)), 3
+    assert seen["observation"][:, items : planes * items].any()  # the notes mark something
+
+    torch.manual_seed(0)
+    policy = example.KindPolicy(
+        envs.single_observation_space,
+        envs.single_action_space,
+        lambda _: 1e-3,
+        net_arch=[],
+        features_extractor_class=example.Kinds,
+        features_extractor_kwargs={"box": box, "hidden": 8},
+    )
+    torch.nn.init.normal_(policy.action_net.weight)
+    torch.nn.init.normal_(policy.verb_net.weight)
+
+    def chances(observation, mask):
+        obs = {"observation": torch.as_tensor(observation), "action_mask": torch.as_tensor(mask)}
+        with torch.no_grad():
+            return policy.get_distribution(obs).distribution.probs.numpy()
+
+    before = chances(seen["observation"], seen["action_mask"])
+    assert (before[seen["action_mask"] == 0] == 0).all()
+    assert before[:, :items].std() > 0.01
+    place = np.arange(items)  # items of each level change places
+    for level in range(3):
+        place[levels_of(box) == level] = rng.permutation(np.flatnonzero(levels_of(box) == level))
+    assert (place != np.arange(items)).any()
+    moved, mask = seen["observation"].copy(), seen["action_mask"].copy()
+    for plane in range(planes):
+        moved[:, plane * items + place] = seen["observation"][:, plane * items : (plane + 1) * items]
+    mask[:, place] = seen["action_mask"][:, :items]
+    notes = moved[:, planes * items + len(example.SENSES) :][:, : 4 * box.notes].reshape(-1, box.notes, 4)
+    told = np.rint(notes[..., 1:] * (items + 1)).astype(int)  # 0 is nothing
+    notes[..., 1:] = np.concatenate([[0], place + 1])[told] / (items + 1)
+    at = planes * items + len(example.SENSES)
+    moved[:, at : at + 4 * box.notes] = notes.reshape(len(moved), -1)
+    after = chances(moved, mask)
+    np.testing.assert_allclose(after[:, place], before[:, :items], atol=1e-5)
+    np.testing.assert_allclose(after[:, items:], before[:, items:], atol=1e-5)
 
 
 def load(name):

@@ -1,6 +1,7 @@
 """Histories that come from elsewhere or go there: saved, recorded, exchanged, read by PyTorch, collected by Ray, killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -297,6 +298,39 @@ def test_a_ray_cluster_of_two_workers_writes_the_same_bytes(tmp_path):
     assert "alike" in done.stdout
 
 
+# ------------------------------------------------------------------------------------------------- compiled and plain
+ALIKE = """
+import pathlib, sys
+import numpy as np
+from metarl_envs.histories import collect, open
+from metarl_envs.learners import PSRL, QLearning, Random
+where = pathlib.Path(sys.argv[1])
+small = dict(histories=4, steps=60)
+labels = ["optimal_action", "q_star", "regret"]
+collect("MetaRL/DarkRoomHard-v0", QLearning(), out=where / "hard", size=5, horizon=8, internals=["q"], labels=labels, **small)
+collect("MetaRL/TabularMDP-v0", PSRL(), out=where / "mdp", labels=labels, **small)
+collect("MetaRL/CartPole-v0", Random(), out=where / "poles", **small)
+drawn = open(where / "hard").sample(5, 20, np.random.default_rng(0))
+np.savez(where / "drawn.npz", **drawn)
+"""
+
+
+@pytest.mark.slow
+def test_compiled_and_plain_write_and_draw_the_same_bytes(tmp_path):
+    for name, off in (("compiled", "0"), ("plain", "1")):
+        (tmp_path / name).mkdir()
+        env = {**os.environ, "NUMBA_DISABLE_JIT": off}
+        done = subprocess.run([sys.executable, "-c", ALIKE, str(tmp_path / name)], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+    files = sorted(path.relative_to(tmp_path / "plain") for path in (tmp_path / "plain").rglob("*.npy"))
+    assert len(files) > 30
+    for file in files:
+        assert (tmp_path / "plain" / file).read_bytes() == (tmp_path / "compiled" / file).read_bytes(), file
+    one, other = (np.load(tmp_path / name / "drawn.npz") for name in ("compiled", "plain"))
+    for name in one.files:
+        assert np.array_equal(one[name], other[name]), name
+
+
 # ------------------------------------------------------------------------------------------------- killed
 COLLECT = """
 import sys
@@ -313,26 +347,26 @@ def test_killed_twenty_times_at_random_moments_and_resumed_it_ends_byte_for_byte
     def start(name):
         return subprocess.Popen([sys.executable, "-c", COLLECT, str(tmp_path / name)], stdout=subprocess.PIPE, text=True)
 
-    whole = start("whole")
-    assert whole.wait(300) == 0
+    with start("whole") as whole:
+        assert len(whole.stdout.readlines()) > 10
+    assert whole.returncode == 0
     rng, kills = np.random.default_rng(0), 0
     while kills < 20:
-        process = start("killed")
-        process.stdout.readline()  # it has begun
-        time.sleep(rng.uniform(0, 0.12))
-        if process.poll() is None:
+        with start("killed") as process:
+            process.stdout.readline()  # it has begun
+            time.sleep(rng.uniform(0, 0.12))
+            ended = process.poll() is not None
             process.send_signal(signal.SIGKILL)
-            kills += 1
-            process.wait()
-            for shard in (tmp_path / "killed" / "shards").glob("[0-9]*"):
-                twin = tmp_path / "whole" / "shards" / shard.name
-                assert {f.name: f.read_bytes() for f in shard.iterdir()} == {f.name: f.read_bytes() for f in twin.iterdir()}
-        elif kills < 20:  # it ended before it could be killed: from the beginning
-            import shutil
-
-            process.wait()
+        if ended:  # before it could be killed: from the beginning
             shutil.rmtree(tmp_path / "killed")
-    assert start("killed").wait(300) == 0
+            continue
+        kills += 1
+        for shard in (tmp_path / "killed" / "shards").glob("[0-9]*"):
+            twin = tmp_path / "whole" / "shards" / shard.name
+            assert {f.name: f.read_bytes() for f in shard.iterdir()} == {f.name: f.read_bytes() for f in twin.iterdir()}
+    with start("killed") as last:
+        last.stdout.read()
+    assert last.returncode == 0
     one, other = (
         {str(f.relative_to(tmp_path / name)): f.read_bytes() for f in (tmp_path / name).rglob("*") if f.is_file()}
         for name in ("whole", "killed")
