@@ -14,23 +14,27 @@ _TREES = {
     "14 items": {"lineages": 1, "levels": 4, "width": 2, "crossover": 0},
     "172 items": {},
     "652 items": {"levels": 80},
+    "2,012 items": {"levels": 250},
 }
 _BOXES = 16, 256, 2_048
 
 
 def tables(effort: Effort) -> list[Table]:
-    """One table of single boxes, one of batches."""
-    single = [_step(), _snapshot()]
-    batches = [_batch(tree, count) for tree in _TREES for count in _BOXES]
-    note = "A step is one agent's: six a box. Observations and action masks included, arrays reused; random items are taken."
+    """One table of single boxes, one of batches, one of batches whose arrays are copied."""
+    single = [make(tree) for make in (_step, _snapshot) for tree in ("172 items", "2,012 items")]
+    batches = [_batch(tree, count, True) for tree in _TREES for count in _BOXES]
+    copied = [_batch(tree, 256, False) for tree in _TREES]
+    note = "A step is one agent's: six a box. Observations and action masks included; random items are taken."
+    title = "Batched boxes of six agents, M agent steps/s"
     return [
         side_by_side("One box of six agents, M box steps/s or snapshots/s", "call", single, effort, "Resets are included."),
-        side_by_side("Batched boxes of six agents, M agent steps/s", "tree, boxes", batches, effort, note),
+        side_by_side(f"{title}, arrays reused", "tree, boxes", batches, effort, note),
+        side_by_side(f"{title}, fresh arrays", "tree, boxes", copied, effort, note),
     ]
 
 
-def _step() -> Case:
-    env = invention_v0.parallel_env()
+def _step(tree: str) -> Case:
+    env = invention_v0.parallel_env(**_TREES[tree])
     env.reset(seed=0)
     rng = np.random.default_rng(0)
     actions = [dict(zip(env.agents, rng.integers(0, 12, 6).tolist(), strict=True)) for _ in range(100)]
@@ -41,17 +45,17 @@ def _step() -> Case:
                 env.reset()
             env.step(action)
 
-    return Case("step through PettingZoo", live, len(actions))
+    return Case(f"step through PettingZoo, {tree}", live, len(actions))
 
 
-def _snapshot() -> Case:
-    env = invention_v0.parallel_env()
+def _snapshot(tree: str) -> Case:
+    env = invention_v0.parallel_env(**_TREES[tree])
     env.reset(seed=0)
-    return Case("get_state", env.get_state, 1)
+    return Case(f"get_state, {tree}", env.get_state, 1)
 
 
-def _batch(tree: str, count: int) -> Case:
-    envs = make_vec("InventionBox", count, reuse_arrays=True, **_TREES[tree])
+def _batch(tree: str, count: int, reuse: bool) -> Case:
+    envs = make_vec("InventionBox", count, reuse_arrays=reuse, **_TREES[tree])
     envs.reset(seed=0)
     actions = itertools.cycle(np.random.default_rng(0).integers(0, 6, (8, count, 6)))
     return Case(f"{tree}, {count:,}", lambda: envs.step(next(actions)), count * 6)

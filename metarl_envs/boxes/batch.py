@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from metarl_envs.boxes.box import Box, view_length
+from metarl_envs.boxes.sight import Sight, Told
 from metarl_envs.engine.family import Variant, load_family
 from metarl_envs.engine.vector import FamilyVectorEnv
 from metarl_envs.task_sets import TaskSet
@@ -91,7 +92,9 @@ class BoxVectorEnv:
         num_boxes: how many.
         autoreset_mode: as in Gymnasium; all three.
         split, max_cycles, num_tasks, ground_truth, render_mode, reveal, params: see `ParallelBox`.
-        num_threads, reuse_arrays: see `FamilyVectorEnv`; `reuse_arrays` is worth most where there are many agents.
+        num_threads: see `FamilyVectorEnv`.
+        reuse_arrays: give out the same two arrays of observations at every step instead of copies. In one step little changes
+            in them, so this is the faster the more items there are. They always show the present, and cannot be written to.
     """
 
     def __init__(
@@ -124,16 +127,14 @@ class BoxVectorEnv:
             ground_truth=ground_truth,
             render_mode=render_mode,
             reveal=reveal,
+            observed=False,
         )
         self.autoreset_mode = AutoresetMode.SAME_STEP if same_step else self._envs.autoreset_mode
         self.metadata = {**self._envs.metadata, "autoreset_mode": self.autoreset_mode}
         self.num_boxes, self.num_agents = num_boxes, self.variant.p.agents
         self.single_observation_space, self.single_action_space = agent_spaces(self.variant)
         self.render_mode = render_mode
-        self._view = view_length(self.variant.p)
-        actions = self.single_action_space.n
-        shape = (num_boxes, self.num_agents, actions)
-        self._mask = np.zeros(shape, np.int8) if reuse_arrays else None
+        self._sight = Sight(self._envs._worlds, reuse_arrays)
 
     @property
     def worlds(self) -> np.ndarray:
@@ -151,8 +152,9 @@ class BoxVectorEnv:
         """
         if not (options or {}).get("new_trial", True):
             raise ValueError("options['new_trial']=False: a box is one trial of one episode; days divide it, with day=...")
-        rows, info = self._envs.reset(seed=seed, options=options)
-        return self._observations(rows), self._info(info)
+        _, info = self._envs.reset(seed=seed, options=options)
+        seen, told = self._sight.look()
+        return seen, self._info(info, told)
 
     def step(self, actions: np.ndarray) -> tuple[View, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """All agents of all boxes act.
@@ -167,9 +169,9 @@ class BoxVectorEnv:
             ResetNeeded: before the first reset; with DISABLED, while a box is over.
             ValueError: an action is outside the space; no box has moved then.
         """
-        rows, _, terminated, truncated, info = self._envs.step(actions)
-        rewards = self.worlds["reward"].copy()
-        observations, info = self._observations(rows), self._info(info)
+        _, _, terminated, truncated, info = self._envs.step(actions)
+        observations, told = self._sight.look()
+        rewards, info = told.rewards, self._info(info, told)
         if self.autoreset_mode is AutoresetMode.SAME_STEP and (ended := terminated | truncated).any():
             ends, final = copy.deepcopy(((terminated, truncated), (observations, info)))  # the reset may use their arrays
             observations, info = self.reset(options={"reset_mask": ended})
@@ -193,22 +195,12 @@ class BoxVectorEnv:
     def set_state(self, state: dict[str, Any]) -> None:
         """Go back to a snapshot of these boxes or of as many with the same parameters."""
         self._envs.set_state(state)
+        self._sight.lost = True
 
-    def _observations(self, rows: np.ndarray) -> View:
-        mask = rows[:, :, self._view :]
-        if self._mask is None:
-            mask = mask.astype(np.int8)
-        else:
-            np.copyto(self._mask, mask, casting="unsafe")
-            mask = self._mask
-        return {"observation": rows[:, :, : self._view], "action_mask": mask}
-
-    def _info(self, info: dict[str, Any]) -> dict[str, Any]:
-        worlds = self.worlds
+    def _info(self, info: dict[str, Any], told: Told) -> dict[str, Any]:
         for name in ("final_obs", "_final_obs"):  # of episodes within a trial, and there are none
             del info["trial"][name]
-        info["memory_reset"] = worlds["forgot"] == 1
-        info["made"], info["illegal"] = worlds["made"].copy(), worlds["illegal"].copy()
+        info["memory_reset"], info["made"], info["illegal"] = told.memory_reset, told.made, told.illegal
         return info
 
 

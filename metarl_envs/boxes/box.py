@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from gymnasium import spaces
 
-from metarl_envs.boxes.topology import TOPOLOGIES, sees, settle, wander
+from metarl_envs.boxes.topology import CHOSEN, DYNAMIC, TOPOLOGIES, sees, settle, wander
 from metarl_envs.boxes.tree import (
+    GRAMMAR,
     NOTHING,
     TREE,
     first_of,
@@ -163,8 +164,9 @@ def live_one_step(params, task, state, actions, rng):
         copy_from_others(params, state, i, rng)
     state.t += 1
     for i in range(params.agents):
-        rng.s = keyed(state.noise, WANDERING, state.t, i)
-        wander(params, state, i, rng)
+        if params.topology == DYNAMIC:
+            rng.s = keyed(state.noise, WANDERING, state.t, i)
+            wander(params, state, i, rng)
         dawn = params.day > 0 and state.t % max(params.day, 1) == 0
         state.forgot[i] = 1 if dawn else 0
         if dawn:
@@ -329,50 +331,139 @@ def copy_from_others(params, state, i, rng):
 
 
 # ------------------------------------------------------------------------------------------------- what is seen
+def planes_of(p: SimpleNamespace) -> int:
+    """How many numbers an agent sees of each item."""
+    return 1 + (2 if p.notes + p.board else 0) + (2 if p.structure == "grammar" else 0)
+
+
 def view_length(p: SimpleNamespace) -> int:
     """How many numbers an agent sees, without the action mask behind them."""
-    planes = 3 if p.notes + p.board else 1
-    return planes * items_of(p) + len(SENSES) + 4 * (p.notes + p.board) + p.agents
+    return planes_of(p) * items_of(p) + len(SENSES) + 4 * (p.notes + p.board) + p.agents
 
 
 @kernel
 def look_around(params, task, state, obs):
     """What every agent sees: one row an agent; the action mask stands behind."""
     for i in range(params.agents):
-        see(params, state, i, obs[i])
+        see(params, task, state, i, obs[i])
 
 
 @kernel
-def see(params, state, i, out):
+def see(params, task, state, i, out):
     """What agent i sees, then its action mask, as float32 in [0, 1]."""
+    size = senses_at(params) + len(SENSES) + 4 * (params.notes + params.board) + params.agents
+    look(params, task, state, i, out, out[size:])
+
+
+@kernel
+def look(params, task, state, i, view, mask):
+    """What agent i sees, written anew into `view`, float32 in [0, 1]; and what it may do, as 0 or 1, into `mask`."""
     items, hand, held = items_in(params), state.hand[i], state.held[i]
     for item in range(unsigned(items)):
-        out[item] = 0.5 * min(held[item], 1)
+        view[item] = 0.5 * min(held[item], 1)
+    for item in range(unsigned(items)):
+        mask[item] = min(held[item], 1)
+    for at in range(unsigned(items), unsigned(senses_at(params))):
+        view[at] = 0.0
+    if params.structure == GRAMMAR:
+        for item in range(items):
+            if held[item] != ABSENT:
+                show_kind(params, task, item, view)
     if hand != NOTHING:
-        out[hand] = 1.0
-    at = items
-    if params.notes + params.board > 0:
-        at = 3 * items
-        for item in range(unsigned(items), unsigned(3 * items)):
-            out[item] = 0.0
-    out[at] = 1.0 if hand != NOTHING else 0.0
-    out[at + 1] = 1.0 if state.tried[i, 0] != NOTHING else 0.0
-    out[at + 2] = 1.0 if state.seemed[i] != NOTHING else 0.0
-    out[at + 3] = level_of(params, state.seemed[i]) / params.levels if state.seemed[i] != NOTHING else 0.0
-    out[at + 4] = min(1.0, state.gained[i] / 4.0)
-    out[at + 5] = state.forgot[i]
-    out[at + 6] = 1.0 - state.t / params.horizon
-    out[at + 7] = 1.0 - state.t % params.day / params.day if params.day > 0 else 0.0
-    at += len(SENSES)
+        view[hand] = 1.0
+        mask[hand] = 0
+    sense(params, state, i, view)
+    read_all(params, state, i, view)
+    look_for_others(params, state, i, view)
+    mask[items] = 1  # waiting
+    mask_verbs(params, state, i, mask)
+
+
+@kernel
+def look_again(params, task, state, i, view, mask):
+    """Bring up to date what agent i saw and might do one step before, or now: `view` and `mask`, as `look` writes them.
+
+    In one step few items change for an agent: what it took up; what it put back, and what came of it; what anybody newly
+    made, which it may have copied. To look at one more does no harm.
+    """
+    if state.forgot[i] != 0:
+        look(params, task, state, i, view, mask)
+        return
+    hand = state.hand[i]
+    strike_marks(params, view)
+    if hand != NOTHING:  # there was no experiment
+        look_at(params, task, state, i, hand, view, mask)
+    elif state.tried[i, 0] != NOTHING:
+        look_at(params, task, state, i, state.tried[i, 0], view, mask)
+        if state.seemed[i] != NOTHING:
+            look_at(params, task, state, i, state.seemed[i], view, mask)
+    for j in range(params.agents):
+        if state.made[j] != NOTHING:
+            look_at(params, task, state, i, state.made[j], view, mask)
+    sense(params, state, i, view)
+    read_all(params, state, i, view)
+    if params.topology == DYNAMIC or params.topology == CHOSEN:
+        look_for_others(params, state, i, view)
+    mask_verbs(params, state, i, mask)
+
+
+@kernel
+def look_at(params, task, state, i, item, view, mask):
+    """What agent i sees of one item."""
+    held, in_hand = state.held[i, item] != ABSENT, state.hand[i] == item
+    view[item] = 1.0 if in_hand else (0.5 if held else 0.0)
+    mask[item] = 1 if held and not in_hand else 0
+    if params.structure == GRAMMAR and held:
+        show_kind(params, task, item, view)
+
+
+@kernel
+def show_kind(params, task, item, view):
+    """The hole and the shape of an item that is held, each in a plane of its own: its number, from 1, over `features`."""
+    at = senses_at(params) - 2 * items_in(params) + item
+    view[at] = (task.hole[item] + 1) / params.features
+    view[at + items_in(params)] = (task.shape[item] + 1) / params.features
+
+
+@kernel
+def senses_at(params):
+    """Where the numbers about items end: for each item, whether it is held, what notes say of it, and its hole and shape."""
+    planes = 1 + (2 if params.notes + params.board > 0 else 0) + (2 if params.structure == GRAMMAR else 0)
+    return planes * items_in(params)
+
+
+@kernel
+def sense(params, state, i, view):
+    """The numbers that `SENSES` names."""
+    at, seemed = senses_at(params), state.seemed[i]
+    view[at] = 1.0 if state.hand[i] != NOTHING else 0.0
+    view[at + 1] = 1.0 if state.tried[i, 0] != NOTHING else 0.0
+    view[at + 2] = 1.0 if seemed != NOTHING else 0.0
+    view[at + 3] = level_of(params, seemed) / params.levels if seemed != NOTHING else 0.0
+    view[at + 4] = min(1.0, state.gained[i] / 4.0)
+    view[at + 5] = state.forgot[i]
+    view[at + 6] = 1.0 - state.t / params.horizon
+    view[at + 7] = 1.0 - state.t % params.day / params.day if params.day > 0 else 0.0
+
+
+@kernel
+def look_for_others(params, state, i, view):
+    """Whom agent i sees."""
+    at = senses_at(params) + len(SENSES) + 4 * (params.notes + params.board)
+    for j in range(params.agents):
+        view[at + j] = 1.0 if sees(params, state, i, j) else 0.0
+
+
+@kernel
+def read_all(params, state, i, view):
+    """All entries, of the notes and of the board; planes of marks must be empty."""
+    at = senses_at(params) + len(SENSES)
     for k in range(params.notes):
-        read_entry(params, state, i, state.notes[i], k, state.open[i, k // params.page], out, at)
+        read_entry(params, state, i, state.notes[i], k, state.open[i, k // params.page], view, at)
         at += 4
     for k in range(params.board):
-        read_entry(params, state, i, state.board, k, state.looking[i, k // params.page], out, at)
+        read_entry(params, state, i, state.board, k, state.looking[i, k // params.page], view, at)
         at += 4
-    for j in range(params.agents):
-        out[at + j] = 1.0 if sees(params, state, i, j) else 0.0
-    mask_actions(params, state, i, out, at + params.agents)
 
 
 @kernel
@@ -407,16 +498,23 @@ def read_entry(params, state, i, notes, k, is_open, out, at):
 
 
 @kernel
-def mask_actions(params, state, i, out, at):
-    """1 for each action that would do something."""
-    items = items_in(params)
-    held, mask = state.held[i], out[at:]
-    for item in range(unsigned(items)):
-        mask[item] = min(held[item], 1)
-    if state.hand[i] != NOTHING:
-        out[at + state.hand[i]] = 0.0
-    for action in range(items, len(out) - at):
-        out[at + action] = 1.0 if is_legal(params, state, i, action) else 0.0
+def strike_marks(params, view):
+    """Empty the planes of marks: which items are marked is told by the entries that are shown, a and b in each."""
+    items, at = items_in(params), senses_at(params) + len(SENSES)
+    for _entry in range(params.notes + params.board):
+        for named in range(at + 1, at + 3):
+            if view[named] > 0.0:
+                item = int(view[named] * (items + 1) + 0.5) - 1
+                view[items + item] = 0.0
+                view[2 * items + item] = 0.0
+        at += 4
+
+
+@kernel
+def mask_verbs(params, state, i, mask):
+    """1 for each verb but waiting that would do something."""
+    for action in range(items_in(params) + 1, len(mask)):
+        mask[action] = 1 if is_legal(params, state, i, action) else 0
 
 
 # ------------------------------------------------------------------------------------------------- the family
@@ -448,6 +546,9 @@ class Box(Family):
     task, state = tree_record, box_record
     sample_task, meaning = grow, tree_meaning
     reset, step, observe = open_box, live_one_step, look_around
+    #: What one agent sees, written anew, and brought up to date after one step. A subclass with another `observe` or another
+    #: `step` says here what goes with it; None: always anew.
+    look, look_again = look, look_again
 
     @staticmethod
     def spaces(p: SimpleNamespace) -> tuple[spaces.Space, spaces.Space]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from metarl_envs.boxes.measures import column, measure
 from metarl_envs.boxes.runs import run
-from metarl_envs.boxes.scripted import NeverRepeat, Scripted
+from metarl_envs.boxes.scripted import NeverRepeat, RuleFinder, Scripted
 from metarl_envs.evaluation.statistics import Interval, over_seeds
 
 #: The first seed, and how many boxes each condition has.
@@ -224,6 +224,17 @@ EFFECTS = (
             ("note_precision", "best-path-16", "keep all"),
             ("depth_day_25", "best-path-16", "keep all"),
         ),
+    ),
+    Effect(
+        "grammar: the rule is found",
+        "",
+        "InventionBox",
+        {"structure": "grammar", "features": 3, "agents": 1, "bases": 16, "crossover": 0, "horizon": 1000},
+        {
+            **{name: Condition(name, {}) for name in ("rule_finder", "never_repeat", "greedy")},
+            "no inference": Condition(RuleFinder(infers=0), {}),
+        },
+        tuple(("inventions", "rule_finder", less) for less in ("never_repeat", "greedy", "no inference")),
     ),
 )
 

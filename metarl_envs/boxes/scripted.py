@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from metarl_envs.boxes.box import ABSENT, MADE, WHEN, A, B, is_legal, worth
-from metarl_envs.boxes.tree import NOTHING, items_in, items_of, level_of
+from metarl_envs.boxes.tree import GRAMMAR, NOTHING, items_in, items_of, level_of
 from metarl_envs.engine import Integer, Parameters, kernel, randint, record
 
 #: How many pairs are drawn in search of one that was not tried yet, before pairs are gone through in order.
@@ -159,55 +159,59 @@ def mark_tried(mind, x, y):
     mind.tried[y, x >> 3] |= 1 << (x & 7)
 
 
-@kernel
-def try_something_new(hyper, params, task, state, i, mind, rng):
-    """Of `draws` pairs that it holds and never tried, the one whose parts are worth most."""
-    items, hand = items_in(params), state.hand[i]
-    if hand != NOTHING and mind.partner != NOTHING and state.held[i, mind.partner] != ABSENT:
-        partner = mind.partner
+def _searching_by(appeal: Callable) -> Callable:
+    """The kernel that searches, by what makes a pair worth trying: appeal(params, task, mind, x, y)."""
+
+    @kernel
+    def new_pair(hyper, params, task, state, i, mind, rng):
+        """A pair that was never tried, with what is in the hand if there is something; NOTHING where all were."""
+        items, hand = items_in(params), state.hand[i]
+        count = 0
+        for item in range(items):
+            count += state.held[i, item] != ABSENT
+        best, best_x, best_y, found = -1.0, NOTHING, NOTHING, 0
+        for _draw in range(_DRAWS * hyper.draws):
+            x = hand if hand != NOTHING else nth_held(state, i, items, randint(rng, count))
+            y = nth_held(state, i, items, randint(rng, count))
+            if x == y or has_tried(mind, x, y):
+                continue
+            value = appeal(params, task, mind, x, y)
+            if value > best:
+                best, best_x, best_y = value, x, y
+            found += 1
+            if found >= hyper.draws:
+                break
+        if best_x != NOTHING:
+            return best_x, best_y
+        for x in range(items):
+            if state.held[i, x] == ABSENT or (hand != NOTHING and x != hand):
+                continue
+            for y in range(items):
+                if y != x and state.held[i, y] != ABSENT and not has_tried(mind, x, y):
+                    return x, y
+        return NOTHING, NOTHING
+
+    @kernel
+    def try_something_new(hyper, params, task, state, i, mind, rng):
+        """Of `draws` pairs that it holds and never tried, the most appealing one."""
+        items, hand = items_in(params), state.hand[i]
+        if hand != NOTHING and mind.partner != NOTHING and state.held[i, mind.partner] != ABSENT:
+            partner = mind.partner
+            mind.partner = NOTHING
+            mark_tried(mind, hand, partner)
+            return partner
+        x, y = new_pair(hyper, params, task, state, i, mind, rng)
+        if x == NOTHING:
+            return items
+        if hand == NOTHING or x == hand:
+            mind.partner = y
+            if hand == NOTHING:
+                return x
+        mark_tried(mind, hand, y)
         mind.partner = NOTHING
-        mark_tried(mind, hand, partner)
-        return partner
-    x, y = new_pair(hyper, params, state, i, mind, rng)
-    if x == NOTHING:
-        return items
-    if hand == NOTHING or x == hand:
-        mind.partner = y
-        if hand == NOTHING:
-            return x
-    mark_tried(mind, hand, y)
-    mind.partner = NOTHING
-    return y
+        return y
 
-
-@kernel
-def new_pair(hyper, params, state, i, mind, rng):
-    """A pair that was never tried, with what is in the hand if there is something; NOTHING where all were."""
-    items, hand = items_in(params), state.hand[i]
-    count = 0
-    for item in range(items):
-        count += state.held[i, item] != ABSENT
-    best, best_x, best_y, found = -1.0, NOTHING, NOTHING, 0
-    for _draw in range(_DRAWS * hyper.draws):
-        x = hand if hand != NOTHING else nth_held(state, i, items, randint(rng, count))
-        y = nth_held(state, i, items, randint(rng, count))
-        if x == y or has_tried(mind, x, y):
-            continue
-        value = worth(params, x) + worth(params, y)
-        if value > best:
-            best, best_x, best_y = value, x, y
-        found += 1
-        if found >= hyper.draws:
-            break
-    if best_x != NOTHING:
-        return best_x, best_y
-    for x in range(items):
-        if state.held[i, x] == ABSENT or (hand != NOTHING and x != hand):
-            continue
-        for y in range(items):
-            if y != x and state.held[i, y] != ABSENT and not has_tried(mind, x, y):
-                return x, y
-    return NOTHING, NOTHING
+    return try_something_new
 
 
 @kernel
@@ -218,6 +222,15 @@ def nth_held(state, i, items, n):
         if n < 0:
             return item
     return 0
+
+
+@kernel
+def worth_of_both(params, task, mind, x, y):
+    """What the two are worth."""
+    return worth(params, x) + worth(params, y)
+
+
+try_something_new = _searching_by(worth_of_both)
 
 
 class NeverRepeat(Scripted):
@@ -240,6 +253,124 @@ class Greedy(NeverRepeat):
     """Tries, of eight new pairs, the one whose parts are worth most."""
 
     hyper = NeverRepeat.hyper.but(draws=8)
+
+
+# ------------------------------------------------------------------------------------------------- finding the rule
+@kernel
+def wake_finder(hyper, params, mind):
+    """Any hole may take any shape, for all it knows."""
+    wake_searching(hyper, params, mind)
+    mind.waits = 0
+    mind.tries = 0
+    mind.found = 0
+    for hole in range(params.features):
+        for shape in range(params.features):
+            mind.weight[hole, shape] = 1.0
+
+
+@kernel
+def search_by_rule(hyper, params, task, state, i, mind, rng):
+    """Weigh what came of the last experiment; then try, of `draws` new pairs, the one that most likely fits."""
+    if hyper.infers != 0 and state.hand[i] == NOTHING and mind.waits != 0:
+        weigh(params, task, state, i, mind)
+    action = try_what_fits(hyper, params, task, state, i, mind, rng)
+    mind.waits = 1 if state.hand[i] != NOTHING and action < items_in(params) else 0
+    return action
+
+
+@kernel
+def weigh(params, task, state, i, mind):
+    """What the last experiment says of the rule.
+
+    A pair that works shows that a hole takes a shape: that of the higher item the shape of the lower; of two of one level
+    either may be the one that counts, as far as it was likely before. A hole takes one shape, and a shape goes into one hole. A
+    pair that fails says little, since of those that fit few work: how few is reckoned from how many experiments did.
+    """
+    x, y, works = state.tried[i, 0], state.tried[i, 1], state.seemed[i] != NOTHING
+    if level_of(params, x) < level_of(params, y):
+        x, y = y, x
+    mind.tries += 1
+    mind.found += works
+    luck = min(0.5, params.features * (mind.found + 1.0) / (mind.tries + 10.0 * params.features))
+    this, other = chance_of(params, mind, task.hole[x], task.shape[y]), chance_of(params, mind, task.hole[y], task.shape[x])
+    same = task.hole[x] == task.hole[y] and task.shape[x] == task.shape[y]
+    if same or level_of(params, x) > level_of(params, y):
+        other = 0.0
+    weigh_one(params, mind, task.hole[x], task.shape[y], works, luck, other)
+    if not same and level_of(params, x) == level_of(params, y):
+        weigh_one(params, mind, task.hole[y], task.shape[x], works, luck, this)
+
+
+@kernel
+def weigh_one(params, mind, hole, shape, works, luck, other):
+    """What an experiment says of one hole and one shape, where with chance `other` it may have worked without them."""
+    if not works:
+        lose_weight(mind, hole, shape, (1.0 - luck) / (1.0 - luck * other))
+        return
+    doubt = params.illusions / (params.illusions + luck)  # that it only seemed to work
+    without = other + (1.0 - other) * doubt
+    for k in range(params.features):
+        if k != shape:
+            lose_weight(mind, hole, k, without)
+        if k != hole:
+            lose_weight(mind, k, shape, without)
+
+
+@kernel
+def lose_weight(mind, hole, shape, share):
+    """Believe less, by this share, that the hole takes the shape."""
+    mind.weight[hole, shape] = max(mind.weight[hole, shape] * share, 1e-9)
+
+
+@kernel
+def chance_to_fit(params, task, mind, x, y):
+    """How likely the rule lets the pair work; all alike where there is no rule to be seen."""
+    if params.structure != GRAMMAR:
+        return 1.0
+    level_x, level_y = level_of(params, x), level_of(params, y)
+    no_fit = 1.0
+    if level_x >= level_y:
+        no_fit *= 1.0 - chance_of(params, mind, task.hole[x], task.shape[y])
+    if level_y >= level_x and (task.hole[x] != task.hole[y] or task.shape[x] != task.shape[y]):
+        no_fit *= 1.0 - chance_of(params, mind, task.hole[y], task.shape[x])
+    return 1.0 - no_fit
+
+
+@kernel
+def chance_of(params, mind, hole, shape):
+    """How likely a hole takes a shape: its weight among those of all shapes."""
+    total = 0.0
+    for k in range(params.features):
+        total += mind.weight[hole, k]
+    return mind.weight[hole, shape] / total
+
+
+try_what_fits = _searching_by(chance_to_fit)
+
+
+class RuleFinder(NeverRepeat):
+    """Searches like `NeverRepeat`, and infers from what works which hole takes which shape.
+
+    It knows nothing but its own experiments and the holes and shapes of what it holds. Of `draws` new pairs it tries the one
+    that most likely fits. Where there is no grammar it is `NeverRepeat`. With `infers=0` it draws no conclusions, and prefers
+    only pairs that may fit either way: what its inference is worth shows beside that.
+    """
+
+    hyper = Parameters(draws=Integer(8, 1, 64), infers=Integer(1, 0, 1))
+    wake, act = wake_finder, search_by_rule
+
+    @staticmethod
+    def mind(p: SimpleNamespace) -> np.dtype:
+        """What was tried, what worked, and how much speaks for each hole to take each shape."""
+        items = items_of(p)
+        return record(
+            tried=(np.uint8, (items, -(-items // 8))),
+            weight=(np.float64, (p.features, p.features)),
+            tries=np.int32,
+            found=np.int32,
+            partner=np.int16,
+            waits=np.uint8,
+        )
 
 
 # ------------------------------------------------------------------------------------------------- keepers of notes
@@ -436,6 +567,7 @@ SCRIPTED: dict[str, Scripted] = {
     "random": Random(),
     "never_repeat": NeverRepeat(),
     "greedy": Greedy(),
+    "rule_finder": RuleFinder(),
     "oracle": Oracle(),
     "notes_none": NoteKeeper(keep=NOTES_NONE),
     "notes_fifo": NoteKeeper(keep=NOTES_FIFO),

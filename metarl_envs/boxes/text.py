@@ -152,7 +152,14 @@ class Grammar:
 
 
 # ------------------------------------------------------------------------------------------------- what is seen
-def text_for(p: SimpleNamespace, state: np.void, agent: int, sight: np.ndarray, words: tuple[str, ...]) -> str:
+def text_for(
+    p: SimpleNamespace,
+    state: np.void,
+    agent: int,
+    sight: np.ndarray,
+    words: tuple[str, ...],
+    kinds: np.ndarray | None = None,
+) -> str:
     """What one agent sees, in words.
 
     Args:
@@ -161,8 +168,9 @@ def text_for(p: SimpleNamespace, state: np.void, agent: int, sight: np.ndarray, 
         agent: which agent.
         sight: bool [agents], whom it sees.
         words: the name of each item.
+        kinds: where the box has a grammar, the hole and the shape of each item, int [items, 2], from 0.
     """
-    lines = [*_clock(p, state, agent), *_things(state, agent, words), *_last_experiment(state, agent, words)]
+    lines = [*_clock(p, state, agent), *_things(state, agent, words, kinds), *_last_experiment(state, agent, words)]
     if p.agents > 1:
         lines.append(f"In sight: {', '.join(f'agent_{j}' for j in np.flatnonzero(sight)) or 'nobody'}.")
     free = p.free_reading == "yes"
@@ -182,9 +190,12 @@ def _clock(p: SimpleNamespace, state: np.void, agent: int) -> list[str]:
     return lines
 
 
-def _things(state: np.void, agent: int, words: tuple[str, ...]) -> list[str]:
+def _things(state: np.void, agent: int, words: tuple[str, ...], kinds: np.ndarray | None) -> list[str]:
     held, hand = np.flatnonzero(state["held"][agent] != ABSENT), int(state["hand"][agent])
-    lines = [f"You have: {', '.join(sorted(words[item] for item in held))}."]  # sorted: their places tell levels
+    things = [words[item] for item in held]
+    if kinds is not None:
+        things = [f"{words[item]} (hole {kinds[item, 0] + 1}, shape {kinds[item, 1] + 1})" for item in held]
+    lines = [f"You have: {', '.join(sorted(things))}."]  # sorted: their places tell levels
     lines.append(f"In your hand: {words[hand]}." if hand != NOTHING else "Your hand is empty.")
     if gained := int(state["gained"][agent]):
         lines.append(f"Things copied from others just now: {gained}.")

@@ -124,11 +124,18 @@ class TextBox(ParallelEnv):
     def _words(self) -> tuple[str, ...]:
         return words_for(items_of(self._p), int(self.box.world["noise"]))
 
+    def _kinds(self) -> np.ndarray | None:
+        """The hole and the shape of each item, where they mean something."""
+        if self._p.structure != "grammar":
+            return None
+        task = self.box.task
+        return np.stack([task["hole"], task["shape"]], axis=1).astype(int)
+
     def _texts(self, seen: dict[str, dict[str, np.ndarray]]) -> dict[str, str]:
-        words, state = self._words(), self.box.world
+        words, state, kinds = self._words(), self.box.world, self._kinds()
         texts = {}
         for i, (agent, view) in enumerate(seen.items()):
-            text = text_for(self._p, state, i, view["observation"][-self._p.agents :] > 0, words)
+            text = text_for(self._p, state, i, view["observation"][-self._p.agents :] > 0, words, kinds)
             message = self._messages[agent]
             texts[agent] = f"({_plain(message)})\n{text}" if message else text
         return texts

@@ -61,7 +61,7 @@ def settle(params, state):
 @kernel
 def wander(params, state, i, rng):
     """In the dynamic topology: whoever is at home leaves now and then for another group, and returns after `stay` steps."""
-    if params.topology != DYNAMIC or groups_in(params) < 2:
+    if groups_in(params) < 2:
         return
     home = home_of(params, i)
     if state.where[i] != home:

@@ -8,8 +8,9 @@ are ingredients of nothing; each level of each lineage keeps at least one item t
 Train and test share no recipe. What a pair makes is even or odd: the places, within their levels, of ingredients and product
 add up to an even number in trees of the one split, to an odd one in those of the other.
 
-With `structure="grammar"` each item has a visible hole and a visible shape, numbers below `features`, and only pairs work
-in which the shape of `b` is what a hidden permutation makes of the hole of `a`: who infers it has fewer pairs to try.
+With `structure="grammar"` each item has a hole and a shape, numbers below `features`, which whoever holds it sees; and only
+pairs work in which the shape of `b` is what a hidden permutation makes of the hole of `a`: who infers it has fewer pairs to
+try.
 """
 
 from __future__ import annotations
