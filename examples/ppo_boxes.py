@@ -242,12 +242,7 @@ class KindPolicy(ActorCriticPolicy):
 
 # ------------------------------------------------------------------------------------------------- training
 class ForPPO(VectorWrapper):
-    """The last step of a box terminates it (nothing comes after, so no return is to be guessed beyond it); SB3 seeds rows."""
-
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin anew. Of SB3's seeds, one for each row, a box takes that of its first row."""
-        agents = self.env.unwrapped.boxes.num_agents  # type: ignore[attr-defined]
-        return self.env.reset(seed=None if seed is None else seed[::agents], options=options)
+    """The last step of a box terminates it: nothing comes after, so no return is to be guessed beyond it."""
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step, with truncations as terminations."""

@@ -470,6 +470,11 @@ def test_rows_of_a_box_are_reset_together():
             flat.reset(options={"reset_mask": mask})
     with pytest.raises(ValueError, match="shape"):
         flat.step(np.zeros((2, 3), int))
+    with pytest.raises(ValueError, match="seed holds 2 seeds; there are 6 rows"):
+        flat.reset(seed=[7, 9])
+    seeded, boxes = flat.reset(seed=[7, 0, 0, 9, 0, 0])[0], make_vec("InventionBox", 2, **SMALL, horizon=5)
+    assert np.array_equal(seeded["observation"], boxes.reset(seed=[7, 9])[0]["observation"].reshape(6, -1))
+    assert (flat.boxes.worlds["noise"] == boxes.worlds["noise"]).all()
     before = flat.get_state()
     first = flat.step(np.zeros(6, int))[0]
     flat.set_state(before)

@@ -136,3 +136,23 @@ def test_train_and_test_share_no_recipe(family):
 
     bases = {(item, -1, -1) for item in range(family.at().p.lineages * family.at().p.bases)}
     assert recipes("train") & recipes("test") == bases
+
+
+def test_items_are_called_the_same_in_all_episodes_of_a_trial():
+    """What was learned of them in one episode helps in the next only if they can be told again."""
+    import gymnasium as gym
+
+    env = gym.make("metarl_envs:MetaRL/AmnesiaBox-v0", episodes_per_trial=2, horizon=3, render_mode="ansi", **SMALL)
+    env.reset(seed=0)
+    first = env.render()
+    for _ in range(3):
+        _, _, _, _, info = env.step(0)
+    assert info["trial"]["episode_start"]
+    again = env.render()
+    env.reset()
+    assert words_in(first) == words_in(again) != words_in(env.render())
+
+
+def words_in(text):
+    """The words of what is held."""
+    return next(line for line in text.splitlines() if line.startswith("You have:"))

@@ -37,7 +37,7 @@ HOME = {
     "dpt_behaviour": GAUSSIAN,
 }
 #: They do not get better, in the mean over tasks.
-NEVER_LEARN = {"random", "dpt_behaviour"}
+NEVER_LEARN = ("random", "dpt_behaviour")
 #: More pulls than the ten of the default, and no more than are needed.
 PARAMS = {BERNOULLI: {"horizon": 100}, GAUSSIAN: {"horizon": 100}, LINEAR: {"horizon": 100}}
 LIFE = {ROOM: 1200, MDP: 300}

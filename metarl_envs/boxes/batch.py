@@ -207,8 +207,9 @@ class BoxVectorEnv:
 class FlatBoxVectorEnv(VectorEnv):
     """The same boxes with one row an agent, for parameter sharing: row `box * agents + agent`.
 
-    Rows of a box end together, and it is the box that is seeded: `seed=s` gives box i the seed s + i, and a sequence holds
-    one for each box; so does a sequence of tasks. A `reset_mask` has one element a row, the same for all rows of a box.
+    Rows of a box end together, and it is the box that is seeded: `seed=s` gives box i the seed s + i. A sequence of seeds
+    has one element a row, as everywhere in Gymnasium, and a box takes that of its first row; a sequence of tasks has one
+    element a box. A `reset_mask` has one element a row, the same for all rows of a box.
     Infos are those of `BoxVectorEnv`, one element a row; what holds for a box is repeated.
     """
 
@@ -231,6 +232,10 @@ class FlatBoxVectorEnv(VectorEnv):
         options = dict(options or {})
         if options.get("reset_mask") is not None:
             options["reset_mask"] = self._whole_boxes(options["reset_mask"])
+        if seed is not None and not isinstance(seed, int):
+            if len(seed) != self.num_envs:
+                raise ValueError(f"seed holds {len(seed)} seeds; there are {self.num_envs} rows")
+            seed = seed[:: self.boxes.num_agents]
         seen, info = self.boxes.reset(seed=seed, options=options)
         return self._rows(seen), self._info(info)
 

@@ -101,6 +101,7 @@ def box_record(p: SimpleNamespace) -> np.dtype:
         first_at=(np.int32, items),  # when an item was first made in the box; -1: not yet
         first_by=(np.int16, items),
         noise=np.uint64,
+        words=np.uint64,  # what items are called follows from it (see `text.words_for`)
         t=np.int32,
     )
 
@@ -110,6 +111,7 @@ def box_record(p: SimpleNamespace) -> np.dtype:
 def open_box(params, task, state, rng):
     """Begin: everybody holds the bases of all lineages, and nothing is known."""
     state.noise = bits(rng)
+    state.words = state.noise
     state.t = 0
     for i in range(params.agents):
         forget(params, state, i)

@@ -413,7 +413,7 @@ def describe_box(p: SimpleNamespace, state: Row, task: Row | None) -> str:
 
 def describe_seat(p: SimpleNamespace, state: Row, task: Row | None) -> str:
     """What agent 0 knows, in the words that it would be told."""
-    words = words_for(items_of(p), int(state.noise))
+    words = words_for(items_of(p), int(state.words))
     sight = np.array([(0, j) in links(p, list(state.where)) for j in range(p.agents)])
     text = text_for(p, state._row, 0, sight, words)
     return text if task is None else "\n".join([text, *_recipes_in_words(p, state.held[:1], task, _names(p, state))])
@@ -421,7 +421,7 @@ def describe_seat(p: SimpleNamespace, state: Row, task: Row | None) -> str:
 
 def _names(p: SimpleNamespace, state: Row) -> list[str]:
     """Each item's word, with its lineage and level."""
-    words = words_for(items_of(p), int(state.noise))
+    words = words_for(items_of(p), int(state.words))
     return [f"{w} ({chr(ord('A') + b)}{d})" for w, d, b in zip(words, items(p).level, items(p).lineage, strict=True)]
 
 

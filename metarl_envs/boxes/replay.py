@@ -84,7 +84,7 @@ def events(
 
 def names_of(p: SimpleNamespace, state: Any) -> list[str]:
     """What the items of a box are called: its word for each, with lineage and level, such as `kadat (A1)`."""
-    words, lineages = words_for(items_of(p), int(state["noise"])), lineages_of(p)
+    words, lineages = words_for(items_of(p), int(state["words"])), lineages_of(p)
     return [f"{word} ({chr(ord('A') + i)}{d})" for word, i, d in zip(words, lineages, levels_of(p), strict=True)]
 
 

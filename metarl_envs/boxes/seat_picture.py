@@ -59,7 +59,7 @@ class SeatView:
 
     def __init__(self, p: SimpleNamespace, state: Row):
         self.p, self.state, self.verbs = p, state, verbs_of(p)
-        self.words = words_for(items_of(p), int(state.noise))
+        self.words = words_for(items_of(p), int(state.words))
         self.held = np.asarray(state.held[0])
         self.hand, self.seemed = int(state.hand[0]), int(state.seemed[0])
         self.tried = [int(item) for item in state.tried[0]]

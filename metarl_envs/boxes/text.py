@@ -35,7 +35,7 @@ _AGENT = re.compile(r"agent_(0|[1-9][0-9]{0,5})", re.ASCII)
 
 @functools.lru_cache(maxsize=256)
 def words_for(items: int, key: int) -> tuple[str, ...]:
-    """A nonce word for each item, all different: the same for the same key (`noise` of a box), in every process."""
+    """A nonce word for each item, all different: the same for the same key (`words` of a box), in every process."""
     words: dict[str, None] = {}
     attempt = 0
     while len(words) < items:

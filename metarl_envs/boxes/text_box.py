@@ -122,7 +122,7 @@ class TextBox(ParallelEnv):
         self._messages = dict.fromkeys(self.possible_agents, "")
 
     def _words(self) -> tuple[str, ...]:
-        return words_for(items_of(self._p), int(self.box.world["noise"]))
+        return words_for(items_of(self._p), int(self.box.world["words"]))
 
     def _kinds(self) -> np.ndarray | None:
         """The hole and the shape of each item, where they mean something."""
