@@ -75,7 +75,8 @@ def _kernel_class() -> Any:
             """Link, and stop there."""
             self._raise_if_finalized()
             for library in dict.fromkeys(self._linking_libraries):
-                self._reload_init.update(library._reload_init)
+                if hasattr(self, "_reload_init"):  # from Numba 0.62 on
+                    self._reload_init.update(library._reload_init)
                 self._final_module.link_in(library._get_module_for_linking(), preserve=True)
             self._final_module.verify()
             self._finalized = True
