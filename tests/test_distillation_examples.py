@@ -13,6 +13,7 @@ import pytest
 import metarl_envs
 from metarl_envs import histories
 
+pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[1] / "examples"
 if not EXAMPLES.exists():  # tests of an installed wheel, run from elsewhere
     pytest.skip("no examples here", allow_module_level=True)
@@ -32,7 +33,6 @@ def examples(monkeypatch):
     return [importlib.import_module(name) for name in names]
 
 
-@pytest.mark.slow
 def test_they_run(tmp_path):
     for name, more, printed in (
         ("algorithm_distillation.py", "", "seed 1, shuffled: update 3/3|AD, forgets each episode|source learner|gain"),
@@ -53,7 +53,6 @@ def test_they_run(tmp_path):
     assert np.nanmax(before) == 0  # until something differs, two lives with the same luck are one
 
 
-@pytest.mark.slow
 def test_other_settings_do_not_get_an_old_model(examples, tmp_path):
     ad, *_ = examples
     args = ad.Args(updates=1, histories=20, lived=12, context=2, batch=1, out=tmp_path)
