@@ -247,7 +247,7 @@ def test_what_the_disk_cannot_hold_is_refused_before_anything_is_written(tmp_pat
         ({"labels": ["best"]}, ValueError, "'best' is no label; there are: optimal_action"),
         ({"shard": (3, 3)}, ValueError, r"shard=\(3, 3\)"),
         ({"split": "tset"}, ValueError, "tset"),
-        ({"tasks": metarl_envs.tasks(ID)}, ValueError, "leave out split"),
+        ({"tasks": metarl_envs.tasks(ID)}, ValueError, "leave out size"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(tmp_path, changes, error, why):

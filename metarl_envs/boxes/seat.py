@@ -33,7 +33,7 @@ from metarl_envs.boxes.scripted import (
     wake_empty,
 )
 from metarl_envs.boxes.topology import CHOSEN, DYNAMIC, ISOLATED
-from metarl_envs.boxes.tree import items_in, items_of, tree_meaning
+from metarl_envs.boxes.tree import items_in, items_of
 from metarl_envs.engine import ByParameters, Choice, Oracle, Parameters, Picture, Row, kernel, record
 from metarl_envs.engine.family import Keys
 from metarl_envs.engine.streams import keyed
@@ -73,9 +73,13 @@ def seat_record(p: SimpleNamespace) -> np.dtype:
 
 @kernel
 def sit_down(params, task, state, rng):
-    """Open the box, and let the companions be who they are. Items are called the same in all episodes of a trial."""
+    """Open the box, and let the companions be who they are.
+
+    Items are called the same in all episodes: in another one of the trial they must be told again, and words that followed from
+    the task would tell of it.
+    """
     open_box(params, task, state.box, rng)
-    state.box.words = tree_meaning(params, task)
+    state.box.words = 0
     state.style.draws = 1 if params.companions == _NEVER_REPEAT else 8
     state.style.verify = 0
     state.style.keep = 1
