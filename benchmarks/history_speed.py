@@ -36,7 +36,7 @@ def tables(effort: Effort) -> Iterator[Table]:
 
 def _in_memory(effort: Effort) -> Table:
     """One core: the fused loop, with and without what the learner has in mind, beside the learner in NumPy."""
-    lives, steps = 256, 1000
+    lives, steps = 256, 10_000
     numpy_learner = NumpyQLearning(1_024)
 
     def collected(**more: object) -> Callable[[], object]:
