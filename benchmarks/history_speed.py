@@ -37,7 +37,7 @@ def tables(effort: Effort) -> Iterator[Table]:
 def _in_memory(effort: Effort) -> Table:
     """One core: the fused loop, with and without what the learner has in mind, beside the learner in NumPy."""
     lives, steps = 256, 10_000
-    numpy_learner = NumpyQLearning(1_024)
+    in_numpy = [NumpyQLearning(1_024, keeps) for keeps in ("transitions", "internals")]
 
     def collected(**more: object) -> Callable[[], object]:
         return lambda: collect(_ID, QLearning(), histories=lives, steps=steps, workers=1, **more)  # type: ignore[arg-type]
@@ -46,7 +46,8 @@ def _in_memory(effort: Effort) -> Table:
         Case("transitions", collected(), lives * steps),
         Case("and the row of Q, epsilon, TD error", collected(internals=["q", "epsilon", "td_error"]), lives * steps),
         Case("and the oracle's action", collected(labels=["optimal_action"]), lives * steps),
-        Case("NumPy, 1,024 rows: returns only", numpy_learner.live_an_episode, numpy_learner.count * 20),
+        Case("NumPy, 1,024 rows: transitions", in_numpy[0].live_an_episode, 1_024 * 20),
+        Case("NumPy, 1,024 rows: and the row of Q, epsilon, TD error", in_numpy[1].live_an_episode, 1_024 * 20),
     ]
     return side_by_side("Collecting into memory, one core, M steps/s", "Q-learning in Dark Room", cases, effort)
 

@@ -47,9 +47,22 @@ def tables(effort: Effort) -> list[Table]:
 
 
 class NumpyQLearning:
-    """The same learner with the same hyper-parameters, over all rows of a vector environment at once: row i is life i."""
+    """The same learner with the same hyper-parameters, over all rows of a vector environment at once: row i is life i.
 
-    def __init__(self, count: int):
+    Args:
+        count: of rows.
+        keeps: `"returns"`, `"transitions"` of the last episode too, or with `"internals"` the row of Q, epsilon, and TD error.
+    """
+
+    def __init__(self, count: int, keeps: str = "returns"):
+        shape = _HORIZON, count
+        self._kept: dict[str, np.ndarray] = {}
+        if keeps != "returns":
+            self._kept = {"observation": np.zeros((*shape, 2), np.int16), "action": np.zeros(shape, np.uint8)}
+            self._kept |= {"reward": np.zeros(shape, np.float32), "truncated": np.zeros(shape, np.bool_)}
+        if keeps == "internals":
+            self._kept |= {"q": np.zeros((*shape, _MOVES), np.float32), "epsilon": np.zeros(shape, np.float32)}
+            self._kept |= {"td_error": np.zeros(shape, np.float32)}
         self.count, self.hyper = count, QLearning().p
         self._env = gym.make_vec(_ID, num_envs=count, autoreset_mode="SameStep", episodes_per_trial=2**40, reuse_arrays=True)
         self._lives = np.arange(count)
@@ -59,6 +72,7 @@ class NumpyQLearning:
     def begin(self) -> None:
         """Every life anew."""
         obs, _ = self._env.reset(seed=0)
+        self._seen = obs.copy()
         self._q = np.full((self.count * _CELLS, _MOVES), self.hyper.first_guess)
         self._cell = self._cells(obs)
         self._episodes, self._epsilon = 0, self.hyper.epsilon
@@ -78,6 +92,9 @@ class NumpyQLearning:
             best = functools.reduce(np.maximum, q.take(seen, 0).T)  # a tenth of what `max(1)` takes
             target = rewards + h.discount * best
             value = q[self._cell, actions]
+            if self._kept:
+                self._keep(time, actions, rewards, target - value)
+                self._seen[:] = obs
             q[self._cell, actions] = value + h.step_size * (target - value)
             self._cell = self._cells(obs)
             total += rewards
@@ -85,6 +102,14 @@ class NumpyQLearning:
         left = max(0.0, 1.0 - self._episodes / h.exploring_episodes)
         self._epsilon = h.last_epsilon + (h.epsilon - h.last_epsilon) * left
         return total
+
+    def _keep(self, time: int, actions: np.ndarray, rewards: np.ndarray, td_error: np.ndarray) -> None:
+        """Write a step down, as `collect` does."""
+        kept = self._kept
+        kept["observation"][time], kept["action"][time], kept["reward"][time] = self._seen, actions, rewards
+        kept["truncated"][time] = time == _HORIZON - 1
+        if "q" in kept:
+            kept["q"][time], kept["epsilon"][time], kept["td_error"][time] = self._q[self._cell], self._epsilon, td_error
 
     def _act(self) -> np.ndarray:
         """Epsilon-greedy; noise far below any difference of values breaks ties at random."""
