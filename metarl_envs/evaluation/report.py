@@ -34,7 +34,7 @@ def table(result: Result) -> Table:
         caption += f"; best without memory {result.memoryless_score:.3f}"
     if result.passed_over:
         caption += f"; {result.passed_over} tasks passed over, on which the oracle earns hardly more than random"
-    shown = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1))
+    shown = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True)
     shown.add_column("policy", no_wrap=True)
     for name in ("AULC", "first", "last", "gain", "20 %", "return"):
         shown.add_column(name, justify="right", no_wrap=True)
