@@ -177,14 +177,16 @@ class Plan:
         progress: Progress = lambda done, total: None,
     ) -> Histories:
         """Collect into a folder, what is not there yet."""
-        self._begin(folder, resume or share[1] > 1)
-        there = set(finished(folder))
         mine = [number for number in range(self.about["shards"]) if number % share[1] == share[0]]
+        if not mine:
+            raise ValueError(f"shard={share} has nothing to do: there are {self.about['shards']} shards to be shared")
+        there = set(finished(folder))
+        missing = [number for number in mine if number not in there]
+        self._see_that_it_fits(folder, len(missing))
+        self._begin(folder, resume or share[1] > 1)
         for number in mine:  # what a killed run of this share has left
             for left in folder.glob(f"shards/{aside_prefix(number)}*"):
                 shutil.rmtree(left, ignore_errors=True)
-        missing = [number for number in mine if number not in there]
-        self._see_that_it_fits(folder, len(missing))
         sizes = {number: self._bounds(number)[1] - self._bounds(number)[0] for number in mine}
         done, total = sum(sizes[n] for n in mine if n in there), sum(sizes.values())
         progress(done, total)
@@ -243,7 +245,7 @@ class Plan:
     def _see_that_it_fits(self, folder: Path, shards: int) -> None:
         """OSError where the disk cannot hold what is to be written."""
         need = min(self.bytes, shards * self.about["histories_a_shard"] * self.about["steps"] * self.columns.bytes_a_step)
-        have = shutil.disk_usage(folder).free
+        have = shutil.disk_usage(next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())).free
         if need > have:
             raise OSError(
                 f"the histories that are left need {need / 1e9:,.1f} GB, and the disk of out={str(folder)!r} has "
