@@ -70,7 +70,6 @@ def test_the_guide_to_histories_runs(tmp_path, monkeypatch):
     assert found["history"].steps == 2000
     histories.collect("MetaRL/DarkRoom-v0", QLearning(), histories=4, steps=400, out="corpus")
     found["other"] = histories.collect("MetaRL/DarkRoom-v0", QLearning(), histories=2, steps=300)
-    found["store"] = None
     exec(compile(on_disk.replace("> 10", "> -1"), "histories.md", "exec"), found)
     assert found["windows"]["observation"].shape == (512, 256, 2)
     assert len(found["both"]) == 6

@@ -395,9 +395,9 @@ def open(path: str | os.PathLike, *, partial: bool = False, advice: str | None =
     Args:
         path: a folder that `collect(..., out=path)` wrote.
         partial: take what there is of a collection that has not ended.
-        advice: `"random"` tells the system not to read ahead, which is worth several times the speed where the disk is cold and
-            windows are few beside what the store holds; `"normal"` not to mind. Default: random for stores larger than half
-            of the memory.
+        advice: `"random"` tells the system not to read ahead, for a cold disk and windows that are few beside what the store
+            holds (at 0.2 GB it made no difference: `docs/speed.md`); `"normal"` not to mind. Default: random for stores larger
+            than half of the memory.
 
     Raises:
         FileNotFoundError: there is no such folder.
