@@ -30,7 +30,7 @@ import numpy as np
 from metarl_envs.engine.compile_errors import KernelError, explained
 
 #: Raised by hand when the format of the files changes.
-_FORMAT = 3
+_FORMAT = 4
 _DIGEST_SIZE = hashlib.sha256().digest_size
 #: How many files are kept; the oldest go first.
 _MOST_FILES = 1000
@@ -41,6 +41,7 @@ def cached(driver: Callable, name: str, digest: str) -> Callable:
 
     It also becomes part of the driver's name in machine code, so that no two files hold different code under one name.
     """
+    _name_by_content(driver)
     driver.py_func.__qualname__ = f"{name}.{digest}"  # type: ignore[attr-defined]
     driver._cache = _driver_cache_class()(name, digest)  # type: ignore[attr-defined]
     compile_one = driver.compile  # type: ignore[attr-defined]
@@ -61,10 +62,28 @@ def cached(driver: Callable, name: str, digest: str) -> Callable:
 
 def digest_of(*functions: Callable) -> str:
     """A digest of everything that the machine code of these functions follows from, apart from argument types."""
-    parts: dict[str, str] = {}
+    parts: list = []
+    numbers: dict[Any, int] = {}
     for function in functions:
-        _collect_parts(function, parts)
-    return hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest()
+        _collect_parts(function, parts, numbers)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+_named: set[Any] = set()
+
+
+def _name_by_content(function: Callable) -> None:
+    """Give every kernel that a driver reaches a name in machine code that says what it is: files share symbols by name."""
+    plain = getattr(function, "py_func", function)
+    if plain in _named:
+        return
+    _named.add(plain)
+    digest = digest_of(plain)
+    for _, value in _free_values(plain):
+        source = getattr(value, "_defn", value)
+        if isinstance(getattr(source, "py_func", None), types.FunctionType) and not _is_foreign(source):
+            _name_by_content(source)
+    plain.__qualname__ = f"{plain.__qualname__}_{digest[:16]}"
 
 
 def folder() -> Path:
@@ -76,26 +95,29 @@ def folder() -> Path:
     return Path(user_cache_dir("metarl_envs", False))
 
 
-def _collect_parts(function: Callable, parts: dict[str, str]) -> None:
-    """Add the bytecode of a function, of every kernel it reaches, and the constants that are frozen into them."""
+def _collect_parts(function: Callable, parts: list, numbers: dict[Any, int]) -> int:
+    """Describe a function, every kernel it reaches and every constant frozen into them; the function's number.
+
+    Functions are told apart by what they are, not by name: two closures of one factory share name and code.
+    """
     plain = getattr(function, "py_func", function)
-    name = f"{plain.__module__}.{plain.__qualname__}"
+    if plain in numbers:
+        return numbers[plain]
+    number = numbers[plain] = len(numbers)
     options = sorted(getattr(function, "targetoptions", {}).items())
-    code = repr((_essence(plain.__code__), plain.__defaults__, plain.__kwdefaults__, options))
-    if parts.get(name) == code:
-        return
-    while name in parts:  # two functions of one name, as closures have
-        name += "'"
-    parts[name] = code
+    reached = []
     for label, value in _free_values(plain):
         source = getattr(value, "_defn", value)  # what an intrinsic is made from
         if isinstance(getattr(source, "py_func", source), types.FunctionType):
             if not _is_foreign(source):
-                _collect_parts(source, parts)
+                reached.append((label, "function", _collect_parts(source, parts, numbers)))
         elif isinstance(value, np.ndarray):
-            parts[f"{name}:{label}"] = f"{value.dtype}{value.shape}{value.tobytes().hex()}"
+            reached.append((label, f"{value.dtype}{value.shape}{value.tobytes().hex()}"))
         elif isinstance(value, int | float | complex | str | bytes | tuple | enum.Enum | np.generic | np.dtype):
-            parts[f"{name}:{label}"] = repr(value)
+            reached.append((label, repr(value)))
+    name = f"{plain.__module__}.{plain.__code__.co_qualname}"
+    parts.append((number, name, _essence(plain.__code__), plain.__defaults__, plain.__kwdefaults__, options, sorted(reached)))
+    return number
 
 
 def _essence(code: types.CodeType) -> tuple:
