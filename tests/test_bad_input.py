@@ -284,7 +284,15 @@ def test_seeds_are_natural_numbers(seed):
         with pytest.raises((gym.error.Error, ValueError, TypeError), match=r"(?i)seed"):
             make().reset(seed=seed)
     envs = gym.make_vec(ROOM, num_envs=3)
-    refused(lambda: envs.reset(seed=[1, seed, 2]), ValueError, "seed", repr(seed), "at least 0")
+    refused(lambda: envs.reset(seed=[1, seed, 2]), (TypeError, ValueError), "seed[1]", repr(seed), "at least 0")
+
+
+def test_seeds_are_below_two_to_the_64_and_numpy_integers_are_integers():
+    for make in both(ROOM):
+        refused(lambda: make().reset(seed=2**64), ValueError, str(2**64), "below 2**64")  # noqa: B023
+        same = [make().reset(seed=seed)[0] for seed in (5, np.int64(5), np.uint8(5), np.uint64(5))]  # noqa: B023
+        assert all(np.array_equal(same[0], one) for one in same)
+        assert make().reset(seed=np.uint64(2**64 - 1)) is not None
 
 
 def test_a_list_of_seeds_may_leave_rows_out():

@@ -23,11 +23,12 @@ from metarl_envs.boxes.batch import BOXES, agent_spaces, box_named
 from metarl_envs.boxes.box import Box, view_length
 from metarl_envs.boxes.scripted import SCRIPTED, Scripted
 from metarl_envs.boxes.simulate import ScriptedSeats
+from metarl_envs.engine.arguments import at_least_one
 from metarl_envs.engine.drivers import DISABLED, GIVEN_TASK, NEW_TASK
 from metarl_envs.engine.family import Variant, load_family
 from metarl_envs.engine.records import check_memory
 from metarl_envs.engine.taskrows import padded
-from metarl_envs.engine.worlds import TrialForm, Worlds, at_least_one
+from metarl_envs.engine.worlds import TrialForm, Worlds
 from metarl_envs.task_sets import TaskSet
 
 _FORMAT = "metarl_envs box run 1"

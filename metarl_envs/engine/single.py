@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.error import ResetNeeded
 
+from metarl_envs.engine.arguments import as_seed
 from metarl_envs.engine.drivers import DISABLED, GIVEN_TASK
 from metarl_envs.engine.info import single_info
 from metarl_envs.engine.scoreboard import Scoreboard
@@ -83,13 +84,14 @@ class SingleEnv(gym.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin a new trial, or with `options={"new_trial": False}` the next episode of this one."""
         options = options or {}
+        seed = None if seed is None else as_seed(seed)
         super().reset(seed=seed)
         how = how_to_begin(seed, options, self._seeded)
         if how == GIVEN_TASK:
             self._worlds.give(_ONLY_ROW, options["task"])  # first, so that a task that is refused changes nothing
         if seed is not None or not self._seeded:
             start = seed if seed is not None else int(self.np_random.integers(2**63))
-            self._worlds.seed(_ONLY_ROW, np.array([start % 2**64], np.uint64))
+            self._worlds.seed(_ONLY_ROW, np.array([start], np.uint64))
             self._seeded = True
         self._worlds.begin(_ONLY_ROW, how, self._out)
         self._live = True

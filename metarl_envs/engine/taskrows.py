@@ -22,7 +22,7 @@ def draw(variant: Variant, split_number: int, seed: int, first: int, count: int)
     """The tasks that an environment of this seed and split draws in its trials first, first + 1, ..., as `count` rows."""
     drawn = rows(count, variant.task, "tasks")
     stream = rows(1, STREAM)
-    _drivers(variant).draw(variant.params, split_number, np.uint64(seed % 2**64), first, drawn, words(drawn), stream)
+    _drivers(variant).draw(variant.params, split_number, np.uint64(seed), first, drawn, words(drawn), stream)
     return drawn.view(np.ndarray)
 
 

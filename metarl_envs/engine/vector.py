@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +11,12 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from metarl_envs.engine.arguments import as_seed, as_seeds, at_least_one, row_seeds
 from metarl_envs.engine.drivers import FLAGS, GIVEN_TASK
 from metarl_envs.engine.info import add_final, vector_info
 from metarl_envs.engine.scoreboard import Scoreboard
 from metarl_envs.engine.truth import GroundTruth
-from metarl_envs.engine.worlds import Outcome, TrialForm, Worlds, at_least_one, bad_action, how_to_begin
+from metarl_envs.engine.worlds import Outcome, TrialForm, Worlds, bad_action, how_to_begin
 
 #: Bytes of observations from which on zeroing as many a step costs more than looking whether it is needed.
 _BIG = 2**16
@@ -103,6 +103,7 @@ class FamilyVectorEnv(VectorEnv):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin new trials, or with `new_trial=False` next episodes, in all rows or in those of `reset_mask`."""
         options = options or {}
+        seed = self._checked_seed(seed)
         super().reset(seed=seed if isinstance(seed, int) else None)
         mask = self._mask(options)
         how = how_to_begin(seed, options, self._seeded)
@@ -209,6 +210,11 @@ class FamilyVectorEnv(VectorEnv):
             raise ResetNeeded("the first reset must reset every row: leave reset_mask out")
         return mask
 
+    def _checked_seed(self, seed: Any) -> int | list[int | None] | None:
+        if seed is None:
+            return None
+        return as_seeds(seed, self.num_envs, "num_envs") if np.ndim(seed) else as_seed(seed)
+
     def _seed(self, seed: int | Sequence[int | None] | None, mask: np.ndarray) -> None:
         """Start the masked rows' streams: seed, seed + 1, ... from an integer; None keeps one, or starts a random one."""
         n = self.num_envs
@@ -217,12 +223,11 @@ class FamilyVectorEnv(VectorEnv):
                 return
             seeds, given = self.np_random.integers(2**63, size=n, dtype=np.uint64), self._everyone
         elif isinstance(seed, int):
-            seeds, given = np.arange(n, dtype=np.uint64) + np.uint64(seed % 2**64), self._everyone
+            seeds, given = row_seeds(seed, n), self._everyone
         else:
-            _check_seeds(seed, n)
             given = np.array([s is not None for s in seed])
             fresh = self.np_random.integers(2**63, size=n, dtype=np.uint64)
-            seeds = np.array([f if s is None else int(s) % 2**64 for s, f in zip(seed, fresh, strict=True)], np.uint64)
+            seeds = np.array([f if s is None else s for s, f in zip(seed, fresh, strict=True)], np.uint64)
             given |= not self._seeded
         self._worlds.seed(given & mask, seeds)
         self._seeded = True
@@ -260,17 +265,6 @@ class FamilyVectorEnv(VectorEnv):
             self._truth.begun(out)
             info["metarl"], info["_metarl"] = self._truth.info(self._everyone), self._everyone
         return info
-
-
-def _check_seeds(seed: Any, n: int) -> None:
-    """Refuse what is no sequence with a natural number or None for each of `n` rows."""
-    if np.ndim(seed) == 0:  # a string too
-        raise TypeError(f"seed={seed!r} must be an integer of at least 0, or a sequence with one for each row")
-    if len(seed) != n:
-        raise ValueError(f"seed holds {len(seed)} seeds; num_envs is {n}")
-    for s in seed:
-        if s is not None and (not isinstance(s, numbers.Integral) or s < 0):
-            raise ValueError(f"seed={seed!r} holds {s!r}; each must be an integer of at least 0, or None")
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:

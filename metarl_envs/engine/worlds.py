@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import numbers
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 
 from metarl_envs.engine import drivers
+from metarl_envs.engine.arguments import at_least_one
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.records import for_drivers, rows, words
 
@@ -61,20 +61,11 @@ class TrialForm:
     num_tasks: int | None = None
 
     def __post_init__(self):
-        at_least_one("episodes_per_trial", self.episodes_per_trial)
+        object.__setattr__(self, "episodes_per_trial", at_least_one("episodes_per_trial", self.episodes_per_trial))
         if self.trial_end not in ("true", "terminated"):
             raise ValueError(f"trial_end={self.trial_end!r} must be 'true' or 'terminated'")
         if self.num_tasks is not None:
-            at_least_one("num_tasks", self.num_tasks)
-
-
-def at_least_one(name: str, value: Any) -> int:
-    """The value, if it is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}={value!r} must be an integer of at least 1")
-    if value < 1:
-        raise ValueError(f"{name}={value!r} must be an integer of at least 1")
-    return int(value)
+            object.__setattr__(self, "num_tasks", at_least_one("num_tasks", self.num_tasks))
 
 
 def how_to_begin(seed: Any, options: dict[str, Any], seeded: bool) -> int:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from metarl_envs.engine.arguments import at_least_one
 from metarl_envs.engine.family import Variant, load_family
 from metarl_envs.engine.learner import Learner
-from metarl_envs.engine.worlds import at_least_one
 from metarl_envs.evaluation.agents import AgentFactory, Through, live, name_of
 from metarl_envs.evaluation.references import scaled_tasks, suitable_policies
 from metarl_envs.evaluation.result import Result

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metarl_envs.engine.arguments import at_least_one
 from metarl_envs.engine.family import Variant, load_family
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.streams import HISTORY, keyed
 from metarl_envs.engine.taskrows import meanings, padded
-from metarl_envs.engine.worlds import at_least_one
 from metarl_envs.histories.columns import Columns
 from metarl_envs.histories.lives import Lives, Written
 from metarl_envs.histories.shards import ShardWriter, aside_prefix, write_manifest

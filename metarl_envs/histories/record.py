@@ -10,8 +10,8 @@ import numpy as np
 from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
+from metarl_envs.engine.arguments import at_least_one
 from metarl_envs.engine.records import check_memory
-from metarl_envs.engine.worlds import at_least_one
 from metarl_envs.histories.saving import save
 from metarl_envs.histories.store import Histories, History
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.engine import taskrows
+from metarl_envs.engine.arguments import as_seed
 from metarl_envs.engine.family import Family, Variant, load_family
 from metarl_envs.engine.records import Row
 from metarl_envs.registration import family_of
@@ -84,7 +85,7 @@ class TaskSet:
     """
 
     def __init__(self, variant: Variant, split: str | None, seed: int, listed: np.ndarray | None, split_number: int = 0):
-        self.variant, self.split, self.seed, self.split_number = variant, split, seed, split_number
+        self.variant, self.split, self.seed, self.split_number = variant, split, as_seed(seed), split_number
         self._rows, self._shuffled = listed, True
 
     @classmethod
