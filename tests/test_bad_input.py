@@ -290,7 +290,7 @@ def test_seeds_are_natural_numbers(seed):
 def test_seeds_are_below_two_to_the_64_and_numpy_integers_are_integers():
     for make in both(ROOM):
         refused(lambda: make().reset(seed=2**64), ValueError, str(2**64), "below 2**64")  # noqa: B023
-        same = [make().reset(seed=seed)[0] for seed in (5, np.int64(5), np.uint8(5), np.uint64(5))]  # noqa: B023
+        same = [make().reset(seed=seed)[0] for seed in (5, np.int64(5), np.uint8(5), np.uint64(5))]
         assert all(np.array_equal(same[0], one) for one in same)
         assert make().reset(seed=np.uint64(2**64 - 1)) is not None
 

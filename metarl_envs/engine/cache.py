@@ -1,11 +1,15 @@
-"""The compile cache: one file for each driver, family, row layout and machine.
+"""The compile cache: one file for each driver, row layout and machine.
 
 Numba's own `cache=True` keeps one index file for all functions made by one closure. Two processes that compile different
 families at once can leave one family's entry pointing at the other's machine code, and an edit to a helper in another
 module goes unseen. Here a file's name is a digest of everything its content follows from: the bytecode of every kernel
-reached, every constant frozen into them, the argument types, the processor, and the versions of Python, Numba and LLVM.
+reached, every constant frozen into them, the argument types, the processor, and the versions of Python, NumPy, Numba and LLVM.
 There is no index, and a file is written aside and renamed, so nothing can be half-written or swapped. A file begins with
 a digest of its content, so nothing damaged is run.
+
+Kernels are told apart by identity, not by name: two closures of one factory share name and bytecode, and differ in what they
+close over. In machine code each kernel bears a digest in its name, because a process that loads two files links functions of
+one name together.
 
 Files lie in `NUMBA_CACHE_DIR`, or else in the user's cache folder. Where nothing is writable, code is compiled each time.
 """
@@ -14,116 +18,160 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import functools
 import hashlib
 import os
-import pickle
-import sys
 import tempfile
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metarl_envs.engine import numba_parts
 from metarl_envs.engine.compile_errors import KernelError, explained
+from metarl_envs.engine.compile_notice import notice
+from metarl_envs.engine.numba_parts import folder
 
-#: Raised by hand when the format of the files changes.
+#: Raised by hand when the format of the files changes. Files of an older one are not read.
 _FORMAT = 4
 _DIGEST_SIZE = hashlib.sha256().digest_size
 #: How many files are kept; the oldest go first.
 _MOST_FILES = 1000
+#: What each kernel was when its name in machine code was given, which is for good.
+_named: weakref.WeakKeyDictionary[Callable, str] = weakref.WeakKeyDictionary()
 
 
-def cached(driver: Callable, name: str, digest: str) -> Callable:
-    """Give a compiled driver its place on disk. `digest` stands for all source it was made from.
-
-    It also becomes part of the driver's name in machine code, so that no two files hold different code under one name.
-    """
-    _name_by_content(driver)
-    driver.py_func.__qualname__ = f"{name}.{digest}"  # type: ignore[attr-defined]
-    driver._cache = _driver_cache_class()(name, digest)  # type: ignore[attr-defined]
-    compile_one = driver.compile  # type: ignore[attr-defined]
+def cached(driver: Any, name: str) -> Any:
+    """Give a compiled driver its place on disk, and a name in machine code that no other code has."""
+    kept = _Kept(driver, name)
+    if numba_parts.supported().cache:
+        numba_parts.ask_before_compiling(driver, kept.load, kept.save)
+    compile_one = driver.compile
 
     def compile_clearly(sig: Any) -> Any:
         """Without Numba's remark where families share a kernel and one's row begins like another's; errors made short."""
+        kept.look()
         with _quietly():
             try:
-                return compile_one(sig)
+                made = compile_one(sig)
+                numba_parts.forget_what_is_done(driver)
+                return made
             except KernelError as error:  # of a driver that this one calls
                 raise error.with_traceback(None) from None
             except Exception as error:
                 raise explained(error, name) from None
+            finally:
+                notice.end()
 
-    driver.compile = compile_clearly  # type: ignore[attr-defined]
+    driver.compile = compile_clearly
     return driver
 
 
+class _Kept:
+    """The files of one driver, one for each signature."""
+
+    def __init__(self, driver: Any, name: str):
+        self._driver, self._name = driver, name
+        self._digest: str | None = None
+
+    def look(self) -> None:
+        """See what the driver is made of now. A kernel that has changed since it was compiled is in no file."""
+        digest = digest_of(self._driver)
+        self._digest = digest if _name_by_content(self._driver) else None
+        self._driver.py_func.__qualname__ = f"{self._name}.{digest}"
+
+    def load(self, key: str) -> bytes | None:
+        """The file's content, or None: then the driver is going to be compiled."""
+        if self._digest is not None:
+            with contextlib.suppress(OSError, ValueError):
+                return _read(self._file(key))
+        notice.begin(self._name, folder())
+        return None
+
+    def save(self, key: str, content: bytes) -> None:
+        """Write the file, if anywhere is writable, and nothing was changed while it was compiled."""
+        if self._digest is None or digest_of(self._driver) != self._digest:
+            return
+        with contextlib.suppress(OSError):
+            path = self._file(key)
+            _write(path, content)
+            _prune(path.parent)
+
+    def _file(self, key: str) -> Path:
+        whole = repr((_FORMAT, numba_parts.versions(), self._digest, key))
+        return folder() / f"{self._name}-{hashlib.sha256(whole.encode()).hexdigest()[:32]}.bin"
+
+
+# ------------------------------------------------------------------------------------------------- what code is made of
 def digest_of(*functions: Callable) -> str:
-    """A digest of everything that the machine code of these functions follows from, apart from argument types."""
-    parts: list = []
-    numbers: dict[Any, int] = {}
+    """Return a digest of everything that the machine code of these functions follows from, apart from argument types."""
+    parts: list[tuple] = []
+    numbers: dict[Callable, int] = {}
     for function in functions:
-        _collect_parts(function, parts, numbers)
+        _describe(function, parts, numbers)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-_named: set[Any] = set()
+def _describe(function: Callable, parts: list[tuple], numbers: dict[Callable, int]) -> int:
+    """Append what a function is made of, and every function that it reaches, to `parts`; return the function's number.
 
-
-def _name_by_content(function: Callable) -> None:
-    """Give every kernel that a driver reaches a name in machine code that says what it is: files share symbols by name."""
-    plain = getattr(function, "py_func", function)
-    if plain in _named:
-        return
-    _named.add(plain)
-    digest = digest_of(plain)
-    for _, value in _free_values(plain):
-        source = getattr(value, "_defn", value)
-        if isinstance(getattr(source, "py_func", None), types.FunctionType) and not _is_foreign(source):
-            _name_by_content(source)
-    plain.__qualname__ = f"{plain.__qualname__}_{digest[:16]}"
-
-
-def folder() -> Path:
-    """Where compiled drivers are kept."""
-    if given := os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(given) / "metarl_envs"
-    from numba.misc.appdirs import user_cache_dir
-
-    return Path(user_cache_dir("metarl_envs", False))
-
-
-def _collect_parts(function: Callable, parts: list, numbers: dict[Any, int]) -> int:
-    """Describe a function, every kernel it reaches and every constant frozen into them; the function's number.
-
-    Functions are told apart by what they are, not by name: two closures of one factory share name and code.
+    Functions refer to each other by number: closures of one factory have one name, and a name in a digest would confuse them.
     """
-    plain = getattr(function, "py_func", function)
+    plain = _plain(function)
     if plain in numbers:
         return numbers[plain]
     number = numbers[plain] = len(numbers)
+    reached = [(label, _described(value, parts, numbers)) for label, value in _free_values(plain)]
+    defaults = _described((plain.__defaults__, tuple(sorted((plain.__kwdefaults__ or {}).items()))), parts, numbers)
     options = sorted(getattr(function, "targetoptions", {}).items())
-    reached = []
-    for label, value in _free_values(plain):
-        source = getattr(value, "_defn", value)  # what an intrinsic is made from
-        if isinstance(getattr(source, "py_func", source), types.FunctionType):
-            if not _is_foreign(source):
-                reached.append((label, "function", _collect_parts(source, parts, numbers)))
-        elif isinstance(value, np.ndarray):
-            reached.append((label, f"{value.dtype}{value.shape}{value.tobytes().hex()}"))
-        elif isinstance(value, int | float | complex | str | bytes | tuple | enum.Enum | np.generic | np.dtype):
-            reached.append((label, repr(value)))
     name = f"{plain.__module__}.{plain.__code__.co_qualname}"
-    parts.append((number, name, _essence(plain.__code__), plain.__defaults__, plain.__kwdefaults__, options, sorted(reached)))
+    parts.append((number, name, _essence(plain.__code__), defaults, options, sorted(reached)))
     return number
+
+
+def _described(value: Any, parts: list[tuple], numbers: dict[Callable, int]) -> str:
+    """What a constant, or a function, is; an empty string for what compiled code cannot hold."""
+    source = getattr(value, "_defn", value)  # what an intrinsic is made from
+    if isinstance(getattr(source, "py_func", source), types.FunctionType):
+        return "foreign" if _is_foreign(source) else f"function {_describe(source, parts, numbers)}"
+    if isinstance(value, np.ndarray | np.generic):
+        return f"{value.dtype!r}{value.shape}{value.tobytes().hex()}"
+    if isinstance(value, tuple):
+        return f"{type(value).__name__}({', '.join(_described(one, parts, numbers) for one in value)})"
+    if isinstance(value, type) and hasattr(value, "_fields"):  # a named tuple
+        return repr(value._fields)
+    if value is None or isinstance(value, int | float | complex | str | bytes | enum.Enum | np.dtype):
+        return repr(value)
+    return ""
 
 
 def _essence(code: types.CodeType) -> tuple:
     """What a code object does, without where it stands."""
     constants = tuple(_essence(c) if isinstance(c, types.CodeType) else c for c in code.co_consts)
-    return code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars, code.co_argcount
+    called = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
+    return code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, called
+
+
+def _name_by_content(function: Callable) -> bool:
+    """Give every kernel that a driver reaches a name in machine code that says what it is.
+
+    False where a kernel has been given a name already, and is something else now: a constant of its module was changed.
+    """
+    unchanged, numbers = True, {}
+    _describe(function, [], numbers)
+    for plain in numbers:
+        digest = digest_of(plain)
+        if plain not in _named:
+            _named[plain] = digest
+            plain.__qualname__ = f"{plain.__qualname__}_{digest[:16]}"
+        unchanged &= _named[plain] == digest
+    return unchanged
+
+
+def _plain(function: Any) -> Any:
+    return getattr(function, "py_func", function)
 
 
 def _free_values(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
@@ -156,65 +204,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-@functools.cache
-def _driver_cache_class() -> type:
-    """The cache class, made when Numba is there to be subclassed."""
-    import llvmlite
-    import numba
-    from numba.core import caching, compiler, serialize
-
-    versions = _FORMAT, sys.implementation.cache_tag, numba.__version__, llvmlite.__version__
-
-    class DriverCache(caching._Cache):
-        """What a Numba dispatcher asks for machine code: one file for each signature."""
-
-        def __init__(self, name: str, digest: str):
-            self._name, self._digest, self._enabled = name, digest, True
-
-        @property
-        def cache_path(self) -> str:
-            return str(folder())
-
-        def enable(self) -> None:
-            self._enabled = True
-
-        def disable(self) -> None:
-            self._enabled = False
-
-        def flush(self) -> None:
-            """Files are named by what they hold, so there is never a stale one to forget."""
-
-        def load_overload(self, sig: Any, target_context: Any) -> Any:
-            """The compiled function for a signature, or None."""
-            if not self._enabled:
-                return None
-            try:
-                payload = _read(self._file(sig, target_context))
-            except (OSError, ValueError):
-                return None
-            target_context.refresh()
-            try:
-                with _quietly():
-                    return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
-            except Exception:  # a damaged file is compiled anew and replaced
-                return None
-
-        def save_overload(self, sig: Any, data: Any) -> None:
-            """Keep a compiled function, if anywhere is writable."""
-            if not self._enabled or data.lifted or data.objectmode or data.library.has_dynamic_globals:
-                return
-            path = self._file(sig, data.target_context)
-            with contextlib.suppress(OSError):
-                _write(path, serialize.dumps(data._reduce()))
-                _prune(path.parent)
-
-        def _file(self, sig: Any, target_context: Any) -> Path:
-            key = repr((versions, self._digest, sig, target_context.codegen().magic_tuple()))
-            return folder() / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.bin"
-
-    return DriverCache
-
-
+# ------------------------------------------------------------------------------------------------- files
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     import warnings
@@ -247,7 +237,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _prune(directory: Path) -> None:
-    """Let go of the oldest files beyond the limit: edits leave old ones behind."""
+    """Remove the oldest files beyond the limit: edits leave old ones behind."""
     files = [entry for entry in os.scandir(directory) if entry.name.endswith(".bin")]
     for entry in sorted(files, key=lambda entry: entry.stat().st_mtime)[:-_MOST_FILES]:
         with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metarl_envs.engine.cache import cached, digest_of
+from metarl_envs.engine.cache import cached
 from metarl_envs.engine.kernels import PLAIN, driver, glue, kernel, unsigned
 from metarl_envs.engine.records import record
 from metarl_envs.engine.streams import ADVICE, EPISODE, LEARNER, POOL, TASK, keyed, mix, randint
@@ -234,10 +234,8 @@ def env_drivers(variant: Variant, observed: bool = True) -> SimpleNamespace:
 
 def _by_address(variant: Variant, advance: Callable, observed: bool) -> Callable:
     """`advance` over one row whose arrays stay where they are: one argument instead of 14, a seventh of a call's cost."""
-    from numba import njit
-    from numba.np.numpy_support import carray
-
-    from metarl_envs.engine.pointers import pointer
+    from metarl_envs.engine.numba_parts import compiled_driver
+    from metarl_envs.engine.pointers import carray, pointer
 
     form = variant.action
     params_row, task_row, world_row = variant.params.dtype, variant.task, variant.world
@@ -270,8 +268,8 @@ def _by_address(variant: Variant, advance: Callable, observed: bool) -> Callable
             np.int64(1),
         )
 
-    made = njit(nogil=True)(advance_at)  # carray returns an array, which code without a run-time may not
-    return cached(made, f"{variant.name}.advance_at", digest_of(made))
+    made = compiled_driver(advance_at, allocates=True)  # carray returns an array, which code without a run-time may not
+    return cached(made, f"{variant.name}.advance_at")
 
 
 def _first_outside(variant: Variant) -> Callable:
@@ -631,9 +629,7 @@ def _action_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, C
 
 # ------------------------------------------------------------------------------------------------- compiling
 def compiled(name: str, *functions: Callable) -> SimpleNamespace:
-    """The functions as drivers: compiled, and kept on disk under a digest of everything they are made of."""
+    """Return the functions by name, as drivers: compiled on first use, and kept on disk."""
     if PLAIN:
         return SimpleNamespace(**{f.__name__: f for f in functions})
-    made = [driver(f) for f in functions]
-    digest = digest_of(*made)
-    return SimpleNamespace(**{f.__name__: cached(f, f"{name}.{f.__name__}", digest) for f in made})
+    return SimpleNamespace(**{f.__name__: cached(driver(f), f"{name}.{f.__name__}") for f in functions})

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+#: An array over memory at an address: `carray(pointer, shape, dtype)`.
+carray: Any = numba.carray  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _pointer(typing_context: Any, address: Any) -> Any:

@@ -1,0 +1,411 @@
+"""How functions are given to Numba. Whatever is used beyond its public interface is in this file, and can be done without.
+
+`supported` tries it out once, and says what works with the Numba that is installed:
+
+* `options`: code without Numba's run-time (`_nrt=False`), which counts no references. Without it, drivers are slower.
+* `parts`: kernels that are compiled as parts of drivers instead of by themselves. Without it, compiling takes twice as long.
+* `cache`: a dispatcher that asks for machine code before it compiles, and names of row types in machine code that are the same
+  in every process. Without it, drivers are compiled anew in each process.
+
+Results are the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import inspect
+import os
+import pickle
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Supported(NamedTuple):
+    """Which of Numba's inner workings are as this package knows them (see the top of this file)."""
+
+    options: bool
+    parts: bool
+    cache: bool
+
+
+def compiled_kernel(function: Callable, forceinline: bool) -> Any:
+    """Return a dispatcher for a kernel. One that is not forced inline is left to LLVM, which inlines small ones by itself."""
+    name_rows_by_content()
+    return _kernel(function, forceinline, supported())
+
+
+def compiled_driver(function: Callable, allocates: bool = False) -> Any:
+    """Return a dispatcher for a function that Python calls. One that `allocates` makes arrays, if only views of addresses."""
+    name_rows_by_content()
+    return _driver(function, supported(), allocates)
+
+
+def _kernel(function: Callable, forceinline: bool, have: Supported) -> Any:
+    options = _NO_RUN_TIME if have.options else {}
+    if have.parts:
+        return _parts().kernel(function, forceinline=forceinline, **options)
+    return _njit(function, forceinline=forceinline, **options)
+
+
+def _driver(function: Callable, have: Supported, allocates: bool = False) -> Any:
+    options = _NO_RUN_TIME if have.options and not allocates else {}
+    return _njit(function, **options, pipeline_class=_parts().driver_compiler if have.parts else None)
+
+
+#: Without Numba's run-time nothing is reference-counted, which made drivers 15 times faster; what allocates does not compile.
+_NO_RUN_TIME = {"_nrt": False}
+
+
+def _njit(function: Callable, **options: Any) -> Any:
+    from numba import njit
+
+    return njit(nogil=True, **options)(function)
+
+
+@functools.cache
+def supported() -> Supported:
+    """Try out what this file needs of Numba, and warn of what does not work.
+
+    That all works is remembered beside the compiled drivers, so that trying costs nothing in the next process.
+    """
+    all_works = folder() / f"numba-{_identity()}.works"
+    if all_works.exists():
+        return Supported(True, True, True)
+    works, problems = Supported(False, False, False), []
+    for what, effect in _EFFECTS.items():
+        trying = works._replace(**{what: True})
+        try:
+            _try(trying)
+            works = trying
+        except Exception as error:
+            problems.append(f"{effect} ({type(error).__name__}: {error})")
+    if problems:
+        _warn(problems)
+    else:
+        with contextlib.suppress(OSError):
+            all_works.parent.mkdir(parents=True, exist_ok=True)
+            all_works.touch()
+    return works
+
+
+_EFFECTS = {
+    "options": "drivers are slower",
+    "parts": "drivers take about twice as long to compile",
+    "cache": "drivers are compiled anew in each process",
+}
+
+
+def _warn(problems: list[str]) -> None:
+    import numba
+
+    told = "; ".join(problems)
+    warnings.warn(f"this Numba ({numba.__version__}) is not known from inside, so {told}. Results are the same.", stacklevel=2)
+
+
+def _try(have: Supported) -> None:
+    """Compile two kernels and a driver over rows with what there is, and compare with what Python would do.
+
+    With a cache, a second driver is loaded instead of compiled.
+    """
+    name_rows_by_content()
+    kept: dict[str, bytes] = {}
+    first = _trial_driver(have)
+    if have.cache:
+        ask_before_compiling(first, kept.get, kept.__setitem__)
+    _check_result(first)
+    if have.parts:
+        _forget(first)
+        _check_result(first)
+    if have.cache:
+        second = _trial_driver(have)
+        ask_before_compiling(second, kept.get, _refuse)
+        _check_result(second)
+        [result] = first.overloads.values()
+        if str(_number(result.signature.args[0].dtype.name)) not in result.fndesc.mangled_name:
+            raise RuntimeError("a row type has another name in machine code than it was given")
+
+
+def _trial_driver(have: Supported) -> Any:
+    def add(row, number):
+        row.total += number
+        return row.total
+
+    added = _kernel(add, False, have)
+
+    def twice(row, number):
+        added(row, number)
+        return added(row, number)
+
+    added_twice = _kernel(twice, True, have)
+
+    def over_rows(rows):
+        last = 0.0
+        for i in range(len(rows)):
+            last = added_twice(rows[i], 1.5)
+        return last
+
+    return _driver(over_rows, have)
+
+
+def _check_result(driver: Any) -> None:
+    rows = np.zeros(3, np.dtype([("total", np.float64), ("other", np.int16)], align=True))
+    rows["total"] = 1, 2, 3
+    last = driver(rows)
+    if last != 6.0 or rows["total"].tolist() != [4.0, 5.0, 6.0]:
+        raise RuntimeError(f"a trial driver returned {last} and {rows['total'].tolist()}, not 6.0 and [4.0, 5.0, 6.0]")
+
+
+def _refuse(key: str, content: bytes) -> None:
+    raise RuntimeError("a driver was compiled though its machine code was there")
+
+
+def folder() -> Path:
+    """Return the folder of compiled drivers: in `NUMBA_CACHE_DIR`, or else in the user's cache folder."""
+    if given := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(given) / "metarl_envs"
+    try:
+        from numba.misc.appdirs import user_cache_dir
+    except ImportError:
+        return Path.home() / ".cache" / "metarl_envs"
+    return Path(user_cache_dir("metarl_envs", False))
+
+
+def versions() -> tuple:
+    """What the bytes of compiled code depend on beside its source: Python, Numba and LLVM."""
+    import llvmlite
+    import numba
+
+    return sys.implementation.cache_tag, numba.__version__, llvmlite.__version__, np.__version__
+
+
+def _identity() -> str:
+    source = inspect.getsource(sys.modules[__name__])
+    return hashlib.sha256(repr((versions(), source)).encode()).hexdigest()[:16]
+
+
+# ------------------------------------------------------------------------------------------------- kernels as parts
+class Parts(NamedTuple):
+    """What `_parts` makes once Numba is there to be subclassed."""
+
+    kernel: type  # the dispatcher of a kernel
+    driver_compiler: type  # the pipeline of a driver
+
+
+@functools.cache
+def _parts() -> Parts:
+    """Return Numba's dispatcher and pipeline with a difference, which more than halves the time of compiling.
+
+    Numba makes each function ready to run, by itself: optimised, with all that it calls, turned into machine code, and with a
+    wrapper for Python. A driver's kernels are called by nobody but the driver, which is optimised as a whole. So where compiled
+    code calls a kernel, it gets a part: code that is only there to be linked in. Called from Python, a kernel is compiled as
+    usual.
+    """
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.compiler import CompilerBase, DefaultPassBuilder
+    from numba.core.compiler_machinery import register_pass
+    from numba.core.registry import CPUDispatcher
+    from numba.core.typed_passes import NativeLowering
+
+    class DriverLibrary(JITCodeLibrary):
+        """Optimises functions with one pass manager. LLVM's binding never gives back a pass manager's memory (33 kB)."""
+
+        def _optimize_functions(self, ll_module: Any) -> None:
+            ll_module.data_layout = self._codegen._data_layout
+            made = self._codegen._function_pass_manager
+            if made.__code__.co_varnames[1] == "llvm_module":  # before Numba 0.62 a manager was for one module
+                super()._optimize_functions(ll_module)
+                return
+            passes, builder = made()
+            for function in ll_module.functions:
+                if not function.is_declaration:
+                    passes.run(function, builder)
+
+    class PartLibrary(DriverLibrary):
+        """The code of a kernel and of all that it calls, as it was written."""
+
+        def finalize(self) -> None:
+            """Link, and stop there."""
+            self._raise_if_finalized()
+            for library in dict.fromkeys(self._linking_libraries):
+                if hasattr(self, "_reload_init"):  # from Numba 0.62 on
+                    self._reload_init.update(library._reload_init)
+                self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+            self._final_module.verify()
+            self._finalized = True
+
+    @register_pass(mutates_CFG=True, analysis_only=False)
+    class DriverLowering(NativeLowering):
+        """Write a driver's code into such a library."""
+
+        _name = "metarl_envs_driver_lowering"
+
+        def run_pass(self, state: Any) -> bool:
+            state.library = DriverLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+            state.library.enable_object_caching()
+            return super().run_pass(state)
+
+    @register_pass(mutates_CFG=True, analysis_only=False)
+    class PartLowering(NativeLowering):
+        """Write a kernel's code into such a library."""
+
+        _name = "metarl_envs_part_lowering"
+
+        def run_pass(self, state: Any) -> bool:
+            """Lower, and tell Numba by what name the kernel is called, which is all that it needs an executable for."""
+            state.flags.no_compile = state.flags.no_cpython_wrapper = True
+            state.library = PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+            super().run_pass(state)
+            name = object()
+            state.targetctx.insert_user_function(name, state.cr.fndesc, [state.library])
+            state.cr = state.cr._replace(cfunc=name)
+            return True
+
+    def compiler(lowering: type) -> type:
+        class Compiler(CompilerBase):
+            def define_pipelines(self) -> list:
+                whole = DefaultPassBuilder.define_nopython_pipeline(self.state)
+                whole.passes = [(lowering if one is NativeLowering else one, what) for one, what in whole.passes]
+                whole.finalize()
+                return [whole]
+
+        return Compiler
+
+    class Part(CPUDispatcher):
+        """A kernel as compiled code calls it."""
+
+        def add_overload(self, cres: Any) -> None:
+            """Keep what was compiled, but not as something that Python could call."""
+            arguments = tuple(cres.signature.args)
+            self.overloads[arguments] = cres
+            _living_parts[self, arguments] = cres
+
+    class Kernel(CPUDispatcher):
+        """A kernel as Python calls it."""
+
+        def __init__(self, function: Callable, **options: Any):
+            options = {"nopython": True, "nogil": True, "boundscheck": None, **options}
+            super().__init__(py_func=function, locals={}, targetoptions=dict(options))
+            self.part = Part(py_func=function, locals={}, targetoptions=options, pipeline_class=compiler(PartLowering))
+
+        @property
+        def _numba_type_(self) -> Any:
+            return self.part._numba_type_
+
+    return Parts(Kernel, compiler(DriverLowering))
+
+
+#: How many compiled parts are kept for further drivers: about half a megabyte each.
+_MOST_PARTS = 128
+#: Parts from the oldest to the newest, by dispatcher and argument types.
+_living_parts: dict[tuple[Any, tuple], Any] = {}
+
+
+def forget_what_is_done(driver: Any) -> None:
+    """Give back the memory that compiling a driver took, once it has been saved.
+
+    LLVM's form of a driver is kept by Numba for as long as the process lives, though only its machine code is called. And parts
+    are kept for the next driver, of which 40 sizes of one family would take half a gigabyte.
+    """
+    if supported().parts:
+        _forget(driver)
+
+
+def _forget(driver: Any) -> None:
+    for result in driver.overloads.values():
+        _forget_form(result.library)
+    while len(_living_parts) > _MOST_PARTS:
+        part, arguments = next(iter(_living_parts))
+        result = _living_parts.pop((part, arguments))
+        part.overloads.pop(arguments, None)
+        part.targetctx.remove_user_function(result.entry_point)
+
+
+def _forget_form(library: Any) -> None:
+    engine, module = library._codegen._engine._ee, library._final_module
+    if module in engine._modules and library._compiled:
+        engine.remove_module(module)
+        module.close()
+        library._disable_inspection = True
+
+
+# ------------------------------------------------------------------------------------------------- names of row types
+@functools.cache
+def name_rows_by_content() -> None:
+    """Let machine code name a row type by what it is.
+
+    Numba names it by a number that counts up in each process. Two processes would then give one name to code for two kinds
+    of rows, and a third, which loads both from disk, would run one of them for both.
+    """
+    from numba.core.types import Record
+
+    Record.mangling_args = property(lambda self: ("Record", (_number(self.name),)))  # type: ignore[assignment]
+
+
+@functools.cache
+def _number(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+
+
+# ------------------------------------------------------------------------------------------------- machine code on disk
+def ask_before_compiling(driver: Any, load: Callable[[str], bytes | None], save: Callable[[str, bytes], None]) -> None:
+    """Let a dispatcher ask for its machine code before it compiles, and hand over what it compiled.
+
+    Args:
+        driver: a dispatcher of Numba's.
+        load: what was saved under a key, or None. The key tells argument types and the processor.
+        save: takes the key and the content.
+    """
+    driver._cache = _asking_cache()(load, save)
+
+
+@functools.cache
+def _asking_cache() -> type:
+    from numba.core import caching, compiler, serialize
+
+    class AskingCache(caching._Cache):
+        """What a dispatcher asks for machine code."""
+
+        def __init__(self, load: Callable[[str], bytes | None], save: Callable[[str, bytes], None]):
+            self._load, self._save, self._enabled = load, save, True
+
+        @property
+        def cache_path(self) -> str:
+            return ""
+
+        def enable(self) -> None:
+            self._enabled = True
+
+        def disable(self) -> None:
+            self._enabled = False
+
+        def flush(self) -> None:
+            """Content is named by what it is made from, so there is never a stale one to forget."""
+
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            """The compiled function for a signature, or None."""
+            content = self._load(_key(sig, target_context)) if self._enabled else None
+            if content is None:
+                return None
+            target_context.refresh()
+            try:
+                return compiler.CompileResult._rebuild(target_context, *pickle.loads(content))
+            except Exception:  # it is compiled anew and replaced
+                return None
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            """Hand over a compiled function, unless it holds addresses of this process."""
+            if self._enabled and not (data.lifted or data.objectmode or data.library.has_dynamic_globals):
+                self._save(_key(sig, data.target_context), serialize.dumps(data._reduce()))
+
+    return AskingCache
+
+
+def _key(sig: Any, target_context: Any) -> str:
+    return repr((sig, target_context.codegen().magic_tuple()))
