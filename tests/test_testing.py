@@ -40,6 +40,17 @@ def pay_nothing_finite(params, task, state, action, rng):
     return np.nan, False
 
 
+@kernel
+def pay_a_tenth(params, task, state, action, rng):
+    state.agent[0] = min(8, state.agent[0] + (action == 2))
+    return 0.1 * (state.agent[0] == task.goal[0]), False
+
+
+@kernel
+def number_too_far(params, obs):
+    return obs[0] * 12 + obs[1]
+
+
 class Leaks(DarkRoom):
     observe = see_goal
 
@@ -82,6 +93,21 @@ class Silent(DarkRoom):
     pass
 
 
+class NotZeroOrOne(DarkRoom):
+    step = pay_a_tenth
+    pays_zero_or_one = True
+
+
+class Forgetful(DarkRoom):
+    @staticmethod
+    def memoryless_best(p):
+        return 17.0
+
+
+class Misnumbered(DarkRoom):
+    locate = number_too_far
+
+
 BROKEN = [
     (Leaks, testing.check_first_observation, "gives the task away"),
     (HalfBlind, testing.check_no_constant_observation, r"elements \[1\].*never change"),
@@ -92,6 +118,8 @@ BROKEN = [
     (Humble, testing.check_returns, "more than the oracle"),
     (TellsTheTask, testing.check_pictures, "must depend on the task"),
     (Silent, testing.check_reference_page, "docstring of its own"),
+    (NotZeroOrOne, testing.check_rewards, "paid 0.1, and pays_zero_or_one says"),
+    (Forgetful, testing.check_memoryless, "memoryless_best is 17.0, and the oracle earns 16"),
 ]
 
 

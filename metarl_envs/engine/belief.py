@@ -13,6 +13,7 @@ from metarl_envs.engine.family import Variant
 from metarl_envs.engine.records import for_drivers, rows
 from metarl_envs.engine.solving import drivers_of, explore
 from metarl_envs.engine.streams import STREAM
+from metarl_envs.engine.taskrows import meanings
 from metarl_envs.engine.worlds import Worlds
 
 #: More tasks than this are not followed one by one.
@@ -21,6 +22,9 @@ MOST_TASKS = 10_000
 
 class Belief(Protocol):
     """A posterior over the tasks of one row."""
+
+    def why_not(self, task: np.ndarray) -> str | None:
+        """Why no posterior can be told for a trial on this task row, which was given by hand; None where one can."""
 
     def trial(self) -> None:
         """A trial begins: back to the prior."""
@@ -68,6 +72,10 @@ class Conjugate:
         self._seen = np.zeros(0)
         self.trial()
 
+    def why_not(self, task: np.ndarray) -> str | None:
+        """Nothing: the prior covers every task of the family."""
+        return None
+
     def trial(self) -> None:
         """Back to the prior."""
         self._parameters = self._variant.family.prior(self._variant.p) or {}
@@ -97,7 +105,8 @@ class Conjugate:
 class Sieve:
     """Every possible task, lived through side by side: those that would have shown something else are ruled out.
 
-    Exact where steps draw no random numbers, for a uniform prior over the listed tasks.
+    Exact where steps draw no random numbers, for a uniform prior over the listed tasks. From a step on that draws one, nothing
+    is known: the posterior is NaN until the next trial.
     """
 
     def __init__(self, variant: Variant, tasks: np.ndarray):
@@ -108,6 +117,19 @@ class Sieve:
         self._room = variant.observations(len(tasks))
         self._rng = rows(1, STREAM)
         self._weights = np.ones(len(tasks))
+
+    def why_not(self, task: np.ndarray) -> str | None:
+        """Whether the task is not among those that are followed: then each of them would be ruled out."""
+        if meanings(self._variant, task)[0][0] in self._ids:
+            return None
+        return (
+            "the given task is none of those that the posterior of ground_truth=True is over (env.unwrapped.tasks, or its "
+            "first num_tasks): make the environment with split=None and without num_tasks, or give one of its own tasks"
+        )
+
+    @functools.cached_property
+    def _ids(self) -> set[int]:
+        return set(meanings(self._variant, self._tasks.view(np.ndarray))[0].tolist())
 
     def trial(self) -> None:
         """Every task is possible again."""
@@ -124,13 +146,15 @@ class Sieve:
     def stepped(self, action: Any, reward: float, terminated: bool, observation: np.ndarray) -> None:
         """Take the same step in every possible world."""
         seen = for_drivers(np.ravel(observation))
-        self._go.sift(
+        drew = self._go.sift(
             *(self._variant.params, self._tasks, self._states, self._weights, int(action), float(reward), terminated),
             *(seen, self._room, self._flat, self._rng),
         )
+        if drew:
+            self._weights[...] = np.nan
 
     def tell(self) -> np.ndarray:
-        """The chance of each task."""
+        """The probability of each listed task."""
         return self._weights / self._weights.sum()
 
     def get_state(self) -> Any:

@@ -47,8 +47,19 @@ _TERMINATED, _TRUNCATED, _TRIAL_START, _EPISODE_START, _INNER_TERMINATED, _INNER
 _OLD_TERMINATED, _OLD_TRUNCATED = 7, 8
 
 #: What holds for all rows of a driver's call: episodes a trial, autoreset mode, split, the size of a shared pool of tasks
-#: (0: each row draws its own), and whether the end of the last episode is always reported as a termination.
-RULES = record(episodes=np.int64, mode=np.int64, split=np.int64, pool=np.int64, end_terminates=np.int64)
+#: (0: each row draws its own), whether the end of the last episode is always reported as a termination, and how many
+#: observation indices there are for learners that look at those.
+RULES = record(episodes=np.int64, mode=np.int64, split=np.int64, pool=np.int64, end_terminates=np.int64, states=np.int64)
+
+#: What the drivers of learners return: this, or a fault and the life in which it happened (see `fault_of`).
+NO_FAULT = 0
+LOST, OUTSIDE = 1, 2
+
+
+def fault_of(code: int) -> tuple[int, int]:
+    """Return the fault in a driver's return code (`LOST`: an observation index out of range; `OUTSIDE`: an action), and the life."""
+    return 1 + (code - 1) % 2, (code - 1) // 2
+
 
 #: One task in five is a test task.
 _TEST_SHARE = 5
@@ -298,7 +309,7 @@ def _first_outside(variant: Variant) -> Callable:
 
 # ------------------------------------------------------------------------------------------------- tasks
 def task_drivers(variant: Variant) -> SimpleNamespace:
-    """Drivers over tasks alone: `draw` fills rows, `hashes` says what each means, `tests` which are test tasks."""
+    """Drivers over tasks alone: `draw` fills rows; `hashes` says what each means, and whether it is a test task."""
     parts = _trial_parts(variant)
     draw_task, meaning = parts.draw_task, parts.meaning
 
@@ -322,9 +333,13 @@ def solving_drivers(variant: Variant) -> SimpleNamespace:
     reset, step, observe = map(variant.kernel, ("reset", "step", "observe"))
 
     def starts(params, task, states, rngs):
-        """The first state of an episode under each stream."""
+        """The first state of an episode under each stream; whether any reset drew a random number."""
+        drew = False
         for i in range(len(states)):
+            before = rngs[i].s
             reset(params[0], task[0], states[i], rngs[i])
+            drew |= rngs[i].s != before
+        return drew
 
     def expand(params, task, states, actions, reached, paid, ended, rng):
         """Every action in every state, in order; whether any step drew a random number."""
@@ -351,7 +366,11 @@ def solving_drivers(variant: Variant) -> SimpleNamespace:
                     weights[j] = 0.0
 
     def sift(params, tasks, states, weights, action, reward, terminated, seen, room, flat, rng):
-        """Take one action in every possible world; those that would have paid, ended or looked different lose weight."""
+        """Take one action in every possible world; those that would have paid, ended or looked different lose weight.
+
+        Whether a step drew a random number, so that this is not exact.
+        """
+        rng[0].s = unsigned(1)
         for j in range(len(tasks)):
             paid, done = step(params[0], tasks[j], states[j], action, rng[0])
             observe(params[0], tasks[j], states[j], room[j])
@@ -360,6 +379,7 @@ def solving_drivers(variant: Variant) -> SimpleNamespace:
             for k in range(len(seen)):
                 if flat[j, k] != seen[k]:
                     weights[j] = 0.0
+        return rng[0].s != unsigned(1)
 
     return compiled(variant.name, starts, expand, restart, sift)
 
@@ -368,26 +388,41 @@ def solving_drivers(variant: Variant) -> SimpleNamespace:
 def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
     """Environment and learner in one loop: `score` keeps what each unit of a life paid."""
     life = _life_parts(variant, learner)
-    enter, look, choose, experience, turn = life.enter, life.look, life.choose, life.experience, life.turn
+    enter, look, lost, choose, outside = life.enter, life.look, life.lost, life.choose, life.outside
+    experience, turn = life.experience, life.turn
 
-    def score(params, rules, tasks, words, worlds, given, hyper, memories, rngs, obs, slots, episodes, block, scores, lo, hi):
+    def score(
+        params, rules, tasks, words, worlds, given, bounds, hyper, memories, rngs, obs, slots,
+        episodes, block, scores, lo, hi,
+    ):  # fmt: skip
         """Live `episodes` episodes in each world; scores[i, unit] adds up what each episode (or block of steps) paid."""
         p, h = params[0], hyper[0]
         for i in range(unsigned(lo), unsigned(hi)):
             w, memory, rng = worlds[i], memories[i], rngs[i]
             enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
             seen = look(p, obs[i, 0])
+            if lost(rules[0], seen):
+                return fault(LOST, i)
             task = tasks[w.task]
             now = 0
             while w.episode < episodes:
                 unit = w.episode if block == 0 else w.t // block
                 action = choose(h, memory, p, task, w.state, seen, rng, slots[i])
-                reward, terminated, truncated, seen = experience(p, task, w, action, h, memory, rng, obs, i, now, seen)
+                if outside(bounds, action):
+                    return fault(OUTSIDE, i)
+                reward, terminated, truncated, seen = experience(
+                    p, rules[0], task, w, action, h, memory, rng, obs, i, now, seen
+                )
+                if lost(rules[0], seen):
+                    return fault(LOST, i)
                 now = 1 - now
                 if terminated | truncated:
                     turn(p, task, w, obs[i, now])
                     seen = look(p, obs[i, now])
+                    if lost(rules[0], seen):
+                        return fault(LOST, i)
                 scores[i, unit] += reward
+        return np.int64(NO_FAULT)
 
     return compiled(f"{variant.name}.{learner.__name__}", score).score
 
@@ -411,14 +446,14 @@ def write_driver(
         states: whether states and their times are kept, for what is to be computed from them afterwards.
     """
     life, observe = _life_parts(variant, learner), variant.kernel("observe")
-    enter, look, choose, keep = life.enter, life.look, life.choose, life.keep
+    enter, look, lost, choose, outside, keep = life.enter, life.look, life.lost, life.choose, life.outside, life.keep
     experience, turn = life.experience, life.turn
     tell_chosen, tell_learned = _tellers(told), _tellers(learned)
     ask, advise, watch = _adviser(variant, oracle)
     keep_state = _state_keeper(states)
 
     def write(
-        params, rules, tasks, words, worlds, given, hyper, memories, rngs, obs, slots,
+        params, rules, tasks, words, worlds, given, bounds, hyper, memories, rngs, obs, slots,
         observations, actions, rewards, terminations, truncations, finals, until, lived,
         chosen, learnt, advice, kept, lo, hi,
     ):  # fmt: skip
@@ -433,6 +468,8 @@ def write_driver(
             w, memory, rng = worlds[i], memories[i], rngs[i]
             enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
             seen = look(p, obs[i, 0])
+            if lost(rules[0], seen):
+                return fault(LOST, i)
             task = tasks[w.task]
             ask(p, task, w, advice, i)
             now = 0
@@ -442,9 +479,15 @@ def write_driver(
                 keep_state(kept, w, i, n)
                 advise(p, task, w, advice, i, n)
                 action = choose(h, memory, p, task, w.state, seen, rng, slots[i])
+                if outside(bounds, action):
+                    return fault(OUTSIDE, i)
                 keep(actions, i, n, action)
                 tell_chosen(h, memory, seen, action, chosen, i, n)
-                reward, terminated, truncated, then = experience(p, task, w, action, h, memory, rng, obs, i, now, seen)
+                reward, terminated, truncated, then = experience(
+                    p, rules[0], task, w, action, h, memory, rng, obs, i, now, seen
+                )
+                if lost(rules[0], then):
+                    return fault(LOST, i)
                 tell_learned(h, memory, seen, action, learnt, i, n)
                 watch(action, reward, terminated, truncated, advice, obs, i, now)
                 rewards[i, n] = reward
@@ -460,16 +503,25 @@ def write_driver(
                 if ended:
                     turn(p, task, w, obs[i, now])
                     seen = look(p, obs[i, now])
+                    if lost(rules[0], seen):
+                        return fault(LOST, i)
+        return np.int64(NO_FAULT)
 
     return compiled(f"{variant.name}.{learner.__name__}", write).write
+
+
+@kernel
+def fault(what, i):
+    """The code of a fault in life i (see `fault_of`)."""
+    return np.int64(what) + 2 * np.int64(i)
 
 
 def _life_parts(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
     """A life, in parts. `obs[i]` holds two observations: the one acted on (`now`), and room for the next."""
     parts = _trial_parts(variant)
     new_trial, begin_episode, move, observe = parts.new_trial, parts.begin_episode, parts.move, parts.observe
-    look, wake, learn = _learner_parts(variant, learner)
-    choose, keep = _action_parts(variant, learner)
+    look, lost, wake, learn = _learner_parts(variant, learner)
+    choose, outside, keep = _action_parts(variant, learner)
 
     def enter(p, rules, tasks, words, w, obs, given, hyper, memory, rng):
         """The first instant of a life: a trial begins, and the learner knows nothing."""
@@ -478,12 +530,13 @@ def _life_parts(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
         rng.s = keyed(w.seed, LEARNER, w.trial, 0)
         wake(hyper, memory, p, tasks[w.task], rng)
 
-    def experience(p, task, w, action, hyper, memory, rng, obs, i, now, seen):
+    def experience(p, rules, task, w, action, hyper, memory, rng, obs, i, now, seen):
         """Act and learn from what comes of it: reward, terminated, truncated, and what is seen then."""
         reward, terminated, truncated = move(p, task, w, action)
         observe(p, task, w.state, obs[i, 1 - now])
         then = look(p, obs[i, 1 - now])
-        learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
+        if not lost(rules, then):  # an index out of range is an address outside of the learner's memory
+            learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
         return reward, terminated, truncated, then
 
     def turn(p, task, w, obs):
@@ -491,7 +544,16 @@ def _life_parts(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
         w.episode += 1
         begin_episode(p, task, w, obs)
 
-    return SimpleNamespace(enter=glue(enter), look=look, choose=choose, keep=keep, experience=glue(experience), turn=glue(turn))
+    return SimpleNamespace(
+        enter=glue(enter),
+        look=look,
+        lost=lost,
+        choose=choose,
+        outside=outside,
+        keep=keep,
+        experience=glue(experience),
+        turn=glue(turn),
+    )
 
 
 def _tellers(kernels: tuple[Callable, ...]) -> Callable:
@@ -528,8 +590,8 @@ def _adviser(variant: Variant, oracle: type[Learner] | None) -> tuple[Callable, 
             pass
 
         return glue(ask_nobody), glue(advise_nothing), glue(watch_nothing)
-    _, wake, learn = _learner_parts(variant, oracle)
-    choose, keep = _action_parts(variant, oracle)
+    _, _, wake, learn = _learner_parts(variant, oracle)
+    choose, _, keep = _action_parts(variant, oracle)
 
     def ask(p, task, w, advice, i):
         advice[2][i].s = keyed(w.seed, ADVICE, w.trial, 0)
@@ -558,8 +620,8 @@ def _state_keeper(states: bool) -> Callable:
     return glue(keep if states else keep_nothing)
 
 
-def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable]:
-    """How a learner looks, wakes and learns, under one signature whatever it looks at."""
+def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable, Callable]:
+    """How a learner looks (and whether what it sees is no index that there is), wakes and learns: one signature for all."""
     own_begin, own_learn = learner.begin, learner.learn
 
     def look_at_observation(p, obs):
@@ -572,8 +634,14 @@ def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, 
 
         def look(p, obs):
             return locate(p, obs)
+
+        def lost(rules, seen):
+            return (seen < 0) | (seen >= rules.states)
     else:
         look = look_at_observation
+
+        def lost(rules, seen):
+            return False
 
     if learner.sees == "task":  # a reference that is allowed to know
 
@@ -587,11 +655,14 @@ def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, 
     def learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
         own_learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
 
-    return glue(look), glue(wake), glue(learn)
+    return glue(look), glue(lost), glue(wake), glue(learn)
 
 
-def _action_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable]:
-    """How a learner chooses and how an action is kept: Discrete ones are returned, others written into `slot`."""
+def _action_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable]:
+    """How a learner chooses, what is no action of the space, and how an action is kept.
+
+    Discrete actions are returned, others written into `slot`. `bounds` has shape (2, size of an action).
+    """
     act = learner.act
     knows, scalar = learner.sees == "task", not variant.action.shape
 
@@ -616,15 +687,24 @@ def _action_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, C
 
     if scalar:
 
+        def outside(bounds, action):
+            return (action < bounds[0, 0]) | (action > bounds[1, 0])
+
         def keep(actions, i, n, action):
             actions[i, n] = action
     else:
+
+        def outside(bounds, action):
+            beyond = False
+            for j in range(len(action)):
+                beyond |= not ((action[j] >= bounds[0, j]) & (action[j] <= bounds[1, j]))  # a NaN is
+            return beyond
 
         def keep(actions, i, n, action):
             for j in range(len(action)):
                 actions[i, n, j] = action[j]
 
-    return glue(choose), glue(keep)
+    return glue(choose), glue(outside), glue(keep)
 
 
 # ------------------------------------------------------------------------------------------------- compiling

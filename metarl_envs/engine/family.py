@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 Keys = Mapping[str, tuple[int | Callable[[Row], int | None], str]]
 #: How each built-in split is numbered for the drivers.
 SPLITS = {None: 0, "train": 1, "test": 2}
+#: What is said of a family beside its kernels, and which of them it follows from.
+_FOLLOWS_FROM = {
+    "pays_zero_or_one": {"step"},
+    "memoryless_best": {"sample_task", "reset", "step", "observe"},
+    "solve": {"reset", "step"},
+    "returns": {"reset", "step"},
+    "prior": {"sample_task", "reset", "step", "observe"},
+    "condition": {"reset", "step", "observe"},
+    "all_tasks": {"sample_task"},
+}
 #: What a family cannot be without.
 _NEEDED = ("params", "task", "state", "sample_task", "reset", "step", "observe")
 
@@ -61,7 +71,18 @@ class Family:
     * `locate(params, obs)`, where `states` is set: the index of an observation, from 0 to `states(p) - 1`.
 
     Horizons, trials and autoreset are the engine's business. `horizon` is a parameter of every family.
+
+    A subclass that binds another kernel does not inherit what followed from the old one: with another `step`, neither
+    `pays_zero_or_one` nor exact values and posteriors; with another `sample_task`, not the list of all tasks. Where they still
+    hold, the subclass says so: `solve = Parent.solve`. (References are policies, which are played, so they stay.)
     """
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        for name, kernels in _FOLLOWS_FROM.items():
+            if kernels & own.keys() and name not in own and getattr(cls, name) is not getattr(Family, name):
+                setattr(cls, name, vars(Family)[name])
 
     #: Constructor parameters. Kernels see them as fields of the row `params`.
     params: ClassVar[Parameters]
@@ -328,10 +349,16 @@ class ActionForm:
     high: np.ndarray
     allowed: str
 
+    def bounds(self) -> np.ndarray:
+        """Return the lowest and the highest numbers of an action, of shape (2, size of an action)."""
+        return for_drivers(np.stack([np.ravel(self.low), np.ravel(self.high)]))
+
     @classmethod
     def of(cls, space: gym.Space) -> ActionForm:
         """The form of an action space; TypeError for a kind that drivers do not take."""
         spaces = gym.spaces
+        if np.any(getattr(space, "start", 0)):
+            raise TypeError(f"action space {space} must start at 0: kernels number actions from 0")
         if isinstance(space, spaces.Discrete):
             bounds = np.array([0]), np.array([space.n - 1])
             return cls(np.dtype(np.int64), (), *bounds, f"an integer from 0 to {space.n - 1}")
@@ -345,7 +372,7 @@ class ActionForm:
 
 
 def load_family(path: str) -> type[Family]:
-    """The family class that a string such as `grids.dark_room:DarkRoom` or `my_package.my_file:MyFamily` names.
+    """Return the family class that a string names, such as `metarl_envs.families.grids.dark_room:DarkRoom`.
 
     Raises:
         ImportError: there is no such module.

@@ -20,9 +20,7 @@ def record(**fields: Any) -> np.dtype:
     8
     """
     fields = fields or {"unused": np.uint8}
-    aligned = np.dtype(
-        [(name, *spec) if isinstance(spec, tuple) else (name, spec) for name, spec in fields.items()], align=True
-    )
+    aligned = np.dtype([_field(name, spec) for name, spec in fields.items()], align=True)
     names: list[str] = list(fields)
     placed: Any = aligned.fields
     return np.dtype(
@@ -34,6 +32,14 @@ def record(**fields: Any) -> np.dtype:
         },
         align=True,
     )
+
+
+def _field(name: str, spec: Any) -> tuple:
+    """A field as NumPy declares it. A length of 1 is given as (1,): before NumPy 2, a plain 1 means no axis."""
+    if not isinstance(spec, tuple):
+        return name, spec
+    dtype, shape = spec
+    return name, dtype, shape if isinstance(shape, tuple) else (int(shape),)
 
 
 def rows(count: int, dtype: np.dtype, what: str = "rows") -> np.ndarray:

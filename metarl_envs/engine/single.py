@@ -88,7 +88,10 @@ class SingleEnv(gym.Env):
         super().reset(seed=seed)
         how = how_to_begin(seed, options, self._seeded)
         if how == GIVEN_TASK:
-            self._worlds.give(_ONLY_ROW, options["task"])  # first, so that a task that is refused changes nothing
+            given = self._worlds.given(_ONLY_ROW, options["task"])  # first, so that a task that is refused changes nothing
+            if self._truth:
+                self._truth.check_given(given)
+            self._worlds.give(_ONLY_ROW, given)
         if seed is not None or not self._seeded:
             start = seed if seed is not None else int(self.np_random.integers(2**63))
             self._worlds.seed(_ONLY_ROW, np.array([start], np.uint64))

@@ -91,11 +91,13 @@ def explore(variant: Variant, task: np.ndarray | np.void, any_start: bool = Fals
 
     With `any_start`, episodes may start at random, and what is explored is what follows one of the starts.
     """
-    if variant.action.shape or not (any_start or _starts_alike(variant, task)):
+    if variant.action.shape:
         return None
     one = rows(1, variant.task)
     one[:1] = task
-    frontier = _first_states(variant, one, seeds=(0,))
+    frontier, by_chance = _first_state(variant, one)
+    if by_chance and not any_start:
+        return None
     states = {_content(Row(frontier.view(np.ndarray)[0])): 0}
     after, reward, ends = [], [], []
     while len(frontier):
@@ -130,19 +132,11 @@ def _expand(variant: Variant, task: np.ndarray, states: np.ndarray) -> tuple[np.
     return reached, paid, ended, drew
 
 
-def _starts_alike(variant: Variant, task: np.ndarray | np.void) -> bool:
-    """Whether episodes on this task start in one state, as far as a few streams tell."""
-    one = rows(1, variant.task)
-    one[:1] = task
-    starts = _first_states(variant, one, seeds=(1, 2, 3, 4, 5, 6))
-    return len({_content(Row(row)) for row in starts.view(np.ndarray)}) == 1
-
-
-def _first_states(variant: Variant, task: np.ndarray, seeds: tuple[int, ...]) -> np.ndarray:
-    starts, streams = rows(len(seeds), variant.state), rows(len(seeds), STREAM)
-    streams["s"] = seeds
-    drivers_of(variant).starts(variant.params, task, starts, streams)
-    return starts
+def _first_state(variant: Variant, task: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The first state of an episode as one row, and whether it depends on chance: whether `reset` drew a random number."""
+    start = rows(1, variant.state)
+    drew = drivers_of(variant).starts(variant.params, task, start, rows(1, STREAM))
+    return start, bool(drew)
 
 
 def _content(state: Row) -> bytes:

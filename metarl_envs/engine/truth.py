@@ -36,7 +36,8 @@ class GroundTruth:
 
     Where the posterior is known exactly (a finite list of tasks and steps without chance, or `Family.prior`):
 
-    * `posterior`: float64 [tasks], the chance of each task of `env.unwrapped.tasks`; or a dict of parameters.
+    * `posterior`: float64 [tasks], the probability of each task of `env.unwrapped.tasks` (with `num_tasks=k`, of its first k);
+      or a dict of parameters. A task given by hand must be one of them.
     """
 
     def __init__(self, worlds: Worlds):
@@ -51,6 +52,12 @@ class GroundTruth:
         self._regret = np.zeros(count)
         self._beliefs: list[Belief] | None = belief_for(worlds) if worlds.observed else None
         self._begun = False
+
+    def check_given(self, tasks: list[np.ndarray]) -> None:
+        """ValueError where a task row that is given by hand is none that the posterior is over."""
+        for task in tasks:
+            if self._beliefs is not None and (problem := self._beliefs[0].why_not(task)):
+                raise ValueError(problem)
 
     def stepped(self, actions: np.ndarray, out: Outcome) -> None:
         """Take in a step, before new trials are looked at."""

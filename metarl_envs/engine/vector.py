@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.error import ResetNeeded
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -102,13 +102,18 @@ class FamilyVectorEnv(VectorEnv):
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin new trials, or with `new_trial=False` next episodes, in all rows or in those of `reset_mask`."""
+        if self.closed:
+            raise self._why_not()
         options = options or {}
         seed = self._checked_seed(seed)
         super().reset(seed=seed if isinstance(seed, int) else None)
         mask = self._mask(options)
         how = how_to_begin(seed, options, self._seeded)
         if how == GIVEN_TASK:
-            self._worlds.give(mask, options["task"])  # first, so that a task that is refused changes nothing
+            given = self._worlds.given(mask, options["task"])  # first, so that a task that is refused changes nothing
+            if self._truth:
+                self._truth.check_given(given)
+            self._worlds.give(mask, given)
         self._seed(seed, mask)
         out = self._outcome()
         self._worlds.begin(mask, how, out)
@@ -122,10 +127,11 @@ class FamilyVectorEnv(VectorEnv):
 
         Raises:
             ResetNeeded: before the first reset; with DISABLED, while a row's trial is over.
+            ClosedEnvironmentError: after `close`.
             ValueError: an action is outside the space; no row has moved then.
         """
-        if not self._seeded or self._waiting is not None:
-            raise ResetNeeded(self._why_not())
+        if not self._seeded or self._waiting is not None or self.closed:
+            raise self._why_not()
         out = self._outcome()
         checked = self._checked(actions)
         ended = self._worlds.advance(checked, out)
@@ -151,7 +157,7 @@ class FamilyVectorEnv(VectorEnv):
         )
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Let the threads go."""
+        """Shut down the thread pool."""
         self._worlds.close()
 
     def get_state(self) -> dict[str, Any]:
@@ -243,11 +249,13 @@ class FamilyVectorEnv(VectorEnv):
             )
         return given if given.dtype == form.dtype and given.flags.c_contiguous else np.ascontiguousarray(given, form.dtype)
 
-    def _why_not(self) -> str:
+    def _why_not(self) -> ClosedEnvironmentError | ResetNeeded:
+        if self.closed:
+            return ClosedEnvironmentError(f"this vector environment of {self.variant.name} is closed: make another one")
         if self._waiting is None:
-            return "step() needs running trials: call reset() first"
+            return ResetNeeded("step() needs running trials: call reset() first")
         rows = np.flatnonzero(self._waiting)
-        return (
+        return ResetNeeded(
             f"the trials of rows {', '.join(map(str, rows[:10]))}{', ...' if len(rows) > 10 else ''} are over, and autoreset "
             "is disabled: call reset(options={'reset_mask': terminated | truncated}) first"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -134,12 +135,14 @@ class Worlds:
         if self.pool:
             self.task_rows[: self.pool] = tasks.rows(self.pool)
         self.worlds["task"] = self.pool + np.arange(count)
-        self.bounds = np.stack([np.ravel(variant.action.low), np.ravel(variant.action.high)])
+        self.bounds = variant.action.bounds()
         self._go = _drivers(variant, observed)
         cuts = np.linspace(0, count, num_threads + 1).astype(int).tolist()
         self._parts = list(itertools.pairwise(cuts))
         self._keeps_both = mode == drivers.SAME_STEP  # only there do a trial's end and an inner end fall into one step
-        self._threads = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
+        self._num_threads = num_threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_of = 0  # the process that has the threads
         self._fixed = variant.params, self.rules, self.task_rows, self.words, self.worlds
         moving = {name: getattr(self, name).view(np.ndarray) for name in ("worlds", "task_rows")}
         self._moving = [(name, rows, _bytes(rows)) for name, rows in moving.items()]
@@ -164,14 +167,21 @@ class Worlds:
         self.worlds["seed"][mask] = seeds[mask]
         self.worlds["trial"][mask] = -1
 
-    def give(self, mask: np.ndarray, tasks: Any) -> None:
-        """Put task rows into the masked rows' own slots; `tasks` is one row or index, or one for each masked row."""
-        indices = np.flatnonzero(mask)
+    def given(self, mask: np.ndarray, tasks: Any) -> list[np.ndarray]:
+        """Return one task row for each masked row: `tasks` is one row or index for all, or one for each.
+
+        Raises:
+            TypeError, ValueError: something in it is no task, or there are not as many as masked rows.
+        """
+        count = int(mask.sum())
         several = isinstance(tasks, list | tuple) or (isinstance(tasks, np.ndarray) and tasks.ndim == 1)
-        if several and len(tasks) != len(indices):
-            raise ValueError(f"options['task'] holds {len(tasks)} tasks; {len(indices)} rows are being reset")
-        given = [self.tasks.row(task) for task in tasks] if several else [self.tasks.row(tasks)] * len(indices)
-        for i, row in zip(indices, given, strict=True):
+        if several and len(tasks) != count:
+            raise ValueError(f"options['task'] holds {len(tasks)} tasks; {count} rows are being reset")
+        return [self.tasks.row(task) for task in tasks] if several else [self.tasks.row(tasks)] * count
+
+    def give(self, mask: np.ndarray, given: list[np.ndarray]) -> None:
+        """Put task rows into the masked rows' own slots."""
+        for i, row in zip(np.flatnonzero(mask), given, strict=True):
             self.task_rows[self.pool + i : self.pool + i + 1] = row
             self.worlds["task"][i] = self.pool + i
 
@@ -183,7 +193,7 @@ class Worlds:
     def advance(self, actions: np.ndarray, out: Outcome) -> int:
         """Step all rows: how many trials ended, or -1 - i where action i is outside the space and nothing moved."""
         call = self._call(actions, out)
-        if self._threads is None:
+        if self._num_threads == 1:
             return self._go.advance(*call, 0, self.count)
         bad = self._go.check(actions, self.bounds, 0, self.count)  # before any part moves
         return -1 - bad if bad >= 0 else sum(self.each(self._go.advance, call))
@@ -204,9 +214,15 @@ class Worlds:
 
     def each(self, driver: Any, call: tuple) -> list:
         """Call a driver with these arguments for all rows, in as many parts as there are threads; what each part returns."""
-        if self._threads is None:
+        if self._num_threads == 1:
             return [driver(*call, 0, self.count)]
-        return list(self._threads.map(lambda part: driver(*call, *part), self._parts))
+        return list(self._threads().map(lambda part: driver(*call, *part), self._parts))
+
+    def _threads(self) -> ThreadPoolExecutor:
+        """The threads of this process: a forked child has a copy of the pool, and none of its threads."""
+        if self._pool is None or self._pool_of != os.getpid():
+            self._pool, self._pool_of = ThreadPoolExecutor(self._num_threads), os.getpid()
+        return self._pool
 
     def task_row(self, i: int) -> np.ndarray:
         """The task of row i, as a copy (an array of no dimensions)."""
@@ -233,9 +249,10 @@ class Worlds:
         return _remade, (self._made_from, self.get_state())
 
     def close(self) -> None:
-        """Let the threads go."""
-        if self._threads is not None:
-            self._threads.shutdown()
+        """Shut down the thread pool."""
+        if self._pool is not None and self._pool_of == os.getpid():
+            self._pool.shutdown()
+        self._pool = None
 
 
 def _bytes(rows: np.ndarray) -> np.ndarray:

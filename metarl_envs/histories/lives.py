@@ -82,8 +82,10 @@ class Lives:
         self.streams = rows(count, STREAM)
         self.rules = np.zeros(1, drivers.RULES)
         self.rules["split"] = split_number
+        self.rules["states"] = variant.family.states(variant.p) or 0
         self.rules = for_drivers(self.rules)
         self.slots = np.zeros((count, *variant.action.shape), variant.action.dtype)
+        self._bounds = variant.action.bounds()
         seen = variant.observations(2 * count)
         self._seen = seen.reshape(count, 2, *seen.shape[1:])
 
@@ -193,15 +195,30 @@ class Lives:
             self.tasks[:count] = tasks
         fixed = (
             *(self.variant.params, self.rules, self.tasks, words(self.tasks), self.worlds, tasks is not None),
-            *(self.learner.hyper, self.memories, self.streams, self._seen, for_drivers(self.slots)),
+            *(self._bounds, self.learner.hyper, self.memories, self.streams, self._seen, for_drivers(self.slots)),
         )
 
         def run(lo: int) -> int:
             hi = min(lo + _CHUNK, count)
-            driver(*fixed, *extra, lo, hi)
+            if code := driver(*fixed, *extra, lo, hi):
+                raise self._fault(code)
             return hi - lo
 
         run_all(run, range(0, count, _CHUNK), workers, progress)
+
+    def _fault(self, code: int) -> ValueError:
+        """What went wrong in a driver, as an error for the author of the family or of the learner."""
+        what, life = drivers.fault_of(code)
+        if what == drivers.LOST:
+            count = int(self.rules.view(np.ndarray)["states"][0])
+            return ValueError(
+                f"{self.variant.name}.locate gave an index that is not from 0 to {count - 1} (life {life}): it must number the "
+                f"observations, of which states(p) says there are {count}"
+            )
+        return ValueError(
+            f"{type(self.learner).__name__} chose an action that is none of {self.variant.name} (life {life}): "
+            f"it takes {self.variant.action.allowed}"
+        )
 
 
 def run_all(run: Callable[[int], int], starts: range, workers: int | None, progress: Callable[[int], None]) -> None:

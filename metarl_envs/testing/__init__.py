@@ -35,7 +35,7 @@ from metarl_envs.testing.reproducible import (
     check_processes,
     check_snapshots,
 )
-from metarl_envs.testing.returns import check_oracle, check_returns
+from metarl_envs.testing.returns import check_memoryless, check_oracle, check_returns, check_rewards
 from metarl_envs.testing.runs import trajectory_hash
 from metarl_envs.testing.trials import check_last_step, check_next_episodes, check_refusals, check_trial_contract
 from metarl_envs.testing.vector import (
@@ -67,6 +67,8 @@ FAMILY_CHECKS: tuple[Callable[[str, dict[str, Any]], None], ...] = (
     check_first_observation,
     check_task_matters,
     check_returns,
+    check_rewards,
+    check_memoryless,
     check_snapshots,
     check_no_constant_observation,
     check_splits,

@@ -10,6 +10,8 @@ from pathlib import Path
 import gymnasium
 
 import metarl_envs.engine
+from metarl_envs.engine import PLAIN
+from metarl_envs.testing.declaration import check_state_index
 from metarl_envs.testing.runs import trajectory_hash
 
 #: Where frames of a traceback tell an author of a family nothing.
@@ -17,9 +19,15 @@ _NOT_AUTHORS = tuple(str(Path(file).parent) for file in (__file__, metarl_envs.e
 
 
 def main() -> None:
-    """Print the hash, or an error with the lines in which the family itself is at fault."""
+    """Print the hash, or an error with the lines in which the family itself is at fault.
+
+    In plain mode, where kernels can be called, the indices of observations are looked at too.
+    """
     try:
-        print(trajectory_hash(sys.argv[1], **json.loads(sys.argv[2] if len(sys.argv) > 2 else "{}")))
+        id, params = sys.argv[1], json.loads(sys.argv[2] if len(sys.argv) > 2 else "{}")
+        if PLAIN:
+            check_state_index(id, params)
+        print(trajectory_hash(id, **params))
     except Exception as error:
         sys.exit(_by_author(error))
 

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 
 from metarl_envs.catalogue import HEADINGS
+from metarl_envs.engine.records import Cells
 from metarl_envs.testing.runs import EPISODES, fixed_actions, make, run, trial_length
 
 
@@ -52,6 +53,19 @@ def check_spaces(id: str, params: dict[str, Any]) -> None:
         assert env.observation_space.contains(obs), f"{id} returned {obs!r}, outside {env.observation_space}"
         assert isinstance(reward, float), f"{id} paid {reward!r}; a reward is a Python float"
         assert np.isfinite(reward), f"{id} paid {reward!r}; a reward is finite"
+
+
+def check_state_index(id: str, params: dict[str, Any]) -> None:
+    """In plain mode: `locate` numbers every observation from 0 to `states(p) - 1`; compiled, learners use it as an address."""
+    env = make(id, params, episodes_per_trial=EPISODES)
+    locate, count = env.variant.family.locate, env.variant.family.states(env.variant.p)
+    if locate is None or count is None:
+        return
+    row = env.variant.params[0]
+    for obs, *_ in run(env, fixed_actions(env.action_space, 2 * trial_length(env)), seed=0):
+        index = locate(row, np.atleast_1d(obs).view(Cells))
+        assert index == int(index), f"locate gave {index!r} for {obs!r} of {id}; an index is an integer"
+        assert 0 <= index < count, f"locate gave {index} for {obs!r} of {id}; states(p) says that they go from 0 to {count - 1}"
 
 
 def check_no_constant_observation(id: str, params: dict[str, Any]) -> None:

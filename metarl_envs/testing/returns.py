@@ -9,7 +9,8 @@ import numpy as np
 
 from metarl_envs.engine.family import oracle_error
 from metarl_envs.engine.kernels import PLAIN
-from metarl_envs.testing.runs import make, some_tasks
+from metarl_envs.engine.solving import explore
+from metarl_envs.testing.runs import EPISODES, fixed_actions, make, run, some_tasks, trial_length
 
 
 def check_oracle(id: str, params: dict[str, Any]) -> None:
@@ -31,6 +32,32 @@ def check_returns(id: str, params: dict[str, Any]) -> None:
         assert not returns.random > returns.oracle + 1e-9, f"{id}: on {task} random earns more than the oracle: {returns}"
     if not np.isnan(exact[0].random):
         _check_random(id, params, tasks, np.array([returns.random for returns in exact]), variant.horizon)
+
+
+def check_rewards(id: str, params: dict[str, Any]) -> None:
+    """Where the family says that every reward is 0 or 1, every reward is: histories and learners rely on it."""
+    env = make(id, params, episodes_per_trial=EPISODES)
+    if not env.variant.family.pays_zero_or_one:
+        return
+    paid = [reward for _, reward, *_ in run(env, fixed_actions(env.action_space, 2 * trial_length(env)), seed=0)]
+    for task in some_tasks(id, params, 4):
+        explored = explore(env.variant, task, any_start=True)
+        paid += [] if explored is None else explored.reward.ravel().tolist()
+    wrong = sorted(set(paid) - {0.0, 1.0})
+    assert not wrong, f"{id} paid {wrong[0]}, and pays_zero_or_one says that every reward is 0 or 1"
+
+
+def check_memoryless(id: str, params: dict[str, Any]) -> None:
+    """The best policy without memory earns at least what random play does, and at most what the oracle does."""
+    variant = make(id, params).variant
+    best = variant.family.memoryless_best(variant.p)
+    exact = [variant.returns(task) for task in some_tasks(id, params, 2048)] if best is not None else []
+    if best is None or None in exact:
+        return
+    returns = np.array(exact)
+    (random, oracle), error = returns.mean(axis=0), returns.std(axis=0) / np.sqrt(len(returns))
+    assert not best < random - 5 * error[0] - 1e-9, f"{id}: memoryless_best is {best}, and random play earns {random:.5f}"
+    assert not best > oracle + 5 * error[1] + 1e-9, f"{id}: memoryless_best is {best}, and the oracle earns {oracle:.5f}"
 
 
 def _check_random(id: str, params: dict[str, Any], tasks: np.ndarray, claimed: np.ndarray, horizon: int) -> None:

@@ -180,6 +180,7 @@ class DarkKeyToDoor(DarkRoom):
     sample_task, reset, step = key_and_door_anywhere, at_start_without_key, walk_for_key_and_door
     shifts = {"corner_start": {"start": "corner"}}  # noqa: RUF012
     references = {"oracle": KeyThenDoor(), "search": SearchTwice()}  # noqa: RUF012
+    pays_zero_or_one = True
 
     @staticmethod
     def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray | None:

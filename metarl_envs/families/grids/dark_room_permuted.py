@@ -148,6 +148,7 @@ class DarkRoomPermuted(DarkRoom):
     sample_task, step = shuffle_moves, walk_to_far_corner
     shifts = {"centre_start": {"start": "centre"}}  # noqa: RUF012
     references = {"oracle": KnowsMoves(), "probe": Probe()}  # noqa: RUF012
+    pays_zero_or_one = True
     keys = {}  # noqa: RUF012 (an arrow key would promise a direction)
 
     @staticmethod
