@@ -57,7 +57,7 @@ LOST, OUTSIDE = 1, 2
 
 
 def fault_of(code: int) -> tuple[int, int]:
-    """Return the fault in a driver's return code (`LOST`: an observation index out of range; `OUTSIDE`: an action), and the life."""
+    """Return the fault that a code tells of (`LOST`: an observation index out of range; `OUTSIDE`: an action), and the life."""
     return 1 + (code - 1) % 2, (code - 1) // 2
 
 
