@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
+from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,7 +101,7 @@ def test_a_fifth_is_test():
 
 @pytest.mark.parametrize("num_tasks", [None, 3])
 @pytest.mark.parametrize("split", ["train", "test"])
-@given(seed=st.integers(0, 2**64))
+@given(seed=st.integers(0, 2**64 - 1))
 def test_no_seed_of_reset_leaks_a_task_into_the_other_split(split, num_tasks, seed):
     env = SeedTasks(Nothing(), split=split, num_tasks=num_tasks, ground_truth=True)
     tasks = [int(env.reset(seed=seed if trial == 0 else None)[1]["metarl"]["task"]) for trial in range(5)]
@@ -157,7 +158,7 @@ def test_the_spec_builds_the_same_stack(id):
 @pytest.mark.filterwarnings("ignore:.*A Box observation space (minimum|maximum) value is (-infinity|infinity):UserWarning")
 def test_gymnasium_checks_it(id):
     env = lake() if id == "lake" else grid(id)
-    gym.utils.env_checker.check_env(Trial(env, 2, keep_task="new_trial"), skip_render_check=True)
+    check_env(Trial(env, 2, keep_task="new_trial"), skip_render_check=True)
 
 
 def test_trials_over_tasks_keep_the_layout_and_last_rewards_are_seen():
@@ -287,8 +288,12 @@ def test_bad_input_is_named():
         SeedTasks(Nothing(), num_tasks=0)
     with pytest.raises(ValueError, match=r"make_task='nowhere' must be a function or its path"):
         SeedTasks(Nothing(), make_task="nowhere")
-    with pytest.raises(ValueError, match=r"options\['task'\]='a'"):
-        SeedTasks(Nothing()).reset(options={"task": "a"})
+    for task in ("a", 1.0, True, [None]):
+        with pytest.raises(TypeError, match=r"options\['task'\]=.* must be an integer"):
+            SeedTasks(Nothing()).reset(options={"task": task})
+    for task in (-1, 2**63, 2**64, [3, 4]):
+        with pytest.raises(ValueError, match=r"options\['task'\]=.* at least 0 and below 2\*\*63"):
+            SeedTasks(Nothing()).reset(options={"task": task})
     with pytest.raises(ResetNeeded, match=r"before any trial"):
         SeedTasks(Nothing()).reset(options={"new_trial": False})
     with pytest.raises(ValueError, match=r"square FrozenLake"):

@@ -7,6 +7,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+import metarl_wrappers
 from metarl_wrappers import Trial, VectorTrial
 
 FLAGS = ("trial_start", "episode_start", "inner_terminated", "inner_truncated", "action_ignored")
@@ -287,6 +288,83 @@ def test_each_row_keeps_the_options_that_began_its_trial():
     for _ in range(4):
         observations = envs.step(np.zeros(3, int))[0]
         assert observations[:, 1].tolist() == [30, 40, 30]
+
+
+class OneArray(gym.Env):
+    """Gives out the very array (in a dict, or not) that it goes on to write into; three steps an episode."""
+
+    def __init__(self, in_dict=False):
+        box = gym.spaces.Box(0, 9, (1,), np.float32)
+        self.array, self.in_dict = np.zeros(1, np.float32), in_dict
+        self.observation_space = gym.spaces.Dict(steps=box) if in_dict else box
+        self.action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.array[0] = 0
+        return {"steps": self.array} if self.in_dict else self.array, {}
+
+    def step(self, action):
+        self.array += 1
+        return {"steps": self.array} if self.in_dict else self.array, 1.0, False, bool(self.array[0] == 3), {}
+
+
+@pytest.mark.parametrize("in_dict", [False, True])
+@mode
+def test_final_observations_are_copies(mode, in_dict):
+    """An environment that writes on into what it gave out changes nothing that was told, in either form."""
+
+    def steps(observation):
+        return np.ravel(observation["steps"] if in_dict else observation)[0]
+
+    below = SyncVectorEnv([lambda: OneArray(in_dict)] * 2, autoreset_mode=AutoresetMode.DISABLED, copy=False)
+    env, envs = Trial(OneArray(in_dict), 2), VectorTrial(below, 2, autoreset_mode=mode)
+    env.reset(seed=0)
+    envs.reset(seed=0)
+    told = []
+    for _ in range(3):
+        *_, one = env.step(0)
+        *_, info = envs.step(np.zeros(2, int))
+        told.append((one["trial"]["final_obs"], info["trial"]["final_obs"]))
+    assert [tuple(map(steps, pair)) for pair in told] == [(0, 0), (0, 0), (3, 3)]
+    for _ in range(3):
+        *_, one = env.step(0)
+        *_, info = envs.step(np.zeros(2, int))
+    final = info["final_info"]["trial"]["final_obs"] if mode is AutoresetMode.SAME_STEP else info["trial"]["final_obs"]
+    env.reset()
+    envs.reset()
+    assert steps(one["trial"]["final_obs"]) == steps(final) == 3
+    assert tuple(map(steps, told[2])) == (3, 3), "what was told before stays as it was"
+
+
+@pytest.mark.parametrize("view", ["PreviousStep", "Context", "ContextStream", "Notebook"])
+def test_views_keep_no_array_of_the_environment(view):
+    arguments = {"Context": {"length": 3}, "Notebook": {"capacity": 2, "symbols": 2}}.get(view, {})
+    env = getattr(metarl_wrappers, view)(Trial(OneArray(), 2), **arguments)
+    env.reset(seed=0)
+    action = [0, 1, 1] if view == "Notebook" else 0
+    for _ in range(2):
+        env.step(action)
+    seen, *_, info = env.step(action)
+    assert info["trial"]["final_obs"]["observation"].tolist() == [3]
+    assert seen["observation"].tolist() == [0]
+    if view == "Context":
+        assert seen["context_observation"].tolist() == [[0], [1], [2]]
+    if view == "ContextStream":
+        assert seen["context_observation"].tolist() == [2]
+
+
+@pytest.mark.parametrize("form", ["single", "vector"])
+def test_options_that_began_a_trial_are_kept_as_they_were(form):
+    env = corridor(keep_task="options") if form == "single" else corridors(AutoresetMode.DISABLED, keep_task="options")
+    goal = np.array([9])
+    env.reset(seed=0, options={"more": goal})
+    goal[0] = 40
+    for _ in range(4):
+        env.step(np.zeros(3, int) if form == "vector" else 0)
+    envs = [env.unwrapped] if form == "single" else env.unwrapped.envs
+    for one in envs:
+        assert one.log[-1][1]["more"].tolist() == [9], "the second episode began with them too"
 
 
 class NoSubEnvironments(VectorEnv):

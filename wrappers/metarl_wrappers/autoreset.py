@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.wrappers.vector import DictInfoToList
 
 
 def mode_of(env: VectorEnv) -> AutoresetMode:
-    """The autoreset mode that a vector environment declares.
+    """Return the autoreset mode that a vector environment declares; it must be one that our wrappers can stand on.
 
     Raises:
-        ValueError: it declares none.
+        ValueError: it declares none, or tells its infos as lists.
     """
+    below = env
+    while isinstance(below, VectorWrapper):
+        if isinstance(below, DictInfoToList):
+            raise ValueError(f"{env} tells infos as lists, which only the outermost wrapper can do: put DictInfoToList on top")
+        below = below.env
     mode = env.metadata.get("autoreset_mode")
     if mode is None:
         raise ValueError(f"{env} does not say how it resets: its metadata lacks 'autoreset_mode'")
@@ -58,11 +65,18 @@ def reset_mask(options: dict[str, Any] | None, count: int) -> np.ndarray:
 
 
 def seeded_rows(seed: Any, mask: np.ndarray) -> np.ndarray:
-    """The rows of the mask that `reset(seed=seed)` seeds: all for an integer, those not None for a sequence."""
+    """Return the rows of the mask that `reset(seed=seed)` seeds: all for an integer, those not None for a sequence.
+
+    Raises:
+        TypeError: `seed` is neither None, nor an integer, nor a sequence.
+        ValueError: it is a sequence of another length.
+    """
     if seed is None:
         return np.zeros_like(mask)
     if isinstance(seed, (int, np.integer)):
         return mask
+    if not (isinstance(seed, Sequence) or (isinstance(seed, np.ndarray) and seed.ndim == 1)):
+        raise TypeError(f"seed={seed!r} must be an integer of at least 0, or a sequence with one for each row")
     if len(seed) != len(mask):
         raise ValueError(f"seed holds {len(seed)} seeds; num_envs is {len(mask)}")
     return mask & np.array([s is not None for s in seed])
@@ -72,7 +86,8 @@ def only(info: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
     """What the given rows (bool mask) report: the same values, with narrower masks."""
     kept = {}
     for key, value in values_of(info):
-        kept[key] = only(value, rows) if isinstance(value, dict) else value
+        told_of_parts = isinstance(value, dict) and key != "final_obs"  # an observation has no masks
+        kept[key] = only(value, rows) if told_of_parts else value
         kept[f"_{key}"] = info.get(f"_{key}", True) & rows
     return kept
 
@@ -96,5 +111,6 @@ def overlay(info: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
 
 
 def values_of(info: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The entries of an info without the masks beside them."""
-    return [(key, value) for key, value in info.items() if not (key.startswith("_") and key[1:] in info)]
+    """Return the entries of an info without the masks beside them. Keys may be anything, as observations' keys may."""
+    masks = {f"_{key}" for key in info}
+    return [(key, value) for key, value in info.items() if key not in masks]

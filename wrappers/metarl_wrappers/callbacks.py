@@ -11,6 +11,7 @@ def path_of(function: str | Callable[..., Any], argument: str) -> str:
     """The import path of a function, or a path as it is.
 
     Raises:
+        TypeError: it is neither a function nor a str.
         ValueError: the function cannot be imported by a name (a lambda, a local function), or the path has another
             form.
     """
@@ -19,9 +20,12 @@ def path_of(function: str | Callable[..., Any], argument: str) -> str:
         if "<" in path:
             raise ValueError(f"{argument}={path} cannot be imported by that name: give a function at the top of a module")
         return path
-    if not isinstance(function, str) or function.count(":") != 1:
-        raise ValueError(f"{argument}={function!r} must be a function or its path 'module:function'")
-    return function
+    message = f"{argument}={function!r} must be a function or its path 'module:function'"
+    if not isinstance(function, str):
+        raise TypeError(message)
+    if function.count(":") != 1:
+        raise ValueError(message)
+    return str(function)
 
 
 def load(path: str, argument: str) -> Callable[..., Any]:

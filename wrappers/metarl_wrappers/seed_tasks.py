@@ -11,7 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import VectorEnv, VectorWrapper
 
-from metarl_wrappers.arguments import at_least, one_of
+from metarl_wrappers.arguments import as_flag, as_seed, at_least, one_of
 from metarl_wrappers.autoreset import mode_of, require_disabled, reset_mask, seeded_rows
 from metarl_wrappers.callbacks import load, path_of
 from metarl_wrappers.streams import TrialClock, below, keys_of, mix
@@ -50,16 +50,33 @@ def frozen_lake_map(env: gym.Env, task: int) -> None:
     lake.observation_space, lake.action_space = space
 
 
+def _plain(split: Any, num_tasks: Any, make_task: Any, fresh_noise: Any, ground_truth: Any) -> tuple[Any, ...]:
+    """Return the arguments of the constructors checked, and as plain Python."""
+    return (
+        one_of("split", split, _SPLITS),
+        None if num_tasks is None else at_least("num_tasks", num_tasks, 1),
+        None if make_task is None else path_of(make_task, "make_task"),
+        as_flag("fresh_noise", fresh_noise),
+        as_flag("ground_truth", ground_truth),
+    )
+
+
 class _Tasks:
     """Which task each row is on, and the noise of each of its episodes."""
 
     def __init__(
-        self, count: int, split: str | None, num_tasks: int | None, make_task: str | None, fresh_noise: bool, truth: bool
+        self,
+        count: int,
+        split: str | None,
+        num_tasks: int | None,
+        make_task: str | None,
+        fresh_noise: bool,
+        ground_truth: bool,
     ):
-        self.split = one_of("split", split, _SPLITS)
-        self.few = None if num_tasks is None else _first_seeds(split, at_least("num_tasks", num_tasks, 1))
+        self.split = split
+        self.few = None if num_tasks is None else _first_seeds(split, num_tasks)
         self.make = None if make_task is None else load(make_task, "make_task")
-        self.fresh_noise, self.truth = fresh_noise, truth
+        self.fresh_noise, self.truth = fresh_noise, ground_truth
         self.clock = TrialClock(count)
         self.task = np.zeros(count, np.int64)
 
@@ -111,9 +128,13 @@ def _first_seeds(split: str | None, count: int) -> np.ndarray:
 
 def _checked(task: Any, count: int) -> np.ndarray:
     tasks = np.asarray(task)
-    if tasks.dtype.kind not in "iu" or tasks.shape not in ((), (count,)) or (tasks < 0).any():
-        raise ValueError(f"options['task']={task!r} must be an integer of at least 0 (or one for each of {count} rows)")
-    return np.broadcast_to(tasks, count)
+    message = f"options['task']={task!r} must be an integer of at least 0 and below 2**63 (or one for each of {count} rows)"
+    whole = tasks.dtype.kind in "iu" or (tasks.dtype.kind == "O" and all(type(one) is int for one in tasks.flat))
+    if not whole:
+        raise TypeError(message)
+    if tasks.shape not in ((), (count,)) or (tasks < 0).any() or (tasks >= 2**63).any():
+        raise ValueError(message)
+    return np.broadcast_to(tasks.astype(np.int64), count)
 
 
 class SeedTasks(gym.Wrapper, RecordConstructorArgs):
@@ -154,8 +175,9 @@ class SeedTasks(gym.Wrapper, RecordConstructorArgs):
         ground_truth: tell the task in `info["metarl"]`.
 
     Raises:
-        ValueError: an argument is none of these; at reset, a task that is no integer, or new_trial=False beside a seed
-            or a task.
+        TypeError: an argument, or the seed or task of a reset, has another type.
+        ValueError: an argument is none of these; at reset, a task that is negative or 2**63 or more, a seed that is
+            negative or 2**64 or more, or new_trial=False beside a seed or a task.
         ResetNeeded: new_trial=False before any task.
 
     Example:
@@ -172,7 +194,7 @@ class SeedTasks(gym.Wrapper, RecordConstructorArgs):
         fresh_noise: bool = True,
         ground_truth: bool = False,
     ):
-        make_task = None if make_task is None else path_of(make_task, "make_task")
+        split, num_tasks, make_task, fresh_noise, ground_truth = _plain(split, num_tasks, make_task, fresh_noise, ground_truth)
         RecordConstructorArgs.__init__(
             self,
             split=split,
@@ -182,11 +204,12 @@ class SeedTasks(gym.Wrapper, RecordConstructorArgs):
             ground_truth=ground_truth,
         )
         super().__init__(env)
-        self._tasks = _Tasks(1, split, num_tasks, make_task, fresh_noise, ground_truth)
+        self._tasks = _Tasks(1, **self._saved_kwargs)
         self._begun = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin on a new task, on the one in `options["task"]`, or with `new_trial=False` on the same again."""
+        seed = None if seed is None else as_seed(seed)
         new, rest = split_options(seed, options, self._begun)
         tasks = self._tasks
         if new:
@@ -220,7 +243,7 @@ class VectorSeedTasks(VectorWrapper, RecordConstructorArgs):
         fresh_noise: bool = True,
         ground_truth: bool = False,
     ):
-        make_task = None if make_task is None else path_of(make_task, "make_task")
+        split, num_tasks, make_task, fresh_noise, ground_truth = _plain(split, num_tasks, make_task, fresh_noise, ground_truth)
         RecordConstructorArgs.__init__(
             self,
             split=split,
@@ -235,7 +258,7 @@ class VectorSeedTasks(VectorWrapper, RecordConstructorArgs):
         self._sub_envs: list[gym.Env] = []  # none where resets need none
         if fresh_noise or make_task is not None:
             self._sub_envs = sub_environments(env, "VectorSeedTasks with fresh_noise or make_task")
-        self._tasks = _Tasks(env.num_envs, split, num_tasks, make_task, fresh_noise, ground_truth)
+        self._tasks = _Tasks(env.num_envs, **self._saved_kwargs)
         self._begun = False
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

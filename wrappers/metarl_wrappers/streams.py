@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from metarl_wrappers.arguments import as_seed
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
@@ -42,24 +44,32 @@ def cycles(keys: np.ndarray, size: int) -> np.ndarray:
     return permutation
 
 
-def as_keys(seeds: Sequence[int]) -> np.ndarray:
-    """Python integers of any size as keys."""
-    return np.array([int(seed) % 2**64 for seed in seeds], np.uint64)
-
-
 def random_keys(count: int) -> np.ndarray:
     """Keys that nobody can repeat, for when no seed was given."""
     return np.random.SeedSequence().generate_state(count, np.uint64)
 
 
+def keys_from(seed: int, count: int) -> np.ndarray:
+    """Return the keys of rows by Gymnasium's rule: seed, seed + 1, ..., around 2**64."""
+    return np.arange(count, dtype=np.uint64) + np.uint64(seed)
+
+
 def keys_of(seed: int | Sequence[int | None] | None, count: int) -> np.ndarray:
-    """The key of each row by Gymnasium's rule: seed, seed + 1, ... from an integer; random ones where there is none."""
-    if isinstance(seed, (int, np.integer)):
-        return as_keys([int(seed) + i for i in range(count)])
+    """Return the key of each row: from an integer, from one for each row, or random where there is none.
+
+    Raises:
+        TypeError: a seed is neither an integer nor None.
+        ValueError: it is negative, or 2**64 or more.
+    """
     keys = random_keys(count)
     if seed is None:
         return keys
-    return np.where([s is not None for s in seed], as_keys([s or 0 for s in seed]), keys)
+    if not isinstance(seed, Sequence | np.ndarray):
+        return keys_from(as_seed(seed), count)
+    for row, one in enumerate(seed):
+        if one is not None:
+            keys[row] = as_seed(one, f"seed[{row}]")
+    return keys
 
 
 class TrialStreams:
@@ -69,7 +79,7 @@ class TrialStreams:
     """
 
     def __init__(self, seed: int, count: int):
-        self._rows = as_keys([seed + i for i in range(count)])
+        self._rows = keys_from(seed, count)
         self._trial = np.zeros(count, np.int64)
 
     def reseed(self, rows: np.ndarray) -> None:

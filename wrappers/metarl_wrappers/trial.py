@@ -13,7 +13,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
-from metarl_wrappers.arguments import at_least, one_of
+from metarl_wrappers.arguments import as_seed, at_least, one_of
 from metarl_wrappers.autoreset import as_mode, only, overlay, require_disabled, reset_mask, seeded_rows
 from metarl_wrappers.callbacks import load, path_of
 from metarl_wrappers.observations import Blanks, blank, put, take, tree
@@ -21,6 +21,7 @@ from metarl_wrappers.streams import TrialClock, keys_of
 
 _ONE = np.ones(1, np.bool_)
 _MEANS = ("seed", "options", "new_trial")
+_TRIAL_ENDS = ("true", "terminated")
 
 
 def _checked_means(keep_task: str | Callable[..., Any]) -> str:
@@ -28,8 +29,8 @@ def _checked_means(keep_task: str | Callable[..., Any]) -> str:
         return str(keep_task)
     try:
         return path_of(keep_task, "keep_task")
-    except ValueError as error:
-        raise ValueError(f"{error}; or else one of {', '.join(map(repr, _MEANS))}") from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error}; or else one of {', '.join(map(repr, _MEANS))}") from None
 
 
 def split_options(seed: Any, options: dict[str, Any] | None, begun: bool) -> tuple[bool, dict[str, Any]]:
@@ -97,7 +98,9 @@ class Trial(gym.Wrapper, RecordConstructorArgs):
             of the trial as termination, for objectives that must not bootstrap past it.
 
     Raises:
-        ValueError: an argument is none of these; at reset, options["new_trial"]=False beside a seed or a task.
+        TypeError: an argument, or the seed of a reset, has another type.
+        ValueError: an argument is none of these; at reset, a seed that is negative or 2**64 or more, or
+            options["new_trial"]=False beside a seed or a task.
         ResetNeeded: a step before the first reset or after the end of a trial; options["new_trial"]=False before any
             trial.
 
@@ -114,11 +117,11 @@ class Trial(gym.Wrapper, RecordConstructorArgs):
         keep_task: str | Callable[..., Any] = "seed",
         trial_end: str = "true",
     ):
-        keep_task = _checked_means(keep_task)
+        episodes_per_trial, keep_task = at_least("episodes_per_trial", episodes_per_trial, 1), _checked_means(keep_task)
+        trial_end = one_of("trial_end", trial_end, _TRIAL_ENDS)
         RecordConstructorArgs.__init__(self, episodes_per_trial=episodes_per_trial, keep_task=keep_task, trial_end=trial_end)
         super().__init__(env)
-        self._episodes = at_least("episodes_per_trial", episodes_per_trial, 1)
-        self._as_termination = one_of("trial_end", trial_end, ("true", "terminated")) == "terminated"
+        self._episodes, self._as_termination = episodes_per_trial, trial_end == "terminated"
         self._means = keep_task
         self._set_task = None if keep_task in _MEANS else load(keep_task, "keep_task")
         self._clock = TrialClock(1)
@@ -127,13 +130,14 @@ class Trial(gym.Wrapper, RecordConstructorArgs):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin a new trial, or with `options={"new_trial": False}` the next episode of this one."""
+        seed = None if seed is None else as_seed(seed)
         new_trial, rest = split_options(seed, options, self._begun)
         if new_trial:
             if seed is not None or not self._begun:
                 self._clock.restart(_ONE, keys_of(seed, 1))
             else:
                 self._clock.new_trial(_ONE)
-            self._options = rest
+            self._options = copy.deepcopy(rest)  # the caller may go on to write into its arrays
             observation, info = self._begin_trial(seed)
         else:
             observation, info = self._begin_episode()
@@ -147,13 +151,13 @@ class Trial(gym.Wrapper, RecordConstructorArgs):
         observation, reward, terminated, truncated, info = self.env.step(action)
         if not (terminated or truncated):
             return observation, reward, False, False, {**info, "trial": self._told()}
-        trial = self._told(inner_terminated=bool(terminated), inner_truncated=bool(truncated), final_obs=observation)
+        final = copy.deepcopy(observation)  # the environment may write into its arrays when it is reset
+        trial = self._told(inner_terminated=bool(terminated), inner_truncated=bool(truncated), final_obs=final)
         if self._clock.episode[0] + 1 < self._episodes:
             trial["episode_start"] = True
             observation, reset_info = self._begin_episode()
             return observation, reward, False, False, {**info, **reset_info, "trial": trial}
         self._live = False
-        trial["final_obs"] = copy.deepcopy(observation)
         if self._as_termination:
             terminated, truncated = True, False
         return observation, reward, terminated, truncated, {**info, "trial": trial}
@@ -191,7 +195,8 @@ class VectorTrial(VectorWrapper, RecordConstructorArgs):
         trial_end: str = "true",
         autoreset_mode: AutoresetMode | str = "NextStep",
     ):
-        keep_task, mode = _checked_means(keep_task), as_mode(autoreset_mode)
+        episodes_per_trial, keep_task = at_least("episodes_per_trial", episodes_per_trial, 1), _checked_means(keep_task)
+        trial_end, mode = one_of("trial_end", trial_end, _TRIAL_ENDS), as_mode(autoreset_mode)
         RecordConstructorArgs.__init__(
             self,
             episodes_per_trial=episodes_per_trial,
@@ -202,8 +207,7 @@ class VectorTrial(VectorWrapper, RecordConstructorArgs):
         super().__init__(env)
         require_disabled(env, "VectorTrial")
         self._require_arrays(env.single_observation_space)
-        self._episodes = at_least("episodes_per_trial", episodes_per_trial, 1)
-        self._as_termination = one_of("trial_end", trial_end, ("true", "terminated")) == "terminated"
+        self._episodes, self._as_termination = episodes_per_trial, trial_end == "terminated"
         self._means = keep_task
         self._set_task = None if keep_task in _MEANS else load(keep_task, "keep_task")
         if self._set_task is not None:
@@ -346,7 +350,7 @@ class VectorTrial(VectorWrapper, RecordConstructorArgs):
         number = max(self._given) + 1 if options else 0
         self._whose[rows] = number
         in_use = {0, *np.unique(self._whose).tolist()} - {number}
-        self._given = {**{old: self._given[old] for old in in_use}, number: options}
+        self._given = {**{old: self._given[old] for old in in_use}, number: copy.deepcopy(options)}
 
     def _seeds(self, seeds: np.ndarray, rows: np.ndarray) -> list[int | None]:
         """Python integers for the rows of a mask, None for the others, as Gymnasium wants them."""
