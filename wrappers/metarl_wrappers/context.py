@@ -13,16 +13,16 @@ from gymnasium.vector.utils import batch_space
 
 from metarl_wrappers.arguments import at_least
 from metarl_wrappers.codes import ActionCode
-from metarl_wrappers.observations import ALL, blanks, extended, named, take
+from metarl_wrappers.observations import ALL, blanks, extended, named, take, with_zero
 from metarl_wrappers.rows import Rows, RowsWrapper, Told, VectorRowsWrapper
 
 
 def _context_spaces(observation_space: gym.Space, code: ActionCode, *length: int) -> dict[str, gym.Space]:
     """The spaces of `length` transitions, or of one without an axis for it."""
     flags = spaces.Box(0, 1, length or (1,), np.int8)
-    seen = {
-        f"context_{key}": batch_space(part, length[0]) if length else part for key, part in named(observation_space).items()
-    }
+    seen = {f"context_{key}": with_zero(part) for key, part in named(observation_space).items()}  # zero where there is none
+    if length:
+        seen = {key: batch_space(part, *length) for key, part in seen.items()}
     return {
         **seen,
         "context_action": code.box(*length),
@@ -40,7 +40,7 @@ class _Window(Rows):
     """
 
     def __init__(self, observation_space: gym.Space, action_space: gym.Space, count: int, length: int):
-        self._length = at_least("length", length, 1)
+        self._length = length
         self._code = ActionCode(action_space)
         extended(observation_space, "Context", {})
         context = _context_spaces(observation_space, self._code, length)
@@ -124,13 +124,15 @@ class Context(RowsWrapper):
     The window runs across episode boundaries and is emptied at a new trial; then the last transition of the old trial
     is in its last observation (in SAME_STEP that is `info["final_obs"]`). The newest transition is last; unfilled
     places, at the front, are zero. Each step copies the whole window; where that is too slow, see `ContextStream`.
-    Without `info["trial"]`, each episode is a trial of its own.
+    Without `info["trial"]`, each episode is a trial of its own. An end that comes from above the trials (`TimeLimit`) is
+    told too.
 
     Observation:
         A flat Dict of the observation (under "observation", or its own keys if it is a flat Dict already) and, L =
         `length`,
 
-        * `context_<key>`: (L, ...) in the space's dtype: the observation that each action was taken in.
+        * `context_<key>`: (L, ...) in the space's dtype: the observation that each action was taken in. Its space is
+            that of the observation, widened to hold zero.
         * `context_action`: (L, A), as `PreviousStep` has it.
         * `context_reward`: float32 (L,).
         * `context_terminated`, `context_truncated`: int8 (L,), 1 where the transition ended an episode so.
@@ -145,7 +147,9 @@ class Context(RowsWrapper):
         length: L, at least 1.
 
     Raises:
-        ValueError: the observation or action space is another, a key is taken, or `length` is no positive integer.
+        TypeError: `length` is no integer.
+        ValueError: the observation or action space is another, a key is taken, or `length` is below 1; at the first
+            reset at the latest, a wrapper below changes observations above the trials.
 
     Example:
         >>> env = Context(gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10), length=200)
@@ -154,16 +158,18 @@ class Context(RowsWrapper):
     """
 
     def __init__(self, env: gym.Env, length: int):
+        length = at_least("length", length, 1)
         RecordConstructorArgs.__init__(self, length=length)
-        super().__init__(env, _Window(env.observation_space, env.action_space, 1, length))
+        super().__init__(env, _Window, length)
 
 
 class VectorContext(VectorRowsWrapper):
     """The vector form of `Context`, in every autoreset mode."""
 
     def __init__(self, env: VectorEnv, length: int):
+        length = at_least("length", length, 1)
         RecordConstructorArgs.__init__(self, length=length)
-        super().__init__(env, _Window(env.single_observation_space, env.single_action_space, env.num_envs, length))
+        super().__init__(env, _Window, length)
 
 
 class ContextStream(RowsWrapper):
@@ -176,7 +182,7 @@ class ContextStream(RowsWrapper):
     Observation:
         A flat Dict of the observation (under "observation", or its own keys if it is a flat Dict already) and
 
-        * `context_<key>`: the observation before.
+        * `context_<key>`: the observation before, in its space widened to hold zero.
         * `context_action`: (A,), as `PreviousStep` has it. `context_reward`: float32 (1,).
         * `context_terminated`, `context_truncated`: int8 (1,), whether the transition ended an episode so.
         * `context_mask`: int8 (1,), 1 if there is a new transition (else all of the above are zero).
@@ -190,7 +196,8 @@ class ContextStream(RowsWrapper):
             them.
 
     Raises:
-        ValueError: the observation or action space is another, or a key is taken.
+        ValueError: the observation or action space is another, or a key is taken; at the first reset at the latest, a
+            wrapper below changes observations above the trials.
 
     Example:
         >>> env = ContextStream(gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10))
@@ -200,7 +207,7 @@ class ContextStream(RowsWrapper):
 
     def __init__(self, env: gym.Env):
         RecordConstructorArgs.__init__(self)
-        super().__init__(env, _Newest(env.observation_space, env.action_space, 1))
+        super().__init__(env, _Newest)
 
 
 class VectorContextStream(VectorRowsWrapper):
@@ -208,4 +215,4 @@ class VectorContextStream(VectorRowsWrapper):
 
     def __init__(self, env: VectorEnv):
         RecordConstructorArgs.__init__(self)
-        super().__init__(env, _Newest(env.single_observation_space, env.single_action_space, env.num_envs))
+        super().__init__(env, _Newest)

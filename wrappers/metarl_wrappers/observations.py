@@ -90,6 +90,30 @@ def named(observation: Any) -> dict[str, Any]:
     return observation if isinstance(observation, dict) else {"observation": observation}
 
 
+def in_order(parts: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """Return the entries of a dict by their keys, which may be words or numbers."""
+    return sorted(parts.items(), key=lambda entry: str(entry[0]))
+
+
+def with_zero(space: gym.Space) -> gym.Space:
+    """Return a Box, Discrete, MultiDiscrete or MultiBinary space just large enough for zeros as well: for padding."""
+    if isinstance(space, spaces.Box):
+        return spaces.Box(np.minimum(space.low, 0), np.maximum(space.high, 0), dtype=space.dtype.type)
+    if isinstance(space, spaces.Discrete):
+        low, high = min(int(space.start), 0), max(int(space.start + space.n) - 1, 0)
+        return _discrete(low, high, space.dtype)
+    if isinstance(space, spaces.MultiDiscrete):
+        low, high = np.minimum(space.start, 0), np.maximum(space.start + space.nvec - 1, 0)
+        return spaces.MultiDiscrete(high - low + 1, dtype=space.dtype.type, start=low)
+    return space
+
+
+def _discrete(low: int, high: int, dtype: np.dtype) -> spaces.Discrete:
+    if dtype == np.int64:
+        return spaces.Discrete(high - low + 1, start=low)
+    return spaces.Discrete(high - low + 1, start=low, dtype=dtype)  # older versions of Gymnasium know int64 only
+
+
 def extended(space: gym.Space, wrapper: str, extra: dict[str, gym.Space]) -> spaces.Dict:
     """A flat Dict space with the parts of `space` (see `named`) and new ones.
 

@@ -10,8 +10,9 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
+from metarl_wrappers.arguments import as_flag
 from metarl_wrappers.codes import ActionCode, Code
-from metarl_wrappers.observations import ALL, extended, named
+from metarl_wrappers.observations import ALL, extended, in_order, named
 from metarl_wrappers.rows import Rows, RowsWrapper, Told, VectorRowsWrapper
 
 
@@ -59,7 +60,7 @@ class _Flat(Rows):
 
     def __init__(self, observation_space: gym.Space, action_space: gym.Space, count: int):
         extended(observation_space, "PreviousStep", {})
-        self._parts = {key: Code(part, f"the observation's {key!r}") for key, part in sorted(named(observation_space).items())}
+        self._parts = {key: Code(part, f"the observation's {key!r}") for key, part in in_order(named(observation_space))}
         self._code = ActionCode(action_space)
         parts = [*self._parts.values(), self._code]
         self._before = sum(part.size for part in parts[:-1])
@@ -90,10 +91,6 @@ class _Flat(Rows):
             column += code.size
         vectors[:, -1] = episode_start
         return vectors
-
-
-def _rows(flat: bool) -> type[Rows]:
-    return _Flat if flat else _Named
 
 
 class PreviousStep(RowsWrapper):
@@ -127,7 +124,9 @@ class PreviousStep(RowsWrapper):
         flat: give one vector instead of a Dict.
 
     Raises:
-        ValueError: the observation or action space is another, or a key is taken.
+        TypeError: `flat` is neither True nor False.
+        ValueError: the observation or action space is another, or a key is taken; at the first reset at the latest, a
+            wrapper below changes observations above the trials.
 
     Example:
         >>> env = PreviousStep(gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10), flat=True)
@@ -136,13 +135,15 @@ class PreviousStep(RowsWrapper):
     """
 
     def __init__(self, env: gym.Env, flat: bool = False):
+        flat = as_flag("flat", flat)
         RecordConstructorArgs.__init__(self, flat=flat)
-        super().__init__(env, _rows(flat)(env.observation_space, env.action_space, 1))
+        super().__init__(env, _Flat if flat else _Named)
 
 
 class VectorPreviousStep(VectorRowsWrapper):
     """The vector form of `PreviousStep`, in every autoreset mode."""
 
     def __init__(self, env: VectorEnv, flat: bool = False):
+        flat = as_flag("flat", flat)
         RecordConstructorArgs.__init__(self, flat=flat)
-        super().__init__(env, _rows(flat)(env.single_observation_space, env.single_action_space, env.num_envs))
+        super().__init__(env, _Flat if flat else _Named)
