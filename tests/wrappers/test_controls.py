@@ -1,13 +1,18 @@
 """The controls: what is shown is changed, what is paid is told beside it, and nothing else differs."""
 
+import copy
+
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector.utils import iterate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import metarl_wrappers
 from metarl_wrappers import (
     ForgetEachEpisode,
     HideBoundaries,
@@ -224,6 +229,82 @@ def test_what_cannot_be_permuted_is_refused():
     envs.reset()
     with pytest.raises(ValueError, match=r"must be 3 integers"):
         envs.step(np.zeros(2, int))
+
+
+# --------------------------------------------------------------------------------------------------- what is passed on
+class Passing(gym.Env):
+    """Keeps the actions that it is given, and refuses those outside of its space, as CartPole does."""
+
+    observation_space = spaces.Box(0, 1, (2,))
+
+    def __init__(self, action_space):
+        self.action_space = copy.deepcopy(action_space)
+        self.given = []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), f"{action!r} invalid"
+        self.given.append(action)
+        return np.zeros(2, np.float32), 1.0, False, False, {}
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.int8, np.int64])
+@pytest.mark.parametrize("start", [0, 2])
+@pytest.mark.parametrize("name", ["PermuteActions", "Notebook"])
+def test_actions_are_passed_on_in_the_dtype_of_their_space(name, start, dtype):
+    space = spaces.Discrete(3, start=start, dtype=dtype)
+    arguments = {"capacity": 2, "symbols": 2} if name == "Notebook" else {}
+    env = getattr(metarl_wrappers, name)(Passing(space), **arguments)
+    below = SyncVectorEnv([lambda: Passing(space)] * 3)
+    envs = getattr(metarl_wrappers, f"Vector{name}")(below, **arguments)
+    for form in (env, envs):
+        form.action_space.seed(0)
+        form.reset(seed=0)
+        for _ in range(9):
+            form.step(form.action_space.sample())
+    for one in (env.unwrapped, *below.envs):
+        assert {int(action) for action in one.given} == {start, start + 1, start + 2}
+        assert {action.dtype for action in one.given} == {np.dtype(dtype)}
+
+
+ANYTHING = [
+    spaces.Dict(a=spaces.Discrete(2), b=spaces.Box(-1, 1, (2,))),
+    spaces.Tuple([spaces.Discrete(2), spaces.Box(-1, 1, (2,)), spaces.MultiBinary(3)]),
+    spaces.Text(5),
+    spaces.Sequence(spaces.Discrete(2)),
+]
+
+
+@pytest.mark.parametrize("space", ANYTHING, ids=lambda space: type(space).__name__)
+@pytest.mark.parametrize("name", ["HideReward", "NegateReward", "ShuffleReward", "PermuteObservation"])
+def test_controls_that_do_not_look_at_actions_pass_on_any(name, space):
+    env = getattr(metarl_wrappers, name)(Passing(space))
+    below = SyncVectorEnv([lambda: Passing(space)] * 2)
+    envs = getattr(metarl_wrappers, f"Vector{name}")(below)
+    env.reset(seed=0)
+    envs.reset(seed=0)
+    envs.action_space.seed(0)
+    for _ in range(3):
+        actions = envs.action_space.sample()
+        envs.step(actions)
+        for row, action in enumerate(iterate(envs.action_space, actions)):
+            env.step(action)
+            assert data_equivalence(below.envs[row].given[-1], env.unwrapped.given[-1])
+            assert env.unwrapped.given[-1] is action
+
+
+def test_a_permuted_observation_outside_of_its_space_is_refused():
+    class Wrong(Passing):
+        observation_space = spaces.Discrete(3, start=1)
+
+        def reset(self, *, seed=None, options=None):
+            return np.int64(0), {}
+
+    with pytest.raises(ValueError, match=r"the observation 0 is outside of Discrete\(3, start=1\)"):
+        PermuteObservation(Wrong(spaces.Discrete(2))).reset()
 
 
 # ------------------------------------------------------------------------------------------------------------ boundaries

@@ -1,15 +1,20 @@
 """PreviousStep, Context, ContextStream and Notebook: what the agent sees, step by step."""
 
+import copy
 import itertools
+import tracemalloc
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import metarl_wrappers
 from metarl_wrappers import (
     Context,
     ContextStream,
@@ -17,12 +22,16 @@ from metarl_wrappers import (
     HideBoundaries,
     Notebook,
     PreviousStep,
+    Trial,
     VectorContext,
     VectorContextStream,
     VectorNotebook,
+    VectorPermuteObservation,
     VectorPreviousStep,
+    VectorTrial,
 )
-from metarl_wrappers.codes import ActionCode
+from metarl_wrappers.codes import ActionCode, Code
+from metarl_wrappers.observations import named
 
 HARD = "metarl_envs:MetaRL/DarkRoomHard-v0"
 NOOP, UP, RIGHT, DOWN, LEFT = range(5)
@@ -267,6 +276,231 @@ def test_context_needs_a_length():
         Context(room()[0], 0)
 
 
+# ---------------------------------------------------------------------------------- ends that come from above the trials
+ENDS = {
+    "Context": ({"length": 3}, lambda seen: (seen["context_terminated"][..., -1], seen["context_truncated"][..., -1])),
+    "ContextStream": ({}, lambda seen: (seen["context_terminated"][..., 0], seen["context_truncated"][..., 0])),
+}
+
+
+class EndsAt(gym.Wrapper):
+    """Ends what goes on below, after some steps."""
+
+    def __init__(self, env, steps, terminates):
+        super().__init__(env)
+        self.steps, self.terminates = steps, terminates
+
+    def reset(self, **kwargs):
+        self.left = self.steps
+        return self.env.reset(**kwargs)
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self.left -= 1
+        over = self.left == 0
+        return observation, reward, terminated or (over and self.terminates), truncated or (over and not self.terminates), info
+
+
+@pytest.mark.parametrize("view", ENDS)
+@pytest.mark.parametrize("terminates", [False, True])
+@pytest.mark.parametrize("mode", [None, *AutoresetMode], ids=str)
+def test_an_end_from_above_the_trials_is_told(view, terminates, mode):
+    """gym.make(..., max_episode_steps=2) ends a trial in the middle of its first episode."""
+
+    def make():
+        return EndsAt(room(goal=(2, 2))[0], 2, terminates)
+
+    arguments, ends = ENDS[view]
+    expected = (int(terminates), int(not terminates))
+    options = {"task": task(room()[0], (2, 2))}
+    if mode is None:
+        env = getattr(metarl_wrappers, view)(make(), **arguments)
+        env.reset(seed=0, options=options)
+        assert ends(env.step(LEFT)[0]) == (0, 0)
+        seen, *_, info = env.step(LEFT)
+    else:
+        below = gym.vector.SyncVectorEnv([make] * 2, autoreset_mode=mode)
+        envs = getattr(metarl_wrappers, f"Vector{view}")(below, **arguments)
+        envs.reset(seed=0, options=options)
+        envs.step(np.full(2, LEFT))
+        seen, *_, info = envs.step(np.full(2, LEFT))
+        seen = info["final_obs"][0] if mode is AutoresetMode.SAME_STEP else {key: value[0] for key, value in seen.items()}
+        info = info["final_info"] if mode is AutoresetMode.SAME_STEP else info
+    assert ends(seen) == expected
+    trial = info["trial"]
+    told = [trial["inner_terminated"], trial["inner_truncated"], *trial["final_obs"].values()]
+    assert not any(np.any(part) for part in told), "what is told of trials stays: none of their episodes ended"
+
+
+def test_gymnasiums_time_limit_is_told():
+    for view in ("Context", "ContextStream"):
+        arguments, ends = ENDS[view]
+        env = getattr(metarl_wrappers, view)(gym.make(HARD, size=3, max_episode_steps=3), **arguments)
+        env.reset(seed=0, options={"task": task(env, (2, 2))})
+        seen = [ends(env.step(NOOP)[0]) for _ in range(3)]
+        assert seen == [(0, 0), (0, 0), (0, 1)]
+
+
+def test_the_end_of_a_trial_keeps_its_inner_flag():
+    """With trial_end="terminated" a truncation is reported as termination; what is seen stays true."""
+    env = Context(room(trial_end="terminated")[0], length=3)
+    env.reset(seed=0, options={"task": task(env, (2, 2))})
+    for _ in range(6):
+        seen, _, terminated, truncated, _ = env.step(LEFT)
+    assert (terminated, truncated) == (True, False)
+    assert ENDS["Context"][1](seen) == (0, 1)
+
+
+# ----------------------------------------------------------------------------------------------------- padding and nulls
+class Sampling(gym.Env):
+    """Whose observations are samples; episodes last three steps."""
+
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, observation_space):
+        self.observation_space = copy.deepcopy(observation_space)  # which keeps the stream of its samples
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        self.steps = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        self.steps += 1
+        return self.observation_space.sample(), 1.0, False, self.steps == 3, {}
+
+
+WITHOUT_ZERO = [
+    (spaces.Box(5, 10, (2,), np.float32), spaces.Box(0, 10, (2,), np.float32)),
+    (spaces.Box(np.array([-9, 1, -1], np.int16), np.array([-2, 3, 1], np.int16), dtype=np.int16), None),
+    (spaces.Box(1, 255, (2, 2), np.uint8), spaces.Box(0, 255, (2, 2), np.uint8)),
+    (spaces.Discrete(3, start=1), spaces.Discrete(4)),
+    (spaces.Discrete(2, start=-5), spaces.Discrete(6, start=-5)),
+    (spaces.Discrete(3, start=-1), spaces.Discrete(3, start=-1)),
+    (spaces.MultiDiscrete([3, 3], start=[1, -4]), spaces.MultiDiscrete([4, 5], start=[0, -4])),
+    (spaces.MultiBinary(2), spaces.MultiBinary(2)),
+    (spaces.Dict({"a": spaces.Discrete(3, start=1), "b": spaces.Box(1, 2, (2,), np.float64)}), None),
+]
+
+
+@pytest.mark.parametrize(("space", "padded"), WITHOUT_ZERO, ids=lambda value: str(value))
+@pytest.mark.parametrize("view", ENDS)
+@pytest.mark.parametrize("mode", [None, *AutoresetMode], ids=str)
+@pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*A Box observation space (minimum|maximum) value is (-infinity|infinity):UserWarning")
+def test_padding_and_nulls_are_in_the_space(view, space, padded, mode):
+    """Zeros stand where there is no transition, whether or not the environment can show them."""
+    arguments, _ = ENDS[view]
+    if mode is None:
+        env = getattr(metarl_wrappers, view)(Sampling(space), **arguments)
+        check_env(env, skip_render_check=True)
+        if padded is not None:
+            assert env.observation_space["context_observation"] == (batch_space(padded, 3) if arguments else padded)
+    else:
+        below = gym.vector.SyncVectorEnv([lambda: Sampling(space)] * 2, autoreset_mode=mode)
+        env = getattr(metarl_wrappers, f"Vector{view}")(below, **arguments)
+    seen, _ = env.reset(seed=0)
+    assert not any(np.any(part) for key, part in seen.items() if str(key).startswith("context_") and key != "context_clear")
+    for _ in range(9):
+        assert env.observation_space.contains(seen), seen
+        seen, _, terminated, truncated, info = env.step(env.action_space.sample())
+        for final in info.get("final_obs", ()):
+            assert final is None or env.single_observation_space.contains(final)
+        if mode is None and (terminated or truncated):
+            seen, _ = env.reset()
+        elif mode is AutoresetMode.DISABLED and truncated.any():
+            seen, _ = env.reset(options={"reset_mask": truncated})
+
+
+def test_vectors_take_memory_in_proportion_to_their_length():
+    many = spaces.MultiDiscrete([256] * 128)
+    tracemalloc.start()
+    try:
+        for wrap in (lambda env: PreviousStep(env, flat=True), PreviousStep, ContextStream, lambda env: Context(env, 2)):
+            for actions in (many, spaces.Discrete(10**5)):
+                env = wrap(Everything(actions))
+                env.reset(seed=0)
+                env.step(actions.sample())
+        flat = PreviousStep(Sampling(many), flat=True)
+        seen = flat.reset(seed=0)[0]
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 40e6, "an identity matrix of 32,768 choices would take a gigabyte"
+    numbers = seen[: 256 * 128].reshape(128, 256)
+    assert (numbers.sum(axis=1) == 1).all()
+    flat.observation_space.contains(seen)
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(3, start=2), spaces.MultiDiscrete([3, 3], start=[2, 0])], ids=str)
+def test_one_hot_is_gymnasiums_and_nothing_beyond_the_space(space):
+    code = Code(space, "the action")
+    space.seed(0)
+    values = [space.sample() for _ in range(20)]
+    expected = np.array([spaces.flatten(space, value) for value in values])
+    assert (code.encode(values) == expected).all()
+    into = np.ones((20, code.size + 4), np.float32)
+    code.write(values, into, 3)
+    assert (into[:, 3:-1] == expected).all()
+    assert (into[:, [0, 1, 2, -1]] == 1).all()
+    assert (code.padded(values, 3, 1) == np.pad(expected, ((0, 0), (3, 1)))).all()
+    outside = np.array(values)
+    for wrong in (-1, 1 if space.shape == () else 3, 5):
+        outside.reshape(20, -1)[7, -1] = wrong
+        with pytest.raises(ValueError, match=r"the action .* is outside of "):
+            code.encode(outside)
+    with pytest.raises(TypeError, match=r"the action must be integers of .*; got dtype float64"):
+        code.encode(np.array(values, float))
+
+
+# ------------------------------------------------------------------------------------------- keys that are no plain words
+ODD_KEYS = spaces.Dict(
+    {0: spaces.Box(0, 1, (2,), np.float32), 1: spaces.Discrete(3), "x": spaces.Discrete(2), "_x": spaces.Discrete(2)}
+)
+
+
+@pytest.mark.parametrize("trials", [False, True])
+@pytest.mark.parametrize("mode", list(AutoresetMode), ids=str)
+@pytest.mark.parametrize(
+    "view", [VectorPreviousStep, "flat", "context", VectorContextStream, "notebook", VectorPermuteObservation]
+)
+def test_keys_may_be_numbers_and_begin_with_underscores(view, mode, trials):
+    """In all modes each row is what the single form gives, final observations included."""
+    make = {
+        "flat": (lambda env: PreviousStep(env, flat=True), lambda envs: VectorPreviousStep(envs, flat=True)),
+        "context": (lambda env: Context(env, 3), lambda envs: VectorContext(envs, 3)),
+        "notebook": (lambda env: Notebook(env, 2, 2), lambda envs: VectorNotebook(envs, 2, 2)),
+    }
+    alone, together = make.get(view) or (getattr(metarl_wrappers, view.__name__.removeprefix("Vector")), view)
+    below = gym.vector.SyncVectorEnv(
+        [lambda: Sampling(ODD_KEYS)] * 2, autoreset_mode=AutoresetMode.DISABLED if trials else mode
+    )
+    envs = together(VectorTrial(below, 2, autoreset_mode=mode) if trials else below)
+    env = alone(Trial(Sampling(ODD_KEYS), 2) if trials else Sampling(ODD_KEYS))
+    seen, _ = envs.reset(seed=0)
+    one, _ = env.reset(seed=0)
+    steps = 6 if trials else 3
+    for step in range(steps):
+        assert_row(seen, one)
+        seen, *_, info = envs.step(np.zeros((2, 3) if view == "notebook" else 2, int))
+        one, *_, told = env.step(np.zeros(3, int) if view == "notebook" else 0)
+        if mode is AutoresetMode.SAME_STEP and step == steps - 1:
+            seen = info["final_obs"][0]
+            if trials:
+                assert_row(info["final_info"]["trial"]["final_obs"], told["trial"]["final_obs"])
+            assert_row({key: np.array(value)[None] for key, value in named(seen).items()}, named(one))
+        elif trials:
+            assert_row(info["trial"]["final_obs"], told["trial"]["final_obs"])
+
+
+def assert_row(batch, one):
+    batch, one = named(batch), named(one)
+    assert batch.keys() == one.keys()
+    for key, value in one.items():
+        assert np.array_equal(np.asarray(batch[key])[0], value), key
+
+
 # ------------------------------------------------------------------------------- views above the controls of boundaries
 def test_above_forget_each_episode_all_is_null_at_each_start():
     env, options = room()
@@ -286,6 +520,26 @@ def test_above_hide_boundaries_nothing_tells_a_boundary():
     observation, reward, *_, info = env.step(RIGHT)
     assert (reward, previous(observation)) == (1.0, (RIGHT, 1.0, 0, 0))
     assert info["metarl_control"] == {"episode_start": True, "inner_terminated": True, "inner_truncated": False}
+
+
+@pytest.mark.parametrize("view", ["PreviousStep", "Context", "ContextStream", "PermuteObservation"])
+def test_above_hide_boundaries_both_forms_blank_all_final_observations(view):
+    """In SAME_STEP too: what final_info tells of the old trial is what the single form tells at its end."""
+    arguments = {"Context": {"length": 3}}.get(view, {})
+    env = getattr(metarl_wrappers, view)(HideBoundaries(room()[0]), **arguments)
+    below = gym.make_vec(HARD, num_envs=1, size=3, horizon=3, episodes_per_trial=2, autoreset_mode=AutoresetMode.SAME_STEP)
+    envs = getattr(metarl_wrappers, f"Vector{view}")(metarl_wrappers.VectorHideBoundaries(below), **arguments)
+    options = {"task": task(env, (2, 2))}
+    env.reset(seed=0, options=options)
+    envs.reset(seed=0, options=options)
+    for _ in range(6):
+        one, _, _, truncated, told = env.step(LEFT)
+        *_, info = envs.step(np.array([LEFT]))
+    assert truncated
+    final = {key: np.array(value)[None] for key, value in named(info["final_obs"][0]).items()}
+    assert_row(final, one)
+    assert_row(info["final_info"]["trial"]["final_obs"], told["trial"]["final_obs"])
+    assert not any(np.any(part) for part in named(told["trial"]["final_obs"]).values())
 
 
 # ------------------------------------------------------------------------------------------------------------ Notebook

@@ -12,6 +12,8 @@ from metarl_wrappers.rows import Retell, RetellWrapper, VectorRetellWrapper
 
 
 class _NoInnerFlags(Retell):
+    shows_finals = True  # blank ones, in the form of observations
+
     def _retell(self, trial: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         hidden = ("episode_start", "inner_terminated", "inner_truncated")
         never = trial["episode_start"] & False
@@ -30,7 +32,7 @@ class HideBoundaries(_NoInnerFlags, RetellWrapper):
 
     Observations, rewards, terminated and truncated stay, so the end of a trial is still told (Gymnasium could not do
     without). Put `PreviousStep` or `Context` **above** this wrapper: their flags of ends and starts are then 0 within a
-    trial too.
+    trial too; in its last observation they say that it ended.
 
     Info:
         In `info["trial"]`, `inner_terminated` and `inner_truncated` are False, `episode_start` is True at the start of
@@ -38,7 +40,8 @@ class HideBoundaries(_NoInnerFlags, RetellWrapper):
         `inner_terminated`, `inner_truncated` (bool).
 
     Args:
-        env: an environment whose info has "trial": one of metarl_envs, or a `Trial`. ValueError at reset without.
+        env: an environment whose info has "trial": one of metarl_envs, or a `Trial`. ValueError at reset without, or
+            where a wrapper below changes observations above the trials.
 
     Example:
         >>> env = gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10)

@@ -35,7 +35,7 @@ class HideReward(RowsWrapper):
 
     def __init__(self, env: gym.Env):
         RecordConstructorArgs.__init__(self)
-        super().__init__(env, _Hidden(env.observation_space, env.action_space, 1))
+        super().__init__(env, _Hidden)
 
 
 class VectorHideReward(VectorRowsWrapper):
@@ -43,4 +43,4 @@ class VectorHideReward(VectorRowsWrapper):
 
     def __init__(self, env: VectorEnv):
         RecordConstructorArgs.__init__(self)
-        super().__init__(env, _Hidden(env.single_observation_space, env.single_action_space, env.num_envs))
+        super().__init__(env, _Hidden)

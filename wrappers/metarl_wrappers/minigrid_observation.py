@@ -56,7 +56,7 @@ class MiniGridObservation(RowsWrapper):
 
     def __init__(self, env: gym.Env):
         RecordConstructorArgs.__init__(self)
-        super().__init__(env, _ImageAndDirection(env.observation_space, env.action_space, 1))
+        super().__init__(env, _ImageAndDirection)
 
 
 class VectorMiniGridObservation(VectorRowsWrapper):
@@ -64,4 +64,4 @@ class VectorMiniGridObservation(VectorRowsWrapper):
 
     def __init__(self, env: VectorEnv):
         RecordConstructorArgs.__init__(self)
-        super().__init__(env, _ImageAndDirection(env.single_observation_space, env.single_action_space, env.num_envs))
+        super().__init__(env, _ImageAndDirection)

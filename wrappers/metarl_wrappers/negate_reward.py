@@ -36,7 +36,7 @@ class NegateReward(RowsWrapper):
 
     def __init__(self, env: gym.Env):
         RecordConstructorArgs.__init__(self)
-        super().__init__(env, _Negated(env.observation_space, env.action_space, 1))
+        super().__init__(env, _Negated)
 
 
 class VectorNegateReward(VectorRowsWrapper):
@@ -44,4 +44,4 @@ class VectorNegateReward(VectorRowsWrapper):
 
     def __init__(self, env: VectorEnv):
         RecordConstructorArgs.__init__(self)
-        super().__init__(env, _Negated(env.single_observation_space, env.single_action_space, env.num_envs))
+        super().__init__(env, _Negated)

@@ -17,7 +17,6 @@ from metarl_wrappers.rows import Rows, RowsWrapper, Told, VectorRowsWrapper
 
 class _Pages(Rows):
     def __init__(self, observation_space: gym.Space, action_space: gym.Space, count: int, capacity: int, symbols: int):
-        capacity, symbols = at_least("capacity", capacity, 1), at_least("symbols", symbols, 2)
         if not isinstance(action_space, spaces.Discrete):
             raise ValueError(f"Notebook needs a Discrete action space; it is {action_space}")
         start = np.array([action_space.start, 0, 0])
@@ -26,7 +25,7 @@ class _Pages(Rows):
         self._pages = np.zeros((count, capacity + 1), np.int64)  # page 0 is scrap: what is "not written" goes there
         self._first = np.arange(count) * (capacity + 1)
         self._writing = np.zeros((2, count), np.int64)
-        self._capacity, self._symbols = capacity, symbols
+        self._capacity, self._symbols, self._dtype = capacity, symbols, action_space.dtype
         super().__init__(seen, actions, count)
 
     def act(self, actions: np.ndarray) -> np.ndarray:
@@ -40,7 +39,7 @@ class _Pages(Rows):
             if numbers.min() < 0 or numbers.max() > high:
                 raise ValueError(f"the {name} of an action must be in 0..{high}; got {numbers.min()}..{numbers.max()}")
         self._writing = pages, symbols
-        return moves
+        return moves.astype(self._dtype, copy=False)
 
     def step(self, actions: np.ndarray, rewards: np.ndarray, told: Told) -> None:
         pages, symbols = self._writing  # where the action was ignored, a trial starts and empties the pages
@@ -76,7 +75,9 @@ class Notebook(RowsWrapper):
         symbols: the number of symbols, at least 2.
 
     Raises:
-        ValueError: the spaces or the numbers are others; in `step`, a page or symbol that there is not.
+        TypeError: `capacity` or `symbols` is no integer.
+        ValueError: the spaces or the numbers are others; in `step`, a page or symbol that there is not; at the first
+            reset at the latest, a wrapper below changes observations above the trials.
 
     Example:
         >>> env = Notebook(gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10), capacity=2, symbols=9)
@@ -85,13 +86,15 @@ class Notebook(RowsWrapper):
     """
 
     def __init__(self, env: gym.Env, capacity: int, symbols: int):
+        capacity, symbols = at_least("capacity", capacity, 1), at_least("symbols", symbols, 2)
         RecordConstructorArgs.__init__(self, capacity=capacity, symbols=symbols)
-        super().__init__(env, _Pages(env.observation_space, env.action_space, 1, capacity, symbols))
+        super().__init__(env, _Pages, capacity, symbols)
 
 
 class VectorNotebook(VectorRowsWrapper):
     """The vector form of `Notebook`, in every autoreset mode."""
 
     def __init__(self, env: VectorEnv, capacity: int, symbols: int):
+        capacity, symbols = at_least("capacity", capacity, 1), at_least("symbols", symbols, 2)
         RecordConstructorArgs.__init__(self, capacity=capacity, symbols=symbols)
-        super().__init__(env, _Pages(env.single_observation_space, env.single_action_space, env.num_envs, capacity, symbols))
+        super().__init__(env, _Pages, capacity, symbols)

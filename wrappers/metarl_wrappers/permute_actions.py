@@ -8,6 +8,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
+from metarl_wrappers.arguments import as_seed
 from metarl_wrappers.rows import Rows, RowsWrapper, VectorRowsWrapper
 from metarl_wrappers.streams import TrialStreams, cycles
 
@@ -31,13 +32,14 @@ class _Permuted(Rows):
         self._meaning[rows] = cycles(self._streams.start(rows), self._size)
 
     def act(self, actions: np.ndarray) -> np.ndarray:
-        numbers = actions - self._low
-        if numbers.shape != (self.count,) or numbers.dtype.kind not in "iu":
+        if actions.shape != (self.count,) or actions.dtype.kind not in "iu":
             raise ValueError(f"actions must be {self.count} integers; got shape {actions.shape} and dtype {actions.dtype}")
+        numbers = actions.astype(np.int64, copy=False) - self._low
         if numbers.min() < 0 or numbers.max() >= self._size:
             wrong = actions[(numbers < 0) | (numbers >= self._size)][0]
             raise ValueError(f"action {wrong} is outside {self.action_space}")
-        return self._meaning.reshape(-1).take(self._first + numbers) + self._low
+        meant = self._meaning.reshape(-1).take(self._first + numbers) + self._low
+        return meant.astype(self.action_space.dtype, copy=False)
 
 
 class PermuteActions(RowsWrapper):
@@ -52,23 +54,26 @@ class PermuteActions(RowsWrapper):
 
     Args:
         env: any environment with a Discrete action space of at least two actions.
-        seed: of the draws.
+        seed: of the draws, an integer of at least 0 and below 2**64.
 
     Raises:
-        ValueError: the action space is another; in `step`, an action outside it.
+        TypeError: `seed` is no integer.
+        ValueError: the action space is another, or `seed` is out of range; in `step`, an action outside the space.
 
     Example:
         >>> control = PreviousStep(PermuteActions(gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10), seed=1))
     """
 
     def __init__(self, env: gym.Env, seed: int = 0):
+        seed = as_seed(seed)
         RecordConstructorArgs.__init__(self, seed=seed)
-        super().__init__(env, _Permuted(env.observation_space, env.action_space, 1, seed))
+        super().__init__(env, _Permuted, seed)
 
 
 class VectorPermuteActions(VectorRowsWrapper):
     """The vector form of `PermuteActions`, in every autoreset mode."""
 
     def __init__(self, env: VectorEnv, seed: int = 0):
+        seed = as_seed(seed)
         RecordConstructorArgs.__init__(self, seed=seed)
-        super().__init__(env, _Permuted(env.single_observation_space, env.single_action_space, env.num_envs, seed))
+        super().__init__(env, _Permuted, seed)

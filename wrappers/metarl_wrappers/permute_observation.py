@@ -10,6 +10,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
+from metarl_wrappers.arguments import as_seed
 from metarl_wrappers.observations import ALL, named
 from metarl_wrappers.rows import Rows, RowsWrapper, VectorRowsWrapper
 from metarl_wrappers.streams import TrialStreams, cycles, mix
@@ -43,7 +44,11 @@ class _Part:
     def apply(self, values: np.ndarray, rows: Any) -> np.ndarray:
         if self._low is not None:
             first = self._first[: len(values), 0] if rows is ALL else self._first[rows, 0]
-            return (self._table.reshape(-1).take(first + values - self._low) + self._low).astype(values.dtype, copy=False)
+            numbers = values.astype(np.int64, copy=False) - self._low
+            outside = numbers.view(np.uint64) >= self.size  # negative ones are very large so
+            if outside.any():
+                raise ValueError(f"the observation {values[outside][0]} is outside of {self.space}")
+            return (self._table.reshape(-1).take(first + numbers) + self._low).astype(values.dtype, copy=False)
         where = self._where if rows is ALL else self._table[rows] + self._first[: len(values)]
         return np.ascontiguousarray(values).reshape(-1).take(where).reshape(values.shape)
 
@@ -92,23 +97,27 @@ class PermuteObservation(RowsWrapper):
 
     Args:
         env: any environment whose observations are a Box, Discrete or MultiBinary, or a flat Dict of them.
-        seed: of the draws.
+        seed: of the draws, an integer of at least 0 and below 2**64.
 
     Raises:
-        ValueError: the observation space is another, or holds nothing to permute.
+        TypeError: `seed` is no integer.
+        ValueError: the observation space is another, or holds nothing to permute, or `seed` is out of range; at the
+            first reset at the latest, a wrapper below changes observations above the trials.
 
     Example:
         >>> env = PermuteObservation(gym.make("CartPole-v1"), seed=1)
     """
 
     def __init__(self, env: gym.Env, seed: int = 0):
+        seed = as_seed(seed)
         RecordConstructorArgs.__init__(self, seed=seed)
-        super().__init__(env, _Permuted(env.observation_space, env.action_space, 1, seed))
+        super().__init__(env, _Permuted, seed)
 
 
 class VectorPermuteObservation(VectorRowsWrapper):
     """The vector form of `PermuteObservation`, in every autoreset mode."""
 
     def __init__(self, env: VectorEnv, seed: int = 0):
+        seed = as_seed(seed)
         RecordConstructorArgs.__init__(self, seed=seed)
-        super().__init__(env, _Permuted(env.single_observation_space, env.single_action_space, env.num_envs, seed))
+        super().__init__(env, _Permuted, seed)

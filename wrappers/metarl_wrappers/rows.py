@@ -8,6 +8,7 @@ form (`RowsWrapper`) and the vector form (`VectorRowsWrapper`). Those read Gymna
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -18,6 +19,7 @@ from gymnasium.vector.utils import batch_space
 
 from metarl_wrappers.autoreset import mode_of, reset_mask, seeded_rows
 from metarl_wrappers.observations import ALL, Blanks, blank, put, split, take, tree
+from metarl_wrappers.order import InOrder
 
 _ONE = np.ones(1, np.bool_)
 _NONE = np.zeros(1, np.bool_)
@@ -75,18 +77,20 @@ class Rows:
         return observations
 
 
-class _Forms:
+class _Forms(InOrder):
     """What the single and the vector form share: which hooks are in use, and final observations."""
 
     _rows: Rows
     _same_step = False
 
-    def _take_in(self, rows: Rows) -> None:
+    def _take_in(self, rows: Rows, env: gym.Env | VectorEnv) -> None:
         self._rows = rows
         self._acts = type(rows).act is not Rows.act
         self._pays = type(rows).pay is not Rows.pay
-        self._observes = type(rows).observe is not Rows.observe
+        self._observes = self.shows_finals = type(rows).observe is not Rows.observe
+        self._takes_arrays = rows.action_space.shape is not None  # others are passed on as they are: nobody here reads them
         self._blanks = Blanks(rows.observation_space, rows.count)
+        self._look_below(env)
 
     def _seen_at_end(self, final: Any, ended: np.ndarray) -> Any:
         """The last observations of the rows in which an episode ended, as the agent would see them; blank elsewhere."""
@@ -107,9 +111,10 @@ class _Forms:
 class RowsWrapper(gym.Wrapper, RecordConstructorArgs, _Forms):
     """The single form of a wrapper: one row."""
 
-    def __init__(self, env: gym.Env, rows: Rows):
+    def __init__(self, env: gym.Env, make_rows: Callable[..., Rows], *arguments: Any):
         super().__init__(env)
-        self._take_in(rows)
+        rows = make_rows(env.observation_space, env.action_space, 1, *arguments)
+        self._take_in(rows, env)
         if rows.observation_space is not env.observation_space:
             self.observation_space = rows.observation_space
         if rows.action_space is not env.action_space:
@@ -118,15 +123,17 @@ class RowsWrapper(gym.Wrapper, RecordConstructorArgs, _Forms):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset the environment."""
         observation, info = self.env.reset(seed=seed, options=options)
+        if "trial" in info:
+            self._check_trial(info["trial"], observation)
         self._rows.begin(_ONE, _NONE if seed is None else _ONE)
         told = _told(info, False, False, reset=True)
         if self._pays:
             info = with_truth(info, {"reward": 0.0})
-        return self._finish(observation, info, told)
+        return self._finish(observation, info, told, over=False)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step the environment."""
-        actions = np.asarray(action)[None]
+        actions = np.asarray(action)[None] if self._takes_arrays else action
         given = _alone(self._rows.act(actions)) if self._acts else action
         observation, reward, terminated, truncated, info = self.env.step(given)
         told = _told(info, terminated, truncated, reset=False)
@@ -134,15 +141,22 @@ class RowsWrapper(gym.Wrapper, RecordConstructorArgs, _Forms):
             info = with_truth(info, {"reward": float(reward)})
             reward = self._rows.pay(np.array([reward], np.float64)).item()
         self._rows.step(actions, np.array([reward], np.float64), told)
-        observation, info = self._finish(observation, info, told)
+        observation, info = self._finish(observation, info, told, over=bool(terminated or truncated))
         return observation, reward, terminated, truncated, info
 
-    def _finish(self, observation: Any, info: dict[str, Any], told: Told) -> tuple[Any, dict[str, Any]]:
-        if self._observes and "trial" in info:
-            final = self._seen_at_end(_as_row(info["trial"]["final_obs"]), told.terminated | told.truncated)
-            info = {**info, "trial": {**info["trial"], "final_obs": tree(np.copy, _alone(final))}}
-        seen = self._start_and_observe(_as_row(observation) if self._observes else observation, told)
-        return (_alone(seen) if self._observes else seen), info
+    def _finish(self, observation: Any, info: dict[str, Any], told: Told, over: bool) -> tuple[Any, dict[str, Any]]:
+        if not self._observes:
+            return self._start_and_observe(observation, told), info
+        trial, final, ended = info.get("trial"), None, False
+        if trial is not None:
+            ended = bool(trial["inner_terminated"] or trial["inner_truncated"])
+            over = over and not trial["episode_start"]  # else a wrapper above the trials ended them between two episodes
+            final = self._seen_at_end(_as_row(trial["final_obs"]), _ONE if ended else _NONE)
+            info = {**info, "trial": {**trial, "final_obs": tree(np.copy, _alone(final))}}
+        seen = self._start_and_observe(_as_row(observation), told)
+        if ended and over:
+            self._check_finals(final, seen)
+        return _alone(seen), info
 
 
 def _as_row(observation: Any) -> Any:
@@ -159,7 +173,10 @@ def _told(info: dict[str, Any], terminated: bool, truncated: bool, reset: bool) 
     if trial is None:
         flags = (reset, reset, terminated, truncated, reset)
     else:
-        flags = (trial["trial_start"], trial["episode_start"], trial["inner_terminated"], trial["inner_truncated"], reset)
+        ends = trial["inner_terminated"], trial["inner_truncated"]
+        if not any(ends):  # a wrapper above the trials may end what goes on below, as TimeLimit does
+            ends = terminated, truncated
+        flags = (trial["trial_start"], trial["episode_start"], *ends, reset)
     return Told(*np.array(flags, np.bool_).reshape(5, 1))
 
 
@@ -167,9 +184,10 @@ def _told(info: dict[str, Any], terminated: bool, truncated: bool, reset: bool) 
 class VectorRowsWrapper(VectorWrapper, RecordConstructorArgs, _Forms):
     """The vector form of a wrapper, in all three autoreset modes."""
 
-    def __init__(self, env: VectorEnv, rows: Rows):
+    def __init__(self, env: VectorEnv, make_rows: Callable[..., Rows], *arguments: Any):
         super().__init__(env)
-        self._take_in(rows)
+        rows = make_rows(env.single_observation_space, env.single_action_space, env.num_envs, *arguments)
+        self._take_in(rows, env)
         if rows.observation_space is not env.single_observation_space:
             self.single_observation_space = rows.observation_space
             self.observation_space = batch_space(rows.observation_space, env.num_envs)
@@ -189,19 +207,21 @@ class VectorRowsWrapper(VectorWrapper, RecordConstructorArgs, _Forms):
         self._over = self._over & ~mask
         self._rows.begin(mask, seeded_rows(seed, mask))
         trial = info.get("trial")
+        if trial is not None:
+            self._check_trial(trial, observations)
         starts, first = (mask, mask) if trial is None else (trial["trial_start"], trial["episode_start"])
         told = Told(starts, np.where(mask, first, self._first), self._never, self._never, mask)
         self._first = told.episode_start
         if self._pays:
             info = with_truths(info, {"reward": np.zeros(self.num_envs)})
         if self._observes:
-            info = self._show_finals(info, told, None)
+            info = self._show_finals(info, self._never)
         return self._start_and_observe(observations, told), info
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all rows."""
         rows = self._rows
-        actions = np.asarray(actions)
+        actions = np.asarray(actions) if self._takes_arrays else actions
         given = rows.act(actions) if self._acts else actions
         observations, rewards, terminated, truncated, info = self.env.step(given)
         over = terminated | truncated
@@ -212,9 +232,13 @@ class VectorRowsWrapper(VectorWrapper, RecordConstructorArgs, _Forms):
             rewards = rows.pay(rewards)
             rewards[told.idle] = 0
         rows.step(actions, rewards, told)
-        if self._observes:
-            info = self._show_finals(info, told, over if self._same_step else None)
-        return self._start_and_observe(observations, told), rewards, terminated, truncated, info
+        if not self._observes:
+            return self._start_and_observe(observations, told), rewards, terminated, truncated, info
+        info = self._show_finals(info, over)
+        seen = self._start_and_observe(observations, told)
+        if "trial" in info and not self._same_step and over.any():
+            self._check_finals_of(info["trial"], seen, over)
+        return seen, rewards, terminated, truncated, info
 
     def _told(self, info: dict[str, Any], terminated: np.ndarray, truncated: np.ndarray, over: np.ndarray) -> Told:
         idle = self._over if self._next_step else self._never
@@ -229,6 +253,9 @@ class VectorRowsWrapper(VectorWrapper, RecordConstructorArgs, _Forms):
             old = info["final_info"]["trial"]
             inner_terminated = inner_terminated | (old["inner_terminated"] & over)
             inner_truncated = inner_truncated | (old["inner_truncated"] & over)
+        silent = over & ~(inner_terminated | inner_truncated)
+        if silent.any():  # something above the trials may end what goes on below, as a TimeLimit in sub-environments does
+            inner_terminated, inner_truncated = inner_terminated | (terminated & silent), inner_truncated | (truncated & silent)
         return Told(trial["trial_start"], trial["episode_start"], inner_terminated, inner_truncated, idle)
 
     def _with_reward(self, info: dict[str, Any], paid: np.ndarray, over: np.ndarray) -> dict[str, Any]:
@@ -237,21 +264,31 @@ class VectorRowsWrapper(VectorWrapper, RecordConstructorArgs, _Forms):
             info["final_info"] = with_truths(info["final_info"], {"reward": paid}, over)
         return info
 
-    def _show_finals(self, info: dict[str, Any], told: Told, over: np.ndarray | None) -> dict[str, Any]:
-        """Give all final observations in `info` the form that the agent sees. `over`: rows that SAME_STEP has reset."""
+    def _show_finals(self, info: dict[str, Any], over: np.ndarray) -> dict[str, Any]:
+        """Give all final observations in `info` the form that the agent sees. `over`: rows whose trial ended in this step."""
         info = dict(info)
         if "trial" in info:
-            ended = told.terminated | told.truncated
-            final = self._seen_at_end(info["trial"]["final_obs"], ended if over is None else ended & ~over)
-            info["trial"] = {**info["trial"], "final_obs": final}
-        if over is not None and over.any():
+            info["trial"] = self._with_finals(info["trial"])
+        if self._same_step and over.any():
             final = self._seen_at_end(info["final_obs"], over)
             objects = isinstance(info["final_obs"], np.ndarray) and info["final_obs"].dtype == object
             info["final_obs"] = _objects(final, over) if objects else final
             if "trial" in info.get("final_info", ()):
-                trial = {**info["final_info"]["trial"], "final_obs": tree(np.copy, final)}
+                trial = self._with_finals(info["final_info"]["trial"], over)
                 info["final_info"] = {**info["final_info"], "trial": trial}
+                self._check_finals_of(trial, final, over)
         return info
+
+    def _with_finals(self, trial: dict[str, Any], rows: np.ndarray | bool = True) -> dict[str, Any]:
+        """What is told of the trials of some rows (bool mask), with final observations as the agent sees them."""
+        ended = (trial["inner_terminated"] | trial["inner_truncated"]) & rows
+        return {**trial, "final_obs": self._seen_at_end(trial["final_obs"], ended)}
+
+    def _check_finals_of(self, trial: dict[str, Any], last: Any, over: np.ndarray) -> None:
+        ended = trial["inner_terminated"] | trial["inner_truncated"]
+        rows = np.flatnonzero(over & ended & ~trial["episode_start"])  # no next episode has begun
+        if len(rows):
+            self._check_finals(take(trial["final_obs"], rows), take(last, rows))
 
 
 def _objects(batch: Any, rows: np.ndarray) -> np.ndarray:
@@ -282,7 +319,7 @@ def with_truths(info: dict[str, Any], truths: dict[str, np.ndarray], rows: np.nd
 
 
 # ------------------------------------------------------------------------------------------------ wrappers of flags
-class Retell:
+class Retell(InOrder):
     """What a wrapper tells of trials: a change of `info["trial"]` that is the same for one row and for many."""
 
     def _retell(self, trial: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -303,9 +340,14 @@ class Retell:
 class RetellWrapper(gym.Wrapper, RecordConstructorArgs, Retell):
     """The single form of a wrapper of flags."""
 
+    def __init__(self, env: gym.Env):
+        super().__init__(env)
+        self._look_below(env)
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset the environment."""
         observation, info = self.env.reset(seed=seed, options=options)
+        self._check_trial(self._trial_of(info), observation)
         return observation, self._retold(info)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -328,10 +370,12 @@ class VectorRetellWrapper(VectorWrapper, RecordConstructorArgs, Retell):
         super().__init__(env)
         self.autoreset_mode = mode_of(env)
         self._blanks = Blanks(env.single_observation_space, env.num_envs)
+        self._look_below(env)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset all rows, or those of `options["reset_mask"]`."""
         observations, info = self.env.reset(seed=seed, options=None if options is None else dict(options))
+        self._check_trial(self._trial_of(info), observations)
         return observations, self._retold(info)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:

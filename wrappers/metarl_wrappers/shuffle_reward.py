@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
+from metarl_wrappers.arguments import as_seed
 from metarl_wrappers.rows import Rows, RowsWrapper, Told, VectorRowsWrapper
 from metarl_wrappers.streams import TrialStreams, below, mix
 
@@ -65,20 +66,26 @@ class ShuffleReward(RowsWrapper):
     Args:
         env: any environment. Put `PreviousStep` or `Context` **above** this wrapper: they show the reward that they are
             given.
-        seed: of the draws.
+        seed: of the draws, an integer of at least 0 and below 2**64.
+
+    Raises:
+        TypeError: `seed` is no integer.
+        ValueError: it is out of range.
 
     Example:
         >>> control = PreviousStep(ShuffleReward(gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10), seed=1))
     """
 
     def __init__(self, env: gym.Env, seed: int = 0):
+        seed = as_seed(seed)
         RecordConstructorArgs.__init__(self, seed=seed)
-        super().__init__(env, _Shuffled(env.observation_space, env.action_space, 1, seed))
+        super().__init__(env, _Shuffled, seed)
 
 
 class VectorShuffleReward(VectorRowsWrapper):
     """The vector form of `ShuffleReward`, in every autoreset mode."""
 
     def __init__(self, env: VectorEnv, seed: int = 0):
+        seed = as_seed(seed)
         RecordConstructorArgs.__init__(self, seed=seed)
-        super().__init__(env, _Shuffled(env.single_observation_space, env.single_action_space, env.num_envs, seed))
+        super().__init__(env, _Shuffled, seed)
