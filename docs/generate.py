@@ -19,13 +19,12 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import metarl_envs
-import metarl_wrappers
 from metarl_envs.catalogue import Entry, entries
 from metarl_envs.engine import Learner, Variant
 from metarl_envs.evaluation.references import scale_of, suitable_policies
 from metarl_envs.histories import collect
 from metarl_envs.registration import TABLE
-from metarl_wrappers.catalogue import catalogue
+from metarl_wrappers.catalogue import catalogue, names
 
 ROOT = Path(__file__).parents[1]
 #: Pages that stand in the root of the repository.
@@ -39,7 +38,7 @@ _SHOWN = ("thompson", "gaussian_thompson", "lin_ucb", "psrl", "oracle")
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put a page for each family and each wrapper into the navigation."""
     families = ["families/index.md", *(f"families/{_name(row.id)}.md" for row in TABLE)]
-    wrappers = ["wrappers/index.md", *(f"wrappers/{name}.md" for name in _wrappers())]
+    wrappers = ["wrappers/index.md", *(f"wrappers/{name}.md" for name in names())]
     pages = {"Families": families, "Wrappers": wrappers}
     config.nav = [{title: pages.get(title, page) for title, page in part.items()} for part in config.nav or []]
     return config
@@ -205,11 +204,6 @@ def _png(picture: Any) -> bytes:
 
 
 # ------------------------------------------------------------------------------------------------ wrappers
-def _wrappers() -> list[str]:
-    """The wrappers by their single form."""
-    return [name for name in metarl_wrappers.__all__ if not name.startswith("Vector")]
-
-
 def _wrapper_pages() -> Iterator[tuple[str, str]]:
     """The catalogue of wrappers, cut into pages."""
     intro, *pages = re.split(r"^## ", catalogue(), flags=re.MULTILINE)
@@ -220,7 +214,7 @@ def _wrapper_pages() -> Iterator[tuple[str, str]]:
 
 
 def _wrapper_of(anchor: str) -> str:
-    return next(name for name in _wrappers() if name.lower() == anchor)
+    return next(name for name in names() if name.lower() == anchor)
 
 
 # ------------------------------------------------------------------------------------------------ from the repository

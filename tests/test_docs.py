@@ -50,6 +50,12 @@ def test_every_control_is_explained():
     assert controls == set(re.findall(r"^\| \[(\w+)\]\(wrappers/\1\.md\)", IS_IT_RL, flags=re.MULTILINE))
 
 
+def test_the_contracts_stack_runs():
+    (code,) = blocks((DOCS / "contract.md").read_text())
+    exec(compile(code, "contract.md", "exec"), found := {})
+    assert found["envs"].observation_space.contains(found["observations"])
+
+
 @pytest.mark.slow
 def test_the_controls_give_what_the_page_says():
     (code,), (said,) = blocks(IS_IT_RL), blocks(IS_IT_RL, "text")

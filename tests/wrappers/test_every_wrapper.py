@@ -1,13 +1,17 @@
 """What holds for every wrapper: records, specs, Gymnasium's checks, one form equal to the other, the invariants of trials."""
 
 import ast
+import copy
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import gymnasium as gym
+import gymnasium.wrappers as g
+import gymnasium.wrappers.vector as gv
 import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
@@ -15,7 +19,9 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import metarl_wrappers
+from metarl_wrappers import PreviousStep, Trial, VectorPreviousStep, VectorTrial
 from metarl_wrappers.catalogue import README, catalogue
+from metarl_wrappers.streams import below, cycles, mix
 
 DARK_ROOM = "metarl_envs:MetaRL/DarkRoom-v0"
 DARK_ROOM_HARD = "metarl_envs:MetaRL/DarkRoomHard-v0"
@@ -162,6 +168,46 @@ def test_the_catalogue_is_up_to_date():
     assert README.read_text() == catalogue(), "run: python -m metarl_wrappers.catalogue"
 
 
+def test_what_needs_a_library_is_imported_when_it_is_asked_for():
+    """In a process of its own: with Stable-Baselines3 it is the class, without an error that says what to install."""
+    program = """
+import sys, metarl_wrappers
+assert "stable_baselines3" not in sys.modules and "metarl_wrappers.sb3" not in sys.modules
+try:
+    from metarl_wrappers import SB3VecEnv
+    assert SB3VecEnv.__module__ == "metarl_wrappers.sb3" and "SB3VecEnv" in dir(metarl_wrappers)
+except ModuleNotFoundError as error:
+    assert "pip install stable-baselines3" in str(error) and error.name == "stable_baselines3"
+    assert "SB3VecEnv" not in dir(metarl_wrappers)
+"""
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert {"Trial", "VectorTrial", "PreviousStep"} <= set(dir(metarl_wrappers))
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        metarl_wrappers.Nothing  # noqa: B018
+    assert "| [SB3VecEnv](#sb3vecenv) |" in catalogue()
+
+
+def test_the_stacks_of_the_first_page_run():
+    names = {"gym": gym, "np": np, "RescaleObservation": g.RescaleObservation}
+    names |= {form: wrapper(form) for form in metarl_wrappers.__all__}
+    lines = [line[4:] for line in metarl_wrappers.__doc__.splitlines() if line.startswith("    env = ")]
+    assert len(lines) == 5
+    for stack in (lines[:3], lines[3:]):
+        exec("\n".join(stack), names)
+        assert_in_space(names["env"])
+
+
+def assert_in_space(env, steps=40):
+    env.action_space.seed(0)
+    observation, _ = env.reset(seed=0)
+    for _ in range(steps):
+        assert env.observation_space.contains(observation)
+        observation, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated or truncated:
+            observation, _ = env.reset()
+
+
 @case_or_trial
 def test_the_spec_survives_json_and_builds_the_same_stack(name, arguments):
     env = single_form(name, arguments)
@@ -234,7 +280,7 @@ def assert_row_equals(env, row, action, result, over, mode):
     assert_same(told_single, told(row_of(info, row)), f"{where} info")
 
 
-def assert_forms_equal(envs, singles, mode, steps, seed=7):
+def assert_forms_equal(envs, singles, mode, steps, seed=7, ends=6):
     envs.action_space.seed(seed)
     observations, info = envs.reset(seed=seed)
     for row, env in enumerate(singles):
@@ -242,7 +288,7 @@ def assert_forms_equal(envs, singles, mode, steps, seed=7):
         assert_same(observation, row_of(observations, row), f"row {row} at reset")
         assert_same(told(one), told(row_of(info, row)), f"row {row} at reset")
     over = np.zeros(len(singles), bool)
-    ends = 0
+    seen = 0
     for _ in range(steps):
         actions = envs.action_space.sample()
         result = envs.step(actions)
@@ -250,7 +296,7 @@ def assert_forms_equal(envs, singles, mode, steps, seed=7):
             action = actions[row].item() if actions[row].ndim == 0 else actions[row]
             assert_row_equals(env, row, action, result, over[row], mode)
         over = result[2] | result[3]
-        ends += over.sum()
+        seen += over.sum()
         if mode is AutoresetMode.DISABLED and over.any():
             observations, info = envs.reset(options={"reset_mask": over.copy()})
             for row, env in enumerate(singles):
@@ -260,7 +306,7 @@ def assert_forms_equal(envs, singles, mode, steps, seed=7):
                 else:
                     observation = row_of(result[0], row)
                 assert_same(observation, row_of(observations, row), f"row {row} at a masked reset")
-    assert ends > 5
+    assert seen >= ends
 
 
 @pytest.mark.parametrize("id", [DARK_ROOM, DARK_ROOM_HARD])
@@ -523,3 +569,650 @@ def test_8_the_first_observation_of_a_trial_tells_nothing_of_the_task(name, argu
         over = terminated | truncated
         if mode is AutoresetMode.DISABLED and over.any():
             observations, info = envs.reset(options={"reset_mask": over})
+
+
+# ------------------------------------------------------------------------------- Gymnasium's wrappers above and below ours
+class Walk(gym.Env):
+    """Walk up and down on 0..4, which terminates at 4 and is truncated after 3 steps."""
+
+    def __init__(self, kind="box", actions=None):
+        box = gym.spaces.Box(0, 4, (1, 2), np.float32)
+        self.kind = kind
+        self.observation_space = gym.spaces.Dict(left=gym.spaces.Discrete(4), place=box) if kind == "dict" else box
+        self.action_space = actions or gym.spaces.Discrete(3)
+
+    def look(self):
+        place = np.array([[self.place, self.time]], np.float32)
+        return {"left": 3 - self.time, "place": place} if self.kind == "dict" else place
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place, self.time = int(self.np_random.integers(3)), 0
+        return self.look(), {}
+
+    def step(self, action):
+        move = int(np.sign(action[0])) if isinstance(self.action_space, gym.spaces.Box) else int(action) - 1
+        self.place, self.time = min(max(self.place + move, 0), 4), self.time + 1
+        return self.look(), self.place + 0.25 * self.time, self.place == 4, self.time == 3, {}
+
+
+def reverse(observation):
+    if isinstance(observation, dict):
+        return {key: reverse(part) for key, part in observation.items()}
+    return 4 - observation
+
+
+def normalize_all(envs):
+    if envs.single_observation_space.shape is None:
+        raise ValueError("as the single form says; the vector form of Gymnasium 1.4 fails in reset")
+    return gv.NormalizeObservation(envs)
+
+
+PUSH = gym.spaces.Box(-1, 1, (1,), np.float32)
+#: Gymnasium's wrappers: what they change, their single and their vector form, and the Walk they need.
+FOREIGN = {
+    "FlattenObservation": ("observation", g.FlattenObservation, gv.FlattenObservation, {}),
+    "RescaleObservation": (
+        "observation",
+        lambda env: g.RescaleObservation(env, np.float32(0), np.float32(1)),
+        lambda envs: gv.RescaleObservation(envs, np.float32(0), np.float32(1)),
+        {},
+    ),
+    "DtypeObservation": (
+        "observation",
+        lambda env: g.DtypeObservation(env, np.float16),
+        lambda envs: gv.DtypeObservation(envs, np.float16),
+        {},
+    ),
+    "ReshapeObservation": (
+        "observation",
+        lambda env: g.ReshapeObservation(env, (2, 1)),
+        lambda envs: gv.ReshapeObservation(envs, (2, 1)),
+        {},
+    ),
+    "TransformObservation": (
+        "observation",
+        lambda env: g.TransformObservation(env, reverse, None),
+        lambda envs: gv.TransformObservation(envs, reverse),
+        {},
+    ),
+    "FilterObservation": (
+        "observation",
+        lambda env: g.FilterObservation(env, ["place"]),
+        lambda envs: gv.FilterObservation(envs, ["place"]),
+        {"kind": "dict"},
+    ),
+    "NormalizeObservation": ("observation", g.NormalizeObservation, normalize_all, {}),
+    "DiscretizeObservation": ("observation", lambda env: g.DiscretizeObservation(env, 5), None, {}),
+    "TimeAwareObservation": ("observation", lambda env: g.TimeAwareObservation(g.TimeLimit(env, 50)), None, {}),
+    "FrameStackObservation": ("observation", lambda env: g.FrameStackObservation(env, 2), None, {}),
+    "DelayObservation": ("observation", lambda env: g.DelayObservation(env, 1), None, {}),
+    "MaxAndSkipObservation": ("steps", lambda env: g.MaxAndSkipObservation(env, 2), None, {}),
+    **({"RepeatAction": ("steps", lambda env: g.RepeatAction(env, 2), None, {})} if hasattr(g, "RepeatAction") else {}),
+    "TransformReward": (
+        "reward",
+        lambda env: g.TransformReward(env, lambda reward: -2 * reward),
+        lambda envs: gv.TransformReward(envs, lambda rewards: -2 * rewards),
+        {},
+    ),
+    "ClipReward": ("reward", lambda env: g.ClipReward(env, 0, 2), lambda envs: gv.ClipReward(envs, 0, 2), {}),
+    "NormalizeReward": ("reward", g.NormalizeReward, gv.NormalizeReward, {}),
+    "ClipAction": ("action", g.ClipAction, gv.ClipAction, {"actions": PUSH}),
+    "RescaleAction": (
+        "action",
+        lambda env: g.RescaleAction(env, np.float32(0), np.float32(1)),
+        lambda envs: gv.RescaleAction(envs, np.float32(0), np.float32(1)),
+        {"actions": PUSH},
+    ),
+    "TransformAction": (
+        "action",
+        lambda env: g.TransformAction(env, lambda action: 2 - action, None),
+        lambda envs: gv.TransformAction(envs, lambda actions: 2 - actions),
+        {},
+    ),
+    "StickyAction": ("action", lambda env: g.StickyAction(env, 0.5), None, {}),
+    "TimeLimit": ("end", lambda env: g.TimeLimit(env, 2), None, {}),
+    "Autoreset": ("end", g.Autoreset, None, {}),
+    "RecordEpisodeStatistics": ("nothing", g.RecordEpisodeStatistics, gv.RecordEpisodeStatistics, {}),
+    "OrderEnforcing": ("nothing", g.OrderEnforcing, None, {}),
+    "PassiveEnvChecker": ("nothing", g.PassiveEnvChecker, None, {}),
+}
+foreign = pytest.mark.parametrize("foreign", FOREIGN)
+lowered_precision = pytest.mark.filterwarnings("ignore:.*precision lowered by casting to float16:UserWarning")
+READERS = ("Context", "ContextStream", "HideBoundaries", "Notebook", "PermuteObservation", "PreviousStep")
+few_or_all = pytest.mark.parametrize("few_or_all", ["few", pytest.param("all", marks=pytest.mark.slow)])
+#: Joint statistics of all rows: the vector form is another thing than many single ones.
+JOINT = ("NormalizeObservation", "NormalizeReward")
+
+
+def suitable(few_or_all, actions):
+    """Our wrappers that take these actions: one for each hook of `Rows` and each kind of view, or all."""
+    few = [
+        ("Context", {"length": 3}),
+        ("HideBoundaries", {}),
+        ("PermuteActions", {"seed": 4}),
+        ("PreviousStep", {"flat": True}),
+    ]
+    ours = (
+        [*few, ("ShuffleReward", {"seed": 4})] if few_or_all == "few" else [case for case in CASES if case[1] != {"length": 30}]
+    )
+    return [case for case in ours if actions is None or case[0] not in ("Notebook", "PermuteActions")]
+
+
+class Tap(gym.Wrapper):
+    """Writes down what passes, and changes nothing: a wrapper that is not ours, and that nobody knows."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.log = []
+
+    def reset(self, *, seed=None, options=None):
+        observation, info = self.env.reset(seed=seed, options=options)
+        self.log.append(copy.deepcopy((None, observation, 0.0, False, False, info["trial"])))
+        return observation, info
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self.log.append(copy.deepcopy((action, observation, reward, terminated, truncated, info["trial"])))
+        return observation, reward, terminated, truncated, info
+
+
+def typed(space, observation):
+    """The same numbers in the dtypes of a space."""
+    if isinstance(space, gym.spaces.Dict):
+        return {key: typed(part, observation[key]) for key, part in space.spaces.items()}
+    return np.asarray(observation, space.dtype)
+
+
+class Scripted(gym.Env):
+    """Gives out what is written in a list, whatever it is told to do."""
+
+    def __init__(self, calls, observation_space, action_space):
+        self.observation_space, self.action_space = observation_space, action_space
+        self.calls = iter([(typed(observation_space, observation), *rest) for observation, *rest in calls])
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return next(self.calls)[0], {}
+
+    def step(self, action):
+        return *next(self.calls), {}
+
+
+def lived(env, calls=24, seed=3):
+    """What an agent is given that acts at random: (observation, reward, terminated, truncated, info) of each call."""
+    env.action_space.seed(seed)
+    observation, info = env.reset(seed=seed)
+    given = [(observation, 0.0, False, False, info)]
+    for _ in range(calls):
+        given.append(env.step(env.action_space.sample()))
+        if given[-1][2] or given[-1][3]:
+            observation, info = env.reset()
+            given.append((observation, 0.0, False, False, info))
+    return copy.deepcopy(given)
+
+
+class Model:
+    """What each wrapper of ours must show, worked out by hand from what passed below it."""
+
+    def __init__(self, name, arguments, observation_space, action_space):
+        self.name, self.arguments, self.actions = name, arguments, action_space
+        self.space, self.dict = observation_space, isinstance(observation_space, gym.spaces.Dict)
+        self.trial = 0
+
+    def code(self, action):
+        code = np.ravel(gym.spaces.flatten(self.actions, action))
+        return np.append(code, 1) if isinstance(self.actions, gym.spaces.Box) else code
+
+    def named(self, observation):
+        return dict(observation) if self.dict else {"observation": observation}
+
+    def shown(self, log, chosen):
+        """(observation, reward, terminated, truncated, final_obs) of each call; `chosen`: the agent's own actions."""
+        for (_, observation, reward, terminated, truncated, trial), action in zip(log, chosen, strict=True):
+            flags = trial["inner_terminated"], trial["inner_truncated"]
+            ended = flags if any(flags) else (terminated, truncated)
+            if self.name == "HideBoundaries":
+                flags = False, False
+            if action is not None:
+                reward = self.step(action, reward, ended)
+            final = self.observe(trial["final_obs"], 0) if any(flags) else None
+            if action is None or trial["trial_start"] or (self.name == "ForgetEachEpisode" and trial["episode_start"]):
+                self.start()
+            start = trial["trial_start" if self.name == "HideBoundaries" else "episode_start"]
+            yield self.observe(observation, int(start)), reward, terminated, truncated, final
+            self.before = observation
+
+    def start(self):
+        self.trial += 1
+        self.paid, self.transitions, self.pages = [], [], [0] * self.arguments.get("capacity", 0)
+        self.newest, self.clear = None, 1
+
+    def step(self, action, reward, ended):
+        key = mix(np.array([self.arguments.get("seed", 0)], np.uint64), self.trial)
+        self.paid.append(reward)
+        number = len(self.paid) - 1
+        shown = {"NegateReward": -reward, "HideReward": 0.0, "ShuffleReward": 0.0}.get(self.name, reward)
+        if self.name == "ShuffleReward" and number:
+            shown = self.paid[int(below(mix(key, number), number)[0])]
+        if self.name == "Notebook":
+            action, page, symbol = action
+            self.pages = [symbol if page == place + 1 else old for place, old in enumerate(self.pages)]
+        self.newest = self.before, self.code(action), reward, *map(int, ended)
+        self.transitions.append(self.newest)
+        self.clear = 0
+        return shown
+
+    def observe(self, observation, start):
+        seen = self.named(observation)
+        null = self.named(gym.vector.utils.create_empty_array(self.space, 1, np.zeros))
+        null = {key: part[0] for key, part in null.items()}, 0 * self.code(self.actions.sample()), 0.0, 0, 0
+        before, code, reward, terminated, truncated = self.newest or null
+        if self.name == "PreviousStep" and self.arguments.get("flat"):
+            parts = [np.ravel(gym.spaces.flatten(self.space, observation)), code, [reward, terminated, start]]
+            return np.concatenate(parts).astype(np.float32)
+        if self.name == "PreviousStep":
+            return seen | {
+                "previous_action": code,
+                "previous_reward": [np.float32(reward)],
+                "previous_terminated": [terminated],
+                "episode_start": [start],
+            }
+        if self.name == "ContextStream":
+            newest = {f"context_{key}": part for key, part in (self.named(before) if self.newest else before).items()}
+            flags = {
+                "terminated": terminated,
+                "truncated": truncated,
+                "mask": int(self.newest is not None),
+                "clear": self.clear,
+            }
+            told = {"context_action": code, "context_reward": [np.float32(reward)]}
+            return seen | newest | told | {f"context_{flag}": [value] for flag, value in flags.items()}
+        if self.name == "Context":
+            last = self.transitions[-self.arguments["length"] :]
+            rows = [null] * (self.arguments["length"] - len(last)) + [(self.named(o), *rest) for o, *rest in last]
+            window = {f"context_{key}": np.array([row[0][key] for row in rows]) for key in seen}
+            mask = [0] * (self.arguments["length"] - len(last)) + [1] * len(last)
+            names = ("action", "reward", "terminated", "truncated")
+            told = {f"context_{name}": np.array([row[i + 1] for row in rows]) for i, name in enumerate(names)}
+            return seen | window | told | {"context_reward": told["context_reward"].astype(np.float32), "context_mask": mask}
+        if self.name == "Notebook":
+            return seen | {"notebook": self.pages}
+        if self.name == "PermuteObservation":
+            key = mix(np.array([self.arguments["seed"]], np.uint64), self.trial)
+            parts = self.space.spaces if self.dict else {"observation": self.space}
+            sizes = {
+                key: int(part.n) if isinstance(part, gym.spaces.Discrete) else int(np.prod(part.shape))
+                for key, part in parts.items()
+            }
+            for number, name in enumerate(name for name in parts if sizes[name] > 1):
+                order = cycles(mix(key, number), sizes[name])[0]
+                part = seen[name]
+                seen[name] = (
+                    order[part] if isinstance(parts[name], gym.spaces.Discrete) else np.ravel(part)[order].reshape(part.shape)
+                )
+            return seen if self.dict else seen["observation"]
+        return observation
+
+
+def assert_alike(one, other, where):
+    """Equal values, whatever their dtypes."""
+    one, other = leaves(one), leaves(other)
+    assert [path for path, _ in one] == [path for path, _ in other], where
+    for (path, left), (_, right) in zip(one, other, strict=True):
+        assert np.array_equal(left, right, equal_nan=True), (where, path, left, right)
+
+
+def by_hand(env, actions, seed, episodes):
+    """The first trial by plain Gymnasium: an observation for each call of a Trial, and each episode's true last one."""
+    shown, finals = [copy.deepcopy(env.reset(seed=seed)[0])], [None]
+    for action in actions:
+        observation, _, terminated, truncated, _ = env.step(action)
+        over = terminated or truncated
+        finals.append(copy.deepcopy(observation) if over else None)
+        episodes -= over
+        shown.append(copy.deepcopy(env.reset(seed=seed)[0] if over and episodes else observation))
+        if not episodes:
+            return shown, finals
+    raise AssertionError("the trial should be over")
+
+
+@pytest.mark.parametrize("place", ["below the trials", "between", "on top"])
+@foreign
+@few_or_all
+@lowered_precision
+def test_a_wrapper_of_gymnasium_works_or_is_refused(foreign, place, few_or_all):
+    """At any place in the stack, by values: what is seen is what the model says of what passed below."""
+    changes, wrap, _, walk = FOREIGN[foreign]
+    worked = []
+    for name, arguments in suitable(few_or_all, walk.get("actions")):
+        ours = wrapper(name)
+        if place == "between" and (changes == "steps" or (changes == "observation" and name in READERS)):
+            with pytest.raises(
+                ValueError, match=rf"{foreign} .*{name} above it .*below the trials, {name}\(Trial\({foreign}\(env\)"
+            ):
+                ours(wrap(Trial(Walk(**walk), 2)), **arguments)
+            continue
+        source = Trial(wrap(Walk(**walk)), 2) if place == "below the trials" else Trial(Walk(**walk), 2)
+        tap = Tap(wrap(source) if place == "between" else source)
+        env = middle = ours(tap, **arguments)
+        if place == "on top":
+            try:
+                env = wrap(middle)
+            except (AttributeError, TypeError, ValueError):
+                continue  # Gymnasium's wrapper refuses the spaces that ours has
+        chosen = Chosen(middle)
+        given = lived(env)
+        model = Model(name, arguments, tap.observation_space, tap.action_space)
+        shown = list(model.shown(tap.log, chosen.actions))
+        where = f"{foreign} {place}, {name}"
+        if place == "on top":
+            check = lived(wrap(Scripted([call[:4] for call in shown], middle.observation_space, middle.action_space)))
+            for one, other in zip(given, check, strict=True):
+                assert_alike(one[0], other[0], where)
+                assert tuple(one[1:4]) == tuple(other[1:4]), where
+            worked.append(name)
+            continue
+        assert len(given) == len(shown)
+        for (observation, *rest, info), (*expected, final) in zip(given, shown, strict=True):
+            assert env.observation_space.contains(observation), (where, observation)
+            assert_alike(observation, expected[0], where)
+            assert rest == expected[1:], where
+            if name in READERS and final is not None:
+                assert env.observation_space.contains(info["trial"]["final_obs"])
+                assert_alike(info["trial"]["final_obs"], final, f"{where} final_obs")
+            elif name in READERS:
+                assert not any(leaf.any() for _, leaf in leaves(info["trial"]["final_obs"])), where
+        if place == "below the trials":
+            taken = [action for action, *_ in tap.log if action is not None]
+            for (_, observation, *_, trial), one, last in zip(tap.log, *by_hand(wrap(Walk(**walk)), taken, 3, 2), strict=False):
+                assert_alike(observation, one, where)
+                if last is not None:
+                    assert_alike(trial["final_obs"], last, where)
+        worked.append(name)
+    assert worked or place == "between"
+
+
+class Chosen:
+    """Writes down the actions that an environment is given, a None for each reset."""
+
+    def __init__(self, env):
+        self.actions, step, reset = [], env.step, env.reset
+        env.step = lambda action: (self.actions.append(action), step(action))[1]
+        env.reset = lambda **kwargs: (self.actions.append(None), reset(**kwargs))[1]
+
+
+@pytest.mark.parametrize("place", ["below the trials", "between", "on top", "in sub-environments"])
+@pytest.mark.parametrize("foreign", [name for name, (_, _, vector, _) in FOREIGN.items() if vector is not None])
+@mode
+@few_or_all
+@lowered_precision
+def test_a_vector_wrapper_of_gymnasium_works_or_is_refused(foreign, place, mode, few_or_all):
+    """Row i is what the single form, which was compared with a model, gives when it is seeded s + i."""
+    changes, wrap, wrap_all, walk = FOREIGN[foreign]
+
+    def trials(env):
+        return VectorTrial(env, 2, autoreset_mode=mode)
+
+    for name, arguments in suitable(few_or_all, walk.get("actions")):
+        ours, ours_alone = wrapper(f"Vector{name}"), wrapper(name)
+        walks = SyncVectorEnv([lambda: Walk(**walk)] * 2, autoreset_mode=AutoresetMode.DISABLED)
+        if place == "below the trials":
+            below = unless_refused(wrap_all, walks, then=trials)
+        elif place == "in sub-environments":
+            below = SyncVectorEnv([lambda: wrap(Trial(Walk(**walk), 2))] * 2, autoreset_mode=mode)
+        else:
+            below = unless_refused(wrap_all, trials(walks)) if place == "between" else trials(walks)
+        if below is None:
+            continue
+        if place in ("between", "in sub-environments") and changes == "observation" and name in READERS:
+            with pytest.raises(ValueError, match=rf"{foreign} changes observations.*below the trials, Vector{name}\(Vec"):
+                ours(below, **arguments)
+            continue
+        envs = ours(below, **arguments)
+        if place == "on top":
+            envs = unless_refused(wrap_all, envs)
+        if envs is None:
+            continue
+        if foreign in JOINT:
+            assert_in_spaces(envs, mode)
+        elif (place, mode) != ("in sub-environments", AutoresetMode.NEXT_STEP):  # there nobody says that actions are ignored
+            singles = []
+            for row in range(2):
+                mine = {**arguments, "seed": arguments["seed"] + row} if "seed" in arguments else arguments
+                under = Trial(wrap(Walk(**walk)) if place == "below the trials" else Walk(**walk), 2)
+                single = ours_alone(wrap(under) if place in ("between", "in sub-environments") else under, **mine)
+                singles.append(wrap(single) if place == "on top" else single)
+            assert_forms_equal(envs, singles, mode, steps=16, ends=3)
+
+
+def unless_refused(wrap, env, then=lambda env: env):
+    """The environment in a wrapper of Gymnasium; None where that refuses its mode or its spaces."""
+    try:
+        wrapped = wrap(env)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return then(wrapped)
+
+
+def assert_in_spaces(envs, mode):
+    envs.action_space.seed(0)
+    observations, _ = envs.reset(seed=0)
+    for _ in range(16):
+        assert envs.observation_space.contains(observations)
+        observations, _, terminated, truncated, info = envs.step(envs.action_space.sample())
+        for final in info.get("final_obs", ()):
+            assert final is None or envs.single_observation_space.contains(final)
+        if mode is AutoresetMode.DISABLED and (terminated | truncated).any():
+            observations, _ = envs.reset(options={"reset_mask": terminated | truncated})
+
+
+@mode
+def test_environments_of_ours_are_rescaled_below_trials(mode):
+    """The way out that the error names: trials made by a wrapper, not by the environment, are the same trials, rescaled."""
+
+    def rescale(env):
+        return g.RescaleObservation(g.DtypeObservation(env, np.float32), np.float32(0), np.float32(1))
+
+    raw = PreviousStep(room(), flat=True)
+    env = PreviousStep(Trial(rescale(room(episodes_per_trial=1)), EPISODES, keep_task="new_trial"), flat=True)
+    with pytest.raises(
+        ValueError, match=r"RescaleObservation changes observations.*under Trial\(\.\.\., keep_task='new_trial'\)"
+    ):
+        PreviousStep(rescale(room())).reset()
+    scale = np.where(np.arange(raw.observation_space.shape[0]) < 2, 0.5, 1)  # two cells at most from the corner of a 3x3 room
+    for one, other in zip(lived(env), lived(raw), strict=True):
+        assert_alike(one[0], (other[0] * scale).astype(np.float32), "observation")
+        assert one[1:4] == other[1:4]
+        assert_alike(one[4]["trial"]["final_obs"], (other[4]["trial"]["final_obs"] * scale).astype(np.float32), "final_obs")
+    below = gv.DtypeObservation(rooms(AutoresetMode.DISABLED, episodes_per_trial=1), np.float32)
+    below = gv.RescaleObservation(below, np.float32(0), np.float32(1))
+    trials = VectorTrial(below, EPISODES, keep_task="new_trial", autoreset_mode=mode)
+    singles = [
+        PreviousStep(Trial(rescale(room(episodes_per_trial=1)), EPISODES, keep_task="new_trial"), flat=True)
+        for _ in range(ROWS)
+    ]
+    assert_forms_equal(VectorPreviousStep(trials, flat=True), singles, mode, steps=30, ends=3)
+
+
+class Secret(gym.Wrapper):
+    """Changes observations, and nothing about it says so."""
+
+    def reset(self, **kwargs):
+        observation, info = self.env.reset(**kwargs)
+        return reverse(observation), info
+
+    def step(self, action):
+        observation, *rest = self.env.step(action)
+        return reverse(observation), *rest
+
+
+class Grown(Secret):
+    """The same, and says in an attribute of its own that there is more."""
+
+    def reset(self, **kwargs):
+        observation, info = super().reset(**kwargs)
+        return np.append(observation, 0), info
+
+
+@pytest.mark.parametrize("name", READERS[:2] + READERS[3:])
+@pytest.mark.parametrize("hides", ["single", *AutoresetMode], ids=str)
+def test_an_unknown_wrapper_that_changes_observations_is_found_at_the_end_of_a_trial(name, hides):
+    """At the latest: where the last observation is not final_obs. One of another shape is found at once."""
+    arguments = next(arguments for case, arguments in CASES if case == name)
+
+    def make(secret):
+        if hides == "single":
+            return wrapper(name)(secret(Trial(Walk(), 2)), **arguments)
+        walks = SyncVectorEnv([lambda: Opaque(secret(Trial(Walk(), 2)))] * 2, autoreset_mode=hides)
+        return wrapper(f"Vector{name}")(walks, **arguments)
+
+    env = make(Secret)
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    why = rf"final_obs'\] is not the last observation of the trial.*below the trials, (Vector)?{name}"
+    with pytest.raises(ValueError, match=why):
+        walk_on(env)
+    if hides == "single":
+        with pytest.raises(ValueError, match=r"final_obs'\] has another form than observations"):
+            make(Grown).reset(seed=0)
+
+
+def walk_on(env, steps=7):
+    for _ in range(steps):
+        env.step(env.action_space.sample())
+
+
+class Opaque(gym.Env):
+    """What it holds cannot be seen from outside, as in another process."""
+
+    def __init__(self, env):
+        self.held = env
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+
+    def reset(self, *, seed=None, options=None):
+        return self.held.reset(seed=seed, options=options)
+
+    def step(self, action):
+        return self.held.step(action)
+
+
+@pytest.mark.slow
+def test_wrappers_in_other_processes_are_found_at_the_end_of_a_trial():
+    envs = gym.vector.AsyncVectorEnv([lambda: g.TransformObservation(Trial(Walk(), 2), reverse, None)] * 2)
+    try:
+        envs = VectorPreviousStep(envs)
+        envs.reset(seed=0)
+        with pytest.raises(ValueError, match=r"is not the last observation of the trial"):
+            walk_on(envs)
+    finally:
+        envs.close()
+
+
+def test_infos_as_lists_are_refused():
+    listed = gv.DictInfoToList(rooms(AutoresetMode.DISABLED))
+    for name, arguments in [*CASES, ("Trial", {"episodes_per_trial": 2}), ("SeedTasks", {})]:
+        with pytest.raises(ValueError, match=r"put DictInfoToList on top"):
+            wrapper(f"Vector{name}")(listed, **arguments)
+    on_top = gv.DictInfoToList(VectorPreviousStep(rooms(AutoresetMode.NEXT_STEP)))
+    assert [row["trial"]["trial_start"] for row in on_top.reset(seed=0)[1]] == [True] * ROWS
+
+
+class Leaves(gym.Wrapper):
+    """Tells of trials, but not all of it."""
+
+    def __init__(self, env, key):
+        super().__init__(env)
+        self.key = key
+
+    def reset(self, **kwargs):
+        observation, info = self.env.reset(**kwargs)
+        return observation, {**info, "trial": {key: value for key, value in info["trial"].items() if key != self.key}}
+
+
+@pytest.mark.parametrize("key", ["trial_start", "episode_start", "inner_terminated", "inner_truncated", "final_obs"])
+@case
+def test_what_is_missing_in_the_tale_of_trials_is_named(name, arguments, key):
+    env = wrapper(name)(Leaves(room(), key), **arguments)
+    envs = wrapper(f"Vector{name}")(SyncVectorEnv([lambda: Leaves(room(), key)]), **arguments)
+    for form in (env, envs):
+        if key == "final_obs" and name not in READERS:
+            form.reset(seed=0)
+            continue
+        with pytest.raises(ValueError, match=rf"lacks '{key}'; (Vector)?{name} needs 'trial_start'"):
+            form.reset(seed=0)
+
+
+# ------------------------------------------------------------------------------------------------- arguments
+NUMPY = {int: np.int64, bool: np.bool_, str: np.str_}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [*CASES, *TRIALS, ("SeedTasks", {"split": "train", "num_tasks": 5, "fresh_noise": False, "ground_truth": True})],
+    ids=lambda value: str(value),
+)
+def test_numbers_of_numpy_are_taken_and_recorded_as_pythons(name, arguments):
+    given = {key: NUMPY[type(value)](value) for key, value in arguments.items()}
+    env = wrapper(name)(room(episodes_per_trial=1), **given)
+    assert env._saved_kwargs == {**env._saved_kwargs, **arguments}
+    assert all(type(env._saved_kwargs[key]) is type(value) for key, value in arguments.items())
+    assert gym.make(EnvSpec.from_json(env.spec.to_json())).spec == env.spec
+    envs = wrapper(f"Vector{name}")(rooms(AutoresetMode.DISABLED, episodes_per_trial=1), **given)
+    assert json.loads(json.dumps(envs._saved_kwargs)) == {**envs._saved_kwargs, **arguments}
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "wrong", "small"),
+    [
+        ("Context", "length", [2.0, "3", True, None, np.float32(1), np.array(2)], [0, -1]),
+        ("Notebook", "capacity", [2.0, True], [0]),
+        ("Notebook", "symbols", [2.0, True], [1]),
+        ("PermuteActions", "seed", [2.0, True, "1", None], [-1, 2**64]),
+        ("PermuteObservation", "seed", [2.0, True], [-1, 2**64]),
+        ("ShuffleReward", "seed", [2.0, True], [-1, 2**64]),
+        ("Trial", "episodes_per_trial", [2.0, True], [0]),
+        ("Trial", "keep_task", [3], ["luck"]),
+        ("SeedTasks", "num_tasks", [2.0, True], [0]),
+        ("SeedTasks", "make_task", [3], ["nowhere"]),
+        ("SeedTasks", "fresh_noise", [1, "yes"], []),
+        ("SeedTasks", "ground_truth", [1, None], []),
+        ("PreviousStep", "flat", [1, "yes"], []),
+    ],
+)
+def test_a_wrong_type_is_a_type_error_and_a_wrong_value_a_value_error(name, argument, wrong, small):
+    fine = {"Notebook": {"capacity": 2, "symbols": 2}, "Trial": {"episodes_per_trial": 2}}.get(name, {})
+    for form, env in ((name, room()), (f"Vector{name}", rooms(AutoresetMode.DISABLED))):
+        for values, error in ((wrong, TypeError), (small, ValueError)):
+            for value in values:
+                with pytest.raises(error, match=rf"^{argument}={re.escape(repr(value))} must be"):
+                    wrapper(form)(env, **{**fine, argument: value})
+
+
+@case_or_trial
+def test_a_form_refuses_what_the_other_takes(name, arguments):
+    with pytest.raises(TypeError, match=r"Expected env to be a `gymnasium.Env` but got .*VectorEnv"):
+        wrapper(name)(rooms(AutoresetMode.DISABLED), **arguments)
+    with pytest.raises(TypeError, match=r"Expected env to be a `gymnasium.vector.VectorEnv` but got"):
+        wrapper(f"Vector{name}")(room(), **arguments)
+
+
+@pytest.mark.parametrize("name", ["Trial", "SeedTasks"])
+def test_seeds_of_resets_are_checked_where_they_are_split_into_streams(name):
+    arguments = {"episodes_per_trial": 2} if name == "Trial" else {"fresh_noise": False}
+    env = wrapper(name)(room(episodes_per_trial=1), **arguments)
+    envs = wrapper(f"Vector{name}")(rooms(AutoresetMode.DISABLED, episodes_per_trial=1), **arguments)
+    for seed in (3, np.int64(3), np.uint8(3)):
+        assert_same(env.reset(seed=seed)[0], env.reset(seed=3)[0])
+        assert_same(envs.reset(seed=seed)[0], envs.reset(seed=3)[0])
+        assert_same(envs.reset(seed=[seed] * ROWS)[0], envs.reset(seed=[3] * ROWS)[0])
+    for seed, error in ((-1, ValueError), (2**64, ValueError), (1.5, TypeError), (True, TypeError), ("3", TypeError)):
+        with pytest.raises(error, match=r"^seed="):
+            env.reset(seed=seed)
+        with pytest.raises(error, match=r"^seed(\[0\])?="):
+            envs.reset(seed=[seed] * ROWS)
+        if seed != "3":
+            with pytest.raises(error, match=r"^seed="):
+                envs.reset(seed=seed)
+    with pytest.raises(TypeError, match=r"^seed=\[3\] must be an integer"):
+        env.reset(seed=[3])

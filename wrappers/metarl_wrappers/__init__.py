@@ -10,7 +10,24 @@ HideBoundaries, last), Notebook, then PreviousStep, Context or ContextStream:
 
 Environments of metarl_envs have tasks and trials by themselves. All wrappers record their arguments, so that
 `gym.make(env.spec)` builds the stack again.
+
+Wrappers of others that change observations (Gymnasium's `RescaleObservation`, `FlattenObservation`, ...) stand below
+`Trial`, or on top. In between, the last observations of episodes would be out of their reach, so our wrappers refuse to
+stand above them there. Environments of metarl_envs are then made with single episodes, and `Trial` makes the trials:
+
+    env = RescaleObservation(gym.make("metarl_envs:MetaRL/PointRobot-v0"), np.float32(-1), np.float32(1))
+    env = PreviousStep(Trial(env, episodes_per_trial=5, keep_task="new_trial"), flat=True)
+
+Wrappers of actions and rewards may stand anywhere; those that make several steps in one (`RepeatAction`,
+`MaxAndSkipObservation`) below `Trial` only. `SB3VecEnv` is imported when it is asked for, since it needs
+Stable-Baselines3.
 """
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
 
 from metarl_wrappers.context import Context, ContextStream, VectorContext, VectorContextStream
 from metarl_wrappers.forget_each_episode import ForgetEachEpisode, VectorForgetEachEpisode
@@ -56,3 +73,21 @@ __all__ = [
     "VectorShuffleReward",
     "VectorTrial",
 ]
+
+if TYPE_CHECKING:
+    from metarl_wrappers.sb3 import SB3VecEnv as SB3VecEnv
+
+#: What needs a library beside Gymnasium and NumPy: the file that it is in, and the library.
+BRIDGES = {"SB3VecEnv": "sb3"}
+LIBRARIES = {"SB3VecEnv": "stable_baselines3"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in BRIDGES:
+        return getattr(importlib.import_module(f"metarl_wrappers.{BRIDGES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    present = [name for name, library in LIBRARIES.items() if importlib.util.find_spec(library)]
+    return sorted([*globals(), *present])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from pathlib import Path
+from typing import NamedTuple
 
 import metarl_wrappers
 
@@ -12,25 +14,48 @@ README = Path(__file__).parent.parent / "README.md"
 _HEADINGS = ("Observation:", "Action:", "Info:", "Vector form:", "Args:", "Raises:", "Example:")
 
 
+class _Entry(NamedTuple):
+    """A class as the catalogue shows it."""
+
+    name: str
+    page: str
+    signatures: list[str]
+
+
+def names() -> list[str]:
+    """Return the names of the pages: wrappers by their single form, then what is there for one library."""
+    return [name for name in metarl_wrappers.__all__ if not name.startswith("Vector")] + list(metarl_wrappers.BRIDGES)
+
+
 def catalogue() -> str:
-    """The text of the catalogue, in Markdown."""
-    names = [name for name in metarl_wrappers.__all__ if not name.startswith("Vector")]
+    """Return the text of the catalogue, in Markdown."""
+    entries = [_bridge(name) if name in metarl_wrappers.BRIDGES else _wrapper(name) for name in names()]
     intro = _markdown(inspect.getdoc(metarl_wrappers) or "")
-    table = "\n".join(f"| [{name}](#{name.lower()}) | {_summary(name)} |" for name in names)
-    pages = "\n\n".join(_page(name) for name in names)
+    table = "\n".join(f"| [{entry.name}](#{entry.name.lower()}) | {entry.page.split(chr(10))[0]} |" for entry in entries)
+    pages = "\n\n".join(_page(entry) for entry in entries)
     note = "<!-- Written by `python -m metarl_wrappers.catalogue` from the docstrings: change those. -->"
     return f"# metarl_wrappers\n\n{note}\n\n{intro}\n\n| wrapper | |\n|---|---|\n{table}\n\n{pages}\n"
 
 
-def _summary(name: str) -> str:
-    return (inspect.getdoc(getattr(metarl_wrappers, name)) or "").split("\n")[0]
+def _wrapper(name: str) -> _Entry:
+    forms = getattr(metarl_wrappers, name), getattr(metarl_wrappers, f"Vector{name}")
+    return _Entry(name, inspect.getdoc(forms[0]) or "", [f"{form.__name__}{_signature(form)}" for form in forms])
 
 
-def _page(name: str) -> str:
-    form = getattr(metarl_wrappers, name)
-    vector = getattr(metarl_wrappers, f"Vector{name}")
-    signatures = "\n".join(f"{f.__name__}{_signature(f)}" for f in (form, vector))
-    return f"## {name}\n\n```python\n{signatures}\n```\n\n{_markdown(inspect.getdoc(form) or '')}"
+def _bridge(name: str) -> _Entry:
+    """A class whose library may be missing: it is read, not imported."""
+    tree = ast.parse((Path(__file__).parent / f"{metarl_wrappers.BRIDGES[name]}.py").read_text())
+    written = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    init = next(node for node in written.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    for argument in init.args.args:
+        argument.annotation = None
+    signature = ast.unparse(init.args).removeprefix("self, ")
+    return _Entry(name, ast.get_docstring(written) or "", [f"{name}({signature})"])
+
+
+def _page(entry: _Entry) -> str:
+    signatures = "\n".join(entry.signatures)
+    return f"## {entry.name}\n\n```python\n{signatures}\n```\n\n{_markdown(entry.page)}"
 
 
 def _signature(form: type) -> str:

@@ -1,4 +1,4 @@
-"""SB3VecEnv: a Gymnasium vector environment as Stable-Baselines3's own `VecEnv`. Imported by its own name only."""
+"""SB3VecEnv: a Gymnasium vector environment as Stable-Baselines3's own `VecEnv`. Imported only when it is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "stable_baselines3":
         raise
-    raise ModuleNotFoundError("metarl_wrappers.sb3 needs Stable-Baselines3: pip install stable-baselines3") from error
+    message = "metarl_wrappers.SB3VecEnv needs Stable-Baselines3: pip install stable-baselines3"
+    raise ModuleNotFoundError(message, name="stable_baselines3") from error
 
 
 class SB3VecEnv(VecEnv):
