@@ -189,10 +189,10 @@ except ModuleNotFoundError as error:
 
 
 def test_the_stacks_of_the_first_page_run():
-    names = {"gym": gym, "np": np, "RescaleObservation": g.RescaleObservation}
+    names = {"gym": gym, "np": np, "DtypeObservation": g.DtypeObservation, "RescaleObservation": g.RescaleObservation}
     names |= {form: wrapper(form) for form in metarl_wrappers.__all__}
     lines = [line[4:] for line in metarl_wrappers.__doc__.splitlines() if line.startswith("    env = ")]
-    assert len(lines) == 5
+    assert len(lines) == 6
     for stack in (lines[:3], lines[3:]):
         exec("\n".join(stack), names)
         assert_in_space(names["env"])

@@ -15,7 +15,8 @@ Wrappers of others that change observations (Gymnasium's `RescaleObservation`, `
 `Trial`, or on top. In between, the last observations of episodes would be out of their reach, so our wrappers refuse to
 stand above them there. Environments of metarl_envs are then made with single episodes, and `Trial` makes the trials:
 
-    env = RescaleObservation(gym.make("metarl_envs:MetaRL/PointRobot-v0"), np.float32(-1), np.float32(1))
+    env = gym.make("metarl_envs:MetaRL/DarkRoom-v0")
+    env = RescaleObservation(DtypeObservation(env, np.float32), np.float32(0), np.float32(1))
     env = PreviousStep(Trial(env, episodes_per_trial=5, keep_task="new_trial"), flat=True)
 
 Wrappers of actions and rewards may stand anywhere; those that make several steps in one (`RepeatAction`,
