@@ -247,6 +247,7 @@ def _parts() -> Parts:
         _name = "metarl_envs_driver_lowering"
 
         def run_pass(self, state: Any) -> bool:
+            state.flags.no_cfunc_wrapper = True  # nobody calls it from C
             state.library = DriverLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
             state.library.enable_object_caching()
             return super().run_pass(state)
@@ -259,7 +260,7 @@ def _parts() -> Parts:
 
         def run_pass(self, state: Any) -> bool:
             """Lower, and tell Numba by what name the kernel is called, which is all that it needs an executable for."""
-            state.flags.no_compile = state.flags.no_cpython_wrapper = True
+            state.flags.no_compile = state.flags.no_cpython_wrapper = state.flags.no_cfunc_wrapper = True
             state.library = PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
             super().run_pass(state)
             name = object()
