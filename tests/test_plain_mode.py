@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from metarl_envs.engine.kernels import PLAIN
 from metarl_envs.registration import TABLE
 from metarl_envs.testing import trajectory_hash
 
@@ -40,6 +42,21 @@ for id in sys.argv[1:]:
         metarl_envs.tasks(id)[:3].fingerprint
 print("numba" in {name for name, module in sys.modules.items() if module is not None})
 """
+
+
+HERE = Path(__file__)
+MARKED = [path for path in sorted(HERE.parent.rglob("test_*.py")) if path != HERE and "mark.plain" in path.read_text()]
+
+
+@pytest.mark.skipif(PLAIN, reason="they run by themselves")
+@pytest.mark.parametrize("path", MARKED, ids=lambda path: path.stem)
+def test_what_is_marked_plain_passes_as_ordinary_python(path):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "plain and not slow", str(path)]
+    setting = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    setting["NUMBA_DISABLE_JIT"] = "1"
+    result = subprocess.run(command, env=setting, capture_output=True, text=True, cwd=HERE.parents[1])
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+    assert " passed" in result.stdout
 
 
 def run(script, **setting):
