@@ -1,7 +1,9 @@
 """The protocol: same tasks and noise for all, memory rebuilt between lifetimes, honest intervals, whole result files."""
 
 import functools
+import io
 import json
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 from scipy import stats
 
 import metarl_envs
+from metarl_envs.engine import Family, Flag, Integer, Oracle, Parameters, kernel, randint, record
 from metarl_envs.evaluation import Through, joined
+from metarl_envs.evaluation.references import Scale
 from metarl_envs.evaluation.statistics import bootstrap_curve, bootstrap_mean, over_seeds
 from metarl_envs.learners import QLearning, Random
 from metarl_wrappers import (
@@ -30,7 +34,7 @@ class Walker:
 
     def __init__(self, *, num_envs, observation_space, action_space, seed):
         self.num_envs, self.seed, self.acted = num_envs, seed, 0
-        self.told, self.starts = np.zeros(num_envs), np.zeros(num_envs)
+        self.told, self.starts, self.first_trial = np.zeros(num_envs), np.zeros(num_envs), np.ones(num_envs, bool)
         self.made.append(self)
 
     def act(self, step):
@@ -38,8 +42,9 @@ class Walker:
             assert step.trial_start.all()
             assert (step.previous_action == -1).all()
             assert not step.previous_reward.any()
+        self.first_trial &= ~step.trial_start | (self.acted == 0)  # rows that are over go on, on another task
         self.acted += 1
-        self.told += step.previous_reward
+        self.told += step.previous_reward * self.first_trial
         self.starts += step.episode_start
         return np.full(self.num_envs, 2)
 
@@ -137,7 +142,9 @@ def test_result_files(tmp_path):
     assert about["versions"]["gymnasium"] == gym.__version__
     assert about["policies"]["q_learning"]["policy"].startswith("QLearning(step_size=")
     scores = np.load(tmp_path / "scores.npz", allow_pickle=False)
-    assert (scores["q_learning"] == result.raw["q_learning"]).all()
+    assert scores["policies"].tolist() == ["random", "q_learning"]
+    assert (scores["scores"][1] == result.raw["q_learning"]).all()
+    assert (scores["oracle_return"] == result.scale.oracle).all()
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.png", "result.json", "scores.npz"], "nothing left aside"
 
@@ -155,6 +162,21 @@ def test_one_seed_gives_no_interval_and_valid_json(tmp_path):
         ({"policies": ["no_such"]}, r"'no_such'.*these do: random"),
         ({"policies": {"x": 3}}, r"'x' is 3"),
         ({"policies": {}}, "empty"),
+        ({"policies": 3}, "policies=3"),
+        ({"policies": {1: "random"}}, "the name 1"),
+        ({"policies": {"a\nb": "random"}}, r"the name 'a\\nb'"),
+        ({"policies": {"": "random"}}, "the name ''"),
+        ({"policies": ["random", "random"]}, "two that are called 'random'"),
+        ({"policies": [QLearning(), QLearning(step_size=0.5)]}, "two that are called 'q_learning'"),
+        ({"policies": QLearning}, r"write QLearning\(\)"),
+        ({"seeds": [3, 3 + 2**24, 3]}, "repeats 3"),
+        ({"seeds": []}, "seeds is empty"),
+        ({"seeds": [0, 1.0]}, r"seeds\[1\]=1.0"),
+        ({"seeds": [2**64]}, "below 2"),
+        ({"seeds": True}, "seeds=True"),
+        ({"tasks": 3.0}, "tasks=3.0"),
+        ({"least_spread": 0}, "least_spread=0"),
+        ({"least_spread": float("nan")}, "least_spread=nan"),
         ({"split": "tset"}, r"split='tset'"),
         ({"tasks": 0}, "tasks=0"),
         ({"seeds": 0}, "seeds=0"),
@@ -169,6 +191,267 @@ def test_bad_arguments_are_refused(arguments, why):
     arguments = {"policies": ["random"], "id": ROOM, **arguments}
     with pytest.raises((ValueError, TypeError), match=why):
         metarl_envs.evaluate(**arguments)
+
+
+# ------------------------------------------------------------------------------------------------- forms, names, seeds
+def test_policies_are_given_alone_in_lists_and_by_name_alike():
+    def lived(policies):
+        return metarl_envs.evaluate(policies, ROOM, tasks=4, episodes=2, seeds=[np.int64(3)])
+
+    learner = QLearning()
+    whole = lived({"q_learning": learner, "Walker": Walker})
+    for policies in (learner, "q_learning", [learner], ["q_learning"]):
+        one = lived(policies)
+        assert list(one.raw) == ["q_learning"]
+        assert (one.raw["q_learning"] == whole.raw["q_learning"]).all()
+    assert lived(Walker).raw["Walker"].tolist() == lived([Walker, learner]).raw["Walker"].tolist()
+    assert metarl_envs.evaluate("random", "DarkRoom", tasks=2, episodes=1, seeds=1).id == ROOM
+
+
+@pytest.mark.parametrize("name", ["file", "random_return", "scores", "../x", "[/foo]", "_hidden", "$x", "\xb1", ":smile:"])
+def test_a_policy_may_have_any_name_of_one_line(name, tmp_path):
+    from rich.console import Console
+
+    from metarl_envs.evaluation.report import table
+
+    result = metarl_envs.evaluate({name: "random", "b": "oracle"}, ROOM, tasks=3, episodes=2, seeds=2)
+    result.save(tmp_path)
+    stored = np.load(tmp_path / "scores.npz", allow_pickle=False)
+    assert stored["policies"].tolist() == [name, "b"]
+    assert (stored["scores"][0] == result.raw[name]).all()
+    assert (stored["random_return"] == result.scale.random).all()
+    assert set(json.loads((tmp_path / "result.json").read_text())["policies"]) == {name, "b"}
+    assert result.plot(tmp_path / "curves.png").stat().st_size > 10_000
+    for width in (120, 40):
+        console = Console(width=width, record=True, file=io.StringIO())
+        console.print(table(result, width))
+        assert name in console.export_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.png", "result.json", "scores.npz"]
+
+
+@pytest.mark.parametrize("seeds", [[3, 3 + 2**24], [0, 2**63], [2**64 - 1, 7], [1, 2**40 + 1]])
+def test_different_seeds_live_different_lives(seeds):
+    a, b = metarl_envs.evaluate(["random"], ROOM, tasks=10, episodes=3, seeds=seeds).raw["random"]
+    assert (a != b).any()
+
+
+def test_lives_of_one_evaluation_have_streams_of_their_own():
+    from metarl_envs.evaluation.protocol import _Lives
+
+    variant = metarl_envs.tasks(ROOM).variant
+    streams = _Lives(variant, np.zeros(30, variant.task), [0, 1, 2**24, 2**64 - 1], 20, 1, 0).streams
+    assert streams.shape == (4, 30, 20)
+    assert len(np.unique(streams)) == 4 * 30 * 20
+    assert (streams[1] == _Lives(variant, np.zeros(30, variant.task), [1], 20, 1, 0).streams[0]).all()
+
+
+def test_the_repr_of_a_result_is_one_line():
+    result = metarl_envs.evaluate(["random", "oracle"], ROOM, tasks=4, episodes=2, seeds=3)
+    assert repr(result) == f"Result({ROOM}, split='test', 3 seeds x 4 tasks x 1 lifetimes x 2 episodes of random, oracle)"
+
+
+class Told:
+    """Keeps the first step that it is told of, and acts at random."""
+
+    steps: list = []  # noqa: RUF012
+
+    def __init__(self, *, num_envs, observation_space, action_space, seed):
+        self.space, self.num_envs, self.acted = action_space, num_envs, 0
+
+    def act(self, step):
+        if not self.acted:
+            self.steps.append((self.space, step))
+        else:
+            assert not np.isnan(step.previous_action).any()
+        self.acted += 1
+        return np.stack([self.space.sample()] * self.num_envs)
+
+
+@pytest.mark.parametrize("id", [ROOM, "MetaRL/PointRobot-v0"])
+def test_no_action_is_none_of_the_actions_there_are(id):
+    Told.steps.clear()
+    metarl_envs.evaluate(Told, id, split=None, tasks=2, episodes=1, seeds=1, horizon=3)
+    ((space, step),) = Told.steps
+    assert step.trial_start.all()
+    assert step.previous_action.dtype == space.dtype
+    assert not any(space.contains(action) for action in step.previous_action)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        gym.spaces.Discrete(3, start=-1),
+        gym.spaces.MultiDiscrete([3, 2], start=[-1, 4]),
+        gym.spaces.Box(-1, 1, (2, 2)),
+        gym.spaces.Box(0, 255, (2,), np.uint8),
+        gym.spaces.Box(0, 3, (2,), np.uint8),
+    ],
+    ids=repr,
+)
+def test_what_stands_for_no_action_lies_outside_of_every_space(space):
+    from gymnasium.vector.utils import batch_space
+
+    from metarl_envs.evaluation.agents import _null_actions
+
+    class Envs:
+        single_action_space, action_space = space, batch_space(space, 3)
+
+    if space.dtype == np.uint8 and space.high.max() == 255:
+        with pytest.raises(ValueError, match="none is left"):
+            _null_actions(Envs)
+        return
+    null = _null_actions(Envs)
+    assert null.shape == Envs.action_space.shape
+    assert not any(space.contains(action) for action in null)
+
+
+# ------------------------------------------------------------------------------------------------- one long episode
+@kernel
+def any_button(params, task, rng):
+    task.button = randint(rng, 4)
+
+
+@kernel
+def start_clock(params, task, state, rng):
+    state.t = 0
+
+
+@kernel
+def press(params, task, state, action, rng):
+    state.t += 1
+    return 1.0 * (action == task.button) * (state.t <= 6 or params.lasts), False
+
+
+@kernel
+def see_nothing(params, task, state, obs):
+    obs[0] = 0
+
+
+@kernel
+def press_the_button(hyper, memory, params, task, state, rng):
+    return task.button
+
+
+class KnowsTheButton(Oracle):
+    act = press_the_button
+
+
+class Buttons(Family):
+    """One of four buttons pays in each of twelve steps, or, unless it `lasts`, in the first six."""
+
+    params = Parameters(horizon=Integer(12, 1), lasts=Flag(False), block=Integer(3, 0))
+    task, state = record(button=np.int8), record(t=np.int8)
+    sample_task, reset, step, observe = any_button, start_clock, press, see_nothing
+    references = {"oracle": KnowsTheButton()}  # noqa: RUF012
+    unit = "steps"
+
+    @staticmethod
+    def spaces(p):
+        return gym.spaces.Discrete(1), gym.spaces.Discrete(4)
+
+    @staticmethod
+    def unit_length(p):
+        return p.block
+
+
+class FromTheFourthStep:
+    """Presses a wrong button three times, and the right one from then on."""
+
+    def __init__(self, *, num_envs, **_):
+        self.pressed, self.buttons = 0, tasks_of_buttons().rows(num_envs)["button"].astype(int)
+
+    def act(self, step):
+        self.pressed += 1
+        return self.buttons if self.pressed > 3 else (self.buttons + 1) % 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _buttons():
+    metarl_envs.register("Test/Buttons-v0", f"{__name__}:Buttons")
+    yield
+    del gym.registry["Test/Buttons-v0"]
+
+
+def tasks_of_buttons(**params):
+    return metarl_envs.tasks("Test/Buttons-v0", **params)
+
+
+def scored_buttons(policies=("oracle", "random"), **params):
+    policies = {name: name for name in policies} | {"late": FromTheFourthStep}
+    return metarl_envs.evaluate(policies, "Test/Buttons-v0", split=None, tasks=6, seeds=3, lifetimes=40, **params)
+
+
+def test_where_reward_runs_out_a_block_is_scored_by_all_that_was_earned_until_its_end(tmp_path):
+    """Of the oracle's lead of 3/4 a step, all is had in the first six steps: later blocks have nothing to be scored by."""
+    result = scored_buttons()
+    assert result.is_cumulative
+    assert np.allclose(result.scale.oracle_until, [3, 6, 6, 6])
+    assert np.allclose(result.scale.random_until, [0.75, 1.5, 1.5, 1.5], atol=0.1)
+    assert np.allclose(result.normalised("oracle"), 1)
+    assert result.curve("random")[0] == pytest.approx([0] * 4, abs=0.05)
+    assert result.curve("late")[0] == pytest.approx([-1 / 3, 1 / 3, 1 / 3, 1 / 3], abs=0.02)
+    late, oracle = result.summaries["late"], result.summaries["oracle"]
+    assert oracle.aulc == pytest.approx((1, 1, 1))
+    assert (late.aulc.mean, late.aulc_distribution.mean) == pytest.approx((1 / 3, 1 / 3), abs=0.02)
+    assert late.worst_fifth == pytest.approx(1 / 3, abs=0.03)
+    assert late.total == 3
+    assert late.regret == pytest.approx(3)
+    assert np.isnan([late.first, late.last, *late.gain]).all(), "a single block cannot be scored"
+    result.save(tmp_path)
+    about = json.loads((tmp_path / "result.json").read_text())
+    assert about["score"]["cumulative"] is True
+    assert [about["policies"]["late"][name] for name in ("first", "last")] == [None, None]
+    assert np.load(tmp_path / "scores.npz")["oracle_until"].shape == (6, 4)
+
+
+def test_where_the_oracles_lead_lasts_blocks_are_scored_one_by_one():
+    result = scored_buttons(lasts=True)
+    assert not result.is_cumulative
+    assert np.allclose(result.normalised("oracle"), 1)
+    assert result.curve("late")[0] == pytest.approx([-1 / 3, 1, 1, 1], abs=0.02)
+    late = result.summaries["late"]
+    assert (late.first, late.last, late.gain.mean) == pytest.approx((-1 / 3, 1, 4 / 3), abs=0.03)
+    assert late.aulc.mean == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_a_table_and_a_picture_say_which_of_the_two_they_show():
+    from matplotlib.figure import Figure
+    from rich.console import Console
+
+    from metarl_envs.evaluation.report import draw_on, table
+
+    for lasts, axis, has, has_not in (
+        (False, "score up to here (0 random, 1 oracle)", "reward runs out", "AULC"),
+        (True, "score (0 random, 1 oracle)", "first, last: block", "runs out"),
+    ):
+        result = scored_buttons(lasts=lasts)
+        axes = Figure().subplots()
+        draw_on(axes, result)
+        assert axes.get_ylabel() == axis
+        assert axes.get_xlabel() == "block of 3 steps"
+        assert np.allclose(axes.lines[0].get_ydata(), 1)
+        for width in (120, 40):
+            console = Console(width=width, record=True, file=io.StringIO())
+            console.print(table(result, width))
+            printed = " ".join(console.export_text().split())
+            assert has in printed
+            assert has_not not in printed
+            assert "nan" not in printed
+            assert f"{result.summaries['late'].aulc.mean:.3f}" in printed
+
+
+def test_a_cumulative_score_begins_where_there_is_something_to_be_scored_by():
+    result = scored_buttons()
+    scale = Scale(np.zeros(6), np.full(6, 2.0), np.zeros((6, 4)), np.tile([0.0, 1.0, 1.0, 2.0], (6, 1)))
+    late = replace(result, scale=scale).normalised("late")
+    assert np.isnan(late[..., 0]).all()
+    assert (late[..., 1:] == [3, 3, 1.5]).all()
+
+
+@pytest.mark.parametrize("block", [0, 5, 13])
+def test_blocks_that_do_not_fill_an_episode_are_refused(block):
+    with pytest.raises(ValueError, match=f"unit_length={block}"):
+        scored_buttons(block=block)
 
 
 # ------------------------------------------------------------------------------------------------- statistics

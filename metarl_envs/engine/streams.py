@@ -16,7 +16,7 @@ from metarl_envs.engine.kernels import PLAIN, kernel
 STREAM = np.dtype([("s", np.uint64)])
 
 #: The purposes of streams. Two purposes never share a draw.
-TASK, EPISODE, LEARNER, POOL, FAMILY, ADVICE, HISTORY = 1, 2, 3, 4, 5, 6, 7
+TASK, EPISODE, LEARNER, POOL, FAMILY, ADVICE, HISTORY, EVALUATION = 1, 2, 3, 4, 5, 6, 7, 8
 
 # Casts: to machine words where kernels are compiled; Python's own numbers, which do not wrap, where they are not.
 _word, _int, _float = (int, int, float) if PLAIN else (np.uint64, np.int64, np.float64)

@@ -22,7 +22,9 @@ class Step:
 
     Attributes:
         observation: the batched observation, of shape (rows, ...).
-        previous_action: what was done last, of the action space's dtype; -1 (or zeros, for Box) where a trial starts.
+        previous_action: the action of the step before. Where a trial starts there is none, and in its place stands what is no
+            action: NaN for Box (of integers: the one below the lowest, or above the highest), and -1 for Discrete and
+            MultiDiscrete (the one below the lowest, where actions do not start at 0). `trial_start` tells where.
         previous_reward: what it paid, float64; 0 where a trial starts. The reward of an episode's last step is here, with the
             first observation of the next episode.
         terminated, truncated: whether that step ended an episode, and how.
@@ -164,7 +166,14 @@ def _true(info: dict[str, Any], flag: str) -> np.ndarray:
 
 
 def _null_actions(env: VectorEnv) -> np.ndarray:
-    """What stands for no action: -1 for Discrete and MultiDiscrete, zeros for Box."""
-    sample = env.action_space.sample()
-    empty = 0 if isinstance(env.single_action_space, gym.spaces.Box) else -1
-    return np.full_like(sample, empty)
+    """Return what stands for no action in each row: something outside of the action space."""
+    space, actions = env.single_action_space, np.asarray(env.action_space.sample())
+    if not isinstance(space, gym.spaces.Box):
+        return np.full_like(actions, np.asarray(getattr(space, "start", 0)) - 1)
+    if np.issubdtype(actions.dtype, np.floating):
+        return np.full_like(actions, np.nan)
+    holds = np.iinfo(actions.dtype)
+    below, above = space.low > holds.min, space.high < holds.max
+    if not (below | above).all():
+        raise ValueError(f"action space {space} uses every number of its dtype: none is left to say that there was no action")
+    return np.full_like(actions, np.where(below, space.low - 1, space.high + 1).astype(actions.dtype))

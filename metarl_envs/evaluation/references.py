@@ -14,41 +14,66 @@ from metarl_envs.task_sets import TaskSet
 
 #: Tasks that are looked at, for each one wanted, before a set is said to hold too few that can be told from chance.
 _LOOKED_AT = 50
+#: Lives of each reference in which it is looked at whether the oracle's lead lasts.
+_LIVES = 500
+#: The oracle's lead runs out where in a block it is less than this share of its mean (by four standard errors).
+_LASTS = 0.5
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Expected returns of one episode on each task, float64 [task]."""
+    """Expected returns on each task.
+
+    Attributes:
+        random, oracle: of one episode, float64 [task].
+        random_until, oracle_until: up to the end of each block of the episode, float64 [task, block]; None unless the family is
+            scored in blocks and the oracle's lead over random runs out.
+    """
 
     random: np.ndarray
     oracle: np.ndarray
+    random_until: np.ndarray | None = None
+    oracle_until: np.ndarray | None = None
 
 
-def scaled_tasks(tasks: TaskSet, count: int, least_spread: float) -> tuple[np.ndarray, Scale, int]:
-    """The first `count` tasks on which the oracle earns at least `least_spread` more than random, and their scale.
+def scaled_tasks(tasks: TaskSet, count: int, least_spread: float, block: int = 0) -> tuple[np.ndarray, Scale, int]:
+    """Return the first `count` tasks on which the oracle earns at least `least_spread` more than random, and their scale.
 
     A finite set with fewer gives all it has. The third value says how many tasks were passed over.
 
+    Args:
+        tasks: the set.
+        count: how many tasks are wanted.
+        least_spread: see above.
+        block: steps in a block of the learning curve; 0 where its points are episodes.
+
     Raises:
-        ValueError: no task has that spread.
+        ValueError: no task has that spread; a family that is scored in blocks has no reference "oracle".
     """
     available = len(tasks) if tasks.is_finite else count * _LOOKED_AT
-    kept, random, oracle, looked_at = np.zeros(0, tasks.dtype), np.zeros(0), np.zeros(0), 0
+    if block and lead_lasts(tasks.variant, tasks.rows(min(count, available)), block):
+        block = 0
+    kept, scales, looked_at = np.zeros(0, tasks.dtype), list[list[np.ndarray]](), 0
     while looked_at < available and len(kept) < count:
         batch = tasks[looked_at : min(looked_at + count - len(kept), available)]
         batch = batch.rows(len(batch))
         looked_at += len(batch)
-        scale = scale_of(tasks.variant, batch)
+        scale = scale_of(tasks.variant, batch, block)
         wide = scale.oracle - scale.random >= least_spread
         kept = np.append(kept, batch[wide])
-        random, oracle = np.append(random, scale.random[wide]), np.append(oracle, scale.oracle[wide])
+        scales.append([part[wide] for part in vars(scale).values() if part is not None])
     if not len(kept):
         raise ValueError(f"none of {looked_at} tasks of {tasks!r} has an oracle that earns {least_spread:g} more than random")
-    return kept.astype(tasks.dtype), Scale(random, oracle), looked_at - len(kept)
+    return kept.astype(tasks.dtype), Scale(*map(np.concatenate, zip(*scales, strict=True))), looked_at - len(kept)
 
 
-def scale_of(variant: Variant, tasks: np.ndarray) -> Scale:
-    """Exact returns where the family has a formula, else the means of many simulated episodes.
+def scale_of(variant: Variant, tasks: np.ndarray, block: int = 0) -> Scale:
+    """Return exact returns where the family has a formula, else the means of many simulated episodes.
+
+    Args:
+        variant: the family with its parameters set.
+        tasks: the task rows.
+        block: where it is not 0, simulate returns up to the end of each block of so many steps as well.
 
     Raises:
         ValueError: the oracle has neither a formula nor a reference to be simulated.
@@ -57,11 +82,37 @@ def scale_of(variant: Variant, tasks: np.ndarray) -> Scale:
     random, oracle = exact.T
     if problem := oracle_error(variant, Returns(random.sum(), oracle.sum())):
         raise ValueError(problem)
+    if block:
+        return Scale(*_until(variant, tasks, block, exact))
     if np.isnan(random).any():
         random = _simulated(variant, tasks, random_policy(variant))
     if np.isnan(oracle).any():
         oracle = _simulated(variant, tasks, variant.family.references["oracle"])
     return Scale(random, oracle)
+
+
+def lead_lasts(variant: Variant, tasks: np.ndarray, block: int) -> bool:
+    """Return whether the oracle leads random in every block of an episode, by at least half of what it leads by in the mean.
+
+    So it is in bandits, where each pull offers the same. It is not where reward runs out: whoever has made all that there is
+    to be made earns nothing more, and no block can be scored by what the oracle earns in it.
+
+    Raises:
+        ValueError: the family has no reference "oracle" that could be simulated.
+    """
+    if "oracle" not in variant.family.references:
+        raise ValueError(
+            f"{variant.name} is scored in blocks of steps, for which its oracle must be simulated: "
+            "write references = {'oracle': YourOracle()}"
+        )
+    lived = np.resize(tasks, max(len(tasks), _LIVES))
+    random, oracle = (
+        scores(lived, variant, policy, np.arange(len(lived)), episodes=1, block=block)
+        for policy in (random_policy(variant), variant.family.references["oracle"])
+    )
+    lead = oracle.mean(axis=0) - random.mean(axis=0)
+    error = np.sqrt((oracle.var(axis=0) + random.var(axis=0)) / len(lived))
+    return bool((lead + 4 * error >= _LASTS * lead.mean()).all())
 
 
 def suitable_policies(variant: Variant) -> dict[str, Learner]:
@@ -73,3 +124,14 @@ def suitable_policies(variant: Variant) -> dict[str, Learner]:
 
 def _simulated(variant: Variant, tasks: np.ndarray, policy: Learner) -> np.ndarray:
     return scores(tasks, variant, policy, np.arange(len(tasks)), episodes=variant.family.simulated).mean(axis=1)
+
+
+def _until(variant: Variant, tasks: np.ndarray, block: int, exact: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What random and oracle earn in an episode, and up to the end of each block; the whole is exact where it is known."""
+    episodes, until = variant.family.simulated, []
+    for policy, whole in zip((random_policy(variant), variant.family.references["oracle"]), exact.T, strict=True):
+        paid = scores(tasks, variant, policy, np.arange(len(tasks)), episodes=episodes, block=block) / episodes
+        earned = paid.cumsum(axis=1)
+        earned[:, -1] = np.where(np.isnan(whole), earned[:, -1], whole)
+        until.append(earned)
+    return until[0][:, -1], until[1][:, -1], *until

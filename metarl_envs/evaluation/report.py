@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,46 +10,70 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from metarl_envs.evaluation.result import Result
+    from metarl_envs.evaluation.result import Result, Summary
     from metarl_envs.evaluation.statistics import Interval
 
+#: Columns of a terminal below which a table shows one number a row.
+_NARROW = 80
 _COLORS = ("#2f6fde", "#e07b39", "#2f9e6e", "#b5459b", "#8a6d3b", "#5a5fd0", "#c23b4b", "#3b9fb5")
 
 
-def table(result: Result) -> Table:
-    """The summaries, best first."""
+def table(result: Result, width: int = 80) -> Table:
+    """Return the summaries, best first: a row a policy, or below 80 columns a row a number."""
     lifetimes = next(iter(result.raw.values())).shape[2]
     title = (
         f"{result.id}, split {result.split}: {len(result.scale.random)} tasks, {len(result.seeds)} seeds, {lifetimes} "
         f"lifetime{'s' if lifetimes > 1 else ''}"
     )
+    if result.is_cumulative:
+        scored = (
+            "score: of the whole episode, in which reward runs out, so that first, last and gain of its blocks mean nothing"
+        )
+    else:
+        scored = f"AULC: mean over {_unit(result)}s; first, last: {_unit(result)}"
     caption = (
-        f"0 is the random policy, 1 the oracle; AULC: mean over {_unit(result)}s; first, last: {_unit(result)}; 20 %: "
-        "percentile over tasks; return: of a lifetime; 95 % intervals over seeds, for these tasks"
+        f"0 is the random policy, 1 the oracle; {scored}; 20 %: percentile over tasks; return: of a lifetime; "
+        "95 % intervals over seeds, for these tasks"
     )
+    if len(result.seeds) < 2:
+        caption += " (none: one seed has no interval)"
     if result.memoryless_score is not None:
         caption += f"; best without memory {result.memoryless_score:.3f}"
     if result.passed_over:
         caption += f"; {result.passed_over} tasks passed over, on which the oracle earns hardly more than random"
-    shown = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True)
-    shown.add_column("policy", no_wrap=True)
-    for name in ("AULC", "first", "last", "gain", "20 %", "return"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    for name, s in result.summaries.items():
-        shown.add_row(
-            name,
-            _with_half_width(s.aulc),
-            f"{s.first:.3f}",
-            f"{s.last:.3f}",
-            _with_half_width(s.gain),
-            f"{s.worst_fifth:.3f}",
-            f"{s.total:.1f}",
-        )
+    shown = Table(
+        title=Text(title), caption=Text(caption), box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True
+    )
+    columns = ("score", "20 %", "return") if result.is_cumulative else ("AULC", "first", "last", "gain", "20 %", "return")
+    shown.add_column("policy", overflow="fold")
+    for column in columns if width >= _NARROW else ("",):
+        shown.add_column(column, justify="right", no_wrap=True)
+    for name, summary in result.summaries.items():
+        cells = _cells(summary)
+        if width >= _NARROW:
+            shown.add_row(Text(name), *(cells[column] for column in columns))
+            continue
+        shown.add_row(Text(name), "")
+        for column in columns:
+            shown.add_row(f"  {column}", cells[column])
     return shown
+
+
+def _cells(summary: Summary) -> dict[str, str]:
+    return {
+        "AULC": _with_half_width(summary.aulc),
+        "score": _with_half_width(summary.aulc),
+        "first": f"{summary.first:.3f}",
+        "last": f"{summary.last:.3f}",
+        "gain": _with_half_width(summary.gain),
+        "20 %": f"{summary.worst_fifth:.3f}",
+        "return": f"{summary.total:.1f}",
+    }
 
 
 def draw_curves(result: Result, path: Path) -> Path:
@@ -74,13 +99,13 @@ def draw_on(axes: Axes, result: Result) -> None:
     for color, name in zip(_COLORS * len(result.raw), result.summaries, strict=False):
         mean, low, high = result.curve(name)
         units = range(1, len(mean) + 1)
-        axes.plot(units, mean, color=color, label=name, linewidth=1.8)
+        axes.plot(units, mean, color=color, label=_label(name), linewidth=1.8)
         axes.fill_between(units, low, high, color=color, alpha=0.18, linewidth=0)
     axes.axhline(1, color="#444444", linestyle="--", linewidth=0.9)
     axes.axhline(0, color="#444444", linestyle=":", linewidth=0.9)
     axes.set_xlabel(_unit(result) if result.unit == "episode" else f"block of {result.unit_steps} {result.unit}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylabel("score (0 random, 1 oracle)")
+    axes.set_ylabel(f"score{' up to here' if result.is_cumulative else ''} (0 random, 1 oracle)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.01)
 
@@ -93,7 +118,15 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _with_half_width(interval: Interval) -> str:
-    return f"{interval.mean:.3f} ±{interval.high - interval.mean:.3f}".replace("±0.", "±.")
+    """The mean and half of the interval; the mean alone where there is no interval."""
+    half = interval.high - interval.mean
+    return f"{interval.mean:.3f}" if math.isnan(half) else f"{interval.mean:.3f} ±{half:.3f}".replace("±0.", "±.")
+
+
+def _label(name: str) -> str:
+    """A policy's name for a legend of matplotlib, which reads $ as mathematics and leaves out what begins with _."""
+    shown = name.replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def _unit(result: Result) -> str:

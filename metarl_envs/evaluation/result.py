@@ -17,17 +17,21 @@ import numpy as np
 from metarl_envs.evaluation.references import Scale
 from metarl_envs.evaluation.statistics import Interval, bootstrap_curve, bootstrap_mean, over_seeds
 
+#: A cumulative score begins where the oracle leads random by this share of its lead in the whole episode.
+_LEAST_LEAD = 0.01
+
 
 @dataclass(frozen=True)
 class Summary:
     """One policy in numbers, normalised: 0 is the random policy, 1 the oracle.
 
     Attributes:
-        aulc: area under the learning curve, the mean over units (the primary figure): for these tasks, over seeds.
+        aulc: the score of the whole lifetime, which is the area under the learning curve (the mean over its units) where units
+            are scored one by one, and its last point where it is cumulative (the primary figure): for these tasks, over seeds.
         aulc_distribution: the same with the interval for the distribution of tasks.
-        first, last: the curve at its first and last unit.
-        gain: last - first.
-        worst_fifth: the 20th percentile over tasks of the mean score.
+        first, last: the curve at its first and last unit; NaN where it is cumulative, which tells nothing of a single unit.
+        gain: last - first; NaN where the curve is cumulative.
+        worst_fifth: the 20th percentile over tasks of the score of the whole lifetime.
         regret: what the oracle would have earned more in a lifetime, in reward.
         total: what the policy earned in a lifetime, in reward.
     """
@@ -42,7 +46,7 @@ class Summary:
     total: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """Scores of policies on the same tasks.
 
@@ -71,13 +75,32 @@ class Result:
     policies: dict[str, str]
     raw: dict[str, np.ndarray]
 
+    @property
+    def is_cumulative(self) -> bool:
+        """Whether the curve shows what was earned up to each unit, and not in it.
+
+        So it is in families of one long episode in which reward runs out (an InventionBox: what is made once pays once). There
+        the oracle earns next to nothing in late blocks, and nothing can be scored by that.
+        """
+        return self.scale.oracle_until is not None
+
     def normalised(self, policy: str) -> np.ndarray:
-        """(R - random) / (oracle - random) for each task, [seed, task, lifetime, unit]; never clipped."""
-        low, high = (self.share * v[None, :, None, None] for v in (self.scale.random, self.scale.oracle))
-        return (self.raw[policy] - low) / (high - low)
+        """(R - random) / (oracle - random) for each task, float64 [seed, task, lifetime, unit]; never clipped.
+
+        R is what was paid in a unit, or, where the result `is_cumulative`, up to its end; random and oracle are what these
+        references are expected to earn in the same time. A cumulative score is NaN in units before whose end the oracle leads
+        random by less than a hundredth of what it leads by in the whole episode: there is nothing yet to be scored by.
+        """
+        if self.scale.random_until is None or self.scale.oracle_until is None:
+            low, high = (self.share * v[None, :, None, None] for v in (self.scale.random, self.scale.oracle))
+            return (self.raw[policy] - low) / (high - low)
+        lead = self.scale.oracle_until - self.scale.random_until
+        lead = np.where((lead >= _LEAST_LEAD * lead[:, -1:]).all(axis=0), lead, np.nan)
+        earned = self.raw[policy].cumsum(axis=3) - self.scale.random_until[None, :, None, :]
+        return earned / lead[None, :, None, :]
 
     def curve(self, policy: str) -> np.ndarray:
-        """Mean and 95 % interval (for the distribution of tasks) of the normalised score at each unit, [3, unit]."""
+        """Mean and 95 % interval (for the distribution of tasks) of the normalised score at each unit, float64 [3, unit]."""
         return bootstrap_curve(self.normalised(policy))
 
     @functools.cached_property
@@ -95,15 +118,16 @@ class Result:
 
     def _summary(self, policy: str) -> Summary:
         values, earned = self.normalised(policy), self.raw[policy].sum(axis=3)
-        mean_curve = values.mean(axis=(0, 1, 2))
+        whole = values[..., -1:] if self.is_cumulative else values
+        first, last = (np.full_like(values[..., 0], np.nan) if self.is_cumulative else values[..., i] for i in (0, -1))
         best = self.scale.oracle.mean() * self.share * values.shape[3]
         return Summary(
-            aulc=over_seeds(values),
-            aulc_distribution=bootstrap_mean(values),
-            first=float(mean_curve[0]),
-            last=float(mean_curve[-1]),
-            gain=over_seeds(values[..., -1] - values[..., 0]),
-            worst_fifth=float(np.quantile(values.mean(axis=(0, 2, 3)), 0.2)),
+            aulc=over_seeds(whole),
+            aulc_distribution=bootstrap_mean(whole),
+            first=float(first.mean()),
+            last=float(last.mean()),
+            gain=over_seeds(last - first),
+            worst_fifth=float(np.quantile(whole.mean(axis=(0, 2, 3)), 0.2)),
             regret=float(best - earned.mean()),
             total=float(earned.mean()),
         )
@@ -119,7 +143,12 @@ class Result:
             "tasks_passed_over": self.passed_over,
             "fingerprint": self.fingerprint,
             "seeds": self.seeds,
-            "score": {"axes": ["seed", "task", "lifetime", "unit"], "unit": self.unit, "unit_steps": self.unit_steps},
+            "score": {
+                "axes": ["policy", "seed", "task", "lifetime", "unit"],
+                "unit": self.unit,
+                "unit_steps": self.unit_steps,
+                "cumulative": self.is_cumulative,
+            },
             "random_return": float(self.scale.random.mean()),
             "oracle_return": float(self.scale.oracle.mean()),
             "memoryless_best_return": self.memoryless,
@@ -130,14 +159,22 @@ class Result:
         }
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
-        """Write `result.json`, `scores.npz` and, where matplotlib is there, `curves.png`; the paths written."""
+        """Write `result.json` and `scores.npz` into a folder (made if need be); return their paths. `plot` draws curves.
+
+        `scores.npz` holds `policies` (the names), `scores` (what was earned, float64 [policy, seed, task, lifetime, unit]),
+        `random_return` and `oracle_return` (of an episode, float64 [task]), and where the result `is_cumulative`
+        `random_until` and `oracle_until` (float64 [task, unit]). Names are data there, so that none can take another's place.
+        """
         from metarl_envs.evaluation.report import write_aside
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / "result.json", folder / "scores.npz"]
         write_aside(written[0], lambda path: path.write_text(json.dumps(self.as_json(), indent=2) + "\n"))
-        columns: dict[str, Any] = {**self.raw, "random_return": self.scale.random, "oracle_return": self.scale.oracle}
+        columns: dict[str, Any] = {"policies": np.array(list(self.raw)), "scores": np.stack(list(self.raw.values()))}
+        columns |= {"random_return": self.scale.random, "oracle_return": self.scale.oracle}
+        if self.scale.random_until is not None and self.scale.oracle_until is not None:
+            columns |= {"random_until": self.scale.random_until, "oracle_until": self.scale.oracle_until}
         write_aside(written[1], lambda path: np.savez_compressed(path, **columns))
         return written
 
@@ -146,6 +183,14 @@ class Result:
         from metarl_envs.evaluation.report import draw_curves
 
         return draw_curves(self, Path(path))
+
+    def __repr__(self) -> str:
+        seeds, tasks, lifetimes, units = next(iter(self.raw.values())).shape
+        unit = "episode" if self.unit == "episode" else "block"
+        return (
+            f"Result({self.id}, split={self.split!r}, {seeds} seeds x {tasks} tasks x {lifetimes} lifetimes x {units} {unit}s "
+            f"of {', '.join(self.raw)})"
+        )
 
 
 def joined(results: Sequence[Result]) -> Result:
