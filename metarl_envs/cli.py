@@ -2,33 +2,78 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import io
 import json
 import os
-import re
 import sys
+import tempfile
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
 
-app = typer.Typer(
-    help="Meta-RL environments: what there is, and how well something learns in them.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+_SETTINGS: Any = {
+    "no_args_is_help": True,
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,  # which would take "[default: ...]" in a help text for a style, and leave it out
+}
+app = typer.Typer(help="Meta-RL environments: what there is, and how well something learns in them.", **_SETTINGS)
+
+#: What signs become where the terminal's encoding does not have them.
+_PLAIN_SIGNS = {"±": "+-", "²": "^2", "→": "->", "…": "...", "—": "-", "“": '"', "”": '"'}
+#: Below so many columns tables are told line by line.
+_NARROW = 80
 
 
 def main() -> None:
     """The console script: a mistake in the arguments is one clear line, not a traceback."""
+    codecs.register_error("metarl_envs.plain", _in_plain_signs)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it is closed
+            stream.reconfigure(errors="metarl_envs.plain")
     try:
         app()
     except (ValueError, TypeError, MemoryError, OSError, ModuleNotFoundError) as error:
-        Console(stderr=True).print(f"[red]metarl-envs:[/red] {error}", highlight=False, soft_wrap=True)
+        if isinstance(error, OSError):
+            _drop_what_cannot_be_printed(sys.stdout)
+        with contextlib.suppress(OSError):
+            _console(stderr=True).print(f"metarl-envs: {error}", soft_wrap=True)
         sys.exit(2)
+
+
+def _in_plain_signs(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Say in other signs what an encoding does not have: nothing that is printed may fail for its signs."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    plain = "".join(
+        _PLAIN_SIGNS.get(sign) or sign.encode("ascii", "backslashreplace").decode()
+        for sign in error.object[error.start : error.end]
+    )
+    return plain, error.end
+
+
+def _drop_what_cannot_be_printed(stream: TextIO | None) -> None:
+    """Lead a stream that takes nothing any more (a full disk) nowhere, so that Python does not fail on it when it ends."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _console(stderr: bool = False) -> Console:
+    """Return a console that prints what it is given: no markup, no emoji, no colours by guess."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 @app.command("list")
@@ -42,18 +87,24 @@ def list_environments(
     from metarl_envs.engine.family import load_family
     from metarl_envs.registration import family_of
 
-    console = Console()
+    console = _console()
     if id is not None:
         summary, page = read_page(load_family(family_of(id)))
-        console.print(f"{summary}\n", highlight=False)
-        for heading, text in page.items():
-            console.print(f"[bold]{heading}[/bold]\n{text}\n", highlight=False)
+        for heading, text in {"": summary, **page}.items():
+            if heading:
+                console.print(heading, style="bold")
+            console.print(_fitted(text, console.width) + "\n")
+        return
+    listed = [(entry.id, entry.kind, " ".join(entry.summary.split())) for entry in entries()]
+    if console.width < _NARROW:
+        for id, kind, summary in listed:
+            console.print(f"{id} ({kind})\n{_fitted(summary, console.width)}\n")
         return
     table = Table(title="environments")
     for column in ("id", "kind", "what it is"):
         table.add_column(column, no_wrap=column == "id")
-    for entry in entries():
-        table.add_row(entry.id, entry.kind, " ".join(entry.summary.split()))
+    for row in listed:
+        table.add_row(*row)
     console.print(table)
 
 
@@ -63,7 +114,9 @@ def evaluate(
     policy: Annotated[list[str] | None, typer.Option(help="a learner or reference, repeatable [default: all that fit]")] = None,
     split: Annotated[str, typer.Option(help="of the tasks: train, test, all, or a named shift")] = "test",
     tasks: Annotated[int, typer.Option(help="how many tasks")] = 100,
-    episodes: Annotated[int | None, typer.Option(help="in a lifetime [default: 100, or 1 for bandits]")] = None,
+    episodes: Annotated[
+        int | None, typer.Option(help="in a lifetime [default: 100, or 1 where it is scored in blocks]")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="how many seeds")] = 5,
     lifetimes: Annotated[int, typer.Option(help="on each task")] = 10,
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
@@ -72,11 +125,14 @@ def evaluate(
     """Score references and learners on held-out tasks: a table, a picture of their learning curves, and the numbers."""
     import metarl_envs
     from metarl_envs.evaluation.report import table
+    from metarl_envs.registration import id_of
 
-    console, params = Console(), _params(param or [])
+    params = _params(param or [])
     if split in ("train", "test") and not metarl_envs.tasks(id, **params).has_splits:
         raise ValueError(f"{id} has too few tasks to be split into train and test: add --split all")
-    with _Bars(console) as progress:
+    folder = out or Path("results") / f"{id_of(id).rpartition('/')[2].removesuffix('-v0')}-{split}"
+    _see_that_it_can_be_written(folder)
+    with _Bars() as progress:
         result = metarl_envs.evaluate(
             policy or None,
             id,
@@ -88,37 +144,44 @@ def evaluate(
             progress=progress.advance,
             **params,
         )
-    console.print(table(result))
-    folder = out or Path("results") / f"{re.sub(r'^.*/', '', id).removesuffix('-v0')}-{split}"
-    written = result.save(folder)
+    written = result.save(folder)  # before anything is printed, which can fail
     try:
         written.append(result.plot(folder / "curves.png"))
+        picture = ""
     except ModuleNotFoundError:
-        console.print('no picture: it needs matplotlib (pip install "metarl-envs\\[plot]")')
-    console.print("written: " + ", ".join(map(str, written)), soft_wrap=True, highlight=False)
+        picture = 'no picture: it needs matplotlib (pip install "metarl-envs[plot]")\n'
+    console = _console()
+    console.print(table(result, console.width))
+    console.print(f"{picture}written: {', '.join(map(str, written))}", soft_wrap=True)
 
 
 @app.command()
 def play(
     id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
-    episodes: Annotated[int | None, typer.Option(help="in a trial [default: 5, or 1 for bandits]")] = None,
+    episodes: Annotated[int | None, typer.Option(help="in a trial [default: 5, or 1 where one is long]")] = None,
     split: Annotated[str, typer.Option(help="of the tasks: train, test, all, or a named shift")] = "all",
     seed: Annotated[int | None, typer.Option(help="of the first trial [default: random]")] = None,
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
     screenshots: Annotated[Path, typer.Option(help="folder for screenshots")] = Path("screenshots"),
 ) -> None:
     """Play a family yourself, in a window: the keys are on the screen, the hidden task is shown when the trial is over."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    if sys.platform == "linux":  # else SDL complains on standard error that nobody has set it
+        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    from metarl_envs.engine.arguments import at_least_one
     from metarl_envs.engine.family import load_family
     from metarl_envs.play import Game
     from metarl_envs.play.window import play as open_window
     from metarl_envs.registration import family_of
 
     family = load_family(family_of(id))
+    if episodes is None:
+        episodes = 5 if family.unit == "episode" else 1
     game = Game(
         id.removeprefix("metarl_envs:"),
         seed=seed,
         split=None if split == "all" else split,
-        episodes_per_trial=episodes or (5 if family.unit == "episode" else 1),
+        episodes_per_trial=at_least_one("episodes", episodes),
         **_params(param or []),
     )
     open_window(game, screenshots)
@@ -131,7 +194,9 @@ def collect(
     out: Annotated[Path, typer.Option(help="folder to write to")],
     histories: Annotated[int, typer.Option(help="how many lives")] = 1000,
     steps: Annotated[int, typer.Option(help="in each")] = 1000,
-    split: Annotated[str, typer.Option(help="of the tasks: train, test, all, or a named shift")] = "train",
+    split: Annotated[
+        str | None, typer.Option(help="of the tasks: train, test, all, or a named shift [default: as histories.collect]")
+    ] = None,
     seed: Annotated[int, typer.Option(help="of all")] = 0,
     hyper: Annotated[list[str] | None, typer.Option(help="of the learner, as name=value, repeatable")] = None,
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
@@ -142,36 +207,38 @@ def collect(
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is there")] = False,
 ) -> None:
     """Write learning histories to a folder. Killed, it leaves whole shards, and --resume goes on."""
+    from metarl_envs.engine.arguments import at_least_one
     from metarl_envs.histories.collect import share_of
     from metarl_envs.histories.plan import Plan
 
-    console, workers = Console(), workers or os.cpu_count() or 1
+    console, workers = _console(), (os.cpu_count() or 1) if workers is None else at_least_one("workers", workers)
+    given = _params(param or [])
+    if split is not None:
+        given["split"] = None if split == "all" else split
     plan = Plan.of(
         id,
         _learner(learner, _params(hyper or [], "--hyper")),
         histories=histories,
         steps=steps,
-        split=None if split == "all" else split,
         seed=seed,
         internals=_names(internals),
         labels=_names(labels),
-        **_params(param or []),
+        **given,
     )
     share = share_of(shard.split("/"))
     told = plan.forecast(workers)
     console.print(
         f"{histories:,} histories of {steps:,} steps: {told.bytes / 1e9:.3g} GB, and about {told.seconds / share[1]:.3g} s of "
         f"computing here ({told.rate / 1e6:.3g} M steps/s a core), if the disk keeps up",
-        highlight=False,
         soft_wrap=True,
     )
     start = time.monotonic()
-    with _Bars(console) as progress:
+    with _Bars() as progress:
         written = plan.to_disk(out, workers=workers, share=share, resume=resume, progress=progress.at(learner))
-    console.print(f"{written!r} in {out}, after {time.monotonic() - start:.1f} s", highlight=False, soft_wrap=True)
+    console.print(f"{written!r} in {out}, after {time.monotonic() - start:.1f} s", soft_wrap=True)
 
 
-histories_app = typer.Typer(help="Learning histories on disk.", no_args_is_help=True)
+histories_app = typer.Typer(help="Learning histories on disk.", **_SETTINGS)
 app.add_typer(histories_app, name="histories")
 
 
@@ -180,15 +247,15 @@ def info(path: Annotated[Path, typer.Argument(help="a folder of histories")]) ->
     """What a folder holds: who learned what, how much of it, and how well."""
     from metarl_envs.histories import open as open_store
 
-    store, console = open_store(path, partial=True), Console()
-    console.print(repr(store), highlight=False, soft_wrap=True)
+    store, console = open_store(path, partial=True), _console()
+    console.print(repr(store), soft_wrap=True)
     for name, value in store.about.items():
         if name not in ("columns", "versions"):
-            console.print(f"{name:>18}  {json.dumps(value)}", highlight=False, soft_wrap=True)
+            console.print(f"{name:>18}  {json.dumps(value)}", soft_wrap=True)
     for name, (dtype, shape) in store.columns.items():
-        console.print(f"{name:>18}  {dtype} {list(shape)}", highlight=False, soft_wrap=True)
+        console.print(f"{name:>18}  {dtype} {list(shape)}", soft_wrap=True)
     first, last = store.first_and_last_returns()
-    console.print(f"{'mean return':>18}  {first:.4g} in the first episode, {last:.4g} in the last whole one", highlight=False)
+    console.print(f"{'mean return':>18}  {first:.4g} in the first episode, {last:.4g} in the last whole one")
 
 
 @histories_app.command()
@@ -196,11 +263,10 @@ def verify(path: Annotated[Path, typer.Argument(help="a folder of histories")]) 
     """Read every file and compare it with the digest that was written with it."""
     from metarl_envs.histories import open as open_store
 
-    console = Console()
     store = open_store(path)
-    with _Bars(console) as progress:
+    with _Bars() as progress:
         store.verify(progress.at("bytes"))
-    console.print(f"{store!r}: as it was written", highlight=False, soft_wrap=True)
+    _console().print(f"{store!r}: as it was written", soft_wrap=True)
 
 
 @histories_app.command()
@@ -214,7 +280,7 @@ def export(
     from metarl_envs.histories import open as open_store
 
     export_to(open_store(path), target, format)
-    Console().print(f"written: {target}", highlight=False, soft_wrap=True)
+    _console().print(f"written: {target}", soft_wrap=True)
 
 
 @histories_app.command("import")
@@ -226,7 +292,7 @@ def import_(
     """Read histories in another format, and write them as a folder of histories."""
     from metarl_envs.histories import import_from
 
-    Console().print(repr(import_from(source, format, out)), highlight=False, soft_wrap=True)
+    _console().print(repr(import_from(source, format, out)), soft_wrap=True)
 
 
 @app.command()
@@ -244,7 +310,7 @@ def replay(
         typer.echo(line)
 
 
-boxes_app = typer.Typer(help="Boxes: groups of agents that invent, take notes, and forget.", no_args_is_help=True)
+boxes_app = typer.Typer(help="Boxes: groups of agents that invent, take notes, and forget.", **_SETTINGS)
 app.add_typer(boxes_app, name="boxes")
 
 
@@ -283,17 +349,49 @@ def _learner(name: str, hyper: dict[str, Any]) -> Any:
     return LEARNERS[name](**hyper)
 
 
+def _fitted(text: str, width: int) -> str:
+    """Return text of a docstring with its paragraphs and list items filled anew, so that it fits."""
+    items: list[str] = []
+    new = True
+    for line in text.splitlines():
+        if new or not line.strip() or line.lstrip().startswith("* "):
+            items.append(line)
+        else:
+            items[-1] += " " + line.strip()
+        new = not line.strip()
+    return "\n".join(
+        textwrap.fill(item, max(width, 20), subsequent_indent="  " if item.lstrip().startswith("* ") else "") for item in items
+    )
+
+
+def _see_that_it_can_be_written(folder: Path) -> None:
+    """Raise, before any work is done, where a folder could not be written to after it."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"--out {folder} cannot be made: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"--out {folder} cannot be written to: {there} is not writable")
+
+
 def _names(given: str) -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
 
 
 def _params(given: list[str], option: str = "--param") -> dict[str, Any]:
     """`name=value` pairs; values are read as JSON where they are JSON, and as text where not."""
+    from metarl_envs.engine.family import RESERVED
+
     params: dict[str, Any] = {}
     for pair in given:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise ValueError(f"{option} {pair!r} must be name=value, such as size=5")
+        if name in params:
+            raise ValueError(f"{option} {name} is given twice: {params[name]!r} and {value!r}")
+        if option == "--param" and name in RESERVED:
+            raise ValueError(
+                f"--param {pair!r} is no parameter of a family: see --help for an option --{name.replace('_', '-')}"
+            )
         try:
             params[name] = json.loads(value.lower() if value in ("True", "False") else value)
         except json.JSONDecodeError:
@@ -302,22 +400,30 @@ def _params(given: list[str], option: str = "--param") -> dict[str, Any]:
 
 
 class _Bars:
-    """One progress bar a policy."""
+    """One progress bar a policy, on standard error where that is a terminal. What happens to a bar must not end the work."""
 
-    def __init__(self, console: Console):
+    def __init__(self):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        console = _console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description:>12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+            TextColumn("{task.description:>12}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
         )
         self._tasks: dict[str, Any] = {}
 
     def __enter__(self) -> _Bars:
-        self._progress.start()
+        with contextlib.suppress(OSError):
+            self._progress.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
+        with contextlib.suppress(OSError):
+            self._progress.stop()
 
     def advance(self, name: str, done: int, total: int) -> None:
         """So much more of it is done."""

@@ -1,15 +1,28 @@
 """The command line, as people call it."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from metarl_envs.cli import app, main
+
+COMMAND = [sys.executable, "-m", "metarl_envs.cli"]
 
 
-def command(*arguments, cwd):
+def command(*arguments, cwd, **environment):
+    setting = {"COLUMNS": "120", "PYTHONIOENCODING": "utf-8", **environment}
     return subprocess.run(
-        [sys.executable, "-m", "metarl_envs.cli", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        timeout=300,
+        encoding=setting["PYTHONIOENCODING"],
+        env={**os.environ, **setting},
     )
 
 
@@ -33,13 +46,23 @@ def test_evaluate_prints_a_table_and_writes_files(tmp_path):
         (["evaluate", "MetaRL/DarkRoom-v0", "--split", "tset"], "tset"),
         (["evaluate", "MetaRL/TMaze-v0"], "MetaRL/TMaze-v0 has too few tasks to be split into train and test: add --split all"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--policy", "nobody"], "nobody"),
+        (["evaluate", "MetaRL/DarkRoom-v0", "--episodes", "0"], "episodes=0"),
+        (["evaluate", "MetaRL/DarkRoom-v0", "--param", "seed=3"], "no parameter of a family: see --help for an option --seed"),
+        (["evaluate", "MetaRL/DarkRoom-v0", "--param", "size=5", "--param", "size=6"], "size is given twice"),
+        (["evaluate", "MetaRL/DarkRoom-v0", "--out", f"{__file__}/x"], f"{__file__} is a file"),
+        (["play", "MetaRL/DarkRoom-v0", "--episodes", "0"], "episodes=0"),
+        (["list", "[/foo]"], "id='[/foo]' is not a family"),
     ],
 )
-def test_mistakes_are_one_clear_line(arguments, why, tmp_path):
-    done = command(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert why in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
+def test_mistakes_are_one_clear_line(arguments, why, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["metarl-envs", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert why in printed.err
+    assert (printed.out, len(printed.err.splitlines())) == ("", 1)
     assert not list(tmp_path.iterdir())
 
 
@@ -53,9 +76,114 @@ def test_list_shows_every_id_and_one_page(tmp_path):
     assert all(heading in page for heading in HEADINGS)
 
 
+@pytest.mark.parametrize("width", [40, *(pytest.param(width, marks=pytest.mark.slow) for width in (80, 200))])
+def test_list_loses_no_word_at_any_width(width, tmp_path):
+    from metarl_envs.catalogue import entries, read_page
+
+    listed = command("list", cwd=tmp_path, COLUMNS=str(width)).stdout
+    assert max(map(len, listed.splitlines())) <= width
+    found = listed.replace("-", "").split()
+    for entry in entries():
+        assert entry.id.replace("-", "") in found
+        assert set(entry.summary.replace("-", "").split()) <= set(found)
+    entry = next(entry for entry in entries() if 'task["move"][a]' in str(entry.page["Actions"]))
+    page = command("list", entry.id, cwd=tmp_path, COLUMNS=str(width)).stdout
+    assert max(map(len, page.splitlines())) <= width
+    assert page.split() == [
+        word for pair in [("", read_page(entry.family)[0]), *entry.page.items()] for word in " ".join(pair).split()
+    ]
+
+
+def test_help_says_what_is_done_by_default():
+    for name, defaults in (
+        ("evaluate", ["100, or 1", "results/NAME", "all that"]),
+        ("play", ["5, or 1", "random"]),
+        ("collect", ["one a core"]),
+    ):
+        told = " ".join(CliRunner().invoke(app, [name, "--help"]).output.split())
+        assert all(f"[default: {default}" in told for default in defaults)
+
+
+# ------------------------------------------------------------------------------------------- terminals of all kinds
+SMALL = ("evaluate", "DarkRoom", "--policy", "random", "--tasks", "2", "--episodes", "1", "--seeds", "2", "--lifetimes", "1")
+WRITTEN = ["curves.png", "result.json", "scores.npz"]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "cp1252", "TERM": "dumb", "COLUMNS": "40"}]
+)
+def test_a_table_is_printed_in_whatever_signs_and_width_the_terminal_has(settings, tmp_path):
+    done = command(*SMALL, "--out", "ev", cwd=tmp_path, **settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "random" in done.stdout
+    assert ("+-" if settings["PYTHONIOENCODING"] == "ascii" else "AULC") in done.stdout
+    assert sorted(path.name for path in (tmp_path / "ev").iterdir()) == WRITTEN
+    for name in ("AULC", "first", "last", "gain", "20 %", "return"):
+        assert name in done.stdout
+    assert "…" not in done.stdout, "no number is cut off"
+    assert "..." not in done.stdout
+
+
+def _closed(arguments, cwd):
+    """Both streams closed, as under some schedulers."""
+    return subprocess.run(["sh", "-c", '"$@" >&- 2>&-', "sh", *COMMAND, *arguments], cwd=cwd, capture_output=True).returncode
+
+
+def _broken_pipe(arguments, cwd):
+    """Into a pipe that nobody reads, as after `| head`."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*COMMAND, *arguments], cwd=cwd, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.stderr == "", "and no traceback"
+    return done.returncode
+
+
+def _full(arguments, cwd):
+    """Onto a disk that is full."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*COMMAND, *arguments], cwd=cwd, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.stderr == "metarl-envs: [Errno 28] No space left on device\n"
+    return done.returncode
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("where", "status"),
+    [(_broken_pipe, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((_closed, 0), (_full, 2)))],
+)
+def test_what_was_computed_is_kept_where_nothing_can_be_printed(where, status, tmp_path):
+    assert where([*SMALL, "--out", "ev"], tmp_path) == status
+    assert sorted(path.name for path in (tmp_path / "ev").iterdir()) == WRITTEN
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", [_closed, _broken_pipe, _full])
+def test_no_command_ends_in_a_traceback_where_nothing_can_be_printed(where, tmp_path):
+    assert (
+        command("collect", "DarkRoom", "random", "--out", "h", "--histories", "2", "--steps", "9", cwd=tmp_path).returncode == 0
+    )
+    for arguments in (["list"], ["list", "DarkRoom"], ["histories", "info", "h"], ["histories", "verify", "h"], ["--help"]):
+        where(arguments, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="screens of Linux")
+def test_without_a_screen_play_says_so_and_nothing_else(tmp_path):
+    setting = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEODRIVER")
+    }
+    done = subprocess.run([*COMMAND, "play", "DarkRoom"], cwd=tmp_path, capture_output=True, text=True, env=setting)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("metarl-envs: there is no screen")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_histories_are_collected_told_of_verified_and_exchanged(tmp_path):
     pytest.importorskip("pyarrow")
     small = ("--histories", "5", "--steps", "60", "--param", "size=5", "--internals", "q", "--labels", "optimal_action")
+    small = (*small, "--split", "train")
     done = command("collect", "DarkRoom", "q_learning", "--out", "h", "--hyper", "step_size=0.5", *small, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "5 histories of 60 steps" in done.stdout
@@ -82,8 +210,30 @@ def test_histories_are_collected_told_of_verified_and_exchanged(tmp_path):
         (["collect", "DarkRoom", "nobody", "--out", "h"], "'nobody' is not known; there are: random"),
         (["collect", "DarkRoom", "q_learning", "--out", "h", "--hyper", "stepsize=1"], "stepsize"),
         (["collect", "DarkRoom", "q_learning", "--out", "h", "--shard", "2/2"], "i-th of n shares"),
+        (["collect", "DarkRoom", "q_learning", "--out", "h", "--workers", "0"], "workers=0"),
+        (["collect", "DarkRoom", "q_learning", "--out", "h", "--param", "split=test"], "see --help for an option --split"),
         (["histories", "info", "nowhere"], "nowhere is no folder"),
     ],
 )
-def test_mistakes_with_histories_are_one_clear_line(arguments, why, tmp_path):
-    test_mistakes_are_one_clear_line(arguments, why, tmp_path)
+def test_mistakes_with_histories_are_one_clear_line(arguments, why, tmp_path, monkeypatch, capsys):
+    test_mistakes_are_one_clear_line(arguments, why, tmp_path, monkeypatch, capsys)
+
+
+def test_collect_has_the_default_split_of_python(monkeypatch):
+    """One default, and not two: without --split, none is passed on; with it, "all" is None."""
+    from metarl_envs.histories.plan import Plan
+
+    class PlannedError(Exception):
+        pass
+
+    given = []
+
+    def plan(*positional, **named):
+        given.append(named)
+        raise PlannedError
+
+    monkeypatch.setattr(Plan, "of", plan)
+    for more in ([], ["--split", "all"], ["--split", "test"]):
+        result = CliRunner().invoke(app, ["collect", "DarkRoom", "random", "--out", "nowhere", *more])
+        assert isinstance(result.exception, PlannedError)
+    assert [named.get("split", "left out") for named in given] == ["left out", None, "test"]

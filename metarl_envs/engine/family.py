@@ -35,6 +35,53 @@ _FOLLOWS_FROM = {
     "condition": {"reset", "step", "observe"},
     "all_tasks": {"sample_task"},
 }
+#: Names of arguments beside which parameters are given: a parameter of such a name could not be reached.
+RESERVED = frozenset(
+    {
+        "autoreset_mode",
+        "box",
+        "boxes",
+        "dense_final_obs",
+        "disable_env_checker",
+        "episodes",
+        "episodes_per_trial",
+        "executor",
+        "family",
+        "ground_truth",
+        "histories",
+        "id",
+        "internals",
+        "labels",
+        "learner",
+        "least_spread",
+        "lifetimes",
+        "max_cycles",
+        "max_episode_steps",
+        "num_boxes",
+        "num_envs",
+        "num_tasks",
+        "num_threads",
+        "observed",
+        "out",
+        "policies",
+        "progress",
+        "render_mode",
+        "resume",
+        "reuse_arrays",
+        "reveal",
+        "seed",
+        "seeds",
+        "shard",
+        "split",
+        "steps",
+        "tasks",
+        "trial_end",
+        "vector_kwargs",
+        "vectorization_mode",
+        "workers",
+        "wrappers",
+    }
+)
 #: What a family cannot be without.
 _NEEDED = ("params", "task", "state", "sample_task", "reset", "step", "observe")
 
@@ -232,6 +279,11 @@ def _declaration_error(family: type[Family]) -> str | None:
         return (
             f"family {family.__name__} lacks the parameter `horizon`, the steps after which an episode is truncated: "
             "params = Parameters(..., horizon=Integer(100, 1))"
+        )
+    if taken := sorted(RESERVED & set(family.params.parameters)):
+        return (
+            f"family {family.__name__} has a parameter named {taken[0]!r}, which no call could reach: an argument of "
+            f"gymnasium.make, tasks, evaluate or collect has that name. Reserved names: {', '.join(sorted(RESERVED))}"
         )
     for name, reference in family.references.items():
         if isinstance(reference, type):
