@@ -41,6 +41,9 @@ TABLE = (
     Row("MetaRL/AmnesiaBox-v0", "metarl_envs.boxes.seat:AmnesiaSeat", "box"),
 )
 
+#: Families behind `metarl_envs.boxes` alone, whose ids in the table are those of one seat in them.
+WHOLE_BOXES = {"metarl_envs.boxes.invention:InventionBox", "metarl_envs.boxes.amnesia:AmnesiaBox"}
+
 
 def register_all() -> None:
     """Register every id of the table with Gymnasium. Registering twice does nothing."""
@@ -85,6 +88,11 @@ def family_of(id: str) -> str:
     return _spec_of(id).kwargs["family"]
 
 
+def registered_families() -> set[str]:
+    """Return the import paths of all families that have an id, and of the whole boxes, which have a seat with an id."""
+    return {spec.kwargs["family"] for spec in gym.registry.values() if _is_family(spec)} | WHOLE_BOXES
+
+
 def id_of(id: str) -> str:
     """An id in full: "DarkRoom" is "MetaRL/DarkRoom-v0". ValueError as with `family_of`."""
     return _spec_of(id).id
@@ -95,15 +103,16 @@ def _spec_of(id: str) -> Any:
     module, _, name = id.rpartition(":")
     if module:
         _import(module, id)
-    spec = gym.registry.get(name) or gym.registry.get(f"MetaRL/{name}") or gym.registry.get(f"MetaRL/{name}-v0")
-    if spec is None or not _is_family(spec):
-        known = ", ".join(id for id, spec in gym.registry.items() if _is_family(spec))
-        raise ValueError(f"id={id!r} is not a family of metarl_envs; there are: {known}")
-    return spec
+    short = (f"MetaRL/{name}", f"MetaRL/{name}-v0") if module in ("", "metarl_envs") else ()
+    for whole in (name, *short):  # Gymnasium has ids of these names too: its own CartPole-v0 is none of ours
+        if _is_family(spec := gym.registry.get(whole)):
+            return spec
+    known = ", ".join(id for id, spec in gym.registry.items() if _is_family(spec))
+    raise ValueError(f"id={id!r} is not a family of metarl_envs; there are: {known}")
 
 
 def _is_family(spec: Any) -> bool:
-    return spec.entry_point == "metarl_envs.registration:make_single"
+    return spec is not None and spec.entry_point == "metarl_envs.registration:make_single"
 
 
 def _import(module: str, id: str) -> None:
@@ -139,6 +148,10 @@ def make_single(*, family: str, split: str | None = None, **arguments: Any) -> g
 
     common, tasks = _prepare(family, split, arguments)
     return SingleEnv(tasks, **common)
+
+
+#: What Gymnasium asks of whatever makes an environment before it makes "human" and "rgb_array_list" of "rgb_array".
+make_single.metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}  # type: ignore[attr-defined]
 
 
 def make_vector(*, family: str, split: str | None = None, **arguments: Any) -> gym.vector.VectorEnv:

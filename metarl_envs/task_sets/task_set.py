@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.engine import taskrows
-from metarl_envs.engine.arguments import as_seed
-from metarl_envs.engine.family import Family, Variant, load_family
+from metarl_envs.engine.arguments import as_integer, as_seed
+from metarl_envs.engine.family import SPLITS, Family, Variant, load_family
 from metarl_envs.engine.records import Row
-from metarl_envs.registration import family_of
+from metarl_envs.registration import family_of, registered_families
 
 #: How many tasks are tried before a split is taken to be empty, and how many stand for an endless set in its fingerprint.
 _TRIED, _STANDING_IN = 1000, 64
 #: A family of fewer tasks than this is not split: one task in five is a test task.
 _FEWEST_TO_SPLIT = 5
 _FORMAT = "metarl_envs task set 1"
+#: Trials, and with them the tasks of an endless set, are counted in 63 bits.
+_INDICES = 2**63
 
 
 def tasks(id: str, *, split: str | None = None, seed: int = 0, **params: Any) -> TaskSet:
@@ -46,30 +48,67 @@ def tasks(id: str, *, split: str | None = None, seed: int = 0, **params: Any) ->
 def load(path: str | os.PathLike) -> TaskSet:
     """A task set from the files that `TaskSet.save` wrote.
 
-    The files can run no code: a family from outside this package is found only where its module is imported already.
+    The files can run no code. The family that they name must have an id, or its module must be imported already; each row must
+    be a task of it, and belong to the split.
 
     Raises:
-        ValueError: the files are not a task set, or not what they were when they were written.
+        FileNotFoundError: one of the two files is not there.
+        ValueError: the files are not a task set, or not what they were when they were written; the message names the file.
     """
     npy, about = _files(path)
+    header = _header(about)
     try:
-        header = json.loads(about.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{about} is no task set: {error}") from None
-    if not isinstance(header, dict) or header.get("format") != _FORMAT:
-        raise ValueError(f"{about} is no task set that this version reads: it must say format {_FORMAT!r}")
-    if missing := {"family", "params", "split", "seed", "fingerprint"} - set(header):
-        raise ValueError(f"{about} is no task set: it lacks {sorted(missing)}")
-    variant = _known_family(header["family"]).at(**header["params"])
-    stored = np.load(npy, allow_pickle=False)
-    if not _same_fields(stored.dtype, variant.task):
-        raise ValueError(f"{npy} holds rows of {stored.dtype}; {variant} has tasks of {variant.task}")
-    loaded = TaskSet(variant, header["split"], header["seed"], taskrows.padded(stored, variant.task))
+        family = _known_family(header["family"])
+        variant = family.at(**header["params"])
+        split, seed = header["split"], as_seed(header["seed"])
+        if split not in (*SPLITS, *family.shifts):
+            raise ValueError(f"split={split!r} is no split of {variant}")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{about} is no task set that can be read here: {error}") from None
+    rows = _stored_rows(npy, variant)
+    loaded = TaskSet(variant, split, seed, rows, SPLITS.get(split, 0))
+    loaded._see_that_all_are_tasks(npy)
     if loaded.fingerprint != header["fingerprint"]:
         raise ValueError(
             f"{npy} has been changed since it was written: its fingerprint is {loaded.fingerprint}, not {header['fingerprint']}"
         )
     return loaded
+
+
+def _header(about: Path) -> dict[str, Any]:
+    """Return what the JSON file says; ValueError where it lacks something, or has it in another type."""
+    try:
+        header = json.loads(about.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{about} is no task set: {error}") from None
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
+        raise ValueError(f"{about} is no task set that this version reads: it must say format {_FORMAT!r}")
+    types: dict[str, Any] = {"family": str, "params": dict, "split": str | None, "seed": int, "fingerprint": str}
+    if missing := sorted(set(types) - set(header)):
+        raise ValueError(f"{about} is no task set: it lacks {missing}")
+    for name, type in types.items():
+        if not isinstance(header[name], type) or isinstance(header[name], bool):
+            raise ValueError(f"{about} is no task set: its {name}={header[name]!r} is of the wrong type")
+    return header
+
+
+def _stored_rows(npy: Path, variant: Variant) -> np.ndarray:
+    """Return the task rows in a file. What its header says is compared with its size before there is memory for it."""
+    with open(npy, "rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+            shape, _, dtype = read(file)
+        except Exception as error:  # NumPy's parser raises whatever Python's own raises on the text in the file
+            raise ValueError(f"{npy} is no array of tasks: {type(error).__name__}: {error}") from None
+        if not _same_fields(dtype, variant.task):
+            raise ValueError(f"{npy} holds rows of {dtype}; {variant} has tasks of {variant.task}")
+        size = os.fstat(file.fileno()).st_size - file.tell()
+        if len(shape) != 1 or shape[0] * dtype.itemsize != size:
+            raise ValueError(
+                f"{npy} is cut off or damaged: it says that it holds an array of shape {shape}, and has {size} bytes"
+            )
+        return taskrows.padded(np.fromfile(file, dtype), variant.task)
 
 
 class TaskSet:
@@ -143,9 +182,11 @@ class TaskSet:
         if isinstance(index, bool) or not isinstance(index, numbers.Integral):
             raise TypeError(f"task index {index!r} must be an integer or a slice")
         if self._listed is not None:
-            return self._listed[index].copy()
+            return taskrows.padded(self._listed[index].reshape(1), self.dtype)[0]
         if index < 0:
             raise IndexError(f"task index {index} counts from the end, and {self!r} is endless")
+        if index >= _INDICES:
+            raise IndexError(f"task index {index} must be below 2**63")
         return taskrows.draw(self.variant, self.split_number, self.seed, int(index), 1)[0]
 
     def __iter__(self) -> Iterator[np.void]:
@@ -155,18 +196,33 @@ class TaskSet:
             i += 1
 
     def rows(self, count: int) -> np.ndarray:
-        """The first `count` tasks as rows; ValueError where there are fewer."""
+        """Return the first `count` tasks as rows, of shape (count,) and `dtype`.
+
+        Raises:
+            TypeError: `count` is no integer.
+            ValueError: it is negative, or there are fewer.
+        """
+        count = as_integer("count", count)
         if self._listed is None:
             return taskrows.draw(self.variant, self.split_number, self.seed, 0, count)
         if count > len(self._listed):
             raise ValueError(f"{count} tasks were asked for; {self!r} has {len(self._listed)}")
-        return self._listed[:count].copy()
+        return taskrows.padded(self._listed[:count], self.dtype)
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
-        """`count` tasks drawn independently (a finite set: with replacement), as rows. The same seed, the same tasks."""
+        """Return `count` tasks drawn independently (from a finite set with replacement), as rows. Equal seeds draw equal tasks.
+
+        Raises:
+            TypeError: `count` or `seed` is no integer.
+            ValueError: one of them is negative, or there is no task to draw.
+        """
+        count, seed = as_integer("count", count), as_seed(seed)
         if self._listed is None:
             return taskrows.draw(self.variant, self.split_number, seed, 0, count)
-        return self._listed[np.random.default_rng(seed).integers(0, len(self._listed), count)]
+        if count and not len(self._listed):
+            raise ValueError(f"count={count!r}: {self!r} has no task to draw")
+        drawn = np.random.default_rng(seed).integers(0, len(self._listed) or 1, count)
+        return taskrows.padded(self._listed[drawn], self.dtype)
 
     def row(self, task: Any) -> np.ndarray:
         """One task as an array of one row, from an index, a row, or a mapping of the row's fields.
@@ -213,32 +269,48 @@ class TaskSet:
             "fingerprint": self.fingerprint,
         }
         aside = npy.with_suffix(".npy.part"), about.with_suffix(".json.part")
-        with open(aside[0], "wb") as file:
-            np.save(file, self.rows(len(self)), allow_pickle=False)
-        aside[1].write_text(json.dumps(header, indent=2))
-        os.replace(aside[0], npy)
-        os.replace(aside[1], about)
+        try:
+            with open(aside[0], "wb") as file:
+                np.save(file, self.rows(len(self)), allow_pickle=False)
+            aside[1].write_text(json.dumps(header, indent=2), encoding="utf-8")
+            os.replace(aside[0], npy)
+            os.replace(aside[1], about)
+        finally:
+            for left in aside:
+                left.unlink(missing_ok=True)
 
     def _family(self) -> str:
         return f"{self.variant.family.__module__}:{self.variant.family.__qualname__}"
 
     def _slice(self, index: slice) -> np.ndarray:
         if self._listed is not None:
-            return self._listed[index].copy()
+            return taskrows.padded(self._listed[index], self.dtype)
         start, stop, step = index.start or 0, index.stop, index.step or 1
         if stop is None or start < 0 or stop < 0 or step < 1:
             raise IndexError(f"{self!r} is endless: a slice of it needs an end, and counts from the front")
-        return taskrows.draw(self.variant, self.split_number, self.seed, start, max(0, stop - start))[::step].copy()
+        if stop > _INDICES:
+            raise IndexError(f"task index {stop} must be below 2**63")
+        drawn = taskrows.draw(self.variant, self.split_number, self.seed, start, max(0, stop - start))
+        return taskrows.padded(drawn[::step], self.dtype)
 
     def _from_fields(self, fields: Mapping[str, Any]) -> np.ndarray:
         if set(fields) != set(self.dtype.names or ()):
             raise ValueError(f"task has fields {sorted(fields)}; a task of {self.variant} has {sorted(self.dtype.names or ())}")
         row = np.zeros(1, self.dtype)
         for name, value in fields.items():
-            if np.shape(value) != self.dtype[name].shape:
-                raise ValueError(f"task[{name!r}] has shape {np.shape(value)}; it must have {self.dtype[name].shape}")
-            row[name] = value
+            row[name] = _exactly(value, self.dtype[name], f"task[{name!r}]")
         return row
+
+    def _see_that_all_are_tasks(self, npy: Path) -> None:
+        """Raise where a row out of a file is no task of the family, or belongs to another split."""
+        rows = self.rows(len(self))
+        for i, row in enumerate(rows):
+            if problem := self.variant.family.task_error(self.variant.p, Row(row)):
+                raise ValueError(f"row {i} of {npy} is no task of {self.variant}: {problem}")
+        if self.split_number and len(rows):
+            wrong = np.flatnonzero(taskrows.meanings(self.variant, rows)[1] != (self.split == "test"))
+            if len(wrong):
+                raise ValueError(f"row {wrong[0]} of {npy} is no {self.split} task of {self.variant}")
 
     def __repr__(self) -> str:
         length = f"{len(self)} tasks" if self.is_finite else f"endless, seed {self.seed}"
@@ -258,11 +330,41 @@ def _has_tasks(variant: Variant, split: str | None) -> bool:
     return False
 
 
-def _known_family(path: Any) -> type[Family]:
-    """The family that a file names; nothing is imported that is neither of this package nor imported already."""
-    module, _, name = str(path).partition(":")
-    if module not in sys.modules and not module.startswith("metarl_envs.families."):
-        raise ValueError(f"family={path!r} is not known: import {module} first, if you trust it")
+def _exactly(value: Any, dtype: np.dtype, what: str) -> np.ndarray:
+    """Return a value as a field holds it.
+
+    Raises:
+        TypeError: it is no number (or no such record).
+        ValueError: it has another shape, or the field cannot hold it: 300 in an int8, 1.7 in an int16, 1e300 in a float32.
+    """
+    try:
+        given = np.asarray(value)
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(f"{what}={value!r} is no array: {error}") from None
+    if given.shape != dtype.shape:
+        raise ValueError(f"{what} has shape {given.shape}; it must have {dtype.shape}")
+    if dtype.base.names is not None:
+        if not _same_fields(given.dtype, dtype.base):
+            raise TypeError(f"{what} has dtype {given.dtype}; it must have {dtype.base}")
+        return given
+    if given.dtype == object and all(isinstance(number, int) for number in given.ravel()):
+        raise ValueError(f"{what}={value!r} does not fit into {dtype.base}")
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"{what}={value!r} must hold numbers of {dtype.base}")
+    with np.errstate(all="ignore"):
+        held = given.astype(dtype.base)
+    rounds = held.dtype.kind == given.dtype.kind == "f"
+    fits = np.isfinite(held) | ~np.isfinite(given) if rounds else held == given
+    if not fits.all():
+        raise ValueError(f"{what}={value!r} does not fit into {dtype.base}")
+    return held
+
+
+def _known_family(path: str) -> type[Family]:
+    """Return the family that a file names; nothing is imported that is neither in the table of ids nor imported already."""
+    module, _, name = path.partition(":")
+    if module not in sys.modules and path not in registered_families():
+        raise ValueError(f"family={path!r} has no id: import {module} first, if you trust it")
     try:
         return load_family(f"{module}:{name}")
     except (ImportError, ValueError) as error:
