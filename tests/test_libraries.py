@@ -416,3 +416,14 @@ def test_rllib(tmp_path):
     for name in ("dark_room", "cartpole"):
         lived = np.load(tmp_path / f"{name}.npz")
         assert_nothing_lost(lived["seen"][:, None], lived["rewards"][:, None], lived["starts"][:, None])
+
+
+def test_torchrl_makes_our_ids_by_name():
+    """It tries each environment with a `frameskip` first, and looks for Python's own words in the refusal."""
+    pytest.importorskip("torchrl", reason="needs TorchRL")
+    from torchrl.envs.libs.gym import GymEnv
+
+    env = GymEnv(DARK_ROOM, size=3, horizon=4)
+    rollout = env.rollout(4)
+    assert rollout["next", "reward"].shape[-1] == 1
+    assert rollout["observation"].shape[-1] == 2

@@ -49,9 +49,13 @@ class Real:
         """The value as a float; ValueError or TypeError if it is none, not finite, or out of range."""
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise TypeError(f"{name}={value!r} must be a number {self.allowed()}")
-        if not (math.isfinite(value) and self.low <= float(value) <= self.high):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not (math.isfinite(number) and self.low <= number <= self.high):
             raise ValueError(f"{name}={value!r} is out of range: it must be a finite number {self.allowed()}")
-        return float(value)
+        return number
 
     def allowed(self) -> str:
         """The range in words."""
@@ -66,8 +70,8 @@ class Flag:
     dtype = np.int64
 
     def check(self, name: str, value: Any) -> bool:
-        """The value as a bool; TypeError if it is none."""
-        if not isinstance(value, bool | np.bool_) and value not in (0, 1):
+        """The value as a bool; TypeError if it is none (0 and 1 are)."""
+        if not isinstance(value, bool | np.bool_ | numbers.Real) or value not in (0, 1):
             raise TypeError(f"{name}={value!r} must be {self.allowed()}")
         return bool(value)
 
@@ -85,10 +89,10 @@ class Choice:
     dtype = np.int64
 
     def check(self, name: str, value: Any) -> str:
-        """The value; ValueError if it is not one of the names."""
-        if value not in self.names:
+        """The value as a str; ValueError if it is not one of the names."""
+        if not isinstance(value, str) or value not in self.names:
             raise ValueError(f"{name}={value!r} must be {self.allowed()}")
-        return value
+        return str(value)
 
     def allowed(self) -> str:
         """The range in words."""
@@ -121,7 +125,8 @@ class Parameters:
         unknown = sorted(set(given) - set(self.parameters))
         if unknown:
             known = ", ".join(f"{name} ({p.allowed()})" for name, p in self.parameters.items())
-            raise TypeError(f"{owner} has no parameter {unknown[0]!r}; it has: {known or 'none'}")
+            # in Python's own words, by which libraries that try an argument out know that it is not there
+            raise TypeError(f"{owner} got an unexpected keyword argument {unknown[0]!r}; it takes: {known or 'none'}")
         values: dict[str, Any] = {}
         for name, parameter in self.parameters.items():
             default = parameter.default

@@ -10,6 +10,22 @@ import numpy as np
 from metarl_envs.engine import rendering
 from metarl_envs.engine.worlds import Outcome, Worlds
 
+#: How worlds can be shown: as a picture, or as text.
+RENDER_MODES = ("rgb_array", "ansi")
+
+
+def checked_render_mode(mode: str | None) -> str | None:
+    """Return the mode; ValueError for one that there is not.
+
+    `gymnasium.make` makes "human" and "rgb_array_list" of "rgb_array", so that neither comes here. `make_vec` does not.
+    """
+    if mode is None or mode in RENDER_MODES:
+        return mode
+    raise ValueError(
+        f"render_mode={mode!r} must be None, {' or '.join(map(repr, RENDER_MODES))}; 'human' (a window) and 'rgb_array_list' "
+        "are for single environments, made by gymnasium.make"
+    )
+
 
 class Scoreboard:
     """Rewards of the running episode, and returns of the trial's finished ones, for each row."""
@@ -35,8 +51,8 @@ class Scoreboard:
             if trial_start or episode_start:
                 self.reward[i] = 0.0 if not any(ended) else self.reward[i]
 
-    def render(self, mode: str | None, worlds: Worlds, i: int, episodes: int, reveal: bool) -> Any:
-        """Row i as a picture or as text."""
+    def render(self, mode: Any, worlds: Worlds, i: int, episodes: int, reveal: bool) -> Any:
+        """Row i as a picture or as text; `mode` is one of `RENDER_MODES`."""
         world = worlds.worlds.view(np.ndarray)[i]
         over = bool(world["over"])
         clock = rendering.Clock(
@@ -50,7 +66,7 @@ class Scoreboard:
             past_returns=tuple(self.past[i][:-1] if over else self.past[i]),
             over=over,
         )
-        show = rendering.picture if mode == "rgb_array" else rendering.text
+        show = {"rgb_array": rendering.picture, "ansi": rendering.text}[mode]
         return show(worlds.variant, world["state"], worlds.task_row(i) if reveal else None, clock)
 
     def get_state(self) -> dict[str, Any]:

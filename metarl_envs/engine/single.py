@@ -10,12 +10,14 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 
 from metarl_envs.engine.arguments import as_seed
 from metarl_envs.engine.drivers import DISABLED, GIVEN_TASK
 from metarl_envs.engine.info import single_info
-from metarl_envs.engine.scoreboard import Scoreboard
+from metarl_envs.engine.scoreboard import RENDER_MODES, Scoreboard, checked_render_mode
+from metarl_envs.engine.specs import checked_spec
 from metarl_envs.engine.truth import GroundTruth
 from metarl_envs.engine.worlds import TrialForm, Worlds, bad_action, how_to_begin
 
@@ -38,7 +40,8 @@ class SingleEnv(gym.Env):
         reveal: show the hidden task in pictures and text.
     """
 
-    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own convention)
+    metadata = {"render_modes": [*RENDER_MODES], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own convention)
+    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -57,13 +60,22 @@ class SingleEnv(gym.Env):
         self.episodes_per_trial = episodes_per_trial
         self.observation_space = copy.deepcopy(self.variant.observation_space)  # spaces hold a generator of their own
         self.action_space = copy.deepcopy(self.variant.action_space)
-        self.render_mode, self.reveal = render_mode, reveal
+        self.render_mode, self.reveal = checked_render_mode(render_mode), reveal
         self._worlds = Worlds(tasks, 1, form, DISABLED)
         self._truth = GroundTruth(self._worlds) if ground_truth else None
         self._scoreboard = Scoreboard(1) if render_mode else None
         self._discrete = not self.variant.action.shape
         self._take_places()
         self._seeded = self._live = False
+
+    @property
+    def spec(self) -> Any:
+        """How `gymnasium` made it, with the arguments as they were checked (a NumPy integer is an int); None if it did not."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = checked_spec(spec, self.variant)
 
     def _take_places(self) -> None:
         """Make the arrays that the driver reads and writes. Between calls they hold nothing that is needed again."""

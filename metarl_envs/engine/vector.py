@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -14,7 +15,8 @@ from gymnasium.vector.utils import batch_space
 from metarl_envs.engine.arguments import as_seed, as_seeds, at_least_one, row_seeds
 from metarl_envs.engine.drivers import FLAGS, GIVEN_TASK
 from metarl_envs.engine.info import add_final, vector_info
-from metarl_envs.engine.scoreboard import Scoreboard
+from metarl_envs.engine.scoreboard import RENDER_MODES, Scoreboard, checked_render_mode
+from metarl_envs.engine.specs import checked_spec
 from metarl_envs.engine.truth import GroundTruth
 from metarl_envs.engine.worlds import Outcome, TrialForm, Worlds, bad_action, how_to_begin
 
@@ -45,6 +47,8 @@ class FamilyVectorEnv(VectorEnv):
         reveal: show the hidden task in pictures and text.
         observed: False writes no observations, and what is given out in their place means nothing (see `Worlds`).
     """
+
+    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -81,10 +85,10 @@ class FamilyVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {
             "autoreset_mode": self.autoreset_mode,
-            "render_modes": ["rgb_array", "ansi"],
+            "render_modes": [*RENDER_MODES],
             "render_fps": 10,
         }
-        self.render_mode, self.reveal = render_mode, reveal
+        self.render_mode, self.reveal = checked_render_mode(render_mode), reveal
         mode = list(AutoresetMode).index(self.autoreset_mode)
         self._worlds = Worlds(tasks, num_envs, form, mode, at_least_one("num_threads", num_threads), observed)
         self._truth = GroundTruth(self._worlds) if ground_truth else None
@@ -97,6 +101,15 @@ class FamilyVectorEnv(VectorEnv):
         self._everyone.flags.writeable = False  # infos share it
         self._waiting: np.ndarray | None = None  # DISABLED: rows whose trial is over
         self._seeded = False
+
+    @property
+    def spec(self) -> Any:
+        """How `gymnasium` made it, with the arguments as they were checked (a NumPy integer is an int); None if it did not."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = checked_spec(spec, self.variant)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
