@@ -113,10 +113,29 @@ def gamma(rng, shape):
 
 
 @kernel
+def log_gamma_draw(rng, shape):
+    """The logarithm of the draw that `gamma` makes here, which for shapes near 0 is too small for a number of its own."""
+    if shape < 1.0:
+        return math.log(gamma_of_one_or_more(rng, shape + 1.0)) + math.log(1.0 - uniform(rng)) / shape
+    return math.log(gamma_of_one_or_more(rng, shape))
+
+
+@kernel
+def log_odds_of_beta(rng, a, b):
+    """log(x / (1 - x)) of a Beta(a, b) draw x for a, b > 0: it tells draws apart that all round to 0 or 1."""
+    x = log_gamma_draw(rng, a)
+    return x - log_gamma_draw(rng, b)
+
+
+@kernel
 def beta(rng, a, b):
     """A Beta(a, b) draw for a, b > 0."""
-    x = gamma(rng, a)
-    return x / (x + gamma(rng, b))
+    if a >= 1.0 or b >= 1.0:
+        x = gamma(rng, a)
+        return x / (x + gamma(rng, b))
+    odds = log_odds_of_beta(rng, a, b)  # where both are below 1, both gammas can be too small for a number
+    small = math.exp(-abs(odds))
+    return 1.0 / (1.0 + small) if odds > 0.0 else small / (1.0 + small)
 
 
 @kernel

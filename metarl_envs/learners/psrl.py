@@ -7,7 +7,11 @@ import math
 import numpy as np
 
 from metarl_envs.engine import Internal, Learner, Parameters, Real, gamma, kernel, normal, record
+from metarl_envs.engine.streams import log_gamma_draw
 from metarl_envs.learners.choosing import one_each_action
+
+#: Below this concentration all shares of a Dirichlet may be too small for a number; they are drawn as logarithms there.
+_ALL_TOO_SMALL = 0.1
 
 
 @kernel
@@ -66,11 +70,19 @@ def sample_reward(hyper, memory, s, a, rng):
 @kernel
 def sample_transition(hyper, memory, s, a, rng):
     """A row of transition chances from its Dirichlet posterior."""
+    if hyper.concentration < _ALL_TOO_SMALL:
+        largest = -math.inf
+        for s2 in range(memory.value.shape[1]):
+            memory.transition[s, a, s2] = log_gamma_draw(rng, hyper.concentration + memory.count[s, a, s2])
+            largest = max(largest, memory.transition[s, a, s2])
+        for s2 in range(memory.value.shape[1]):
+            memory.transition[s, a, s2] = math.exp(memory.transition[s, a, s2] - largest)
+    else:
+        for s2 in range(memory.value.shape[1]):
+            memory.transition[s, a, s2] = gamma(rng, hyper.concentration + memory.count[s, a, s2])
     total = 0.0
     for s2 in range(memory.value.shape[1]):
-        share = gamma(rng, hyper.concentration + memory.count[s, a, s2])
-        memory.transition[s, a, s2] = share
-        total += share
+        total += memory.transition[s, a, s2]
     for s2 in range(memory.value.shape[1]):
         memory.transition[s, a, s2] /= total
 

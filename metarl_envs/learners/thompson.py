@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Internal, Learner, Parameters, Real, beta, kernel, record
+from metarl_envs.engine import Internal, Learner, Parameters, Real, kernel, record
+from metarl_envs.engine.streams import log_odds_of_beta
 from metarl_envs.learners.choosing import one_each_action
 
 
@@ -20,13 +21,16 @@ def start_from_prior(hyper, memory, params, rng):
 
 @kernel
 def act_on_a_sample(hyper, memory, seen, rng):
-    """Draw each arm's chance from its posterior; pull the arm whose draw is highest."""
-    best = -1.0
+    """Draw each arm's chance from its posterior; pull the arm whose draw is highest.
+
+    Draws are compared by their log-odds: under a prior near 0 most chances round to 0 or to 1, where the first arm would win.
+    """
+    best = -math.inf
     choice = 0
     for arm in range(memory.a.shape[0]):
-        chance = beta(rng, memory.a[arm], memory.b[arm])
-        if chance > best:
-            best = chance
+        odds = log_odds_of_beta(rng, memory.a[arm], memory.b[arm])
+        if odds > best:
+            best = odds
             choice = arm
     return choice
 
