@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from metarl_envs.registration import register, register_all
 
 if TYPE_CHECKING:
+    from metarl_envs import boxes, catalogue, engine, evaluation, families, histories, learners, play, task_sets, testing  # noqa: F401
     from metarl_envs.engine import Family, Learner
     from metarl_envs.evaluation import evaluate
     from metarl_envs.task_sets import TaskSet, tasks
@@ -27,13 +28,22 @@ _LAZY = {
     "Learner": "metarl_envs.engine",
 }
 
+#: The rooms of the package, each imported when it is first used as an attribute.
+_ROOMS = ("boxes", "catalogue", "engine", "evaluation", "families", "histories", "learners", "play", "task_sets", "testing")
+
 __all__ = ["Family", "Learner", "TaskSet", "__version__", "evaluate", "register", "tasks"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_ROOMS])
 
 
 register_all()
