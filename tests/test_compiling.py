@@ -1,5 +1,9 @@
 """How little is compiled: each kernel once for single and vector environments, and never forced into its caller."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -73,3 +77,21 @@ def test_a_kernel_may_depend_on_parameters():
     single = SingleEnv(tasks)
     single.reset(seed=0, options={"task": {"goal": (0, 0)}})
     assert {single.step(1)[1] for _ in range(3)} == {0.0}
+
+
+TWO_THREADS = """
+import numpy as np, metarl_envs
+from metarl_envs.histories import scores
+from metarl_envs.learners import Random
+tasks = metarl_envs.tasks("DarkRoom").sample(300)
+print(scores(tasks, metarl_envs.tasks("DarkRoom").variant, Random(), np.arange(300), episodes=1, workers=2).shape)
+"""
+
+
+@compiled
+@pytest.mark.slow
+def test_two_threads_may_need_one_driver_for_the_first_time_at_once(tmp_path):
+    """Each gives the memory of compiling back when it has compiled, of which there is one."""
+    setting = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", TWO_THREADS], env=setting, capture_output=True, text=True)
+    assert done.stdout == "(300, 1)\n", done.stderr

@@ -314,8 +314,11 @@ def forget_what_is_done(driver: Any) -> None:
     LLVM's form of a driver is kept by Numba for as long as the process lives, though only its machine code is called. And parts
     are kept for the next driver, of which 40 sizes of one family would take half a gigabyte.
     """
+    from numba.core.compiler_lock import global_compiler_lock
+
     if supported().parts:
-        _forget(driver)
+        with global_compiler_lock:  # threads that need one driver at once come here one after the other, each after its compile
+            _forget(driver)
 
 
 def _forget(driver: Any) -> None:
