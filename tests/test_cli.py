@@ -114,7 +114,7 @@ WRITTEN = ["curves.png", "result.json", "scores.npz"]
 )
 def test_a_table_is_printed_in_whatever_signs_and_width_the_terminal_has(settings, tmp_path):
     done = command(*SMALL, "--out", "ev", cwd=tmp_path, **settings)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, said(done.stderr)) == (0, [])
     assert "random" in done.stdout
     assert ("+-" if settings["PYTHONIOENCODING"] == "ascii" else "AULC") in done.stdout
     assert sorted(path.name for path in (tmp_path / "ev").iterdir()) == WRITTEN
@@ -122,6 +122,11 @@ def test_a_table_is_printed_in_whatever_signs_and_width_the_terminal_has(setting
         assert name in done.stdout
     assert "…" not in done.stdout, "no number is cut off"
     assert "..." not in done.stdout
+
+
+def said(errors):
+    """The lines of standard error, but for those about compiling, which takes a while where it is done for the first time."""
+    return [line for line in errors.splitlines() if not line.startswith("metarl_envs: compiling")]
 
 
 def _closed(arguments, cwd):
@@ -135,7 +140,7 @@ def _broken_pipe(arguments, cwd):
     os.close(read)
     done = subprocess.run([*COMMAND, *arguments], cwd=cwd, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
-    assert done.stderr == "", "and no traceback"
+    assert not said(done.stderr), "and no traceback"
     return done.returncode
 
 
@@ -143,7 +148,7 @@ def _full(arguments, cwd):
     """Onto a disk that is full."""
     with open("/dev/full", "w") as full:
         done = subprocess.run([*COMMAND, *arguments], cwd=cwd, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.stderr == "metarl-envs: [Errno 28] No space left on device\n"
+    assert said(done.stderr) == ["metarl-envs: [Errno 28] No space left on device"]
     return done.returncode
 
 
