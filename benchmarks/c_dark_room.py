@@ -1,4 +1,4 @@
-"""The loop of dark_room.c, compiled on the spot where there is a compiler."""
+"""The loops of dark_room.c, compiled on the spot where there is a compiler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import gymnasium as gym
 import numpy as np
 
 _SOURCE = Path(__file__).with_name("dark_room.c")
-_FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
+#: Without fused multiply-adds, which round otherwise than Numba does.
+_FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-shared", "-fPIC")
 _SIZE, _HORIZON = 9, 20
 
 
@@ -49,6 +50,39 @@ class CDarkRoom:
     def step(self, actions: ctypes.c_void_p) -> None:
         """Step every row; `actions` are `at` an array of int64."""
         self._library.step(*self._before, actions, *self._after)
+
+
+class _Hyper(ctypes.Structure):
+    """Hyper-parameters as the C code has them."""
+
+    _fields_ = (
+        *((name, ctypes.c_double) for name in ("step_size", "discount", "first_guess", "epsilon", "last_epsilon")),
+        ("exploring_episodes", ctypes.c_int64),
+    )
+
+
+class CQLearning:
+    """Q-learning lives in Dark Rooms, one after the other; `live` gives their returns, [life, episode].
+
+    Args:
+        goals: the goal of each life, int16 [life, 2].
+        seeds: of each life.
+        hyper: the learner's hyper-parameters.
+        episodes: in each life.
+    """
+
+    def __init__(self, goals: np.ndarray, seeds: np.ndarray, hyper: Any, episodes: int):
+        self._goals, self._seeds = np.ascontiguousarray(goals, np.int16), np.ascontiguousarray(seeds, np.uint64)
+        self._table, self.returns = np.zeros(_SIZE * _SIZE * 5), np.zeros((len(goals), episodes))
+        self._hyper = _Hyper(*(getattr(hyper, name) for name, _ in _Hyper._fields_))
+        self._library = library()
+
+    def live(self) -> np.ndarray:
+        """Live every life anew."""
+        arrays = at(self._goals), at(self._seeds), ctypes.byref(self._hyper), at(self._table), at(self.returns)
+        lives, episodes = self.returns.shape
+        self._library.q_learning(*arrays, _SIZE, _HORIZON, ctypes.c_ssize_t(episodes), ctypes.c_ssize_t(lives))
+        return self.returns
 
 
 def check_it_is_the_same(steps: int = 100) -> None:

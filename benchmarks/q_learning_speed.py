@@ -1,11 +1,13 @@
-"""Tabular Q-learning on Dark Room: fused with the environment in one loop, and in NumPy over the vector environment."""
+"""Tabular Q-learning on Dark Room: fused with the environment in one loop, the same loop in C, and in NumPy over rows."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import gymnasium as gym
 import numpy as np
+from c_dark_room import CompilerError, CQLearning
 from timing import Case, Effort, Table, side_by_side
 
 from metarl_envs import tasks
@@ -35,6 +37,7 @@ def tables(effort: Effort) -> list[Table]:
     cases = [
         Case("`collect`: every transition written", write, _LIVES * steps),
         Case("`scores`: returns only", score, _LIVES * steps),
+        *_in_c(rows["goal"], seeds, score, _LIVES * steps),
         *(Case(f"NumPy, {x.count:,} rows: returns only", x.live_an_episode, x.count * _HORIZON) for x in learners),
     ]
     learnt = write(), score()[:, -1].mean(), *(x.live(_EPISODES)[-1].mean() for x in learners)
@@ -44,6 +47,18 @@ def tables(effort: Effort) -> list[Table]:
     )
     title = "Q-learning and Dark Room together, M steps/s"
     return [side_by_side(title, "`metarl_envs.histories`", cases, effort, note, "`collect`")]
+
+
+def _in_c(goals: np.ndarray, seeds: np.ndarray, score: Callable[[], np.ndarray], steps: int) -> list[Case]:
+    """The same lives in C, where there is a compiler; RuntimeError where they are not the same lives."""
+    try:
+        lives = CQLearning(goals, seeds, QLearning().p, _EPISODES)
+    except CompilerError as error:
+        print(f"left out: C ({error})")
+        return []
+    if not np.array_equal(lives.live(), score()):
+        raise RuntimeError("dark_room.c and metarl_envs.learners.QLearning part ways: they no longer say the same")
+    return [Case("C (-O3 -march=native): returns only", lives.live, steps)]
 
 
 class NumpyQLearning:
