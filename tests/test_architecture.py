@@ -68,6 +68,14 @@ def test_arrows_point_one_way(room):
             assert PACKAGE not in set(imports(file)), f"{file.relative_to(ROOT)} imports the whole package"
 
 
+def test_what_is_not_public_of_numba_is_in_one_file():
+    """But for `cgutils`, which Numba's guide to extensions uses."""
+    for file in sorted((ROOT / PACKAGE).rglob("*.py")):
+        inner = {name for name in imports(file) if name.startswith(("numba.core", "numba.np", "numba.misc"))}
+        inner -= {"numba.core", "numba.core.cgutils"} if file.name == "pointers.py" else set()
+        assert not inner or file.name == "numba_parts.py", f"{file.relative_to(ROOT)} imports {sorted(inner)}"
+
+
 def test_families_do_not_import_one_another():
     """But for variants: a family may build on one of its own folder."""
     for file in files_of("families"):

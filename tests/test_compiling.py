@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
-from metarl_envs.engine import PLAIN, ByParameters, kernel
+from metarl_envs.engine import PLAIN, ByParameters, compile_notice, kernel
 from metarl_envs.engine.family import load_family
 from metarl_envs.engine.single import SingleEnv
 from metarl_envs.engine.vector import FamilyVectorEnv
@@ -15,6 +16,8 @@ from metarl_envs.registration import family_of
 from metarl_envs.task_sets import TaskSet
 
 DarkRoom = load_family(family_of("MetaRL/DarkRoom-v0"))
+if not PLAIN:
+    from metarl_envs.engine import numba_parts
 compiled = pytest.mark.skipif(PLAIN, reason="nothing is compiled")
 
 
@@ -95,3 +98,35 @@ def test_two_threads_may_need_one_driver_for_the_first_time_at_once(tmp_path):
     setting = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", TWO_THREADS], env=setting, capture_output=True, text=True)
     assert done.stdout == "(300, 1)\n", done.stderr
+
+
+# ------------------------------------------------------------------------------------------- what is said meanwhile
+def test_compiling_is_announced_once_when_it_takes_long(capfd, tmp_path, monkeypatch):
+    monkeypatch.setattr(compile_notice, "_PATIENCE", 0.05)
+    notice = compile_notice.CompileNotice()
+    for name in ("Quick.begin", "Slow.advance", "Slow.begin"):
+        notice.begin(name, tmp_path)
+        time.sleep(0.0 if name.startswith("Quick") else 0.2)
+        notice.end()
+    told = capfd.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "compiling Slow.advance" in told[0]
+    assert str(tmp_path) in told[0]
+
+
+def test_little_compiling_is_not_announced(capfd, tmp_path):
+    notice = compile_notice.CompileNotice()
+    notice.begin("Quick.begin", tmp_path)
+    notice.end()
+    notice.end()
+    assert not capfd.readouterr().err
+
+
+@compiled
+def test_memory_of_compiling_is_given_back():
+    """Of the drivers nothing stays but machine code, and no more parts of kernels than are kept for the next driver."""
+    _, envs = run_both(DarkRoom)
+    [result] = envs._worlds._go.advance.overloads.values()
+    assert result.library._final_module not in result.library._codegen._engine._ee._modules
+    assert len(numba_parts._living_parts) <= numba_parts._MOST_PARTS
+    envs.step(np.ones(3, np.int64))
