@@ -18,9 +18,8 @@ from gymnasium.vector.utils import batch_space
 
 from metarl_envs.boxes import amnesia_v0, invention_v0
 from metarl_envs.boxes.batch import BoxVectorEnv, FlatBoxVectorEnv, make_vec
-from metarl_envs.boxes.box import Box, verbs_of
+from metarl_envs.boxes.box import verbs_of
 from metarl_envs.boxes.topology import TOPOLOGIES
-from metarl_envs.engine import Family
 
 with warnings.catch_warnings():  # its own modules of tests import what it deprecates
     warnings.simplefilter("ignore")
@@ -123,13 +122,43 @@ def test_max_cycles(module):
     )
 
 
-@pytest.mark.skipif(Box.draw is Family.draw, reason="boxes draw no picture yet")
 @MODULES
-def test_render(module):
-    def make(render_mode):
-        return module.env(**SMALL, render_mode=None if render_mode == "human" else render_mode)
+def test_render(module, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    render_test(functools.partial(module.env, **SMALL))
 
-    render_test(make)
+
+def test_a_window_shows_every_step_and_is_closed(monkeypatch):
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    env, drawn = parallel(render_mode="human"), parallel(render_mode="rgb_array")
+    assert drawn.reset(seed=0)[1] == env.reset(seed=0)[1]
+    for actions in (0, 1):
+        assert env.render() is None
+        shown = pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1)
+        assert np.array_equal(shown, drawn.render())
+        env.step(dict.fromkeys(env.agents, actions))
+        drawn.step(dict.fromkeys(drawn.agents, actions))
+    env.close()
+    assert pygame.display.get_surface() is None
+
+
+@pytest.mark.parametrize(
+    ("make", "window"),
+    [
+        (parallel, True),
+        (lambda **arguments: invention_v0.env(**SMALL, **arguments), True),
+        (lambda **arguments: make_vec("InventionBox", 2, **SMALL, **arguments), False),
+        (lambda **arguments: make_vec("InventionBox", 2, flat=True, **SMALL, **arguments), False),
+    ],
+    ids=["parallel", "aec", "batch", "flat"],
+)
+def test_a_way_to_render_that_there_is_not_is_refused_at_once(make, window):
+    wrong = ["rgb_aray", "RGB_ARRAY", "depth_array", 1, ["ansi"], *([] if window else ["human"])]
+    for mode in wrong:
+        with pytest.raises(ValueError, match=r"render_mode=.* must be None or one of 'rgb_array', 'ansi'"):
+            make(render_mode=mode)
+    assert make(render_mode="ansi").render_mode == "ansi"
 
 
 @pytest.mark.skipif(not hasattr(pettingzoo, "register"), reason="this PettingZoo has no registry")
@@ -185,7 +214,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="new_trial"):
         env.reset(options={"new_trial": False})
     assert pickle.dumps(env.get_state()) == start
-    for bad in ({"render_mode": "human"}, {"max_cycles": 5, "horizon": 6}, {"split": "validation"}):
+    for bad in ({"max_cycles": 5, "horizon": 6}, {"split": "validation"}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             parallel(**bad)
     with pytest.raises(TypeError, match="no parameter 'speed'"):
@@ -283,16 +312,16 @@ def test_an_action_that_the_mask_forbids_is_a_counted_wait(topology):
     env = parallel(**{k: v for k, v in LIVELY.items() if k not in SMALL} | {"topology": topology, "horizon": 200})
     wait = verbs_of(env.variant.p).wait
     rng = np.random.default_rng(0)
-    for step, (seen, *_, infos) in enumerate(trial(env, seed=2)):
+    for step, (seen, *_) in enumerate(trial(env, seed=2)):
         if not env.agents or step % 10:
             continue
-        snapshot = env.get_state()
+        snapshot, before = env.get_state(), env.illegal
         agent = int(rng.integers(3))
         others = dict.fromkeys(env.agents, wait)
         waited = after(env, snapshot, others)
         for action, legal in enumerate(seen[f"agent_{agent}"]["action_mask"]):
             acted = after(env, snapshot, {**others, f"agent_{agent}": action})
-            assert acted["illegal"][agent] == infos[f"agent_{agent}"]["illegal"] + (1 - legal)
+            assert acted["illegal"][agent] == before[f"agent_{agent}"] + (1 - legal)
             if not legal:
                 acted["illegal"][agent] -= 1
                 assert digest([acted]) == digest([waited])
@@ -346,8 +375,10 @@ def test_a_batch_is_its_boxes_one_by_one(mode, options):
         for i, (env, (views, infos)) in enumerate(zip(singles, expected, strict=True)):
             for name, array in stacked(env, views).items():
                 assert np.array_equal(seen[name][i], array)
-            for name in ("memory_reset", "made", "illegal"):
+            for name in ("memory_reset", "made"):
                 assert info[name][i].tolist() == [infos[agent][name] for agent in env.possible_agents]
+            if env.agents or mode is not AutoresetMode.SAME_STEP:
+                assert envs.illegal[i].tolist() == list(env.illegal.values())
         actions = rng.integers(0, envs.single_action_space.n, (count, 3))
         was_over = [not env.agents for env in singles]
         seen, rewards, terminated, truncated, info = envs.step(actions)
@@ -369,7 +400,8 @@ def test_a_batch_is_its_boxes_one_by_one(mode, options):
             assert np.array_equal(info["_final_obs"], ended)
             for i, env in enumerate(singles):
                 assert np.array_equal(info["final_obs"]["observation"][i], stacked(env, expected[i][0])["observation"])
-                assert info["final_info"]["illegal"][i].tolist() == [expected[i][1][a]["illegal"] for a in env.possible_agents]
+                assert info["final_info"]["illegal"][i].tolist() == list(env.illegal.values())
+                assert info["final_info"]["made"][i].tolist() == env.world["made"].tolist()
                 expected[i] = env.reset()
         if mode is AutoresetMode.DISABLED and ended.any():
             seen, info = envs.reset(options={"reset_mask": ended})
@@ -406,7 +438,8 @@ def test_the_stream_of_a_batch_adds_up(topology):
     rng, starts = np.random.default_rng(1), np.zeros(4)
     for step in range(1, 64):
         seen, rewards, _, truncated, info = envs.step(rng.integers(0, 10, (4, 3)))
-        made = info["made"]
+        made = envs.worlds["made"]
+        assert np.array_equal(info["made"], np.where(info["memory_reset"], -1, made))
         levels = np.where(made < 0, 0.0, 1 + (made - 4) // 2)
         assert np.array_equal(rewards, levels)
         assert np.array_equal(truncated, np.full(4, step % 21 == 20))
@@ -443,8 +476,9 @@ def test_rows_of_agents_are_the_batch_reshaped(mode):
             assert np.array_equal(rows[name], seen[name].reshape(12, -1))
             assert np.shares_memory(rows[name], rows[name].base)
         assert flat.observation_space.contains({name: np.ascontiguousarray(rows[name]) for name in rows})
-        for name in ("made", "illegal", "memory_reset"):
+        for name in ("made", "memory_reset"):
             assert np.array_equal(row_info[name], info[name].reshape(-1))
+        assert np.array_equal(flat.illegal, boxes.illegal.reshape(-1))
         assert np.array_equal(row_info["trial"]["trial_start"], np.repeat(info["trial"]["trial_start"], 3))
         assert np.array_equal(row_info["metarl"]["task_id"], np.repeat(info["metarl"]["task_id"], 3))
         actions = rng.integers(0, 10, (4, 3))
@@ -470,7 +504,7 @@ def test_rows_of_a_box_are_reset_together():
             flat.reset(options={"reset_mask": mask})
     with pytest.raises(ValueError, match="shape"):
         flat.step(np.zeros((2, 3), int))
-    with pytest.raises(ValueError, match="seed holds 2 seeds; there are 6 rows"):
+    with pytest.raises(ValueError, match="seed holds 2 seeds; the number of rows is 6"):
         flat.reset(seed=[7, 9])
     seeded, boxes = flat.reset(seed=[7, 0, 0, 9, 0, 0])[0], make_vec("InventionBox", 2, **SMALL, horizon=5)
     assert np.array_equal(seeded["observation"], boxes.reset(seed=[7, 9])[0]["observation"].reshape(6, -1))

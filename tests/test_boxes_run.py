@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metarl_envs import boxes
-from metarl_envs.boxes.box import Box, verbs_of
+from metarl_envs.boxes.box import verbs_of
 from metarl_envs.boxes.replay import lines
 from metarl_envs.boxes.scripted import Greedy, NeverRepeat
 
@@ -96,8 +96,9 @@ def test_an_action_outside_of_the_box_is_refused(action):
         def act(self, observation, info):
             return action
 
-    with pytest.raises(ValueError, match="seat 1 of box 0 chose"):
+    with pytest.raises(boxes.PolicyError, match="seat 1 of box 0 failed at step 0 .*the policy chose") as caught:
         small({1: Wrong, "others": "greedy"})
+    assert isinstance(caught.value.__cause__, ValueError)
 
 
 def test_an_unknown_box_is_refused():
@@ -166,11 +167,22 @@ def test_every_life_has_a_seed_of_its_own():
 
 
 def test_a_factory_that_returns_an_object_again_is_refused():
-    box = Box.at(**SMALL)
-    kept = Uniform(seat=0, action_space=None, observation_space=None, seed=0)
-    with pytest.raises(ValueError, match="returned an object again"):
-        small({0: lambda **given: kept, "others": "greedy"}, boxes=1)
-    assert box.p.day
+    def anew(**given):
+        return Uniform(**given)
+
+    def again(**given):
+        return kept[0]
+
+    def by_turns(**given):
+        kept.append(Uniform(**given) if len(kept) < 2 else kept[-2])
+        return kept[-1]
+
+    for factories, step in (({0: again}, 8), ({0: by_turns}, 16), ({0: again, 1: lambda **given: kept[0]}, 0)):
+        kept = [Uniform(seat=0, action_space=None, observation_space=None, seed=0)][: 0 if by_turns in factories.values() else 1]
+        with pytest.raises(boxes.PolicyError, match="returned an object again") as caught:
+            small({**factories, "others": "greedy"}, boxes=1)
+        assert caught.value.step == step
+    small({"all": anew}, boxes=1)
 
 
 # ------------------------------------------------------------------------------------------------- living again
@@ -196,6 +208,7 @@ def test_saved_and_loaded_it_is_the_same_run(tmp_path):
     run = small({0: Uniform, "others": "notes_fifo"})
     npz, about = run.save(tmp_path / "run")
     assert sorted(tmp_path.iterdir()) == [about, npz]
+    assert run.save(tmp_path / "new" / "folder" / "run")[0].exists()
     for path in (npz, about, tmp_path / "run"):
         loaded = boxes.load(path)
         assert (loaded.id, loaded.params, loaded.split, loaded.seats) == (run.id, run.params, run.split, run.seats)
@@ -230,6 +243,11 @@ def rewrite(about, **changes):
         (lambda npz, about: rewrite(about, id="os:path"), "is no box|no family|does not have"),
         (lambda npz, about: rewrite(about, id="nowhere:Box"), "import nowhere first"),
         (lambda npz, about: rewrite(about, params={"agents": -1}), "agents"),
+        (lambda npz, about: rewrite(about, params={"value_bias": 10**400}), "names a box"),
+        (lambda npz, about: rewrite(about, split="tset"), "no split 'tset'"),
+        (lambda npz, about: rewrite(about, seats=["greedy"]), "1 seats of 3"),
+        (lambda npz, about: rewrite(about, seats=[1, 2, 3]), "'seats' is missing or of another kind"),
+        (lambda npz, about: about.write_text("[" * 100_000), "is no run"),
         (lambda npz, about: rewrite(about, params={"sand": 1}), "sand"),
         (
             lambda npz, about: small({"all": "random"}, boxes=2).save(npz.with_name("b"))[0].replace(npz),

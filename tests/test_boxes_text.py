@@ -65,8 +65,9 @@ def test_every_legal_action_has_a_sentence_that_means_it():
                 verbs_met.add(sentence.split()[0])
             actions[agent] = grammar.say(int(rng.choice(mask)), hand)
             assert box.action_space(agent).contains(actions[agent])
-        illegal = box.step(actions)[-1]
-        assert all(info["illegal"] == info["malformed"] == 0 and not info["message"] for info in illegal.values())
+        infos = box.step(actions)[-1]
+        assert not any(info["message"] for info in infos.values())
+        assert not any([*box.illegal.values(), *box.malformed.values()])
     assert verbs_met == {"take", "combine", "note", "erase", "read", "post", "look", "visit", "wait"}
 
 
@@ -81,14 +82,13 @@ def test_a_game_in_words_is_the_game_in_numbers():
         for i, agent in enumerate(numbers.agents):  # the one action that has no sentence: what is in the hand, again
             if actions[agent] == hands[i]:
                 actions[agent] = items_of(numbers.variant.p)
-        _, rewards, _, over, infos = numbers.step(actions)
+        _, rewards, _, over, _ = numbers.step(actions)
         said = {agent: grammar.say(action, hands[i]) for i, (agent, action) in enumerate(actions.items())}
-        _, text_rewards, _, text_over, text_infos = box.step(said)
+        _, text_rewards, _, text_over, _ = box.step(said)
         assert text_rewards == rewards
         assert text_over == over
-        assert {agent: info["illegal"] for agent, info in text_infos.items()} == {
-            agent: info["illegal"] for agent, info in infos.items()
-        }
+        assert box.illegal == numbers.illegal
+    assert sum(box.illegal.values()) > 10
 
 
 def test_an_experiment_is_one_sentence_and_two_steps():
@@ -160,13 +160,13 @@ def test_what_is_no_sentence_is_wait_with_a_message_and_counted(sentence, why):
     said = sentence.format(*words) if isinstance(sentence, str) else sentence
     texts, *_, infos = speak(box, agent_1=said, agent_0="wait")
     assert why in infos["agent_1"]["message"]
-    assert infos["agent_1"]["malformed"] == 1
-    assert infos["agent_1"]["illegal"] == 0
+    assert box.malformed == {"agent_0": 0, "agent_1": 1, "agent_2": 0}
+    assert not any(box.illegal.values())
     assert texts["agent_1"].startswith("(")
     assert infos["agent_0"]["message"] == ""
     assert box.observation_space("agent_1").contains(texts["agent_1"])
     texts, *_, infos = speak(box, agent_1="wait")
-    assert infos["agent_1"]["malformed"] == 1
+    assert box.malformed["agent_1"] == 1
     assert infos["agent_1"]["message"] == ""
     assert not texts["agent_1"].startswith("(")
 
@@ -283,8 +283,8 @@ def test_a_box_without_notes_has_no_words_for_them():
     texts, _ = box.reset(seed=0)
     assert "Notes:" not in texts["agent_0"]
     assert box.grammar().forms() == "take X, combine X with Y, wait"
-    *_, infos = box.step({"agent_0": "note 1", "agent_1": "visit agent_0"})
-    assert infos["agent_0"]["malformed"] == infos["agent_1"]["malformed"] == 1
+    box.step({"agent_0": "note 1", "agent_1": "visit agent_0"})
+    assert [box.malformed[f"agent_{i}"] for i in range(3)] == [1, 1, 0]
 
 
 def test_a_snapshot_keeps_what_is_still_to_be_done():
@@ -298,7 +298,7 @@ def test_a_snapshot_keeps_what_is_still_to_be_done():
     again = speak(box)
     assert first[0] == again[0]
     assert first[-1] == again[-1]
-    assert again[-1]["agent_1"]["malformed"] == 1
+    assert box.malformed["agent_1"] == 1
 
 
 def test_pettingzoo_takes_it_for_an_environment():

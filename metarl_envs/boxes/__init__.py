@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from metarl_envs.boxes.batch import make_vec
     from metarl_envs.boxes.measures import column, measure
     from metarl_envs.boxes.normaliser import score
+    from metarl_envs.boxes.policy_seats import PolicyError
     from metarl_envs.boxes.runs import Run, load, run
     from metarl_envs.boxes.text_box import TextBox
 
 #: Public names that are imported when they are first used.
 _LAZY = {
+    "PolicyError": "metarl_envs.boxes.policy_seats",
     "Run": "metarl_envs.boxes.runs",
     "TextBox": "metarl_envs.boxes.text_box",
     "column": "metarl_envs.boxes.measures",
@@ -28,10 +30,14 @@ _LAZY = {
     "score": "metarl_envs.boxes.normaliser",
 }
 
-__all__ = ["Run", "TextBox", "column", "load", "make_vec", "measure", "run", "score"]
+__all__ = ["PolicyError", "Run", "TextBox", "column", "load", "make_vec", "measure", "run", "score"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

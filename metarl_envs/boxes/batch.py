@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector.utils import batch_space, create_empty_array
 
 from metarl_envs.boxes.box import Box, view_length
 from metarl_envs.boxes.sight import Sight, Told
+from metarl_envs.boxes.tree import NOTHING
+from metarl_envs.engine.arguments import as_seed, as_seeds
 from metarl_envs.engine.family import Variant, load_family
 from metarl_envs.engine.vector import FamilyVectorEnv
 from metarl_envs.task_sets import TaskSet
@@ -24,6 +26,9 @@ BOXES = {
 }
 
 View = dict[str, np.ndarray]
+
+#: How a box can be shown, beside a window.
+RENDER_MODES = ("rgb_array", "ansi")
 
 
 def make_vec(box: str | type[Box], num_boxes: int, *, flat: bool = False, **arguments: Any) -> BoxVectorEnv | FlatBoxVectorEnv:
@@ -45,6 +50,8 @@ def make_vec(box: str | type[Box], num_boxes: int, *, flat: bool = False, **argu
 def box_named(box: str | type[Box]) -> type[Box]:
     """The box that a name, an id or a class stands for; ValueError where there is none."""
     if isinstance(box, type) and issubclass(box, Box):
+        if whole := getattr(box, "box", None):
+            raise ValueError(f"box={box!r} is one seat of a box: give the whole box, {whole.__name__}")
         return box
     name = str(box).rpartition("/")[2].removesuffix("-v0")
     if name not in BOXES:
@@ -63,6 +70,12 @@ def tasks_of(box: type[Box], split: str | None, max_cycles: int | None, params: 
     return TaskSet.of_family(box, split=split, **params)
 
 
+def check_render_mode(mode: Any, modes: tuple[str, ...] = RENDER_MODES) -> None:
+    """ValueError for a way to show boxes that there is not; None shows nothing."""
+    if mode is not None and mode not in modes:
+        raise ValueError(f"render_mode={mode!r} must be None or one of {', '.join(map(repr, modes))}")
+
+
 def agent_spaces(variant: Variant) -> tuple[spaces.Dict, spaces.Discrete]:
     """Fresh spaces of one agent: what it sees (float32) with its action mask (int8), and its actions."""
     view, actions = view_length(variant.p), int(variant.action.high[0]) + 1
@@ -78,14 +91,17 @@ class BoxVectorEnv:
     int8 [boxes, agents, actions]}`, both within [0, 1]. Infos hold:
 
     * `memory_reset`: bool [boxes, agents], whoever acts for this agent must begin anew, with what it observes now;
-    * `made`: int16 [boxes, agents], the item newly made in this step, or -1;
-    * `illegal`: int32 [boxes, agents], how many actions of this trial the mask did not allow;
+    * `made`: int16 [boxes, agents], the item newly made in this step, or -1; where memory is reset always -1;
     * `trial`: the flags of trials, bool [boxes] (`trial_start`, `action_ignored`, ...);
     * `metarl`, with `ground_truth=True`, one element a box.
 
-    With SAME_STEP, where a trial ended, `final_obs` (like an observation) and `final_info` tell of the old one; rows that
-    `_final_obs` leaves out mean nothing there. Rewards are always those of the step just taken; in a call that NEXT_STEP uses
-    to begin a new trial they are 0.
+    Nothing in an info outlasts a memory reset, so that no agent can leave itself a message there. What those who watch want
+    to know beside that is in `worlds`, such as `worlds["made"]`, and in `illegal`.
+
+    With SAME_STEP, where a trial ended, `final_obs` (like an observation) and `final_info` tell of the old one; boxes that
+    `_final_obs` leaves out mean nothing there. `final_info` also has `illegal`, int32 [boxes, agents]: how many actions of the
+    whole trial the mask did not allow; and its `made` tells also what was made in a last step that ended a day. Rewards are
+    always those of the step just taken; in a call that NEXT_STEP uses to begin a new trial they are 0.
 
     Args:
         box: a name, an id, or a subclass of `Box`.
@@ -113,6 +129,7 @@ class BoxVectorEnv:
         reveal: bool = False,
         **params: Any,
     ):
+        check_render_mode(render_mode)
         self.tasks = tasks_of(box_named(box), split, max_cycles, params)
         self.variant = self.tasks.variant
         # The engine's SAME_STEP begins the next trial before the last rewards could be read: here it is two calls.
@@ -131,7 +148,7 @@ class BoxVectorEnv:
         )
         self.autoreset_mode = AutoresetMode.SAME_STEP if same_step else self._envs.autoreset_mode
         self.metadata = {**self._envs.metadata, "autoreset_mode": self.autoreset_mode}
-        self.num_boxes, self.num_agents = num_boxes, self.variant.p.agents
+        self.num_boxes, self.num_agents = self._envs.num_envs, self.variant.p.agents
         self.single_observation_space, self.single_action_space = agent_spaces(self.variant)
         self.render_mode = render_mode
         self._sight = Sight(self._envs._worlds, reuse_arrays)
@@ -140,6 +157,11 @@ class BoxVectorEnv:
     def worlds(self) -> np.ndarray:
         """The states of the boxes (see `metarl_envs.boxes.box.box_record`): not copies, so look and leave them as they are."""
         return self._envs._worlds.worlds.view(np.ndarray)["state"]
+
+    @property
+    def illegal(self) -> np.ndarray:
+        """How many actions of the running trial the mask did not allow, int32 [boxes, agents]."""
+        return np.array(self.worlds["illegal"])
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -174,6 +196,9 @@ class BoxVectorEnv:
         rewards, info = told.rewards, self._info(info, told)
         if self.autoreset_mode is AutoresetMode.SAME_STEP and (ended := terminated | truncated).any():
             ends, final = copy.deepcopy(((terminated, truncated), (observations, info)))  # the reset may use their arrays
+            of_ended = ended[:, None]
+            final[1]["made"] = np.where(of_ended, self.worlds["made"], np.int16(NOTHING))
+            final[1]["illegal"] = np.where(of_ended, self.worlds["illegal"], np.int32(0))
             observations, info = self.reset(options={"reset_mask": ended})
             terminated, truncated = ends
             info["final_obs"], info["final_info"] = final
@@ -200,7 +225,7 @@ class BoxVectorEnv:
     def _info(self, info: dict[str, Any], told: Told) -> dict[str, Any]:
         for name in ("final_obs", "_final_obs"):  # of episodes within a trial, and there are none
             del info["trial"][name]
-        info["memory_reset"], info["made"], info["illegal"] = told.memory_reset, told.made, told.illegal
+        info["memory_reset"], info["made"] = told.memory_reset, told.made
         return info
 
 
@@ -210,7 +235,9 @@ class FlatBoxVectorEnv(VectorEnv):
     Rows of a box end together, and it is the box that is seeded: `seed=s` gives box i the seed s + i. A sequence of seeds
     has one element a row, as everywhere in Gymnasium, and a box takes that of its first row; a sequence of tasks has one
     element a box. A `reset_mask` has one element a row, the same for all rows of a box.
-    Infos are those of `BoxVectorEnv`, one element a row; what holds for a box is repeated.
+    Infos are those of `BoxVectorEnv`, one element a row; what holds for a box is repeated. Beside them `trial["final_obs"]`
+    holds the last observations of the rows whose trial ended, and zeros elsewhere, as in all environments of this package:
+    `{"observation": float32 [rows, view], "action_mask": int8 [rows, actions]}`.
     """
 
     def __init__(self, boxes: BoxVectorEnv):
@@ -223,21 +250,28 @@ class FlatBoxVectorEnv(VectorEnv):
         self.autoreset_mode = boxes.autoreset_mode
         self._everyone = np.ones(self.num_envs, np.bool_)
         self._everyone.flags.writeable = False  # infos share it
+        self._blank: View = create_empty_array(self.single_observation_space, self.num_envs)  # type: ignore[assignment]
+
+    @property
+    def illegal(self) -> np.ndarray:
+        """How many actions of the running trial the mask did not allow, int32 [rows]."""
+        return self.boxes.illegal.reshape(-1)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[View, dict[str, Any]]:
         """Begin new trials in all boxes, or in those of `reset_mask`."""
+        if seed is not None:
+            seed = as_seeds(seed, self.num_envs, "the number of rows") if np.ndim(seed) else as_seed(seed)
         super().reset(seed=seed if isinstance(seed, int) else None)
         options = dict(options or {})
         if options.get("reset_mask") is not None:
             options["reset_mask"] = self._whole_boxes(options["reset_mask"])
-        if seed is not None and not isinstance(seed, int):
-            if len(seed) != self.num_envs:
-                raise ValueError(f"seed holds {len(seed)} seeds; there are {self.num_envs} rows")
+        if isinstance(seed, list):
             seed = seed[:: self.boxes.num_agents]
         seen, info = self.boxes.reset(seed=seed, options=options)
-        return self._rows(seen), self._info(info)
+        rows = self._rows(seen)
+        return rows, self._info(info, rows, ~self._everyone)
 
     def step(self, actions: np.ndarray) -> tuple[View, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every row; see `BoxVectorEnv.step`. `actions` are integers [rows], rewards float64 [rows]."""
@@ -245,8 +279,9 @@ class FlatBoxVectorEnv(VectorEnv):
         if given.shape != (self.num_envs,):
             raise ValueError(f"actions have shape {given.shape}; {self.num_envs} rows take ({self.num_envs},)")
         seen, rewards, terminated, truncated, info = self.boxes.step(given.reshape(self.boxes.num_boxes, -1))
-        ends = self._repeated(terminated), self._repeated(truncated)
-        return self._rows(seen), rewards.reshape(-1), *ends, self._info(info)
+        rows, ends = self._rows(seen), (self._repeated(terminated), self._repeated(truncated))
+        shown_last = ~self._everyone if self.autoreset_mode is AutoresetMode.SAME_STEP else ends[0] | ends[1]
+        return rows, rewards.reshape(-1), *ends, self._info(info, rows, shown_last)
 
     def render(self) -> tuple[Any, ...] | None:
         """One picture or text a box, as `render_mode` says; None without one."""
@@ -281,13 +316,15 @@ class FlatBoxVectorEnv(VectorEnv):
     def _rows(self, seen: View) -> View:
         return {name: array.reshape(self.num_envs, -1) for name, array in seen.items()}
 
-    def _info(self, info: dict[str, Any]) -> dict[str, Any]:
+    def _info(self, info: dict[str, Any], seen: View, ended: np.ndarray) -> dict[str, Any]:
+        """The info of the boxes by rows. `seen` [rows] are the last observations of the trials that `ended`."""
         flat: dict[str, Any] = {name: self._repeat_all(info[name]) for name in ("trial", "metarl") if name in info}
-        flat |= {name: info[name].reshape(-1) for name in ("memory_reset", "made", "illegal")}
+        flat["trial"] |= {"final_obs": self._finals(seen, ended), "_final_obs": self._everyone}
+        flat |= {name: info[name].reshape(-1) for name in ("memory_reset", "made", "illegal") if name in info}
         flat |= {f"_{name}": self._everyone for name in tuple(flat)}
         if "final_obs" in info:
-            ended = self._repeated(info["_final_obs"])
-            flat["final_obs"], flat["final_info"] = self._finals(info["final_obs"], ended), self._info(info["final_info"])
+            seen, ended = self._rows(info["final_obs"]), self._repeated(info["_final_obs"])
+            flat["final_obs"], flat["final_info"] = _objects(seen, ended), self._info(info["final_info"], seen, ended)
             flat["_final_obs"] = flat["_final_info"] = ended
         return flat
 
@@ -297,9 +334,18 @@ class FlatBoxVectorEnv(VectorEnv):
             for name, value in values.items()
         }
 
-    def _finals(self, seen: View, ended: np.ndarray) -> np.ndarray:
-        """Final observations as Gymnasium has them: an array of objects, None where no trial ended."""
-        rows, objects = self._rows(seen), np.full(self.num_envs, None, dtype=object)
-        for i in np.flatnonzero(ended):
-            objects[i] = {name: array[i] for name, array in rows.items()}
-        return objects
+    def _finals(self, seen: View, ended: np.ndarray) -> View:
+        """What the rows of a mask see, and zeros in the others; where no trial ended the zeros are shared, and read-only."""
+        if not ended.any():
+            for array in self._blank.values():
+                array.flags.writeable = False  # which copying an environment forgets
+            return dict(self._blank)
+        return {name: np.where(ended[:, None], array, array.dtype.type(0)) for name, array in seen.items()}
+
+
+def _objects(seen: View, ended: np.ndarray) -> np.ndarray:
+    """Final observations as Gymnasium has them: an array of objects, None where no trial ended."""
+    objects = np.full(len(ended), None, dtype=object)
+    for i in np.flatnonzero(ended):
+        objects[i] = {name: array[i] for name, array in seen.items()}
+    return objects

@@ -1,7 +1,8 @@
 """The core of every box: agents that combine items, see each other, take notes, and forget.
 
 A box is a family whose state has an axis of agents: `state.hand[i]` is what agent i holds. One action an agent and step, all
-at once; what an agent does touches only what is its own (and the noticeboard), so their order does not matter.
+at once; what an agent does touches only what is its own. Where two want the same, to be the first to make a thing or to post on
+one place of the board, a lot decides (`is_drawn_before`). So the order in which they are gone through does not matter.
 
 Noise is keyed by (box, purpose, time, agent): what one agent does shifts no draw of another, so "what if agent 3 had waited?"
 meets the same luck.
@@ -27,6 +28,7 @@ from metarl_envs.boxes.tree import (
     level_of,
     lineage_of,
     product_of,
+    task_error,
     tree_error,
     tree_meaning,
     tree_record,
@@ -36,7 +38,7 @@ from metarl_envs.engine.kernels import unsigned
 from metarl_envs.engine.streams import bits, keyed
 
 #: Purposes of the keyed noise of a box.
-COPYING, WANDERING, ILLUSION, CHOOSING = 11, 12, 13, 14
+COPYING, WANDERING, ILLUSION, CHOOSING, LOTS = 11, 12, 13, 14, 15
 #: `state.held`: not held; the thing itself; what only looks like it (from an experiment that seemed to work).
 ABSENT, REAL, ILLUSORY = range(3)
 #: `pays`: whoever makes what it did not hold; who is the first in the box; all alike, the mean.
@@ -119,7 +121,6 @@ def open_box(params, task, state, rng):
         state.illegal[i] = 0
         state.reward[i] = 0.0
         state.made[i] = NOTHING
-        state.gained[i] = 0
         for k in range(params.notes):
             wipe(state.notes[i], k)
     for k in range(params.board):
@@ -149,6 +150,7 @@ def forget(params, state, i):
     state.tried[i, 0] = NOTHING
     state.tried[i, 1] = NOTHING
     state.seemed[i] = NOTHING
+    state.gained[i] = 0
     for page in range(state.open.shape[1]):
         state.open[i, page] = 0
     for page in range(state.looking.shape[1]):
@@ -160,7 +162,7 @@ def forget(params, state, i):
 def live_one_step(params, task, state, actions, rng):
     """All act; what was newly made is paid, seen and copied; then the day may end. Returns the sum of rewards."""
     for i in range(params.agents):
-        act(params, task, state, i, actions[i], rng)
+        act(params, task, state, i, actions, rng)
     paid = pay(params, state)
     for i in range(params.agents):
         copy_from_others(params, state, i, rng)
@@ -177,8 +179,9 @@ def live_one_step(params, task, state, actions, rng):
 
 
 @kernel
-def act(params, task, state, i, action, rng):
-    """One agent's action; what is not allowed does nothing, and is counted."""
+def act(params, task, state, i, actions, rng):
+    """Agent i's action among those of all; what is not allowed does nothing, and is counted."""
+    action = actions[i]
     state.made[i] = NOTHING
     if not is_legal(params, state, i, action):
         state.illegal[i] += 1
@@ -204,7 +207,8 @@ def act(params, task, state, i, action, rng):
         return
     k -= pages
     if k < params.board:
-        write(state, i, state.board, k)
+        if not is_outdone(state, i, actions):
+            write(state, i, state.board, k)
         return
     k -= params.board
     pages = (params.board + params.page - 1) // params.page
@@ -212,6 +216,21 @@ def act(params, task, state, i, action, rng):
         state.looking[i, k] = 1
         return
     state.where[i] = k - pages
+
+
+@kernel
+def is_outdone(state, i, actions):
+    """Whether agent i posts where one who was gone through before it posted in this step, for whom the lot is."""
+    for j in range(i):  # noqa: SIM110 (a kernel has no generators)
+        if actions[j] == actions[i] and state.tried[j, 0] != NOTHING and is_drawn_before(state, j, i):
+            return True
+    return False
+
+
+@kernel
+def is_drawn_before(state, i, j):
+    """Whether the lot of this step puts agent i before agent j. It is drawn anew at each step, and favours nobody."""
+    return keyed(state.noise, LOTS, state.t, i) < keyed(state.noise, LOTS, state.t, j)
 
 
 @kernel
@@ -299,17 +318,23 @@ def worth(params, item):
 
 @kernel
 def pay(params, state):
-    """Note who was first, and pay; the sum."""
+    """Note who was first, and pay; the sum. Of several who make the same at once, one is drawn to be the first."""
+    for i in range(params.agents):
+        made = state.made[i]
+        if made == NOTHING:
+            continue
+        if state.first_at[made] < 0:
+            state.first_at[made] = state.t
+            state.first_by[made] = i
+        elif state.first_at[made] == state.t and is_drawn_before(state, i, state.first_by[made]):
+            state.first_by[made] = i
     total = 0.0
     for i in range(params.agents):
         made = state.made[i]
         state.reward[i] = 0.0
         if made == NOTHING:
             continue
-        first = state.first_at[made] < 0
-        if first:
-            state.first_at[made] = state.t
-            state.first_by[made] = i
+        first = state.first_at[made] == state.t and state.first_by[made] == i
         if first or params.pays != FIRST:
             state.reward[i] = worth(params, made)
             total += state.reward[i]
@@ -565,6 +590,11 @@ class Box(Family):
         if p.topology == "chosen" and p.agents < 2:
             return "topology='chosen' needs somebody to visit: give agents=2 or more"
         return tree_error(p)
+
+    @staticmethod
+    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+        """Why a row given by hand, or read from a file, is no tree."""
+        return task_error(p, task)
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from metarl_envs.boxes.box import MADE, REAL, WHEN, A, B
 from metarl_envs.boxes.runs import Run
-from metarl_envs.boxes.tree import NOTHING, items_of
+from metarl_envs.boxes.tree import NOTHING, items_of, levels_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,18 +139,6 @@ def _written(p: SimpleNamespace, state: np.void) -> np.ndarray:
     books += [np.asarray(state["board"])] if p.board else []
     entries = np.concatenate([*books, np.zeros((0, 4), np.int16)]).astype(int)
     return entries[entries[:, WHEN] >= 0]
-
-
-def levels_of(p: SimpleNamespace) -> np.ndarray:
-    """The level of each item, int [items]; 0 for bases."""
-    beyond = np.arange(items_of(p)) - p.lineages * p.bases
-    return np.where(beyond < 0, 0, 1 + beyond // (p.lineages * p.width))
-
-
-def lineages_of(p: SimpleNamespace) -> np.ndarray:
-    """The lineage of each item, int [items]."""
-    item, bases = np.arange(items_of(p)), p.lineages * p.bases
-    return np.where(item < bases, item // p.bases, (item - bases) // p.width % p.lineages)
 
 
 # ------------------------------------------------------------------------------------------------- inventing

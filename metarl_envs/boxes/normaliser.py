@@ -21,6 +21,7 @@ from metarl_envs.boxes.batch import box_named
 from metarl_envs.boxes.box import Box
 from metarl_envs.boxes.measures import column, measure
 from metarl_envs.boxes.runs import Run, id_of, run
+from metarl_envs.engine.arguments import as_seed, at_least_one
 
 #: The shipped table.
 TABLE = Path(__file__).with_suffix(".json")
@@ -70,6 +71,8 @@ def shipped() -> list[Row]:
 
 def compute(box: str | type[Box], *, split: str | None = SPLIT, seed: int = SEED, boxes: int = BOXES, **params: Any) -> Row:
     """A row of the table, computed: nulls and oracle in all seats of the same boxes."""
+    boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
+    params = {name: value for name, value in box_named(box).at(**params).values.items() if name in params}  # as JSON has them
     reached = {}
     for agent in (*NULLS, ORACLE):
         table = measure(run(box, {"all": agent}, boxes=boxes, seed=seed, split=split, **params))
@@ -100,7 +103,9 @@ def score(done: Run, measured: str = "inventions", null: str = "never_repeat", r
     """
     if null not in NULLS or measured not in MEASURES:
         raise ValueError(f"null={null!r} must be one of {', '.join(NULLS)}, and measured={measured!r} of {', '.join(MEASURES)}")
-    reached = (row or normaliser(done.box, split=done.split, **done.params))["reached"]
+    shift = done.box.shifts.get(done.split or "", {})  # which sets these parameters itself
+    given = {name: value for name, value in done.params.items() if name not in shift}
+    reached = (row or normaliser(done.box, split=done.split, **given))["reached"]
     low, high = reached[null][measured], reached[ORACLE][measured]
     values = column(measure(done), measured)
     return (values - low) / (high - low) if high > low else np.full(len(values), np.nan)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pettingzoo
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
+from gymnasium.wrappers import HumanRendering
 from pettingzoo.utils import wrappers
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from metarl_envs.boxes.batch import BOXES, agent_spaces, tasks_of
+from metarl_envs.boxes.batch import BOXES, RENDER_MODES, agent_spaces, check_render_mode, tasks_of
 from metarl_envs.boxes.box import Box, view_length
+from metarl_envs.boxes.tree import NOTHING
 from metarl_envs.engine.drivers import NEW_TASK
 from metarl_envs.engine.single import SingleEnv
 
@@ -29,10 +32,12 @@ class ParallelBox(pettingzoo.ParallelEnv):
     Agents are `agent_0`, `agent_1`, ...; nobody leaves before the horizon, where all are truncated. Each is given:
 
     * an observation, `{"observation": float32 [view], "action_mask": int8 [actions]}`, both within [0, 1];
-    * an info: `memory_reset` (bool: whoever acts for this agent must begin anew, with no more than what it observes now),
-      `made` (int: the item that it newly made in this step, or -1), `illegal` (int: how many of its actions, since the
-      reset, the mask did not allow). Infos are for those who watch: `made` and rewards tell what is true of an experiment,
-      and the observation only what it seemed to be.
+    * an info: `memory_reset` (bool: whoever acts for this agent must begin anew, with no more than what it observes now) and
+      `made` (int: the item that it newly made in this step, or -1; where memory is reset always -1). Where experiments
+      deceive, `made` and rewards tell what is true of one, and the observation only what it seemed to be.
+
+    Nothing in an info outlasts a memory reset, so that no agent can leave itself a message there. What those who watch want
+    to know beside that is in `world`, such as `world["made"]`, and in `illegal`.
 
     An action that the mask does not allow does nothing, and is counted. `reset(options={"task": ...})` takes a given task:
     an index into `tasks`, a row, or a mapping of its fields; options of other names are left to others.
@@ -43,7 +48,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
         max_cycles: what PettingZoo calls `horizon`.
         num_tasks: see `metarl_envs.engine.worlds.TrialForm`.
         ground_truth: add `info["metarl"]`, the same for all agents (see `metarl_envs.engine.truth.GroundTruth`).
-        render_mode: None, `"rgb_array"` or `"ansi"`.
+        render_mode: None, `"rgb_array"`, `"ansi"`, or `"human"` (a window that shows every step; it needs a screen).
         reveal: show the recipes in pictures and text.
         params: the parameters of the box.
 
@@ -51,7 +56,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
         TypeError, ValueError: an argument is not one of these, or parameters do not go together.
     """
 
-    metadata = {"name": "box_v0", "render_modes": ["rgb_array", "ansi"], "render_fps": 10, "is_parallelizable": True}  # noqa: RUF012
+    metadata = {"name": "box_v0", "render_modes": [*RENDER_MODES, "human"], "render_fps": 10, "is_parallelizable": True}  # noqa: RUF012
 
     def __init__(
         self,
@@ -65,8 +70,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
         reveal: bool = False,
         **params: Any,
     ):
-        if render_mode not in (None, "rgb_array", "ansi"):
-            raise ValueError(f"render_mode={render_mode!r} must be None, 'rgb_array' or 'ansi'")
+        check_render_mode(render_mode, (*RENDER_MODES, "human"))
         self.tasks = tasks_of(box, split, max_cycles, params)
         self.variant = self.tasks.variant
         self.metadata = {**self.metadata, "name": f"{box.__name__.removesuffix('Box').lower()}_v0"}
@@ -76,9 +80,9 @@ class ParallelBox(pettingzoo.ParallelEnv):
         self._spaces = {agent: agent_spaces(self.variant) for agent in self.possible_agents}
         self.state_space = self.variant.observation_space
         self._view = view_length(self.variant.p)
-        self._box = SingleEnv(
-            self.tasks, num_tasks=num_tasks, ground_truth=ground_truth, render_mode=render_mode, reveal=reveal
-        )
+        drawn = "rgb_array" if render_mode == "human" else render_mode
+        self._box = SingleEnv(self.tasks, num_tasks=num_tasks, ground_truth=ground_truth, render_mode=drawn, reveal=reveal)
+        self._moves: gym.Env = HumanRendering(self._box) if render_mode == "human" else self._box
 
     def observation_space(self, agent: str) -> spaces.Space:
         """What an agent may see: always the same object."""
@@ -92,7 +96,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
         """Open a new box: observations and infos by agent. A seeded box is the same, step by step, in every process."""
         if not (options or {}).get("new_trial", True):
             raise ValueError("options['new_trial']=False: a box is one trial of one episode; days divide it, with day=...")
-        rows, info = self._box.reset(seed=seed, options=options)
+        rows, info = self._moves.reset(seed=seed, options=options)
         self.agents = self.possible_agents[:]
         return self._observations(rows), self._infos(info)
 
@@ -107,7 +111,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
             raise ResetNeeded("step() needs an open box: call reset() first")
         chosen = self._chosen(actions)
         try:
-            rows, _, terminated, truncated, info = self._box.step(chosen)
+            rows, _, terminated, truncated, info = self._moves.step(chosen)
         except ValueError:
             raise self._bad_action(actions) from None
         agents = self.agents
@@ -123,6 +127,11 @@ class ParallelBox(pettingzoo.ParallelEnv):
         return self._box._worlds.worlds.view(np.ndarray)["state"][0]
 
     @property
+    def illegal(self) -> dict[str, int]:
+        """How many actions of each agent the mask did not allow, since the reset."""
+        return dict(zip(self.possible_agents, self.world["illegal"].tolist(), strict=True))
+
+    @property
     def task(self) -> np.ndarray:
         """The recipe book of the box, as a copy (see `metarl_envs.boxes.tree.tree_record`)."""
         return self._box._worlds.task_row(0)
@@ -135,11 +144,12 @@ class ParallelBox(pettingzoo.ParallelEnv):
         return out.observations.view(np.ndarray)[0]
 
     def render(self) -> Any:
-        """The picture (uint8 [480, 720, 3]) or the text of the box, as `render_mode` says; None without one."""
-        return self._box.render()
+        """The picture (uint8 [480, 720, 3]) or the text of the box, as `render_mode` says; None without one, or in a window."""
+        return self._moves.render()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Close the window, if there is one."""
+        self._moves.close()
 
     def get_state(self) -> dict[str, Any]:
         """An exact, picklable snapshot: put back by `set_state`, every later step repeats bit by bit."""
@@ -177,10 +187,8 @@ class ParallelBox(pettingzoo.ParallelEnv):
 
     def _infos(self, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
         world = self.world
-        told = zip(
-            self.possible_agents, world["forgot"].tolist(), world["made"].tolist(), world["illegal"].tolist(), strict=True
-        )
-        infos = {agent: {"memory_reset": f == 1, "made": made, "illegal": illegal} for agent, f, made, illegal in told}
+        told = zip(self.possible_agents, world["forgot"].tolist(), world["made"].tolist(), strict=True)
+        infos = {agent: {"memory_reset": f == 1, "made": NOTHING if f else made} for agent, f, made in told}
         if "metarl" in info:
             for agent in infos:
                 infos[agent]["metarl"] = info["metarl"]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.boxes.box import ABSENT, ILLUSORY, REAL, verbs_of
-from metarl_envs.boxes.measures import levels_of, lineages_of
 from metarl_envs.boxes.runs import Run
 from metarl_envs.boxes.text import words_for
-from metarl_envs.boxes.tree import NOTHING, items_of
+from metarl_envs.boxes.tree import NOTHING, items_of, levels_of, lineages_of
+from metarl_envs.engine.arguments import as_integer
 from metarl_envs.engine.family import Family
 from metarl_envs.engine.records import Row
 
@@ -29,7 +29,8 @@ def lines(run: Run, box: int = 0, *, failures: bool = False, pictures: bool = Fa
     Raises:
         ValueError: there is no such box, its family has no text, or the run does not repeat (see `Run.replay`).
     """
-    if not 0 <= box < len(run):
+    box = as_integer("box", box)
+    if box >= len(run):
         raise ValueError(f"box={box} is not in this run: it has boxes 0 to {len(run) - 1}")
     family, p = run.variant.family, run.variant.p
     if pictures and family.describe is Family.describe:

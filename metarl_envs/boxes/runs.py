@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import numbers
-import operator
 import os
 import sys
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -19,26 +17,25 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.boxes.batch import BOXES, agent_spaces, box_named
-from metarl_envs.boxes.box import Box, view_length
+from metarl_envs.boxes.batch import BOXES, box_named
+from metarl_envs.boxes.box import Box
+from metarl_envs.boxes.policy_seats import Built, PolicyError, PolicySeats
+from metarl_envs.boxes.run_files import ARRAYS, FORMAT, files_of, read_arrays, read_header, write
 from metarl_envs.boxes.scripted import SCRIPTED, Scripted
 from metarl_envs.boxes.simulate import ScriptedSeats
-from metarl_envs.engine.arguments import at_least_one
+from metarl_envs.engine.arguments import as_seed, at_least_one, row_seeds
 from metarl_envs.engine.drivers import DISABLED, GIVEN_TASK, NEW_TASK
-from metarl_envs.engine.family import Variant, load_family
-from metarl_envs.engine.records import check_memory
+from metarl_envs.engine.family import SPLITS, Variant, load_family
+from metarl_envs.engine.records import Row, check_memory
 from metarl_envs.engine.taskrows import padded
 from metarl_envs.engine.worlds import TrialForm, Worlds
 from metarl_envs.task_sets import TaskSet
-
-_FORMAT = "metarl_envs box run 1"
-_ARRAYS = ("tasks", "seeds", "actions", "endings")
 
 
 # ------------------------------------------------------------------------------------------------- the run
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Boxes that were lived to the end: all that is needed to live them again.
+    """Boxes that were lived, as a rule to the end: all that is needed to live them again.
 
     Attributes:
         id: the box, such as `"InventionBox"`, or `"module:Class"` for one of your own.
@@ -47,7 +44,8 @@ class Run:
         seats: who sat in each seat, as text, one for each agent.
         tasks: the recipes, one task row for each box.
         seeds: of the boxes' noise, uint64 [boxes].
-        actions: what was done, int16 [boxes, steps, agents].
+        actions: what was done, int16 [boxes, steps, agents]; fewer steps than the horizon where a policy failed (see
+            `PolicyError`).
         endings: a hash of the last state of each box, uint64 [boxes], by which a replay is known to be exact.
     """
 
@@ -63,6 +61,12 @@ class Run:
     def __len__(self) -> int:
         return len(self.seeds)
 
+    def __repr__(self) -> str:
+        boxes, steps, agents = self.actions.shape
+        neighbours = [(name, len(list(seats))) for name, seats in itertools.groupby(self.seats)]
+        seats = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in neighbours)
+        return f"Run({self.id}: {boxes} boxes, {steps} steps, {agents} agents ({seats}), split={self.split!r})"
+
     @property
     def box(self) -> type[Box]:
         """The class of the box."""
@@ -74,8 +78,10 @@ class Run:
         return self.box.at(**self.params)
 
     def __getitem__(self, boxes: slice) -> Run:
-        """The run of some of the boxes: `run[3:4]` is box 3 alone."""
-        return replace(self, **{name: getattr(self, name)[boxes] for name in _ARRAYS})
+        """The run of some of the boxes: `run[3:4]` is box 3 alone; TypeError for what is no slice."""
+        if not isinstance(boxes, slice):
+            raise TypeError(f"run[{boxes!r}]: give a slice, such as run[3:4], which is a run of box 3 alone")
+        return replace(self, **{name: getattr(self, name)[boxes] for name in ARRAYS})
 
     def replay(self) -> Iterator[np.ndarray]:
         """Live the boxes again: the states of all of them before the first step and after each, rows [boxes].
@@ -85,7 +91,8 @@ class Run:
         Raises:
             ValueError: the boxes end otherwise than they did, because the rules have changed since.
         """
-        worlds = _open(self.variant, self.split, self.seeds, self.tasks)
+        worlds = _open(TaskSet.of_family(self.box, **self.variant.values), self.seeds)
+        worlds.task_rows[...] = self.tasks
         out = worlds.empty()
         worlds.begin(np.ones(len(self), np.bool_), GIVEN_TASK, out)
         states = worlds.worlds["state"]
@@ -100,10 +107,9 @@ class Run:
             )
 
     def save(self, path: str | os.PathLike) -> list[Path]:
-        """Write `path.npz` and `path.json`, aside and then renamed; the paths written."""
-        arrays, about = _files(path)
+        """Write `path.npz` and `path.json`, aside and then renamed, and the folder, where it is missing; the paths written."""
         header = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "version": _version(),
             "id": self.id,
             "params": self.params,
@@ -111,13 +117,7 @@ class Run:
             "seats": list(self.seats),
         }
         header["fingerprint"] = _fingerprint(header, self)
-        aside = arrays.with_name(f".{arrays.name}.part"), about.with_name(f".{about.name}.part")
-        with open(aside[0], "wb") as file:
-            np.savez_compressed(file, **{name: getattr(self, name) for name in _ARRAYS})
-        aside[1].write_text(json.dumps(header, indent=2) + "\n")
-        os.replace(aside[0], arrays)
-        os.replace(aside[1], about)
-        return [arrays, about]
+        return write(path, header, {name: getattr(self, name) for name in ARRAYS})
 
 
 def load(path: str | os.PathLike) -> Run:
@@ -129,18 +129,24 @@ def load(path: str | os.PathLike) -> Run:
         FileNotFoundError: one of the two files is missing.
         ValueError: they are no run, are cut short or changed, or were written by a version with other rules.
     """
-    arrays_path, about = _files(path)
+    arrays_path, about = files_of(path)
     for file in (about, arrays_path):
         if not file.exists():
             raise FileNotFoundError(f"{file} is missing: a run is two files, {about.name} and {arrays_path.name}")
-    header = _header(about)
+    header = read_header(about)
     try:
-        variant = _named(header["id"]).at(**header["params"])
-    except (TypeError, ValueError) as error:
+        family = _named(header["id"])
+        variant = family.at(**header["params"])
+        if header["split"] not in (*SPLITS, *family.shifts):
+            raise ValueError(f"there is no split {header['split']!r:.80}")
+        if len(header["seats"]) != variant.p.agents:
+            raise ValueError(f"{len(header['seats'])} seats of {variant.p.agents}")
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{about} names a box that this version does not have: {error}") from None
-    arrays = _arrays(arrays_path)
+    arrays = read_arrays(arrays_path)
     _check_arrays(arrays, variant, arrays_path)
     arrays["tasks"] = padded(arrays["tasks"], variant.task)
+    _check_tasks(arrays["tasks"], variant, arrays_path)
     run = Run(header["id"], variant.values, header["split"], tuple(header["seats"]), **arrays)
     if _fingerprint(header, run) != header["fingerprint"]:
         raise ValueError(
@@ -184,29 +190,39 @@ def run(
         params: parameters of the box.
 
     Raises:
-        ValueError, TypeError: there is no such box, parameter or agent; a seat is empty or filled twice; an action is out of
-            range; a factory returns an object again that it returned before.
+        ValueError, TypeError: there is no such box, parameter or agent; a seat is empty or filled twice.
+        PolicyError: a policy or its factory raised an error; an action is out of range; a factory returned an object that was
+            returned before. The error says in which box and seat, and at which step, and holds what was played until then.
     """
     family = box_named(box)
+    boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
     tasks = TaskSet.of_family(family, split=split, **params)
-    variant, seeds = tasks.variant, _seeds(seed, at_least_one("boxes", boxes))
+    variant, seeds = tasks.variant, row_seeds(seed, boxes)
     chosen = _who_sits_where(seats, variant.p.agents)
     players = _players(chosen, variant, seeds)
     check_memory(boxes * variant.horizon, 2 * variant.p.agents, "steps")
     actions = np.zeros((boxes, variant.horizon, variant.p.agents), np.int16)
-    worlds = _open(variant, split, seeds)
+    worlds = _open(tasks, seeds)
     out = worlds.empty()
     worlds.begin(np.ones(boxes, np.bool_), NEW_TASK, out)
     now = np.zeros((boxes, variant.p.agents), np.int64)
+
+    def played(steps: int) -> Run:
+        names = tuple(_name_of(policy) for policy in chosen)
+        rows, endings = np.array(worlds.task_rows.view(np.ndarray)), _endings(worlds.worlds["state"])
+        return Run(id_of(family), variant.values, split, names, rows, seeds, actions[:, :steps], endings)
+
     for t in range(variant.horizon):
-        for player in players:
-            player(worlds, out.observations, now)
+        try:
+            for player in players:
+                player(worlds, out.observations, now)
+        except PolicyError as error:
+            error.run = played(t)
+            error.add_note("Nothing is lost: this error's attribute `run` holds what was played until then (run.save keeps it)")
+            raise
         actions[:, t] = now
         worlds.advance(now, out)
-    endings = _endings(worlds.worlds["state"])
-    names = tuple(_name_of(policy) for policy in chosen)
-    rows = np.array(worlds.task_rows.view(np.ndarray))
-    return Run(id_of(family), variant.values, split, names, rows, seeds, actions, endings)
+    return played(variant.horizon)
 
 
 def _named(id: str) -> type[Box]:
@@ -225,20 +241,10 @@ def id_of(family: type[Box]) -> str:
     return name if BOXES.get(name) == path else path
 
 
-def _seeds(seed: int, boxes: int) -> np.ndarray:
-    """One seed for each box: seed, seed + 1, ..."""
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
-        raise ValueError(f"seed={seed!r} must be an integer of at least 0")
-    return np.arange(boxes, dtype=np.uint64) + np.uint64(int(seed) % 2**64)
-
-
-def _open(variant: Variant, split: str | None, seeds: np.ndarray, rows: np.ndarray | None = None) -> Worlds:
-    """Boxes that are about to begin, on tasks of their own or on given ones."""
-    tasks = TaskSet.of_family(variant.family, split=split, **variant.values)
+def _open(tasks: TaskSet, seeds: np.ndarray) -> Worlds:
+    """Boxes that are about to begin."""
     worlds = Worlds(tasks, len(seeds), TrialForm(), DISABLED)
     worlds.seed(np.ones(len(seeds), np.bool_), seeds)
-    if rows is not None:
-        worlds.task_rows[...] = rows
     return worlds
 
 
@@ -310,6 +316,7 @@ Player = Callable[[Worlds, np.ndarray, np.ndarray], None]
 def _players(chosen: list[Any], variant: Variant, seeds: np.ndarray) -> list[Player]:
     """One player for each different policy."""
     players: list[Player] = []
+    built = Built()
     for policy in dict.fromkeys(chosen):
         seats = [i for i in range(len(chosen)) if chosen[i] is policy]
         if isinstance(policy, Scripted):
@@ -317,70 +324,12 @@ def _players(chosen: list[Any], variant: Variant, seeds: np.ndarray) -> list[Pla
             mask[:, seats] = True
             players.append(_scripted(ScriptedSeats(policy, variant, mask)))
         else:
-            players.append(PolicySeats(policy, variant, seats, seeds))
+            players.append(PolicySeats(policy, variant, seats, seeds, built))
     return players
 
 
 def _scripted(seats: ScriptedSeats) -> Player:
     return lambda worlds, observations, actions: seats.act(worlds.task_rows, worlds.worlds, actions)
-
-
-class PolicySeats:
-    """Python policies in some seats of many boxes: one for each seat, built anew whenever its memory is reset.
-
-    Args:
-        factory: builds a policy, see `run`.
-        variant: the box.
-        seats: which of its seats.
-        seeds: of the boxes, uint64 [boxes].
-    """
-
-    def __init__(self, factory: Callable[..., Any], variant: Variant, seats: list[int], seeds: np.ndarray):
-        self._factory, self._seats, self._seeds = factory, seats, seeds
-        self._view = view_length(variant.p)
-        self._variant, self._actions = variant, int(variant.action.high[0]) + 1
-        self._policies: dict[tuple[int, int], Any] = {}
-
-    def __call__(self, worlds: Worlds, observations: np.ndarray, actions: np.ndarray) -> None:
-        """Write the actions of these seats into `actions`, int64 [boxes, agents]."""
-        states = worlds.worlds["state"]
-        for b in range(len(actions)):
-            for i in self._seats:
-                forgot = bool(states["forgot"][b, i])
-                if forgot:
-                    self._build(b, i, int(states["t"][b]))
-                seen = np.asarray(observations[b, i])
-                observation = {"observation": seen[: self._view].copy(), "action_mask": seen[self._view :].astype(np.int8)}
-                action = self._policies[b, i].act(observation, {"memory_reset": forgot})
-                actions[b, i] = self._checked(action, b, i)
-
-    def _build(self, b: int, i: int, t: int) -> None:
-        """A new policy for seat i of box b. Its spaces are fresh, or the last one could have left something in them."""
-        observation_space, action_space = agent_spaces(self._variant)
-        policy = self._factory(
-            seat=i,
-            action_space=action_space,
-            observation_space=observation_space,
-            seed=int(np.random.SeedSequence([int(self._seeds[b]), i, t]).generate_state(1)[0]),
-        )
-        if any(policy is other for other in self._policies.values()):
-            raise ValueError(
-                f"the factory of seat {i} returned an object again that it returned before: whoever must forget has to be "
-                "built anew each time"
-            )
-        self._policies[b, i] = policy
-
-    def _checked(self, action: Any, b: int, i: int) -> int:
-        """The action as an integer, if it is one of the box."""
-        try:
-            number = operator.index(action.item() if isinstance(action, np.ndarray) and action.size == 1 else action)
-        except TypeError:
-            number = -1
-        if not 0 <= number < self._actions:
-            raise ValueError(
-                f"the policy in seat {i} of box {b} chose {action!r}: actions are integers from 0 to {self._actions - 1}"
-            )
-        return number
 
 
 # ------------------------------------------------------------------------------------------------- files
@@ -391,45 +340,13 @@ def _endings(states: np.ndarray) -> np.ndarray:
     return np.array([int.from_bytes(digest[:8], "little") for digest in digests], np.uint64)
 
 
-def _files(path: str | os.PathLike) -> tuple[Path, Path]:
-    stem = Path(path)
-    stem = stem.with_suffix("") if stem.suffix in (".npz", ".json") else stem
-    return stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
-
-
-def _header(about: Path) -> dict[str, Any]:
-    """What the text file of a run says; ValueError where it is none."""
-    try:
-        header = json.loads(about.read_text())
-    except ValueError as error:  # no text, or no JSON
-        raise ValueError(f"{about} is no run, or is cut short: {error}") from None
-    if not isinstance(header, dict) or header.get("format") != _FORMAT:
-        said = header.get("format") if isinstance(header, dict) else None
-        raise ValueError(
-            f"{about} is no run that this version reads: its format is {said!r}, not {_FORMAT!r}. A run of an older version "
-            "is read by that version; or run the boxes again"
-        )
-    kinds = {"id": str, "params": dict, "split": str | None, "seats": list, "fingerprint": str}
-    if wrong := [name for name, kind in kinds.items() if name not in header or not isinstance(header[name], kind)]:
-        raise ValueError(f"{about} is no run: {wrong[0]!r} is missing or of another kind. Fetch the file again")
-    return header
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a run; ValueError where the file is none."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in _ARRAYS}
-    except (ValueError, KeyError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is no run, or is cut short ({error}): fetch the file again, or run the boxes again") from None
-
-
 def _check_arrays(arrays: dict[str, np.ndarray], variant: Variant, path: Path) -> None:
     """Refuse arrays of other shapes and kinds than a run of this box has."""
     boxes = len(arrays["seeds"]) if arrays["seeds"].ndim else 0
+    steps = arrays["actions"].shape[1] if arrays["actions"].ndim == 3 else 0
     wanted = {
         "seeds": (np.dtype(np.uint64), (boxes,)),
-        "actions": (np.dtype(np.int16), (boxes, variant.horizon, variant.p.agents)),
+        "actions": (np.dtype(np.int16), (boxes, min(steps, variant.horizon), variant.p.agents)),
         "endings": (np.dtype(np.uint64), (boxes,)),
     }
     for name, (dtype, shape) in wanted.items():
@@ -443,8 +360,15 @@ def _check_arrays(arrays: dict[str, np.ndarray], variant: Variant, path: Path) -
         or any(tasks.dtype[name] != variant.task[name] for name in fields)
     ):
         raise ValueError(f"{path} is no run of {variant}: it holds tasks of {tasks.dtype}")
-    if arrays["actions"].min() < 0 or arrays["actions"].max() > variant.action.high.max():
+    if ((arrays["actions"] < 0) | (arrays["actions"] > variant.action.high.max())).any():
         raise ValueError(f"{path} is no run of {variant}: it holds actions outside of 0 to {variant.action.high.max()}")
+
+
+def _check_tasks(tasks: np.ndarray, variant: Variant, path: Path) -> None:
+    """Refuse rows that are no tasks of this box: rules look recipes up in arrays of its size."""
+    for b, task in enumerate(tasks):
+        if problem := variant.family.task_error(variant.p, Row(task)):
+            raise ValueError(f"{path} is no run of {variant}: the task of box {b} is none: {problem}")
 
 
 def _fingerprint(header: dict[str, Any], run: Run) -> str:

@@ -13,7 +13,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from metarl_envs.boxes.box import ABSENT, MADE, WHEN, A, B, is_legal, worth
+from metarl_envs.boxes.box import ABSENT, MADE, REAL, WHEN, A, B, is_legal, worth
+from metarl_envs.boxes.topology import CHOSEN
 from metarl_envs.boxes.tree import GRAMMAR, NOTHING, items_in, items_of, level_of
 from metarl_envs.engine import Integer, Parameters, kernel, randint, record
 
@@ -72,7 +73,7 @@ def act_at_random(hyper, params, task, state, i, mind, rng):
 def action_count(params):
     """How many actions there are (see `box.verbs_of`)."""
     own, shared = (params.notes + params.page - 1) // params.page, (params.board + params.page - 1) // params.page
-    visits = params.agents if params.topology == 5 else 0
+    visits = params.agents if params.topology == CHOSEN else 0
     return items_in(params) + 1 + 2 * params.notes + own + params.board + shared + visits
 
 
@@ -117,7 +118,7 @@ def make_the_best(hyper, params, task, state, i, mind, rng):
 @kernel
 def can_make(state, i, item, a, b):
     """Whether agent i lacks an item and holds both ingredients."""
-    return a != NOTHING and state.held[i, item] != 1 and state.held[i, a] == 1 and state.held[i, b] == 1
+    return a != NOTHING and state.held[i, item] != REAL and state.held[i, a] == REAL and state.held[i, b] == REAL
 
 
 @kernel

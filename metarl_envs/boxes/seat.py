@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -25,6 +25,9 @@ from metarl_envs.boxes.box import (
 )
 from metarl_envs.boxes.invention import InventionBox
 from metarl_envs.boxes.scripted import (
+    NOTES_ALL,
+    NOTES_BEST_PATH,
+    NOTES_FIFO,
     SCRIPTED,
     NoteKeeper,
     Scripted,
@@ -82,11 +85,11 @@ def sit_down(params, task, state, rng):
     state.box.words = 0
     state.style.draws = 1 if params.companions == _NEVER_REPEAT else 8
     state.style.verify = 0
-    state.style.keep = 1
+    state.style.keep = NOTES_FIFO
     if params.companions == _BEST_PATH:
-        state.style.keep = 2
+        state.style.keep = NOTES_BEST_PATH
     if params.companions == _UNLIMITED:
-        state.style.keep = 3
+        state.style.keep = NOTES_ALL
 
 
 @functools.cache
@@ -241,6 +244,12 @@ class Seat(Box):
     references = {"oracle": KnowsTheRecipes()}  # noqa: RUF012
     keys = staticmethod(keys_of_seat)
 
+    def __init_subclass__(cls, **kwargs: Any):
+        """Wherever its name is shown (windows, errors, pictures) a seat is called like its box, as its id is."""
+        super().__init_subclass__(**kwargs)
+        if "box" in vars(cls):
+            cls.__name__ = cls.box.__name__
+
     @staticmethod
     def spaces(p: SimpleNamespace) -> tuple[spaces.Space, spaces.Space]:
         """What agent 0 sees and its action mask, in one row."""
@@ -307,14 +316,15 @@ class InventionSeat(Seat):
 
         * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
           level lineage by lineage. What only seems to have been made looks like any other.
-        * with notes or a board, one number an item below the highest level: 1 where open entries say that it makes something
-          not held yet with what is in the hand (with an empty hand: with something else that is held).
+        * with notes or a board, one number an item below the highest level: 1 where an open entry says that it makes something
+          not held yet with what is in the hand; with an empty hand, 1 for the first of the two items of such an entry, both of
+          which must be held (not for the second, so that one at a time can be followed).
         * with notes or a board, one number an item: 1 where open entries say that it makes nothing with what is in the hand.
         * with structure="grammar", the hole of each item that is held, then the shape of each: their numbers, from 1, over
           `features`; 0 for what is not held.
         * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
           what it seemed to make, over `levels`.
-        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most.
+        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most; 0 at dawn, when it is lost.
         * `forgot`: 1 where memory was reset, in the first observation and at each dawn. Whoever remembers more cheats.
         * the share of the episode that is left; with days, of the day.
         * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
@@ -326,8 +336,9 @@ class InventionSeat(Seat):
     Actions:
         `Discrete(53)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
         the two, after which the hand is empty. M: wait. Then, as many as there are: write the last experiment into note k;
-        empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board; look at
-        page k of the board; in the topology "chosen", visit agent k. What is not allowed does nothing.
+        empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board (of
+        several who do so in one step, one by lot); look at page k of the board; in the topology "chosen", visit agent k. What
+        is not allowed does nothing.
 
     Reward:
         The level of what agent 0 makes and did not hold; nothing for what it copies, nor for a thing made twice.
@@ -350,10 +361,11 @@ class InventionSeat(Seat):
         hole of the one to the shape of the other). features (2 to 16): kinds of holes and shapes.
 
         The company: value_bias (0 to 100): what items of the first lineage pay, times their level. pays: "own": whoever makes
-        what it did not hold; "first": whoever is the first in the box; "mean": all get the mean of it. topology: who sees
-        whom: "isolated", "ring", "full", "caveman", "dynamic" (in groups, with visits), "chosen" (by visiting). group (1 to
-        256): the size of groups. visit (0 to 1) and stay (1 to 32767): the chance a step to visit another group, and for how
-        long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new thing that one sees.
+        what it did not hold; "first": whoever is the first in the box (of several in one step, one by lot); "mean": all get the
+        mean of it. topology: who sees whom: "isolated", "ring", "full", "caveman", "dynamic" (in groups, with visits), "chosen"
+        (by visiting). group (1 to 256): the size of groups. visit (0 to 1) and stay (1 to 32767): the chance a step to visit
+        another group, and for how long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new
+        thing that one sees.
 
         Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
         entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:
@@ -403,14 +415,15 @@ class AmnesiaSeat(Seat):
 
         * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
           level lineage by lineage. What only seems to have been made looks like any other.
-        * with notes or a board, one number an item below the highest level: 1 where open entries say that it makes something
-          not held yet with what is in the hand (with an empty hand: with something else that is held).
+        * with notes or a board, one number an item below the highest level: 1 where an open entry says that it makes something
+          not held yet with what is in the hand; with an empty hand, 1 for the first of the two items of such an entry, both of
+          which must be held (not for the second, so that one at a time can be followed).
         * with notes or a board, one number an item: 1 where open entries say that it makes nothing with what is in the hand.
         * with structure="grammar", the hole of each item that is held, then the shape of each: their numbers, from 1, over
           `features`; 0 for what is not held.
         * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
           what it seemed to make, over `levels`.
-        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most.
+        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most; 0 at dawn, when it is lost.
         * `forgot`: 1 where memory was reset, in the first observation and at each dawn. Whoever remembers more cheats.
         * the share of the episode that is left; with days, of the day.
         * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
@@ -422,8 +435,9 @@ class AmnesiaSeat(Seat):
     Actions:
         `Discrete(36)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
         the two, after which the hand is empty. M: wait. Then, as many as there are: write the last experiment into note k;
-        empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board; look at
-        page k of the board; in the topology "chosen", visit agent k. What is not allowed does nothing.
+        empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board (of
+        several who do so in one step, one by lot); look at page k of the board; in the topology "chosen", visit agent k. What
+        is not allowed does nothing.
 
     Reward:
         The level of what agent 0 makes and does not hold. What was lost at dawn can be made again, and pays again.
@@ -446,10 +460,11 @@ class AmnesiaSeat(Seat):
         hole of the one to the shape of the other). features (2 to 16): kinds of holes and shapes.
 
         The company: value_bias (0 to 100): what items of the first lineage pay, times their level. pays: "own": whoever makes
-        what it did not hold; "first": whoever is the first in the box; "mean": all get the mean of it. topology: who sees
-        whom: "isolated", "ring", "full", "caveman", "dynamic" (in groups, with visits), "chosen" (by visiting). group (1 to
-        256): the size of groups. visit (0 to 1) and stay (1 to 32767): the chance a step to visit another group, and for how
-        long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new thing that one sees.
+        what it did not hold; "first": whoever is the first in the box (of several in one step, one by lot); "mean": all get the
+        mean of it. topology: who sees whom: "isolated", "ring", "full", "caveman", "dynamic" (in groups, with visits), "chosen"
+        (by visiting). group (1 to 256): the size of groups. visit (0 to 1) and stay (1 to 32767): the chance a step to visit
+        another group, and for how long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new
+        thing that one sees.
 
         Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
         entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:

@@ -236,13 +236,13 @@ def _draw_day(picture: Picture, seat: SeatView) -> None:
 
 
 def _draw_others(picture: Picture, seat: SeatView) -> None:
-    """Those who are seen (or can be visited); golden: who made something new in this step."""
+    """Those who are seen (or can be visited); golden: who made something new in this step, unless it is forgotten."""
     if seat.p.agents == 1:
         picture.text(_END, 14, "you are alone", size=12, color=MUTED, align="right")
         return
     seen, chosen, first = seat.seen(), seat.p.topology == "chosen", float(_END)
     for j, x, y in seat.others():
-        if j in seen and seat.state.made[j] != NOTHING:
+        if j in seen and seat.state.made[j] != NOTHING and not seat.state.forgot[0]:
             picture.circle(x, y, 13, GOAL)
         picture.circle(x, y, 10, AGENT if j in seen else LINES)
         picture.text(x, y - 6, str(j), size=11, color=BACKGROUND if j in seen else TEXT, align="center")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metarl_envs.boxes.box import Box, verbs_of, view_length
+from metarl_envs.boxes.tree import NOTHING
 from metarl_envs.engine.drivers import compiled
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.kernels import unsigned
@@ -21,7 +22,7 @@ def _driver(variant: Variant) -> Callable:
     """What writes down what all see and were paid, and what infos hold: anew, or what has changed since one step ago."""
     look, look_again = _kernels_of(variant.family)  # type: ignore[arg-type]
 
-    def show(params, tasks, worlds, anew, view, mask, rewards, resets, made, illegal, lo, hi):
+    def show(params, tasks, worlds, anew, view, mask, rewards, resets, made, lo, hi):
         p = params[0]
         for b in range(unsigned(lo), unsigned(hi)):
             w = worlds[b]
@@ -33,8 +34,7 @@ def _driver(variant: Variant) -> Callable:
                     look_again(p, tasks[w.task], state, i, view[b, i], mask[b, i])
                 rewards[b, i] = state.reward[i]
                 resets[b, i] = state.forgot[i] != 0
-                made[b, i] = state.made[i]
-                illegal[b, i] = state.illegal[i]
+                made[b, i] = NOTHING if state.forgot[i] != 0 else state.made[i]
 
     return compiled(f"{variant.name}.sight", show).show
 
@@ -54,7 +54,6 @@ class Told(NamedTuple):
     rewards: np.ndarray
     memory_reset: np.ndarray
     made: np.ndarray
-    illegal: np.ndarray
 
 
 class Sight:
@@ -79,7 +78,7 @@ class Sight:
     def look(self) -> tuple[dict[str, np.ndarray], Told]:
         """What all see now, float32 [boxes, agents, view] and int8 [boxes, agents, actions]; and what else is told of them."""
         worlds, shape = self._worlds, self._shape
-        told = Told(np.empty(shape), np.empty(shape, np.bool_), np.empty(shape, np.int16), np.empty(shape, np.int32))
+        told = Told(np.empty(shape), np.empty(shape, np.bool_), np.empty(shape, np.int16))
         rows = worlds.variant.params, worlds.task_rows, worlds.worlds
         worlds.each(_driver(worlds.variant), (*rows, self.lost, self._view, self._mask, *told))
         self.lost = False

@@ -22,11 +22,13 @@ class TextBox(ParallelEnv):
 
     `step` takes a sentence for each agent. An agent that is left out, or says None, goes on with the second half of
     `combine X with Y` if that is still to be done (its info says so: `busy`), and waits otherwise; whatever it says instead
-    replaces that half. Dawn takes the half away too. Infos are those of `ParallelBox` and:
+    replaces that half. Infos are those of `ParallelBox` and:
 
     * `message`: str, what was wrong with the last sentence, or ""; it also stands at the head of the text;
-    * `malformed`: int, how many of this agent's sentences since the reset were none;
     * `busy`: bool, whether the second half of an experiment is still to be done.
+
+    Where memory is reset, both are as at the beginning: whatever was said in the last step of a day, text and info of the
+    next morning are the same. How much was wrong in all is for those who watch, in `malformed` and `illegal`.
 
     Args:
         box: the box to speak with.
@@ -44,6 +46,16 @@ class TextBox(ParallelEnv):
     def agents(self) -> list[str]:  # type: ignore[override]
         """Who is in the box now."""
         return self.box.agents
+
+    @property
+    def malformed(self) -> dict[str, int]:
+        """How many sentences of each agent since the reset were none."""
+        return dict(self._malformed)
+
+    @property
+    def illegal(self) -> dict[str, int]:
+        """How many actions of each agent since the reset did nothing because they were not allowed."""
+        return self.box.illegal
 
     def observation_space(self, agent: str) -> spaces.Space:
         """Texts: always the same object."""
@@ -79,7 +91,7 @@ class TextBox(ParallelEnv):
         seen, rewards, terminations, truncations, infos = self.box.step(numbers)
         for agent, info in infos.items():
             if info["memory_reset"]:
-                self._pending[agent] = NOTHING
+                self._pending[agent], self._messages[agent] = NOTHING, ""
         return self._texts(seen), rewards, terminations, truncations, self._told(infos)
 
     def render(self) -> Any:
@@ -87,7 +99,8 @@ class TextBox(ParallelEnv):
         return self.box.render()
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """See `ParallelBox.close`."""
+        self.box.close()
 
     def state(self) -> np.ndarray:
         """See `ParallelBox.state`."""
@@ -144,7 +157,6 @@ class TextBox(ParallelEnv):
         for agent, info in infos.items():
             info |= {
                 "message": self._messages[agent],
-                "malformed": self._malformed[agent],
                 "busy": self._pending[agent] != NOTHING,
             }
         return infos

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.engine import Choice, Integer, Real, kernel, randint, record, uniform
+from metarl_envs.engine import Choice, Integer, Real, Row, kernel, randint, record, uniform
 from metarl_envs.engine.kernels import unsigned
 from metarl_envs.engine.streams import mix
 
@@ -171,6 +171,43 @@ def product_of(params, task, x, y):
 def may_make(params, task, a, b):
     """Whether the grammar allows the pair; without a grammar every pair may work."""
     return params.structure == LOOKUP or task.fits[task.hole[a]] == task.shape[b]
+
+
+def levels_of(p: SimpleNamespace) -> np.ndarray:
+    """The level of each item, int [items]; 0 for bases."""
+    beyond = np.arange(items_of(p)) - p.lineages * p.bases
+    return np.where(beyond < 0, 0, 1 + beyond // (p.lineages * p.width))
+
+
+def lineages_of(p: SimpleNamespace) -> np.ndarray:
+    """The lineage of each item, int [items]."""
+    item, bases = np.arange(items_of(p)), p.lineages * p.bases
+    return np.where(item < bases, item // p.bases, (item - bases) // p.width % p.lineages)
+
+
+def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    """Why a row is no tree of these parameters, or None. Whatever the rules look up in a tree must be there."""
+    recipe, items = np.asarray(task.recipe).astype(int), items_of(p)
+    if not ((recipe >= NOTHING) & (recipe < items)).all():
+        return f"recipe names an item that is not one of 0 to {items - 1} (-1: none)"
+    levels, lineages = levels_of(p), lineages_of(p)
+    made, r = np.nonzero((recipe != NOTHING).any(axis=2))
+    a, b = recipe[made, r].T
+    grows = (a != NOTHING) & (b != NOTHING) & (a != b) & (levels[b] < levels[made])
+    grows &= (levels[a] == levels[made] - 1) & (lineages[a] == lineages[made])
+    if not grows.all():
+        k = np.flatnonzero(~grows)[0]
+        return (
+            f"recipe[{made[k]}, {r[k]}] is ({a[k]}, {b[k]}): the first must be of the level just below in the same lineage, "
+            "and the second another item of any level below"
+        )
+    if len({frozenset(pair) for pair in zip(a.tolist(), b.tolist(), strict=True)}) < len(a):
+        return "recipe has a pair that makes two things"
+    if sorted(np.asarray(task.fits).tolist()) != list(range(p.features)):
+        return f"fits is no order of the numbers 0 to {p.features - 1}"
+    if max(np.asarray(task.hole).max(), np.asarray(task.shape).max()) >= p.features:
+        return f"hole and shape must be below features={p.features}"
+    return None if task.parity in (0, 1) else f"parity={task.parity} must be 0 or 1"
 
 
 # ------------------------------------------------------------------------------------------------- growing
