@@ -199,7 +199,43 @@ def test_who_is_paid(pays, expected):
     box = Boxes(topology="isolated", pays=pays, **SMALL)
     a, b = box.recipe(4)
     box.do(a, a, a)
-    assert box.do(b, b, box.verbs.wait) == pytest.approx(expected)
+    paid = box.do(b, b, box.verbs.wait)
+    assert (sorted(paid, reverse=True) if pays == "first" else paid) == pytest.approx(expected)
+
+
+def by_lot(counts, of):
+    """Whether each of three had the lot as often as the others, within four standard errors."""
+    return counts.sum() == of and (abs(counts - of / 3) < 4 * (of * 2 / 9) ** 0.5).all()
+
+
+def test_who_is_the_first_of_several_is_drawn_by_lot():
+    """And is the one who is paid as the first: places at the table are worth nothing."""
+    n = 3000
+    boxes = Boxes(count=n, topology="isolated", pays="first", **SMALL)
+    for ingredient in range(2):
+        recipes = boxes.worlds.task_rows["recipe"][:, 4, 0, ingredient].astype(np.int64)
+        boxes.worlds.advance(np.repeat(recipes[:, None], 3, axis=1), boxes.out)
+    paid, first = boxes.state["reward"] > 0, boxes.state["first_by"][:, 4]
+    assert (paid.sum(axis=1) == 1).all()
+    assert (paid.argmax(axis=1) == first).all()
+    assert by_lot(np.bincount(first, minlength=3), n)
+
+
+def test_whose_note_stands_on_a_place_of_the_board_is_drawn_by_lot():
+    """Of those who post there in the same step and have something to post."""
+    n = 3000
+    boxes = Boxes(count=n, topology="isolated", **SMALL)
+    wait, post = boxes.verbs.wait, boxes.verbs.post
+    for actions in ([0, 1, wait], [2, 2, wait], [post, post, post], [post, wait, wait]):
+        boxes.worlds.advance(np.tile(np.array(actions, np.int64), (n, 1)), boxes.out)
+        if actions == [post] * 3:
+            entry = boxes.state["board"][:, 0].copy()
+            posted = np.bincount(entry[:, 0], minlength=2)
+    assert posted.sum() == n
+    assert (entry[:, 1] == 2).all()
+    assert abs(posted[0] - n / 2) < 4 * (n / 4) ** 0.5
+    assert (boxes.state["board"][:, 0, 0] == 0).all(), "who comes later writes over it"
+    assert boxes.state["illegal"].tolist() == [[0, 0, 1]] * n
 
 
 def test_an_illusion_looks_like_success_and_makes_nothing():

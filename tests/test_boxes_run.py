@@ -1,6 +1,8 @@
 """Runs of boxes: whoever sits in the seats, they can be lived again exactly, and whoever forgets comes back with nothing."""
 
+import itertools
 import json
+import pickle
 import subprocess
 import sys
 
@@ -8,9 +10,12 @@ import numpy as np
 import pytest
 
 from metarl_envs import boxes
-from metarl_envs.boxes.box import verbs_of
+from metarl_envs.boxes import normaliser
+from metarl_envs.boxes.amnesia import AmnesiaBox
+from metarl_envs.boxes.box import ILLUSORY, verbs_of
 from metarl_envs.boxes.replay import lines
 from metarl_envs.boxes.scripted import Greedy, NeverRepeat
+from metarl_envs.boxes.seat import AmnesiaSeat
 
 #: One small box that everything here is tried in: three days of eight steps, notes, companions.
 SMALL = {
@@ -96,7 +101,7 @@ def test_an_action_outside_of_the_box_is_refused(action):
         def act(self, observation, info):
             return action
 
-    with pytest.raises(boxes.PolicyError, match="seat 1 of box 0 failed at step 0 .*the policy chose") as caught:
+    with pytest.raises(boxes.PolicyError, match=r"seat 1 of box 0 failed at step 0 .*the policy chose") as caught:
         small({1: Wrong, "others": "greedy"})
     assert isinstance(caught.value.__cause__, ValueError)
 
@@ -104,6 +109,52 @@ def test_an_action_outside_of_the_box_is_refused(action):
 def test_an_unknown_box_is_refused():
     with pytest.raises(ValueError, match="there are: InventionBox, AmnesiaBox"):
         boxes.run("SandBox", {"all": "greedy"})
+
+
+def test_a_seat_of_a_box_is_no_box():
+    with pytest.raises(ValueError, match="one seat of a box: give the whole box, AmnesiaBox"):
+        boxes.run(AmnesiaSeat, {0: "greedy"})
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3), 3])
+def test_integers_of_any_kind_are_seeds_and_counts(seed):
+    run = small({"all": "greedy"}, seed=seed, boxes=np.int32(2), horizon=np.int64(8))
+    assert run.seeds.tolist() == [3, 4]
+    assert json.loads(json.dumps(run.params))["horizon"] == 8
+    row = normaliser.compute("AmnesiaBox", seed=seed, boxes=np.int64(2), **{**SMALL, "horizon": np.int64(8)})
+    assert json.loads(json.dumps(row))["params"]["horizon"] == 8
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.0, True, "1", None])
+def test_what_is_no_seed_is_refused(seed):
+    with pytest.raises((TypeError, ValueError), match=f"seed={seed!r}"):
+        small({"all": "greedy"}, seed=seed)
+
+
+def test_a_run_in_a_shift_is_lived_scored_and_loaded_as_any_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(AmnesiaBox, "shifts", {"deceived": {"illusions": 1.0}})
+    run = small({"all": "greedy"}, split="deceived")
+    assert (run.params["illusions"], run.split) == (1.0, "deceived")
+    assert any((states["held"] == ILLUSORY).any() for states in run.replay())
+    with pytest.raises(ValueError, match="split='deceived', which sets it itself"):
+        small({"all": "greedy"}, split="deceived", illusions=0.5)
+    run.save(tmp_path / "run")
+    assert boxes.load(tmp_path / "run").split == "deceived"
+    asked = []
+    monkeypatch.setattr(normaliser, "run", lambda box, seats, **given: asked.append(given) or run)
+    boxes.score(run)
+    assert all(given["split"] == "deceived" and "illusions" not in given for given in asked)
+
+
+def test_a_run_is_shown_in_one_line(mixed):
+    assert repr(mixed) == "Run(AmnesiaBox: 4 boxes, 24 steps, 3 agents (Uniform, 2 x notes_fifo), split=None)"
+    with pytest.raises(TypeError, match=r"run\[3:4\], which is a run of box 3 alone"):
+        mixed[3]
+
+
+def test_the_module_shows_its_public_names():
+    assert dir(boxes) == sorted(boxes.__all__)
+    assert all(getattr(boxes, name) is not None for name in dir(boxes))
 
 
 # ------------------------------------------------------------------------------------------------- forgetting
@@ -166,23 +217,79 @@ def test_every_life_has_a_seed_of_its_own():
     assert len(set(built)) == len({seed for _, seed in built}) == len(built)
 
 
+def fresh():
+    return Uniform(seat=0, action_space=None, observation_space=None, seed=0)
+
+
+def returning(*policies):
+    """A factory that returns these by turns."""
+    turns = itertools.cycle(policies)
+    return lambda **given: next(turns)
+
+
+class Slim:
+    """A policy that no weak reference can be made of."""
+
+    __slots__ = ()
+
+    def act(self, observation, info):
+        return int(np.flatnonzero(observation["action_mask"])[0])
+
+
 def test_a_factory_that_returns_an_object_again_is_refused():
-    def anew(**given):
-        return Uniform(**given)
-
-    def again(**given):
-        return kept[0]
-
-    def by_turns(**given):
-        kept.append(Uniform(**given) if len(kept) < 2 else kept[-2])
-        return kept[-1]
-
-    for factories, step in (({0: again}, 8), ({0: by_turns}, 16), ({0: again, 1: lambda **given: kept[0]}, 0)):
-        kept = [Uniform(seat=0, action_space=None, observation_space=None, seed=0)][: 0 if by_turns in factories.values() else 1]
+    """At the first dawn, at the second where two come by turns, and at once where another seat's factory returned it."""
+    shared = fresh()
+    for factories, box, seat, step in (
+        ({0: returning(fresh())}, 0, 0, 8),
+        ({0: returning(fresh(), fresh())}, 0, 0, 16),
+        ({0: returning(Slim(), Slim())}, 0, 0, 16),
+        ({0: returning(shared), 1: returning(shared)}, 0, 1, 0),
+    ):
         with pytest.raises(boxes.PolicyError, match="returned an object again") as caught:
             small({**factories, "others": "greedy"}, boxes=1)
-        assert caught.value.step == step
-    small({"all": anew}, boxes=1)
+        assert (caught.value.box, caught.value.seat, caught.value.step) == (box, seat, step)
+    small({"all": lambda **given: Slim()}, boxes=1)
+
+
+# ------------------------------------------------------------------------------------------------- failing
+class Fails(Uniform):
+    """Raises an error in its 4th step of the second day, in the third box."""
+
+    lives = 0
+
+    def __init__(self, **given):
+        super().__init__(**given)
+        Fails.lives += 1
+        self.life, self.steps = Fails.lives, 0
+
+    def act(self, observation, info):
+        self.steps += 1
+        if self.life == 4 + 3 and self.steps == 4:
+            raise ConnectionError("the server is gone")
+        return super().act(observation, info)
+
+
+def test_a_policy_that_raises_loses_nothing_that_was_played(tmp_path):
+    Fails.lives = 0
+    with pytest.raises(boxes.PolicyError, match=r"seat 1 of box 2 failed at step 11 .*the server is gone") as caught:
+        small({1: Fails, "others": "notes_fifo"}, seed=5)
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert isinstance(caught.value.__cause__, ConnectionError)
+    assert (error.box, error.seat, error.step) == (2, 1, 11)
+    played, whole = error.run, small({1: Uniform, "others": "notes_fifo"}, seed=5)
+    assert np.array_equal(played.actions, whole.actions[:, :11])
+    assert len(list(played.replay())) == 12
+    played.save(tmp_path / "run")
+    again = boxes.load(tmp_path / "run")
+    assert np.array_equal(again.actions, played.actions)
+    assert boxes.measure(again)[3]["return"] == sum(s["reward"][3].sum() for s in played.replay())
+
+
+def test_a_policy_that_fails_before_the_first_step_leaves_a_run_of_none(tmp_path):
+    with pytest.raises(boxes.PolicyError, match=r"seat 0 of box 0 failed at step 0 .*unexpected keyword") as caught:
+        small({0: lambda seat: None, "others": "greedy"})
+    caught.value.run.save(tmp_path / "run")
+    assert boxes.load(tmp_path / "run").actions.shape == (4, 0, 3)
 
 
 # ------------------------------------------------------------------------------------------------- living again
