@@ -1,0 +1,193 @@
+"""Wrappers over boxes with one row an agent: in every autoreset mode they tell what the boxes below told."""
+
+import numpy as np
+import pytest
+from gymnasium.spaces.utils import flatten
+from gymnasium.vector import AutoresetMode
+
+import metarl_wrappers
+from metarl_envs.boxes.batch import make_vec
+
+#: The layout of rows of `test_boxes_api`, in trials of five steps.
+SHORT = {
+    "agents": 3,
+    "notes": 2,
+    "board": 1,
+    "page": 1,
+    "lineages": 1,
+    "levels": 3,
+    "width": 2,
+    "bases": 4,
+    "recipes": 1,
+    "dead_ends": 0.0,
+    "crossover": 0,
+    "horizon": 5,
+}
+MODES = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
+#: How many transitions `VectorContext` shows.
+LENGTH = 3
+
+
+def live(mode, wrap, steps=14):
+    """Random lives of two boxes, step by step: what the wrapper gave, what the boxes below gave, the actions."""
+    below = make_vec("InventionBox", 2, flat=True, autoreset_mode=mode, **SHORT)
+    above = wrap(make_vec("InventionBox", 2, flat=True, autoreset_mode=mode, **SHORT))
+    rng = np.random.default_rng(0)
+    yield above.reset(seed=3), below.reset(seed=3), None
+    for _ in range(steps):
+        actions = rng.integers(0, below.single_action_space.n, below.num_envs)
+        result, plain = above.step(actions), below.step(actions)
+        yield result, plain, actions
+        if mode is AutoresetMode.DISABLED and (over := plain[2] | plain[3]).any():
+            yield *(env.reset(options={"reset_mask": over}) for env in (above, below)), None
+
+
+def rows_of(observations):
+    """A batch of observations, or an array of objects, row by row."""
+    if isinstance(observations, np.ndarray):
+        return list(observations)
+    return [{name: array[i] for name, array in observations.items()} for i in range(6)]
+
+
+def lasts(info, mode):
+    """The last observations of the trials that ended, by row."""
+    trial = info["trial"] if mode is not AutoresetMode.SAME_STEP else info.get("final_info", {}).get("trial", {})
+    ended = trial.get("inner_truncated", np.zeros(6, bool))
+    finals = info["final_obs"] if mode is AutoresetMode.SAME_STEP and ended.any() else trial.get("final_obs")
+    return {row: rows_of(finals)[row] for row in np.flatnonzero(ended)}
+
+
+def transitions(mode, wrap):
+    """What every row was shown, beside the transitions of its trial so far, and what it was shown at the end of each trial."""
+    past, before = [[] for _ in range(6)], None
+    for result, plain, actions in live(mode, wrap):
+        (seen, info), (rows, plain_info) = (result[0], result[-1]), (rows_of(plain[0]), plain[-1])
+        final = lasts(plain_info, mode) if actions is not None else {}
+        shown_last = lasts(info, mode) if actions is not None else {}
+        assert final.keys() == shown_last.keys()
+        for i in range(6):
+            if actions is not None and not plain_info["trial"]["action_ignored"][i]:
+                past[i].append((before[i], actions[i], plain[1][i], i in final))
+            if i in final:
+                yield shown_last[i], final[i], past[i], False
+            if plain_info["trial"]["trial_start"][i]:
+                past[i] = []
+            if i not in final or mode is AutoresetMode.SAME_STEP:
+                yield rows_of(seen)[i], rows[i], past[i], not past[i]
+        before = rows
+
+
+def one_hot(action):
+    return (np.arange(19) == action).astype(np.int8)
+
+
+def equal(shown, expected):
+    assert shown.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(shown[name], array, err_msg=name)
+
+
+@MODES
+def test_previous_steps_are_shown(mode):
+    paid = 0.0
+    space = metarl_wrappers.VectorPreviousStep(make_vec("InventionBox", 2, flat=True, **SHORT)).single_observation_space
+    flat = transitions(mode, lambda envs: metarl_wrappers.VectorPreviousStep(envs, flat=True))
+    for shown, seen, past, starts in transitions(mode, metarl_wrappers.VectorPreviousStep):
+        _, action, reward, _ = past[-1] if past else (None, -1, 0.0, False)
+        expected = {
+            "previous_action": one_hot(action),
+            "previous_reward": np.float32([reward]),
+            "episode_start": np.int8([starts]),
+        }
+        equal(shown, {**seen, **expected, "previous_terminated": np.int8([0])})
+        assert len(next(flat)[0]) == len(flatten(space, shown))
+        paid += reward
+    assert paid > 0
+    assert next(flat, None) is None
+
+
+@MODES
+def test_contexts_are_shown(mode):
+    for shown, seen, past, _ in transitions(mode, lambda envs: metarl_wrappers.VectorContext(envs, LENGTH)):
+        window = {f"context_{name}": np.zeros((LENGTH, *array.shape), array.dtype) for name, array in seen.items()}
+        window["context_action"] = np.zeros((LENGTH, 19), np.int8)
+        window["context_reward"] = np.zeros(LENGTH, np.float32)
+        window |= {f"context_{name}": np.zeros(LENGTH, np.int8) for name in ("terminated", "truncated", "mask")}
+        for k, (before, action, reward, truncated) in enumerate(past[-LENGTH:], LENGTH - len(past[-LENGTH:])):
+            for name, array in before.items():
+                window[f"context_{name}"][k] = array
+            window["context_action"][k], window["context_reward"][k] = one_hot(action), reward
+            window["context_truncated"][k], window["context_mask"][k] = truncated, 1
+        equal(shown, {**seen, **window})
+
+
+@MODES
+def test_streams_of_context_are_shown(mode):
+    for shown, seen, past, starts in transitions(mode, metarl_wrappers.VectorContextStream):
+        nothing = {name: np.zeros_like(array) for name, array in seen.items()}
+        before, action, reward, truncated = past[-1] if past else (nothing, -1, 0.0, False)
+        expected = {f"context_{name}": array for name, array in before.items()}
+        expected |= {"context_action": one_hot(action), "context_reward": np.float32([reward])}
+        flags = {"terminated": 0, "truncated": truncated, "mask": bool(past), "clear": starts}
+        expected |= {f"context_{name}": np.int8([flag]) for name, flag in flags.items()}
+        equal(shown, {**seen, **expected})
+
+
+@MODES
+@pytest.mark.parametrize(
+    ("name", "pays"),
+    [("HideReward", 0.0), ("NegateReward", -1.0), ("ForgetEachEpisode", 1.0), ("HideBoundaries", 1.0), ("ShuffleReward", None)],
+)
+def test_controls_show_the_observations_that_there_are(mode, name, pays):
+    for result, plain, actions in live(mode, getattr(metarl_wrappers, f"Vector{name}")):
+        equal(result[0], plain[0])
+        if actions is not None:
+            assert pays is None or np.array_equal(result[1], pays * plain[1])
+            if name != "HideBoundaries":
+                assert same_lasts(lasts(result[-1], mode), lasts(plain[-1], mode))
+
+
+def same_lasts(shown, final):
+    return shown.keys() == final.keys() and all(
+        np.array_equal(shown[row][name], array) for row in final for name, array in final[row].items()
+    )
+
+
+@MODES
+def test_where_no_trial_ended_last_observations_are_zero(mode):
+    """Of the right shapes and dtypes, and as they are elsewhere in this package."""
+    for _, plain, actions in live(mode, lambda envs: envs):
+        final, info = plain[-1]["trial"]["final_obs"], plain[-1]
+        ended = np.zeros(6, bool) if actions is None else info["trial"]["inner_truncated"]
+        assert final.keys() == plain[0].keys()
+        for name, seen in plain[0].items():
+            array = final[name]
+            assert array.shape == seen.shape
+            assert array.dtype == seen.dtype
+            assert not array[~ended].any()
+            assert np.array_equal(array[ended], seen[ended])
+
+
+@pytest.mark.parametrize(
+    "seed", [np.int64(7), np.uint8(7), np.array([7, 1, 2, 8, 0, 0]), [np.int32(7), None, None, np.int64(8), 0, 0]]
+)
+def test_integers_of_any_kind_are_seeds(seed):
+    for flat in (True, False):
+        envs = make_vec("InventionBox", np.int64(2), flat=flat, **{**SHORT, "horizon": np.int64(5)})
+        given = seed if flat or np.ndim(seed) == 0 else seed[::3]
+        seen, expected = envs.reset(seed=given)[0], make_vec("InventionBox", 2, flat=flat, **SHORT).reset(seed=7)[0]
+        equal(seen, expected)
+        noise = (envs.boxes if flat else envs).worlds["noise"].tolist()
+        envs.reset(seed=7)
+        assert (envs.boxes if flat else envs).worlds["noise"].tolist() == noise
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5, "7", True, np.zeros((6, 1), int), [0] * 5, [1.5] * 6])
+def test_what_is_no_seed_is_refused_and_nothing_moves(seed):
+    envs = make_vec("InventionBox", 2, flat=True, **SHORT)
+    envs.reset(seed=0)
+    before = envs.get_state()
+    with pytest.raises((TypeError, ValueError), match="seed"):
+        envs.reset(seed=seed)
+    after = envs.get_state()
+    assert all(np.array_equal(after[name], before[name]) for name in ("worlds", "task_rows"))
