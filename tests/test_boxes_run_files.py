@@ -1,0 +1,281 @@
+"""Files of runs that somebody else wrote, or that were damaged: what is loaded is the run that was saved, or it is refused."""
+
+import io
+import json
+import resource
+import struct
+import tracemalloc
+import warnings
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from metarl_envs import boxes
+from metarl_envs.boxes.run_files import ARRAYS
+
+#: The layout of rows of `test_boxes_run`.
+SMALL = {
+    "agents": 3,
+    "horizon": 12,
+    "day": 6,
+    "notes": 2,
+    "board": 1,
+    "page": 1,
+    "lineages": 1,
+    "levels": 3,
+    "width": 2,
+    "bases": 4,
+    "recipes": 1,
+    "crossover": 0,
+    "dead_ends": 0.0,
+    "topology": "full",
+}
+#: What stands where something else should: other kinds, extremes, names of files, and what looks like code.
+STRANGE = (None, True, -1, 2**31, 2**63, 10**400, 1e308, float("nan"), float("inf"), "", "a" * 5000, "\x00", "\ud800", [], {})
+STRANGE += ("../../elsewhere", "/etc/passwd", "os:system", "builtins:open", "..:x", ":", [[[[]]]], {"agents": {}}, [None] * 300)
+#: Most bytes that loading a file of a few kB may take on the way.
+MOST_MEMORY = 30_000_000
+
+
+@pytest.fixture(scope="module")
+def run():
+    return boxes.run("InventionBox", {"all": "greedy"}, boxes=3, seed=1, **SMALL)
+
+
+class Files:
+    """The two files of a run, whole, and how to spoil them."""
+
+    def __init__(self, run, folder):
+        self.run, self.folder = run, folder
+        npz, about = run.save(folder / "run")
+        self.npz, self.about = npz.read_bytes(), about.read_bytes()
+        self.header = json.loads(self.about)
+        self.members = {name: member_of(getattr(run, name)) for name in ARRAYS}
+
+    def write(self, npz=None, about=None):
+        (self.folder / "run.npz").write_bytes(self.npz if npz is None else npz)
+        (self.folder / "run.json").write_bytes(self.about if about is None else about)
+
+
+def member_of(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def archive(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a name that is there twice
+        for name, content in members:
+            file.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+# ------------------------------------------------------------------------------------------------- mutants
+def damaged(rng, content):
+    """Bytes with some flipped, cut off, doubled, zeroed or moved."""
+    content = bytearray(content)
+    at = int(rng.integers(len(content)))
+    match rng.integers(6):
+        case 0:
+            for _ in range(rng.integers(1, 9)):
+                content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        case 1:
+            del content[at:]
+        case 2:
+            del content[at : at + int(rng.integers(1, 64))]
+        case 3:
+            content[at:at] = content[at : at + int(rng.integers(1, 64))]
+        case 4:
+            content[at : at + 8] = b"\x00" * len(content[at : at + 8])
+        case 5:  # numbers in zip's tables are of two and of four bytes
+            content[at : at + 4] = struct.pack("<I", rng.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF]))[: len(content[at : at + 4])]
+    return bytes(content)
+
+
+def strange(rng, value, depth=0):
+    """A JSON value in which one thing is another one: replaced, gone, doubled or renamed."""
+    if isinstance(value, dict) and value and (depth == 0 or rng.random() < 0.8):
+        value, key = dict(value), str(rng.choice(list(value)))
+        match rng.integers(4):
+            case 0:
+                del value[key]
+            case 1:
+                value[str(rng.choice(["agents", "horizon", "../x", "__class__", key + " "]))] = value.pop(key)
+            case _:
+                value[key] = strange(rng, value[key], depth + 1)
+        return value
+    if isinstance(value, list) and value and rng.random() < 0.5:
+        return [*value, *value] if rng.random() < 0.5 else [strange(rng, value[0], depth + 1), *value[1:]]
+    if isinstance(value, int | float) and rng.random() < 0.5:
+        return value + rng.choice([-1, 1, 7, 1000]).item()
+    return STRANGE[rng.integers(len(STRANGE))]
+
+
+def strange_header(rng, content):
+    """An array file whose own header says something else."""
+    said = str(
+        rng.choice(
+            [
+                "{'descr': '<i2', 'fortran_order': False, 'shape': (1099511627776,), }",
+                "{'descr': '<i2', 'fortran_order': False, 'shape': (100000, 100000, 100), }",
+                "{'descr': '|O', 'fortran_order': False, 'shape': (3,), }",
+                "{'descr': '<u8', 'fortran_order': True, 'shape': (-3,), }",
+                "{'descr': '<u8', 'fortran_order': False, 'shape': (), }",
+                "{'descr': '<i2', 'fortran_order': False, 'shape': (3, 12, 3, 0), }",
+                "{'descr': ('<i2', (65536, 65536)), 'fortran_order': False, 'shape': (3,), }",
+                "{'descr': [('recipe', '|O')], 'fortran_order': False, 'shape': (3,), }",
+                "{'descr': '|V2147483647', 'fortran_order': False, 'shape': (3,), }",
+                "__import__('os').getcwd()",
+                "[" * 3000,
+                "",
+            ]
+        )
+    )
+    written = said.encode() + b"\n"
+    if rng.random() < 0.5:
+        content = content[10 + struct.unpack("<H", content[8:10])[0] :]
+        version = bytes([int(rng.choice([1, 1, 1, 2, 3, 9])), 0])
+        length = struct.pack("<H" if version[0] == 1 else "<I", len(written))
+        return b"\x93NUMPY" + version + length + written + content
+    return damaged(rng, content[:128]) + content[128:]
+
+
+def strange_archive(rng, files):
+    """An archive with whole arrays under other names, other arrays, or arrays that say something else of themselves."""
+    members = [(f"{name}.npy", content) for name, content in files.members.items()]
+    k = int(rng.integers(4))
+    name, content = members[k]
+    match rng.integers(6):
+        case 0:
+            members[k] = (
+                str(rng.choice(["../run.npy", "/tmp/actions.npy", "actions", "tasks.npy", "..\\seeds.npy", ""])),
+                content,
+            )
+        case 1:
+            members[k] = name, members[int(rng.integers(4))][1]
+        case 2:
+            members[k] = name, strange_header(rng, content)
+        case 3:
+            members[k] = name, member_of(np.resize(rng.integers(0, 99, 3), rng.integers(0, 9, int(rng.integers(0, 4)))))
+        case 4:
+            del members[k]
+        case 5:
+            members[k] = name, damaged(rng, content)
+    return archive(members)
+
+
+def lying(rng, content):
+    """An archive whose tables say that an array is much larger than it is."""
+    content = bytearray(content)
+    at = content.find(b"PK\x01\x02", int(rng.integers(len(content))))
+    if at >= 0:
+        content[at + 20 : at + 28] = struct.pack("<II", *rng.choice([5, 2000, 0x7FFFFFF0, 0xFFFFFFF0], 2))
+    return bytes(content)
+
+
+def signed(rng, run):
+    """A run with a part that is none, and a fingerprint that says it is."""
+    tasks = run.tasks.copy()
+    if rng.random() < 0.5:
+        name = str(rng.choice(["recipe", "hole", "shape", "fits", "parity"]))
+        flat = tasks[name].reshape(-1)
+        flat[rng.integers(flat.size)] = rng.choice([0, 5, 9, 100, 255])
+        tasks[name] = flat.reshape(tasks[name].shape)
+        return replace(run, tasks=tasks)
+    other = {
+        "actions": run.actions + rng.choice([-1, 1, 9, 1000], run.actions.shape).astype(np.int16) * (rng.random() < 0.5),
+        "endings": run.endings[:: int(rng.choice([-1, 2]))],
+        "seeds": run.seeds + np.uint64(1),
+        "split": str(rng.choice(["train", "tset"])),
+        "seats": ("greedy",) * int(rng.integers(5)),
+    }
+    name = str(rng.choice(list(other)))
+    return replace(run, **{name: other[name]})
+
+
+MUTANTS = {
+    "damaged archive": lambda rng, files: files.write(npz=damaged(rng, files.npz)),
+    "damaged text": lambda rng, files: files.write(about=damaged(rng, files.about)),
+    "strange text": lambda rng, files: files.write(about=json.dumps(strange(rng, files.header)).encode()),
+    "strange archive": lambda rng, files: files.write(npz=strange_archive(rng, files)),
+    "lying archive": lambda rng, files: files.write(npz=lying(rng, files.npz)),
+    "signed": lambda rng, files: signed(rng, files.run).save(files.folder / "run"),
+}
+
+
+def is_same(a, b):
+    return (a.id, a.params, a.split, a.seats) == (b.id, b.params, b.split, b.seats) and all(
+        np.array_equal(getattr(a, name), getattr(b, name)) for name in ARRAYS
+    )
+
+
+def fuzz(run, folder, kind, mutants, seed):
+    """Load mutants of a kind; how many were refused by what stands in the arrays, and not in the text."""
+    files, rng, deep = Files(run, folder), np.random.default_rng(seed), 0
+    for _ in range(mutants):
+        MUTANTS[kind](rng, files)
+        if tracemalloc.is_tracing():
+            tracemalloc.reset_peak()
+        try:
+            loaded = boxes.load(folder / "run")
+        except ValueError as error:
+            said = str(error)
+            deep += "run.npz" in said
+            assert str(folder / "run.") in said
+        else:
+            deep += 1
+            if kind != "signed":
+                assert is_same(loaded, run)
+            elif not is_same(loaded, run):
+                try:
+                    assert len(list(loaded.replay())) == 13
+                except ValueError as error:
+                    assert "ends otherwise" in str(error)  # noqa: PT017
+        assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
+        assert {path.name for path in folder.iterdir()} == {"run.npz", "run.json"}
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name}
+    return deep
+
+
+@pytest.fixture
+def traced():
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", MUTANTS)
+def test_a_damaged_run_is_refused_or_is_the_run_that_was_saved(run, tmp_path, traced, kind):
+    (tmp_path / "files").mkdir()
+    deep = fuzz(run, tmp_path / "files", kind, 100, 0)
+    assert deep > 50 or "text" in kind
+
+
+@pytest.mark.slow
+def test_ten_thousand_damaged_runs(run, tmp_path):
+    deep, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for kind in MUTANTS:
+        (tmp_path / kind / "files").mkdir(parents=True)
+        deep += fuzz(run, tmp_path / kind / "files", kind, 1700, 1)
+    assert deep > 5000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 100_000, "kB, on Linux"
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused_before_it_does(run, tmp_path, traced):
+    """A few kB of deflated zeros that say truly that they are 200 MB; and a few that say so untruly."""
+    files = Files(run, tmp_path)
+    zeros = (
+        b"\x93NUMPY\x01\x00"
+        + struct.pack("<H", 118)
+        + b"{'descr': '<i2', 'fortran_order': False, 'shape': (100000000,), }".ljust(118)
+    )
+    members = {**files.members, "seeds": zeros + bytes(2 * 10**6)}
+    files.write(npz=archive([(f"{name}.npy", content) for name, content in members.items()]))
+    tracemalloc.reset_peak()
+    with pytest.raises(ValueError, match="which it cannot be"):
+        boxes.load(tmp_path / "run")
+    assert tracemalloc.get_traced_memory()[1] < MOST_MEMORY
