@@ -9,6 +9,7 @@ from metarl_envs.boxes.box import BOX, Box, verbs_of, view_length
 from metarl_envs.boxes.invention import InventionBox
 from metarl_envs.boxes.picture import Tree, describe_box, describe_seat, draw_box, links
 from metarl_envs.boxes.scripted import SCRIPTED
+from metarl_envs.boxes.seat import InventionSeat
 from metarl_envs.boxes.seat_picture import SeatView, draw_seat
 from metarl_envs.boxes.simulate import ScriptedSeats
 from metarl_envs.boxes.topology import TOPOLOGIES
@@ -217,3 +218,104 @@ def test_the_newest_invention_is_lit():
     assert (after[y, x] != before[y, x]).any()
     golden = (np.abs(after.astype(int) - (255, 196, 77)).sum(axis=2) < 20)[y - 20 : y + 20, x - 20 : x + 20]
     assert golden.any()
+
+
+# ------------------------------------------------------------------------------------------------- what is said is so
+class Spy(Picture):
+    """A picture that keeps what is written on it."""
+
+    def __init__(self):
+        super().__init__()
+        self.said = []
+
+    def text(self, x, y, text, **style):
+        self.said.append(text)
+        return super().text(x, y, text, **style)
+
+
+def said_to_a_seat(p, state, task=None):
+    spy = Spy()
+    draw_seat(spy, p, Row(state), task)
+    return spy.said
+
+
+def a_state(**params):
+    """A box in which nothing has happened, to be changed by hand."""
+    variant = InventionBox.at(**{**SMALL, "crossover": 0, "day": 0, **params})
+    state = np.zeros(1, variant.state)[0]
+    state["hand"], state["tried"], state["made"], state["seemed"], state["first_at"], state["first_by"] = -1, -1, -1, -1, -1, -1
+    state["held"][:, :4] = 1
+    return variant.p, state
+
+
+@pytest.mark.parametrize(
+    ("made", "held", "gained", "news"),
+    [
+        ([4, -1], [4], 1, "You copied {4} (by 1)."),
+        ([4, 5], [4, 5], 2, "You copied {4} (by 1), {5} (by 2)."),
+        ([4, 4], [4], 1, "You copied {4} (by 1)."),
+        ([4, 5], [4], 1, "You copied {4} (by 1)."),  # the other one it failed to copy
+        ([4, 5], [4, 5], 1, "You copied 1 of these: {4} (by 1), {5} (by 2)."),  # one it had before
+        ([4, -1], [4], 0, None),  # it had that before
+    ],
+)
+def test_what_was_copied_is_told_as_far_as_it_is_known(made, held, gained, news):
+    p, state = a_state()
+    state["made"][1:], state["gained"][0], state["held"][0, held] = made, gained, 1
+    told = [line for line in said_to_a_seat(p, state) if line.startswith("You copied")]
+    words = SeatView(p, Row(state)).words
+    assert told == ([] if news is None else [news.format(*words)])
+
+
+@pytest.mark.parametrize(
+    ("day", "t", "sentence", "banner"),
+    [
+        (6, 0, "Day 1, step 0 of 6.", "dawn in 6"),
+        (6, 5, "Day 1, step 5 of 6.", "dawn in 1"),
+        (6, 6, "Day 2, step 0 of 6.", "dawn in 6"),
+        (6, 18, "Day 3, step 6 of 6.", "the end in 0"),
+        (8, 17, "Day 3, step 1 of 2.", "the end in 1"),
+        (18, 18, "Day 1, step 18 of 18.", "the end in 0"),
+        (60, 3, "Day 1, step 3 of 18.", "the end in 15"),
+    ],
+)
+def test_the_last_day_ends_with_the_trial(day, t, sentence, banner):
+    """Everywhere: no day begins when the trial is over, and no dawn comes where the trial ends before."""
+    p, state = a_state(day=day, horizon=18)
+    state["t"] = t
+    assert sentence in describe_seat(p, Row(state), None)
+    assert sentence in describe_box(p, Row(state), None)
+    assert banner in said_to_a_seat(p, state)
+    spy = Spy()
+    draw_box(spy, p, Row(state), None)
+    days = -(-18 // day)
+    assert f"{sentence.split(',')[0].lower()} of {days}" in spy.said
+    assert f"{sentence.split(', ')[1].removesuffix('.')}" in spy.said
+
+
+def test_all_who_can_be_visited_are_counted():
+    p, state = a_state(agents=20, topology="chosen")
+    state["where"] = -1
+    assert "click on whom to visit (7 more)" in said_to_a_seat(p, state)
+
+
+@pytest.mark.parametrize(
+    ("params", "said", "unsaid"),
+    [
+        ({}, ["pays its level.", "is yours too"], ["forgotten", "colour"]),
+        ({"pays": "first", "fidelity": 0.5}, ["to who is the first in the box", "may be yours too"], []),
+        ({"pays": "mean", "topology": "isolated"}, ["its level, shared by all."], ["yours too"]),
+        (
+            {"pays": "first", "agents": 1, "day": 9},
+            ["its level, the first time.", "Every 9 steps all is forgotten"],
+            ["yours too"],
+        ),
+        ({"value_bias": 1.5}, ["(of the first colour 1.5 times that)"], []),
+        ({"fidelity": 0.0}, [], ["yours too"]),
+    ],
+    ids=str,
+)
+def test_instructions_say_what_these_parameters_do(params, said, unsaid):
+    text = InventionSeat.instructions(InventionSeat.at(**params).p)
+    assert all(part in text for part in said), text
+    assert not any(part in text for part in unsaid), text

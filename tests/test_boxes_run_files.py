@@ -2,7 +2,6 @@
 
 import io
 import json
-import resource
 import struct
 import tracemalloc
 import warnings
@@ -257,6 +256,7 @@ def test_a_damaged_run_is_refused_or_is_the_run_that_was_saved(run, tmp_path, tr
 
 @pytest.mark.slow
 def test_ten_thousand_damaged_runs(run, tmp_path):
+    resource = pytest.importorskip("resource")
     deep, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for kind in MUTANTS:
         (tmp_path / kind / "files").mkdir(parents=True)

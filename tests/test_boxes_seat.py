@@ -1,5 +1,7 @@
 """A seat in a box: what it is to be agent 0 among scripted companions."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -156,3 +158,18 @@ def test_items_are_called_the_same_in_all_episodes_of_a_trial():
 def words_in(text):
     """The words of what is held."""
     return next(line for line in text.splitlines() if line.startswith("You have:"))
+
+
+@pytest.mark.parametrize(("family", "name"), [(InventionSeat, "InventionBox"), (AmnesiaSeat, "AmnesiaBox")])
+def test_a_seat_is_called_as_its_id_is(family, name):
+    """In windows, pictures and errors; files still find its class."""
+    assert family.at().name == name
+    assert repr(family.at()).startswith(f"{name}(")
+    with pytest.raises(TypeError, match=f"{name} has no parameter 'sand'"):
+        family.at(sand=1)
+    assert pickle.loads(pickle.dumps(family)) is family
+
+    class Mine(family):
+        """A seat of one's own."""
+
+    assert Mine.at().name == "Mine"

@@ -123,3 +123,31 @@ def test_the_grammar_holds_for_every_recipe_and_differs_between_boxes():
 def test_parameters_that_no_tree_can_be_grown_from_are_refused_with_the_reason(params, reason):
     with pytest.raises(ValueError, match=reason):
         Box.at(**params)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda task: task["recipe"].__setitem__((20, 0, 0), 30000), "names an item that is not one of 0 to 39"),
+        (lambda task: task["recipe"].__setitem__((20, 0, 0), -2), "names an item that is not one of"),
+        (lambda task: task["recipe"].__setitem__((20, 0, 1), NOTHING), r"recipe\[20, 0\] is .*, -1\)"),
+        (lambda task: task["recipe"].__setitem__((20, 0, 1), task["recipe"][20, 0, 0]), "another item of any level below"),
+        (lambda task: task["recipe"].__setitem__((20, 0, 0), 7), "of the level just below in the same lineage"),
+        (lambda task: task["recipe"].__setitem__((20, 0, 1), 39), "another item of any level below"),
+        (lambda task: task["recipe"].__setitem__((0, 0), (1, 2)), r"recipe\[0, 0\]"),
+        (lambda task: task["recipe"].__setitem__(17, task["recipe"][16]), "makes two things"),
+        (lambda task: task["recipe"].__setitem__(17, task["recipe"][16, :, ::-1]), "makes two things"),
+        (lambda task: task["fits"].__setitem__(0, task["fits"][1]), "fits is no order of the numbers 0 to 1"),
+        (lambda task: task["hole"].__setitem__(5, 2), "must be below features=2"),
+        (lambda task: task["shape"].__setitem__(5, 255), "must be below features=2"),
+        (lambda task: task.__setitem__("parity", 2), "parity=2"),
+    ],
+)
+def test_what_is_no_tree_is_no_task(change, why):
+    """Rules look recipes up in arrays of the box's size, so nothing else may come in by hand or from a file."""
+    tasks = TaskSet.of_family(Box, split=None, agents=1, levels=3, width=4, bases=8)
+    row = tasks.rows(1)
+    assert tasks.row(row[0]) is not None
+    change(row[0])
+    with pytest.raises(ValueError, match=f"is no task of .*{why}"):
+        tasks.row(row[0])

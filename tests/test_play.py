@@ -127,7 +127,8 @@ def test_the_hidden_task_is_in_no_picture_before_the_end():
 
 @pytest.mark.parametrize("name", ["DarkRoom", "DarkRoom-v0", "MetaRL/DarkRoom-v0", "metarl_envs:MetaRL/DarkRoom-v0"])
 def test_an_id_may_be_short_as_elsewhere(name):
-    assert Game(name, seed=0).env.variant.name == "DarkRoom"
+    game = Game(name, seed=0)
+    assert (game.env.variant.name, game.title) == ("DarkRoom", "metarl_envs: DarkRoom")
 
 
 def test_an_unknown_id_is_a_clear_error():

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metarl_envs.boxes.box import ABSENT, MADE, REAL, WHEN
-from metarl_envs.boxes.text import text_for, words_for
+from metarl_envs.boxes.text import day_in_words, day_of, text_for, words_for
 from metarl_envs.boxes.tree import NOTHING, items_of
 from metarl_envs.engine import Picture, Row
 from metarl_envs.engine.rendering import ACCENT, AGENT, BACKGROUND, BAD, FLOOR, GOAL, GOOD, LINES, MUTED, TEXT, WORLD, Color
@@ -323,11 +323,12 @@ def _draw_day(picture: Picture, p: SimpleNamespace, state: Row, text: str) -> No
     """Along the bottom: the day, as far as it has come, and a line of text."""
     y = 450
     if p.day:
-        done = state.t % p.day / p.day
+        day, gone, left = day_of(p, state.t)
+        done = gone / (gone + left)
         picture.rectangle(_SIDE, y + 14, _END - _SIDE, 5, LINES, radius=2)
         picture.rectangle(_SIDE, y + 14, max(3, (_END - _SIDE) * done), 5, GOAL, radius=2)
-        picture.text(_SIDE, y, f"day {state.t // p.day + 1} of {-(-p.horizon // p.day)}", size=12, color=TEXT)
-        picture.text(_END, y, f"step {state.t % p.day} of {p.day}", size=12, color=MUTED, align="right")
+        picture.text(_SIDE, y, f"day {day} of {-(-p.horizon // p.day)}", size=12, color=TEXT)
+        picture.text(_END, y, f"step {gone} of {gone + left}", size=12, color=MUTED, align="right")
     picture.text(_LEFT, y + 4, text, size=12, color=MUTED)
 
 
@@ -400,7 +401,7 @@ def describe_box(p: SimpleNamespace, state: Row, task: Row | None) -> str:
     names = _names(p, state)
     lines = [_inventions_in_words(p, state) + "."]
     if p.day:
-        lines.append(f"Day {state.t // p.day + 1}, step {state.t % p.day} of {p.day}.")
+        lines.append(day_in_words(p, state.t))
     seen = links(p, list(state.where)) if p.agents <= _LINKED else set()
     for i in range(p.agents):
         lines.append(_agent_in_words(p, state, i, names, sorted(j for one, j in seen if one == i)))

@@ -232,6 +232,14 @@ def keys_of_seat(p: SimpleNamespace) -> Keys:
     return keys
 
 
+def _pay_in_words(p: SimpleNamespace) -> str:
+    """What something new pays."""
+    level = "its level" if p.value_bias == 1 else f"its level (of the first colour {p.value_bias:g} times that)"
+    if p.agents == 1:
+        return level if p.pays != "first" else f"{level}, the first time"
+    return {"own": level, "first": f"{level} to who is the first in the box", "mean": f"{level}, shared by all"}[p.pays]
+
+
 # ------------------------------------------------------------------------------------------------- the families
 class Seat(Box):
     """A seat in a box. The subclass names the box."""
@@ -265,9 +273,9 @@ class Seat(Box):
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
         """For people who play: what to do."""
-        text = "Combine two things (their keys, or clicks): some pairs make something new, which pays its level."
-        if p.agents > 1:
-            text += " What others make while you see them is yours too."
+        text = f"Combine two things (their keys, or clicks): some pairs make something new, which pays {_pay_in_words(p)}."
+        if p.agents > 1 and p.topology != "isolated" and p.fidelity > 0:
+            text += f" What others make while you see them {'is' if p.fidelity == 1 else 'may be'} yours too."
         if p.day:
             text += f" Every {p.day} steps all is forgotten but what is written."
         return text

@@ -15,7 +15,7 @@ import numpy as np
 
 from metarl_envs.boxes.box import ABSENT, ILLUSORY, MADE, WHEN, A, B, pages_of, verbs_of
 from metarl_envs.boxes.picture import HUES, blend, items, links
-from metarl_envs.boxes.text import words_for
+from metarl_envs.boxes.text import day_of, words_for
 from metarl_envs.boxes.tree import NOTHING, items_of
 from metarl_envs.engine import Picture, Row
 from metarl_envs.engine.rendering import AGENT, BACKGROUND, BAD, FLOOR, GOAL, GOOD, LINES, MUTED, TEXT, WORLD, Color
@@ -228,11 +228,11 @@ def _draw_day(picture: Picture, seat: SeatView) -> None:
     if not p.day:
         picture.text(_LEFT, 14, f"step {t} of {p.horizon}", size=13, color=MUTED)
         return
-    day, days = min(t, p.horizon - 1) // p.day, -(-p.horizon // p.day)
-    width = 92 + picture.text(_LEFT, 10, f"day {day + 1} of {days}", size=14)
+    (day, gone, left), days = day_of(p, t), -(-p.horizon // p.day)
+    width = 92 + picture.text(_LEFT, 10, f"day {day} of {days}", size=14)
     picture.rectangle(_LEFT, 28, width, 5, LINES, 2)
-    picture.rectangle(_LEFT, 28, max(3, width * (t - day * p.day) / p.day), 5, GOAL, 2)
-    picture.text(_LEFT + width, 12, f"dawn in {(day + 1) * p.day - t}", size=12, color=MUTED, align="right")
+    picture.rectangle(_LEFT, 28, max(3, width * gone / (gone + left)), 5, GOAL, 2)
+    picture.text(_LEFT + width, 12, f"{'the end' if day == days else 'dawn'} in {left}", size=12, color=MUTED, align="right")
 
 
 def _draw_others(picture: Picture, seat: SeatView) -> None:
@@ -247,14 +247,15 @@ def _draw_others(picture: Picture, seat: SeatView) -> None:
         picture.circle(x, y, 10, AGENT if j in seen else LINES)
         picture.text(x, y - 6, str(j), size=11, color=BACKGROUND if j in seen else TEXT, align="center")
         first = min(first, x - 20)
-    more = len(seen) - _VISITED
+    more = (seat.p.agents - 1 if chosen else len(seen)) - _VISITED
     text = "click on whom to visit" if chosen else "you see" if seen else "you see nobody now"
     picture.text(first, 14, f"{text} ({more} more)" if more > 0 else text, size=12, color=MUTED, align="right")
 
 
 def _draw_tiles(picture: Picture, seat: SeatView, reveal: bool) -> None:
     """What is held, a row for each level: white border in the hand, golden just made, green just copied."""
-    keys, copied = seat.keys(), {item for _, item in _copied(seat)}
+    keys, made = seat.keys(), _made_by_others(seat)
+    copied = made if len(made) == seat.state.gained[0] else ()  # else nobody can tell which of them it had before
     for level, y in seat.rows:
         picture.text(_LEFT, y + 6, str(level), size=13, color=MUTED)
     for item, place in seat.tiles.items():
@@ -319,10 +320,10 @@ def _draw_button(picture: Picture, place: Place, name: str) -> None:
     picture.text(place.x + place.width / 2, place.y + place.height / 2 - 7, name, size=13, align="center")
 
 
-def _copied(seat: SeatView) -> list[tuple[int, int]]:
-    """Who made what in this step, of those whom agent 0 sees, where it has it now."""
-    made = [(j, int(seat.state.made[j])) for j in sorted(seat.seen())] if seat.state.gained[0] else []
-    return [(j, item) for j, item in made if item != NOTHING and seat.held[item] != ABSENT]
+def _made_by_others(seat: SeatView) -> dict[int, int]:
+    """What those whom agent 0 sees made in this step and it has now, if it copied any of that: by item, who made it."""
+    made = {int(seat.state.made[j]): j for j in sorted(seat.seen(), reverse=True)} if seat.state.gained[0] else {}
+    return {item: j for item, j in sorted(made.items()) if item != NOTHING and seat.held[item] != ABSENT}
 
 
 def _draw_news(picture: Picture, seat: SeatView) -> None:
@@ -332,10 +333,11 @@ def _draw_news(picture: Picture, seat: SeatView) -> None:
         picture.rectangle(_LEFT, y - 3, _END - _LEFT, 21, blend(GOAL, 0.25), 5)
         picture.text(WORLD / 2, y, "Dawn. All is forgotten but what is written.", size=14, color=GOAL, align="center")
         return
-    if news := _copied(seat):
-        told = ", ".join(f"{seat.words[item]} (by {j})" for j, item in news[:4])
+    if news := _made_by_others(seat):
+        told = ", ".join(f"{seat.words[item]} (by {j})" for item, j in list(news.items())[:4])
         more = f" and {len(news) - 4} more" if len(news) > 4 else ""
-        picture.text(_LEFT, y, f"You copied {told}{more}.", size=13, color=GOOD)
+        some = "" if len(news) == state.gained[0] else f"{state.gained[0]} of these: "
+        picture.text(_LEFT, y, f"You copied {some}{told}{more}.", size=13, color=GOOD)
     elif state.made[0] != NOTHING:
         picture.text(_LEFT, y, f"You made {seat.words[state.made[0]]}, which you did not have.", size=13, color=GOAL)
 
@@ -389,15 +391,16 @@ def _draw_experiment(picture: Picture, seat: SeatView, content: list[int], x: fl
 
 
 def _draw_recipes(picture: Picture, seat: SeatView, recipe: np.ndarray) -> None:
-    """All recipes, level by level, as many as there is room for: bright what was made, by whomever."""
+    """All recipes, level by level, as many as there is room for: bright where the thing was made, in whichever way."""
     p, top = seat.p, seat.bench + 36
     book = [(item, r) for item in range(p.bases * p.lineages, items_of(p)) for r in range(p.recipes)]
     room = _BOTTOM - top - 20
     rows = min(math.ceil(len(book) / 3), int(room // 11))
     step, shown = min(16.0, room / rows), book[: 3 * rows]
     left = f", the first {len(shown)} of {len(book)}" if len(shown) < len(book) else ""
-    x = _LEFT + picture.text(_LEFT, top, f"The recipes{left}: ", size=13)
-    for name, color in (("made by you", GOAL), *([("by others", GOOD)] if p.agents > 1 else []), ("by nobody", MUTED)):
+    x = _LEFT + picture.text(_LEFT, top, f"The recipes{left}, of things made ", size=13)
+    others = [("by others", GOOD)] if p.agents > 1 else []
+    for name, color in (("first by you" if others else "by you", GOAL), *others, ("by nobody", MUTED)):
         x += picture.text(x, top, f"{name}   ", size=13, color=color)
     for k, (item, r) in enumerate(shown):
         by = int(seat.state.first_by[item])

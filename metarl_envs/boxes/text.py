@@ -181,9 +181,24 @@ def text_for(
     return "\n".join(lines)
 
 
+def day_of(p: SimpleNamespace, t: int) -> tuple[int, int, int]:
+    """The day that it is after `t` steps, from 1; how many steps of it have gone by; and how many are left of it.
+
+    The last day ends with the trial: no other one begins, and it may be shorter.
+    """
+    day = min(t, p.horizon - 1) // p.day
+    return day + 1, t - day * p.day, min((day + 1) * p.day, p.horizon) - t
+
+
+def day_in_words(p: SimpleNamespace, t: int) -> str:
+    """The day that it is after `t` steps, as a sentence."""
+    day, gone, left = day_of(p, t)
+    return f"Day {day}, step {gone} of {gone + left}."
+
+
 def _clock(p: SimpleNamespace, state: np.void, agent: int) -> list[str]:
     t = int(state["t"])
-    day = f" Day {t // p.day + 1}, step {t % p.day} of {p.day}." if p.day else ""
+    day = f" {day_in_words(p, t)}" if p.day else ""
     lines = [f"You are agent_{agent}. Step {t} of {p.horizon}.{day}"]
     if state["forgot"][agent]:
         lines.append("You remember nothing but what is written.")
