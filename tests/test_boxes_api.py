@@ -464,7 +464,7 @@ def test_spaces_of_a_batch():
 @MODES
 def test_rows_of_agents_are_the_batch_reshaped(mode):
     params = {**LIVELY, "horizon": 12, "ground_truth": True, "autoreset_mode": mode}
-    boxes, flat = make_vec("AmnesiaBox", 4, **params), make_vec("AmnesiaBox", 4, flat=True, **params)
+    boxes, flat = make_vec("InventionBox", 4, **params), make_vec("InventionBox", 4, flat=True, **params)
     assert isinstance(flat, FlatBoxVectorEnv)
     assert flat.metadata["autoreset_mode"] is mode
     assert flat.observation_space == batch_space(flat.single_observation_space, 12)

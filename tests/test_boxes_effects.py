@@ -36,7 +36,8 @@ def test_a_claim_holds_by_its_interval(low, high, claimed, verdict):
 
 
 def test_conditions_are_compared_box_by_box():
-    small = {"agents": 3, "horizon": 40, "lineages": 1, "levels": 4, "width": 2, "bases": 4, "recipes": 2, "day": 0}
+    small = {"agents": 3, "notes": 3, "lineages": 2, "levels": 4, "width": 2, "bases": 4, "recipes": 2, "crossover": 2}
+    small |= {"horizon": 40, "day": 0}  # above: the layout of rows of `test_boxes_measure`
     conditions = {name: Condition(name, {}) for name in ("random", "oracle")}
     effect = Effect(
         "knowing", "", "AmnesiaBox", small, conditions, (("return", "oracle", "random"),), (("box", "oracle", "random"),)

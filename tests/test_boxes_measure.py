@@ -178,8 +178,8 @@ class Clumsy:
         {},
         {"topology": "isolated"},
         {"day": 0},
-        {"day": 7, "recipes": 1},
-        {"agents": 1, "topology": "isolated"},
+        {"day": 7},
+        {"agents": 1, "topology": "isolated", "recipes": 1},
     ],
     ids=str,
 )

@@ -5,13 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.box import BOX, Box, verbs_of, view_length
+from metarl_envs.boxes.box import BOX, verbs_of, view_length
 from metarl_envs.boxes.invention import InventionBox
 from metarl_envs.boxes.picture import Tree, describe_box, describe_seat, draw_box, links
-from metarl_envs.boxes.scripted import SCRIPTED
 from metarl_envs.boxes.seat import InventionSeat
 from metarl_envs.boxes.seat_picture import SeatView, draw_seat
-from metarl_envs.boxes.simulate import ScriptedSeats
 from metarl_envs.boxes.topology import TOPOLOGIES
 from metarl_envs.boxes.tree import items_of
 from metarl_envs.engine import Picture, Row
@@ -21,12 +19,13 @@ from metarl_envs.task_sets import TaskSet
 
 #: One layout of rows for most tests: each layout is compiled once (it is that of `test_boxes_core.py`).
 SMALL = {"agents": 3, "notes": 2, "board": 1, "page": 1, "lineages": 1, "levels": 3, "width": 2, "bases": 4, "dead_ends": 0.0}
+SMALL |= {"recipes": 1, "crossover": 0}
 
 
 class Boxes:
     """Some boxes, stepped by hand."""
 
-    def __init__(self, family=Box, count=1, seed=0, **params):
+    def __init__(self, family=InventionBox, count=1, seed=0, **params):
         tasks = TaskSet.of_family(family, split=None, **params)
         self.variant, self.p, self.verbs = tasks.variant, tasks.variant.p, verbs_of(tasks.variant.p)
         self.worlds = Worlds(tasks, count, TrialForm(), 2)
@@ -46,15 +45,6 @@ class Boxes:
 
     def recipe(self, item):
         return self.worlds.task_rows[0]["recipe"][item, 0].tolist()
-
-    def live(self, policy, steps):
-        """All seats are taken by a scripted agent."""
-        seats = ScriptedSeats(SCRIPTED[policy], self.variant, np.ones(self.state["hand"].shape, np.bool_))
-        actions = np.zeros(self.state["hand"].shape, np.int64)
-        for _ in range(steps):
-            seats.act(self.worlds.task_rows, self.worlds.worlds, actions)
-            self.worlds.advance(actions, self.out)
-            yield actions.copy(), self.out
 
 
 #: Shapes of trees from small to large.
@@ -117,8 +107,9 @@ def test_whatever_a_seat_shows_stands_apart_and_is_found_where_it_is(tree, notes
 @pytest.mark.parametrize("agents", [3, 7])
 def test_lines_are_drawn_between_those_who_see_each_other(topology, agents):
     boxes = Boxes(**{**SMALL, "agents": agents}, count=1, topology=topology, group=3, visit=0.3, stay=2)
-    view = view_length(boxes.p)
-    for _ in boxes.live("random", 30):
+    view, rng = view_length(boxes.p), np.random.default_rng(0)
+    for _ in range(30):
+        boxes.do(*rng.integers(0, boxes.verbs.end, agents))
         shown = boxes.out.observations[0, :, view - agents : view]
         expected = {(int(i), int(j)) for i, j in zip(*np.nonzero(shown), strict=True)}
         assert links(boxes.p, boxes.state["where"][0].tolist()) == expected
@@ -144,7 +135,7 @@ def test_the_screen_of_a_seat_forgets_at_dawn():
     """After dawn, neither picture nor words tell what was done the day before, unless it was written."""
     pictures, words = [], []
     for experiments in ((0, 1), (2, 3)):
-        box = Boxes(**{**SMALL, "agents": 1, "board": 0}, day=6)
+        box = Boxes(**SMALL, day=6, topology="isolated")
         a, b = box.recipe(4) if experiments == (0, 1) else experiments
         for action in (a, b, *[box.verbs.wait] * 4):
             box.do(action)
@@ -156,7 +147,7 @@ def test_the_screen_of_a_seat_forgets_at_dawn():
 
 
 def test_illusions_look_real_until_the_task_is_shown():
-    box = Boxes(**{**SMALL, "agents": 1, "board": 0}, illusions=1.0, day=0)
+    box = Boxes(**SMALL, illusions=1.0)
     real = {frozenset(box.recipe(item)) for item in range(4, 10)}
     a, b = next((a, b) for a in range(4) for b in range(a) if frozenset((a, b)) not in real)
     box.do(a)
@@ -170,7 +161,7 @@ def test_illusions_look_real_until_the_task_is_shown():
 
 
 def test_clicks_write_once_erase_and_open_pages():
-    box = Boxes(**{**SMALL, "agents": 1, "notes": 2, "board": 1}, day=0)
+    box = Boxes(**SMALL)
     verbs = box.verbs
 
     def seat():
@@ -241,7 +232,7 @@ def said_to_a_seat(p, state, task=None):
 
 def a_state(**params):
     """A box in which nothing has happened, to be changed by hand."""
-    variant = InventionBox.at(**{**SMALL, "crossover": 0, "day": 0, **params})
+    variant = InventionBox.at(**{**SMALL, **params})
     state = np.zeros(1, variant.state)[0]
     state["hand"], state["tried"], state["made"], state["seemed"], state["first_at"], state["first_by"] = -1, -1, -1, -1, -1, -1
     state["held"][:, :4] = 1

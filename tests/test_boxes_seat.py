@@ -1,15 +1,21 @@
 """A seat in a box: what it is to be agent 0 among scripted companions."""
 
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.box import Box, verbs_of, view_length
+from metarl_envs.boxes.box import verbs_of, view_length
+from metarl_envs.boxes.invention import InventionBox
 from metarl_envs.boxes.scripted import SCRIPTED
 from metarl_envs.boxes.seat import COMPANIONS, AmnesiaSeat, InventionSeat, action_mask, kept
 from metarl_envs.boxes.simulate import ScriptedSeats
 from metarl_envs.boxes.topology import TOPOLOGIES
+from metarl_envs.engine.kernels import PLAIN
 from metarl_envs.engine.single import SingleEnv
 from metarl_envs.engine.worlds import TrialForm, Worlds
 from metarl_envs.task_sets import TaskSet
@@ -22,7 +28,7 @@ SMALL["crossover"] = 0
 class Boxes:
     """Some boxes, stepped by hand."""
 
-    def __init__(self, family=Box, count=1, seed=0, **params):
+    def __init__(self, family=InventionBox, count=1, seed=0, **params):
         tasks = TaskSet.of_family(family, split=None, **params)
         self.variant, self.p, self.verbs = tasks.variant, tasks.variant.p, verbs_of(tasks.variant.p)
         self.worlds = Worlds(tasks, count, TrialForm(), 2)
@@ -60,8 +66,29 @@ def companions_of(box, name):
         yield actions
 
 
-@pytest.mark.parametrize("companions", COMPANIONS)
+@pytest.mark.parametrize("companions", ["waiting", "notes_best_path"])
 def test_a_seat_is_agent_0_of_the_same_box_whose_other_seats_are_scripted(companions):
+    check_companions(companions)
+
+
+def test_that_holds_for_all_companions():
+    """As ordinary Python, since each of them would be compiled for seconds; and of holes and shapes likewise."""
+    script = "import test_boxes_seat as t; t.check_all()"
+    command = [sys.executable, "-W", "error", "-c", script]
+    plain = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, env=plain)
+    assert done.returncode == 0, done.stderr
+
+
+def check_all():
+    assert PLAIN
+    for companions in COMPANIONS:
+        check_companions(companions)
+    for notes in (0, 2):
+        check_holes_and_shapes(notes)
+
+
+def check_companions(companions):
     params = {**SMALL, "topology": "dynamic", "group": 2, "visit": 0.1, "illusions": 0.2, "day": 25, "horizon": 80}
     env, box = seat(**params, companions=companions), Boxes(**params, seed=9)
     obs, _ = env.reset(seed=9)
@@ -84,8 +111,7 @@ def test_a_seat_is_agent_0_of_the_same_box_whose_other_seats_are_scripted(compan
     assert earned > 0
 
 
-@pytest.mark.parametrize("notes", [0, 2])
-def test_a_seat_in_a_grammar_box_sees_holes_and_shapes(notes):
+def check_holes_and_shapes(notes):
     params = {**SMALL, "bases": 8, "recipes": 1, "notes": notes, "board": 0, "structure": "grammar", "horizon": 30}
     env, box = seat(**params, companions="waiting"), Boxes(**params, seed=3)
     obs, _ = env.reset(seed=3)
@@ -94,8 +120,8 @@ def test_a_seat_in_a_grammar_box_sees_holes_and_shapes(notes):
         whole = box.out.observations[0, 0]
         np.testing.assert_array_equal(obs, whole[kept(box.p)])
         held, planes = box.state["held"][0, 0] > 0, items * (3 if notes else 1)
-        task = box.worlds.task_rows[0]
-        np.testing.assert_allclose(whole[planes : planes + items], np.where(held, (task["hole"] + 1) / 2, 0))
+        holes = box.worlds.task_rows["hole"][0]
+        np.testing.assert_allclose(whole[planes : planes + items], np.where(held, (holes + 1) / 2, 0))
         assert set(range(planes, planes + 2 * items)) <= set(kept(box.p).tolist())
         actions = next(others)
         actions[0, 0] = rng.choice(np.flatnonzero(action_mask(box.p, obs)))
@@ -119,7 +145,7 @@ def test_what_a_seat_leaves_out_never_changes(topology):
 
 def test_a_memory_reset_is_seen():
     """`forgot` is 1 in the first observation, and at each dawn."""
-    env = seat(AmnesiaSeat, **{**SMALL, "agents": 1}, day=7, horizon=21)
+    env = seat(**SMALL, companions="waiting", topology="isolated", day=7, horizon=21)
     obs, _ = env.reset(seed=0)
     p = env.variant.p
     at = int(np.flatnonzero(kept(p) == 3 * 10 + 5)[0])
@@ -144,7 +170,8 @@ def test_items_are_called_the_same_in_all_episodes_of_a_trial():
     """What was learned of them in one episode helps in the next only if they can be told again."""
     import gymnasium as gym
 
-    env = gym.make("metarl_envs:MetaRL/AmnesiaBox-v0", episodes_per_trial=2, horizon=3, render_mode="ansi", **SMALL)
+    params = {**SMALL, "companions": "waiting", "horizon": 3}
+    env = gym.make("metarl_envs:MetaRL/InventionBox-v0", episodes_per_trial=2, render_mode="ansi", **params)
     env.reset(seed=0)
     first = env.render()
     assert words_in(first).count(",") == 3, "four things to begin with"

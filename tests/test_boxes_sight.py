@@ -103,7 +103,7 @@ def live(envs, steps, seed):
 @settings(max_examples=12, deadline=None)
 @given(st.fixed_dictionaries(BOXES), st.sampled_from(list(AutoresetMode)), st.booleans(), st.integers(0, 2**20))
 def test_what_is_kept_up_to_date_is_what_is_there(params, mode, reuse, seed):
-    live(make_vec("AmnesiaBox", 3, autoreset_mode=mode, reuse_arrays=reuse, **SMALL, **params), 60, seed)
+    live(make_vec("InventionBox", 3, autoreset_mode=mode, reuse_arrays=reuse, **SMALL, **params), 60, seed)
 
 
 @pytest.mark.slow

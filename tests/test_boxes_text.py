@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metarl_envs.boxes import amnesia_v0, invention_v0
+from metarl_envs.boxes import invention_v0
 from metarl_envs.boxes.box import verbs_of
 from metarl_envs.boxes.text import Grammar, text_for, words_for
 from metarl_envs.boxes.text_box import TextBox
@@ -36,6 +36,10 @@ LIVELY = {
     "day": 9,
     "horizon": 80,
 }
+
+
+#: Without notes and board, and with holes and shapes enough for a grammar.
+NO_NOTES = {"levels": 3, "width": 4, "bases": 16, "features": 3, "agents": 2, "crossover": 0}
 
 
 @functools.cache
@@ -247,7 +251,7 @@ def test_a_text_tells_only_what_is_seen():
 
 
 def test_a_text_tells_what_is_held_written_and_seen():
-    box = TextBox(amnesia_v0.parallel_env(**{**LIVELY, "illusions": 0.0}))
+    box = TextBox(invention_v0.parallel_env(**{**LIVELY, "illusions": 0.0}))
     texts, _ = box.reset(seed=0)
     words = box.grammar().words
     text = texts["agent_0"]
@@ -269,22 +273,21 @@ def test_a_text_tells_what_is_held_written_and_seen():
 
 
 def test_with_a_grammar_holes_and_shapes_of_what_is_held_are_told():
-    small = {"levels": 3, "width": 4, "bases": 16, "features": 3, "agents": 2, "crossover": 0}
-    box = TextBox(invention_v0.parallel_env(structure="grammar", **small))
+    box = TextBox(invention_v0.parallel_env(structure="grammar", **NO_NOTES))
     texts, _ = box.reset(seed=0)
     words, task = box.grammar().words, box.box.task
     held = [f"{words[i]} (hole {task['hole'][i] + 1}, shape {task['shape'][i] + 1})" for i in range(32)]
     assert f"You have: {', '.join(sorted(held))}." in texts["agent_1"]
-    assert "hole" not in TextBox(invention_v0.parallel_env(**small)).reset(seed=0)[0]["agent_0"]
+    assert "hole" not in TextBox(invention_v0.parallel_env(**NO_NOTES)).reset(seed=0)[0]["agent_0"]
 
 
 def test_a_box_without_notes_has_no_words_for_them():
-    box = TextBox(invention_v0.parallel_env())
+    box = TextBox(invention_v0.parallel_env(**NO_NOTES))
     texts, _ = box.reset(seed=0)
     assert "Notes:" not in texts["agent_0"]
     assert box.grammar().forms() == "take X, combine X with Y, wait"
     box.step({"agent_0": "note 1", "agent_1": "visit agent_0"})
-    assert [box.malformed[f"agent_{i}"] for i in range(3)] == [1, 1, 0]
+    assert box.malformed == {"agent_0": 1, "agent_1": 1}
 
 
 def test_a_snapshot_keeps_what_is_still_to_be_done():

@@ -262,7 +262,8 @@ class FlatBoxVectorEnv(VectorEnv):
     ) -> tuple[View, dict[str, Any]]:
         """Begin new trials in all boxes, or in those of `reset_mask`."""
         if seed is not None:
-            seed = as_seed(seed) if np.ndim(seed) == 0 else as_seeds(seed, self.num_envs, "the number of rows")
+            several = isinstance(seed, Sequence | np.ndarray)
+            seed = as_seeds(seed, self.num_envs, "the number of rows") if several else as_seed(seed)
         super().reset(seed=seed if isinstance(seed, int) else None)
         options = dict(options or {})
         if options.get("reset_mask") is not None:
