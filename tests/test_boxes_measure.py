@@ -32,11 +32,23 @@ def level(p, item):
     return 0 if item < p.lineages * p.bases else 1 + (item - p.lineages * p.bases) // (p.lineages * p.width)
 
 
+def lot(noise, t, agent):
+    """The lot of an agent in a step, of which the lowest is for who was the first: SplitMix64 keyed by box, step and agent."""
+    z = noise
+    for factor, number in ((0x9E3779B97F4A7C15, 15), (0xD1B54A32D192ED03, t), (0x8CB92BA72F3D8DD7, agent)):
+        z = (z + factor * number) % 2**64
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+        z ^= z >> 31
+    return z
+
+
 class Told:
     """One box of a run, lived in plain Python: everybody sees everybody, copies are sure, nothing is an illusion."""
 
     def __init__(self, run, b):
         p = self.p = run.variant.p
+        self.noise = int(next(run[b : b + 1].replay())["noise"][0])
         self.verbs = verbs_of(p)
         self.recipes = {}
         for item, ways in enumerate(run.tasks[b]["recipe"].tolist()):
@@ -59,7 +71,8 @@ class Told:
         for i, item in enumerate(made):
             if item is None:
                 continue
-            self.first.setdefault(item, (t, i))
+            beside = [j for j, other in enumerate(made) if other == item]
+            self.first.setdefault(item, (t, min(beside, key=lambda j: lot(self.noise, t - 1, j))))
             self.returns[i] += level(self.p, item)
         for i in range(self.p.agents):
             for item in made:
