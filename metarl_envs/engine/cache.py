@@ -70,17 +70,17 @@ def cached(driver: Any, name: str) -> Any:
 
 
 class _Kept:
-    """The files of one driver, one for each signature."""
+    """The files of one driver, one for each signature. Variants of equal kernels and rows share them, whatever their names."""
 
     def __init__(self, driver: Any, name: str):
-        self._driver, self._name = driver, name
+        self._driver, self._name, self._kind = driver, name, name.rpartition(".")[2]
         self._digest: str | None = None
 
     def look(self) -> None:
         """See what the driver is made of now. A kernel that has changed since it was compiled is in no file."""
         digest = digest_of(self._driver)
         self._digest = digest if _name_by_content(self._driver) else None
-        self._driver.py_func.__qualname__ = f"{self._name}.{digest}"
+        self._driver.py_func.__qualname__ = f"{self._kind}.{digest}"
 
     def load(self, key: str) -> bytes | None:
         """The file's content, or None: then the driver is going to be compiled."""
@@ -101,7 +101,7 @@ class _Kept:
 
     def _file(self, key: str) -> Path:
         whole = repr((_FORMAT, numba_parts.versions(), self._digest, key))
-        return folder() / f"{self._name}-{hashlib.sha256(whole.encode()).hexdigest()[:32]}.bin"
+        return folder() / f"{self._kind}-{hashlib.sha256(whole.encode()).hexdigest()[:32]}.bin"
 
 
 # ------------------------------------------------------------------------------------------------- what code is made of
