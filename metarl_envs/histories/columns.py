@@ -11,9 +11,8 @@ import numpy as np
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.solving import solve
+from metarl_envs.histories.layout import check_names
 
-#: Columns that every history has.
-TRANSITION = ("observation", "action", "reward", "terminated", "truncated")
 #: What of the ground truth can be recorded beside them. `q_star` and `regret` follow from the value of every action.
 LABELS = ("optimal_action", "q_star", "regret")
 
@@ -53,13 +52,16 @@ class Columns:
         labels: names out of `LABELS`.
 
     Raises:
-        ValueError: the learner keeps no such thing in mind, there is no such label, or the family does not know it.
+        TypeError: `internals` or `labels` is no sequence of names.
+        ValueError: the learner keeps no such thing in mind, there is no such label, the family does not know it, or two columns
+            would have one name.
     """
 
     def __init__(self, variant: Variant, learner: Learner, internals: Sequence[str] = (), labels: Sequence[str] = ()):
         self.learner = learner
         self.all = _transition(variant)
-        self._internals = tuple(internals)
+        self._internals, labels = names_in("internals", internals), names_in("labels", labels)
+        check_names([*self.all, *self._internals, *labels])
         for name in self._internals:
             self.all[name] = _internal(name, variant, learner)
         for name in labels:
@@ -77,16 +79,27 @@ class Columns:
         return sum(column.itemsize for column in self.all.values())
 
 
+def names_in(argument: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a sequence of names as a tuple; TypeError where it is none (one name alone is a sequence of letters)."""
+    if isinstance(names, str):
+        raise TypeError(f"{argument}={names!r} must be a list of names, such as [{names!r}]")
+    found = tuple(names)
+    if odd := [name for name in found if not isinstance(name, str)]:
+        raise TypeError(f"{argument}={names!r} must be a list of names, and {odd[0]!r} is none")
+    return found
+
+
 def _transition(variant: Variant) -> dict[str, Column]:
     """Numbers that count something are kept as small integers, and rewards of 0 and 1 as float32: nothing is rounded."""
     seen, done = variant.observation_space, variant.action_space
     if isinstance(seen, gym.spaces.Discrete):
-        observation = Column(_smallest(int(seen.start), int(seen.start + seen.n - 1)), axis=True)
+        observation = Column(smallest_integers(int(seen.start), int(seen.start + seen.n - 1)), axis=True)
     else:
         assert seen.shape is not None
         observation = Column(np.dtype(seen.dtype), seen.shape, axis=True)
     form = variant.action
-    action = _smallest(0, int(np.max(form.high))) if form.dtype.kind == "i" else form.dtype
+    whole = form.dtype.kind == "i"
+    action = smallest_integers(int(np.min(form.low)), int(np.max(form.high))) if whole else form.dtype
     assert done.shape is not None
     reward = np.float32 if variant.family.pays_zero_or_one else np.float64
     flag = Column(np.dtype(np.bool_))
@@ -99,9 +112,13 @@ def _transition(variant: Variant) -> dict[str, Column]:
     }
 
 
-def _smallest(low: int, high: int) -> np.dtype:
-    """The smallest integers that hold all from low to high."""
-    return np.result_type(np.min_scalar_type(low), np.min_scalar_type(high))
+def smallest_integers(low: int, high: int) -> np.dtype:
+    """Return the dtype of the smallest integers that hold all from `low` to `high`; ValueError where there is none."""
+    for bits in (8, 16, 32, 64):
+        dtype = np.dtype(f"int{bits}" if low < 0 else f"uint{bits}")
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return dtype
+    raise ValueError(f"no integers of 64 bits hold all from {low} to {high}")
 
 
 def _internal(name: str, variant: Variant, learner: Learner) -> Column:

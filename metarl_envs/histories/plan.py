@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metarl_envs.engine.arguments import at_least_one
+from metarl_envs.engine.arguments import as_seed, at_least_one
 from metarl_envs.engine.family import Variant, load_family
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.streams import HISTORY, keyed
@@ -106,7 +106,7 @@ class Plan:
             "given_tasks": given,
             "fingerprint": tasks.fingerprint,
             "learner": {"name": type(learner).__name__, "hyper": learner.values},
-            "seed": int(seed),
+            "seed": as_seed(seed),
             "histories": int(histories),
             "steps": int(steps),
             "internals": list(internals),

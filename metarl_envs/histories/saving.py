@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from metarl_envs.histories.layout import Form, as_json, check_history
 from metarl_envs.histories.shards import ShardWriter, write_manifest
 from metarl_envs.histories.store import FORMAT, Histories, History
 from metarl_envs.histories.store import open as open_store
@@ -22,7 +25,8 @@ _SHARD = 64 * 2**20
 def save(histories: Iterable[History], out: str | os.PathLike, about: Mapping[str, Any] | None = None) -> Histories:
     """Write histories to a folder of their own: `save(histories.where(...), "good")`.
 
-    They may be of different lengths; their columns must be alike. The folder gets its name when all is on disk.
+    They may be of different lengths; their columns must be alike. Each is checked before any of it is written, and the folder
+    gets its name when all is on disk: where something is wrong, nothing is left.
 
     Args:
         histories: a `Histories`, or any histories; they are taken one after the other, so they need not fit into memory.
@@ -31,67 +35,105 @@ def save(histories: Iterable[History], out: str | os.PathLike, about: Mapping[st
 
     Raises:
         FileExistsError: the folder is there.
-        ValueError: there are no histories, or their columns differ.
+        TypeError: a column is no array, or `about` holds what JSON has not.
+        ValueError: there are no histories, their columns differ, or one is not whole: a column is missing, longer or shorter
+            than `reward`, of a dtype or with a name that a store cannot have; or episodes do not fill it and end where a flag
+            says so.
     """
-    folder = Path(out)
+    folder = Path(out).absolute()
     if folder.exists():
         raise FileExistsError(f"out={str(folder)!r} is there already: give another folder")
     if about is None:
         about = {"saved_from": histories.about} if isinstance(histories, Histories) else {}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.part-", dir=folder.parent))
-    try:
-        manifest: dict[str, Any] = {}
-        for number, group in enumerate(_groups(histories)):
-            columns = {name: {"dtype": a.dtype.str, "shape": list(a.shape[1:])} for name, a in group[0].columns.items()}
-            manifest = manifest or {"format": FORMAT, **about, "columns": columns}
+    told: dict[str, Any] = as_json("about", dict(about))
+    checked = _checked(histories)
+    first = next(checked, None)
+    if first is None:
+        raise ValueError("histories is empty: there is nothing to save")
+    columns = {name: {"dtype": a.dtype.str, "shape": list(a.shape[1:])} for name, a in first.columns.items()}
+    with _new_folder(folder) as aside:
+        manifest = {**told, "format": FORMAT, "columns": columns, "shards": 0}
+        for number, group in enumerate(_groups(itertools.chain([first], checked))):
             _write(aside, number, manifest, group)
             manifest["shards"] = number + 1
-        if not manifest:
-            raise ValueError("histories is empty: there is nothing to save")
         write_manifest(aside, manifest)
-        os.chmod(aside, 0o755)
-        os.rename(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return open_store(folder)
 
 
+def _checked(histories: Iterable[History]) -> Iterator[History]:
+    """The same histories, each of which is whole and has the columns of the first."""
+    wanted: dict[str, Form] = {}
+    for number, history in enumerate(histories):
+        if not isinstance(history, History):
+            raise TypeError(f"histories: number {number} is a {type(history).__name__}, and must be a History")
+        try:
+            told = check_history(history)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"history {number}: {error}") from None
+        if told != (wanted := wanted or told):
+            raise ValueError(f"columns differ: {wanted} in history 0, and {told} in history {number}")
+        yield history
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write to, which gets its name when all has gone well, and else is gone with the parents made for it."""
+    made = [parent for parent in folder.parents if not parent.exists()]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.part-", dir=folder.parent))
+        try:
+            yield aside
+            os.chmod(aside, 0o755)
+            os.rename(aside, folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except BaseException:
+        with contextlib.suppress(OSError):  # somebody else has begun to use one
+            for parent in made:
+                parent.rmdir()
+        raise
+
+
 def _groups(histories: Iterable[History]) -> Iterator[list[History]]:
-    """Histories in groups of about a shard's size."""
-    group, size = [], 0
-    for history in histories:
-        group.append(history)
-        size += sum(column.nbytes for column in history.columns.values())
-        if size >= _SHARD:
+    """Histories in groups of about a shard's size, which have the same tables."""
+    for _, alike in itertools.groupby(histories, _tables_of):
+        group, size = [], 0
+        for history in alike:
+            group.append(history)
+            size += sum(column.nbytes for column in history.columns.values())
+            if size >= _SHARD:
+                yield group
+                group, size = [], 0
+        if group:
             yield group
-            group, size = [], 0
-    if group:
-        yield group
+
+
+def _tables_of(history: History) -> tuple[bool, np.dtype | None]:
+    """What histories of one shard must have in common beside their columns, so that nothing of any of them is left out."""
+    return history.final_observation is not None, None if history.task is None else history.task.dtype
 
 
 def _write(folder: Path, number: int, manifest: Mapping[str, Any], group: Sequence[History]) -> None:
     """Write a group of histories as a shard."""
-    wanted = {name: (np.dtype(c["dtype"]), tuple(c["shape"])) for name, c in manifest["columns"].items()}
     lengths = np.array([history.steps for history in group], np.int64)
     offsets = np.concatenate([[0], lengths.cumsum()])
     with ShardWriter(folder, number, manifest, int(offsets[-1])) as writer:
         for history in group:
-            told = {name: (column.dtype, column.shape[1:]) for name, column in history.columns.items()}
-            if told != wanted:
-                raise ValueError(f"columns differ: {wanted} and {told}")
             for name, column in history.columns.items():
                 writer.append(name, column)
         tables = {
             "offsets": offsets,
-            "episode_end": np.concatenate([h.episode_end + lo for h, lo in zip(group, offsets, strict=False)]),
+            "episode_end": np.concatenate(
+                [h.episode_end.astype(np.int64) + lo for h, lo in zip(group, offsets[:-1], strict=True)]
+            ),
             "seed": np.array([history.seed for history in group], np.uint64),
             "task_id": np.array([history.task_id for history in group], np.uint64),
         }
         finals = [history.final_observation for history in group if history.final_observation is not None]
-        if len(finals) == len(group):
+        if finals:
             tables["final_observation"] = np.concatenate(finals)
         tasks = [history.task for history in group if history.task is not None]
-        if len(tasks) == len(group) and all(task.dtype == tasks[0].dtype for task in tasks):
+        if tasks:
             tables["task"] = np.frombuffer(b"".join(task.tobytes() for task in tasks), tasks[0].dtype)
         writer.finish(tables)

@@ -15,29 +15,40 @@ from typing import Any
 
 import numpy as np
 
+from metarl_envs.histories.layout import check_names
 from metarl_envs.histories.store import digest_of, shard_path
 
 
 class ShardWriter:
     """One shard on its way to disk. Columns grow by `append`; `finish` writes the tables and gives it its name.
 
-    Used as a context manager, it leaves nothing behind where something goes wrong.
+    It is a context manager, which leaves nothing behind where something goes wrong.
 
     Args:
         folder: of the store.
         number: of the shard.
         about: the store's manifest.
         steps: how many there will be in all.
+
+    Raises:
+        ValueError: a column has a name that no column can have.
     """
 
     def __init__(self, folder: Path, number: int, about: Mapping[str, Any], steps: int):
-        self._path, self._about, self._steps = shard_path(folder, number), about, steps
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._aside = Path(tempfile.mkdtemp(prefix=aside_prefix(number), dir=self._path.parent))
+        check_names(about["columns"])
+        self._path, self._about, self._steps, self._number = shard_path(folder, number), about, steps, number
         self._files: dict[str, dict[str, Any]] = {}
-        self._open = {name: self._begin(name, spec) for name, spec in about["columns"].items()}
+        self._open: dict[str, HashedFile] = {}
 
     def __enter__(self) -> ShardWriter:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._aside = Path(tempfile.mkdtemp(prefix=aside_prefix(self._number), dir=self._path.parent))
+        try:
+            for name, spec in self._about["columns"].items():
+                self._open[name] = self._begin(name, spec)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -50,7 +61,7 @@ class ShardWriter:
         self._open[name].write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
     def finish(self, tables: Mapping[str, np.ndarray]) -> Path:
-        """Write the tables (see `store.TABLES`), let everything reach the disk, and rename. The shard's path.
+        """Write the tables (see `layout.TABLES`), let everything reach the disk, and rename. The shard's path.
 
         A shard of that name that is there already stays: it has the same bytes.
         """
@@ -58,9 +69,9 @@ class ShardWriter:
             self._files[f"{name}.npy"] = file.finish()
         self._open.clear()
         for name, array in tables.items():
-            file = HashedFile(self._aside / f"{name}.npy")
-            np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)  # type: ignore[arg-type]
-            self._files[f"{name}.npy"] = file.finish()
+            with contextlib.closing(HashedFile(self._aside / f"{name}.npy")) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)  # type: ignore[arg-type]
+                self._files[f"{name}.npy"] = file.finish()
         told = {"plan": digest_of(self._about), "columns": list(self._about["columns"]), "files": self._files}
         write_synced(self._aside / "shard.json", json.dumps(told, indent=1).encode())
         sync_folder(self._aside)

@@ -19,13 +19,10 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.histories.gather import Gatherer
+from metarl_envs.histories.layout import OPTIONAL_TABLES, TABLES
 
 #: What a manifest says that this version reads.
 FORMAT = "metarl_envs histories 1"
-#: Files of a shard that hold no column: by name, what has one element in each.
-TABLES = ("offsets", "episode_end", "final_observation", "seed", "task", "task_id")
-#: Those of them that histories from elsewhere may lack.
-_OPTIONAL = ("final_observation", "task")
 
 
 class StoreError(ValueError):
@@ -307,9 +304,13 @@ class Histories(Sequence[History]):
 
     @property
     def tasks(self) -> np.ndarray:
-        """The task row of each history, [history]; ValueError where there are none."""
-        if any(shard.task is None for shard in self._shards):
+        """The task row of each history, [history]; ValueError where there are none, or they are of several families."""
+        tables = [self._shards[s].task for s in self._used]
+        told = {None if table is None else table.dtype for table in tables}
+        if None in told:
             raise ValueError("these histories do not say what task they were lived on")
+        if len(told) > 1:
+            raise ValueError("these histories have task rows of several kinds: take those of one family at a time")
         return self._of_histories("task")
 
     @property
@@ -324,12 +325,16 @@ class Histories(Sequence[History]):
 
     def _of_histories(self, table: str) -> np.ndarray:
         """A table's element for each history."""
-        tables = [getattr(shard, table) for shard in self._shards]
-        found = np.zeros(len(self), tables[0].dtype)
-        for s, array in enumerate(tables):
+        found = np.zeros(len(self), getattr(self._shards[self._used[0]], table).dtype)
+        for s in self._used:
             mine = self._shard_of == s
-            found[mine] = array[self._which[mine, 1]]
+            found[mine] = getattr(self._shards[s], table)[self._which[mine, 1]]
         return found
+
+    @functools.cached_property
+    def _used(self) -> list[int]:
+        """The shards in which these histories lie (others may be there that none of them was picked from)."""
+        return np.unique(self._shard_of).tolist() or list(range(len(self._shards)))
 
     @functools.cached_property
     def _shard_of(self) -> np.ndarray:
@@ -384,7 +389,8 @@ class Histories(Sequence[History]):
         self.__init__(shards, state["about"], state["which"])
 
     def __repr__(self) -> str:
-        what = f" of {self.about['learner']['name']} in {self.about['id']}" if "learner" in self.about else ""
+        learner, family = self.about.get("learner"), self.about.get("id")
+        what = f" of {learner['name']} in {family}" if isinstance(learner, dict) and "name" in learner else ""
         return f"<{len(self):,} histories{what}, {self.steps:,} steps: {', '.join(self.columns)}>"
 
 
@@ -481,7 +487,7 @@ def map_shard(path: Path, about: Mapping[str, Any] | None = None) -> Shard:
     if about is not None and told.get("plan") != digest_of(about):
         raise StoreError(f"{path} is no shard of this manifest (another collection, or one of the two has been changed)")
     arrays = {file.stem: _map(file, size) for file, size, _ in _listed(path)}
-    if lacking := [name for name in TABLES if name not in arrays and name not in _OPTIONAL]:
+    if lacking := [name for name in TABLES if name not in arrays and name not in OPTIONAL_TABLES]:
         raise StoreError(f"{path} lacks {lacking[0]}.npy: copy or collect this shard again")
     if about is not None and set(about["columns"]) != set(arrays) - set(TABLES):
         raise StoreError(f"{path} has columns {sorted(set(arrays) - set(TABLES))}, not {sorted(about['columns'])}")
