@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import metarl_envs
 from metarl_envs import histories
 from metarl_envs.histories import StoreError, collect
-from metarl_envs.histories.store import TABLES
+from metarl_envs.histories.layout import TABLES
+from metarl_envs.histories.store import digest_of
 from metarl_envs.learners import PSRL, QLearning, Random, RandomArray
 
 ID = "MetaRL/DarkRoom-v0"
@@ -58,6 +59,7 @@ def small_shards(monkeypatch):
 )
 def test_a_history_is_what_a_single_environment_of_its_seed_goes_through(id, learner, params):
     """The independent check: the same actions through `gymnasium.make` give the same observations, rewards and ends."""
+    params = {"split": None, **params}
     lived = collect(id, learner, histories=2, steps=60, seed=3, **params)
     env = gym.make(f"metarl_envs:{id}", episodes_per_trial=1000, **params)
     for history in lived:
@@ -144,6 +146,19 @@ def test_given_tasks_are_lived_on_by_turns_with_the_same_luck():
     assert np.array_equal(lived.tasks["goal"], tasks.rows(len(tasks))["goal"][np.arange(40) % len(tasks)])
     other = collect(ID, Random(), histories=40, steps=5, tasks=tasks[3:9], seed=1)
     assert np.array_equal(lived.actions, other.actions), "equal seeds, whatever the task"
+
+
+def test_by_default_lives_are_on_train_tasks_where_there_are_some():
+    def tasks(split, id=ID):
+        return set(metarl_envs.tasks(id, split=split).ids().tolist())
+
+    lived = collect(ID, Random(), histories=100, steps=1)
+    assert set(lived.task_ids.tolist()) <= tasks("train")
+    assert lived.about["split"] == "train"
+    assert set(collect(ID, Random(), histories=100, steps=1, split=None).task_ids.tolist()) & tasks("test")
+    few = collect("MetaRL/TMaze-v0", Random(), histories=20, steps=1)
+    assert few.about["split"] is None
+    assert set(few.task_ids.tolist()) == tasks(None, "MetaRL/TMaze-v0")
 
 
 def test_columns_are_small_and_exact():
@@ -315,7 +330,7 @@ def test_verify_finds_a_single_changed_byte_of_any_file(tmp_path, small_shards):
         content = bytearray(file.read_bytes())
         content[-1] ^= 1
         file.write_bytes(content)
-        with pytest.raises(StoreError, match=rf"{file.name} has been changed|the shard has \d+: collect it again"):
+        with pytest.raises(StoreError, match=rf"{file.name} has been changed|offsets say otherwise"):
             histories.open(tmp_path / "h").verify()
         content[-1] ^= 1
         file.write_bytes(content)
@@ -331,8 +346,10 @@ def test_a_store_can_run_no_code(tmp_path):
     np.save(shard / "reward.npy", np.array([{"run": "me"}], dtype=object), allow_pickle=True)
     told = json.loads((shard / "shard.json").read_text())
     told["files"]["reward.npy"]["bytes"] = (shard / "reward.npy").stat().st_size
+    del told["digest"]
+    told["digest"] = digest_of(told)
     (shard / "shard.json").write_text(json.dumps(told))
-    with pytest.raises(StoreError, match=r"reward\.npy cannot be read as an array"):
+    with pytest.raises(StoreError, match=r"reward\.npy is damaged, or holds no array \(cannot be read as an array"):
         histories.open(tmp_path / "h")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from metarl_envs.engine.learner import Learner
-from metarl_envs.histories.plan import Plan, Progress
+from metarl_envs.histories.plan import DEFAULT_SPLIT, Plan, Progress
 from metarl_envs.histories.store import Histories
 from metarl_envs.task_sets import TaskSet
 
@@ -22,7 +22,7 @@ def collect(
     histories: int,
     steps: int,
     out: str | os.PathLike | None = None,
-    split: str | None = None,
+    split: str | None = DEFAULT_SPLIT,
     seed: int = 0,
     tasks: TaskSet | None = None,
     internals: Sequence[str] = (),
@@ -50,8 +50,9 @@ def collect(
         histories: how many.
         steps: in each.
         out: a folder to write them to; None keeps them in memory.
-        split: of the tasks. Each history draws its own.
-        seed: of all.
+        split: of the tasks; each history draws its own. By default the train tasks, or all tasks of a family that has too few
+            to be split (the manifest says which it was). None: all tasks.
+        seed: of all: an integer from 0 to 2**64 - 1.
         tasks: a finite set instead, with its own split and parameters: history i is lived on task i, and from the first again.
         internals: what of the learner's mind to record at each step (see `internals` of the learner's class).
         labels: `"optimal_action"`: what the family's oracle would do here and now. `"q_star"`: the exact value of each
@@ -67,6 +68,7 @@ def collect(
         The histories; of a share, those that are on disk so far.
 
     Raises:
+        TypeError: `learner` is no Learner, `internals` or `labels` is no list of names, or a number is no integer.
         ValueError: the learner cannot live in this family; an argument is out of range; `out` holds another collection.
         FileExistsError: `out` holds this collection already, or something else, and `resume` is not given.
         MemoryError, OSError: they do not fit into memory, or onto the disk.

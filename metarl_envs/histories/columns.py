@@ -11,7 +11,7 @@ import numpy as np
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.solving import solve
-from metarl_envs.histories.layout import check_names
+from metarl_envs.histories.layout import check_names, names_in
 
 #: What of the ground truth can be recorded beside them. `q_star` and `regret` follow from the value of every action.
 LABELS = ("optimal_action", "q_star", "regret")
@@ -77,16 +77,6 @@ class Columns:
     def bytes_a_step(self) -> int:
         """The size of a step in all columns."""
         return sum(column.itemsize for column in self.all.values())
-
-
-def names_in(argument: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return a sequence of names as a tuple; TypeError where it is none (one name alone is a sequence of letters)."""
-    if isinstance(names, str):
-        raise TypeError(f"{argument}={names!r} must be a list of names, such as [{names!r}]")
-    found = tuple(names)
-    if odd := [name for name in found if not isinstance(name, str)]:
-        raise TypeError(f"{argument}={names!r} must be a list of names, and {odd[0]!r} is none")
-    return found
 
 
 def _transition(variant: Variant) -> dict[str, Column]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ RESERVED = (*TABLES, "history", "step")
 
 #: What the elements of a column may be: what every reader of `.npy`, Arrow and HDF5 has, and PyTorch too.
 _NUMBERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
-_DTYPES = {np.dtype(name) for name in _NUMBERS}
+DTYPES = {np.dtype(name) for name in _NUMBERS}
 #: Columns become files, on any system: no separators, nothing hidden, nothing longer than a file's name may be.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -49,6 +49,16 @@ def check_names(names: Iterable[Any]) -> None:
         seen[name.lower()] = name
 
 
+def names_in(argument: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a sequence of names as a tuple; TypeError where it is none (one name alone is a sequence of letters)."""
+    if isinstance(names, str):
+        raise TypeError(f"{argument}={names!r} must be a list of names, such as [{names!r}]")
+    found = tuple(names)
+    if odd := [name for name in found if not isinstance(name, str)]:
+        raise TypeError(f"{argument}={names!r} must be a list of names, and {odd[0]!r} is none")
+    return found
+
+
 def check_columns(columns: Mapping[str, Form]) -> None:
     """See that a history can have these columns: names, the five that every one has, dtypes and shapes.
 
@@ -59,7 +69,7 @@ def check_columns(columns: Mapping[str, Form]) -> None:
     if lacking := [name for name in TRANSITION if name not in columns]:
         raise ValueError(f"there is no column {lacking[0]!r}: every history has {', '.join(TRANSITION)}")
     for name, (dtype, shape) in columns.items():
-        if dtype not in _DTYPES:
+        if dtype not in DTYPES:
             raise ValueError(
                 f"column {name!r} has dtype {dtype}: it must be one of {', '.join(_NUMBERS)}, in native byte order"
             )
@@ -99,8 +109,8 @@ def check_history(history: History) -> dict[str, Form]:
     as_seed(history.task_id, "task_id of a history")
     if history.task is not None and not isinstance(history.task, np.void):
         raise TypeError(f"task is a {type(history.task).__name__}, and must be a row of a structured array, or None")
-    if history.task is not None and history.task.dtype.hasobject:
-        raise ValueError(f"task has dtype {history.task.dtype}, which holds Python objects: no file can")
+    if history.task is not None and (history.task.dtype.hasobject or history.task.dtype.names is None):
+        raise ValueError(f"task has dtype {history.task.dtype}: it must have fields, and none that holds Python objects")
     return columns
 
 

@@ -9,19 +9,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from metarl_envs.engine.arguments import as_seed, at_least_one
-from metarl_envs.engine.family import Variant, load_family
+from metarl_envs.engine.family import Family, Variant, load_family
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.streams import HISTORY, keyed
 from metarl_envs.engine.taskrows import meanings, padded
+from metarl_envs.engine.versions import versions
 from metarl_envs.histories.columns import Columns
+from metarl_envs.histories.layout import names_in
 from metarl_envs.histories.lives import Lives, Written
+from metarl_envs.histories.reading import told_forms
 from metarl_envs.histories.shards import ShardWriter, aside_prefix, write_manifest
 from metarl_envs.histories.store import FORMAT, Histories, Shard, finished, read_manifest
 from metarl_envs.histories.store import open as open_store
@@ -34,6 +36,9 @@ _LEAST_SHARD, _LARGEST_SHARD = 16 * 2**20, 256 * 2**20
 _BATCH = 2 * 2**20
 #: Steps of each life that are lived to tell how long all will take.
 _TRIED = 2000
+
+#: What `split` is where nobody says another: the train tasks, or all of a family that has too few to be split.
+DEFAULT_SPLIT = "default"
 
 #: Called with the histories that are done, and all there will be.
 Progress = Callable[[int, int], None]
@@ -71,7 +76,7 @@ class Plan:
         *,
         histories: int,
         steps: int,
-        split: str | None = None,
+        split: str | None = DEFAULT_SPLIT,
         seed: int = 0,
         tasks: TaskSet | None = None,
         internals: Sequence[str] = (),
@@ -82,8 +87,8 @@ class Plan:
         family = load_family(family_of(id))
         given = tasks is not None
         if tasks is None:
-            tasks = TaskSet.of_family(family, split=split, **params)
-        elif split is not None or params:
+            tasks = _tasks_of(family, split, params)
+        elif split not in (None, DEFAULT_SPLIT) or params:
             extra = next(iter(params), "split")
             raise ValueError(f"tasks has its own split and parameters: leave out {extra}")
         elif tasks.variant.family is not family or not tasks.is_finite:
@@ -109,12 +114,12 @@ class Plan:
             "seed": as_seed(seed),
             "histories": int(histories),
             "steps": int(steps),
-            "internals": list(internals),
-            "labels": list(labels),
-            "columns": {name: {"dtype": c.dtype.str, "shape": list(c.shape)} for name, c in columns.all.items()},
+            "internals": list(names_in("internals", internals)),
+            "labels": list(names_in("labels", labels)),
+            "columns": told_forms({name: (c.dtype, c.shape) for name, c in columns.all.items()}),
             "histories_a_shard": per_shard,
             "shards": -(-histories // per_shard),
-            "versions": {name: version(name) for name in ("metarl-envs", "numpy", "gymnasium")},
+            "versions": versions("metarl-envs", "numpy", "gymnasium"),
         }
         return cls(about, variant, learner, tasks.rows(len(tasks)) if given else None, tasks.split_number)
 
@@ -177,6 +182,7 @@ class Plan:
         progress: Progress = lambda done, total: None,
     ) -> Histories:
         """Collect into a folder, what is not there yet."""
+        folder = folder.absolute()  # workers may stand elsewhere
         mine = [number for number in range(self.about["shards"]) if number % share[1] == share[0]]
         if not mine:
             raise ValueError(f"shard={share} has nothing to do: there are {self.about['shards']} shards to be shared")
@@ -274,6 +280,14 @@ class Plan:
             "task": tasks,
             "task_id": meanings(self.variant, tasks)[0],
         }
+
+
+def _tasks_of(family: type[Family], split: str | None, params: dict[str, Any]) -> TaskSet:
+    """The tasks of a split, where `DEFAULT_SPLIT` is the train tasks of a family that has them."""
+    if split != DEFAULT_SPLIT:
+        return TaskSet.of_family(family, split=split, **params)
+    whole = TaskSet.of_family(family, **params)
+    return TaskSet.of_family(family, split="train", **params) if whole.has_splits else whole
 
 
 def write_shard(plan: Plan, folder: str, number: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.histories.layout import Form, as_json, check_history
+from metarl_envs.histories.reading import told_forms
 from metarl_envs.histories.shards import ShardWriter, write_manifest
 from metarl_envs.histories.store import FORMAT, Histories, History
 from metarl_envs.histories.store import open as open_store
@@ -50,7 +51,7 @@ def save(histories: Iterable[History], out: str | os.PathLike, about: Mapping[st
     first = next(checked, None)
     if first is None:
         raise ValueError("histories is empty: there is nothing to save")
-    columns = {name: {"dtype": a.dtype.str, "shape": list(a.shape[1:])} for name, a in first.columns.items()}
+    columns = told_forms({name: (array.dtype, array.shape[1:]) for name, array in first.columns.items()})
     with _new_folder(folder) as aside:
         manifest = {**told, "format": FORMAT, "columns": columns, "shards": 0}
         for number, group in enumerate(_groups(itertools.chain([first], checked))):
@@ -93,6 +94,20 @@ def _new_folder(folder: Path) -> Iterator[Path]:
             for parent in made:
                 parent.rmdir()
         raise
+
+
+@contextlib.contextmanager
+def new_file(target: str | os.PathLike) -> Iterator[Path]:
+    """A file to write to, which gets its name when all has gone well, and else is gone; FileExistsError where there is one."""
+    path = Path(target).absolute()
+    if path.exists():
+        raise FileExistsError(f"{path} is there already: give another name")
+    aside = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _groups(histories: Iterable[History]) -> Iterator[list[History]]:

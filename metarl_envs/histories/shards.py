@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.histories.layout import check_names
-from metarl_envs.histories.store import digest_of, shard_path
+from metarl_envs.histories.store import digest_of, plan_of, shard_path
 
 
 class ShardWriter:
@@ -72,7 +72,8 @@ class ShardWriter:
             with contextlib.closing(HashedFile(self._aside / f"{name}.npy")) as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)  # type: ignore[arg-type]
                 self._files[f"{name}.npy"] = file.finish()
-        told = {"plan": digest_of(self._about), "columns": list(self._about["columns"]), "files": self._files}
+        told = {"plan": plan_of(self._about), "columns": self._about["columns"], "files": self._files}
+        told["digest"] = digest_of(told)
         write_synced(self._aside / "shard.json", json.dumps(told, indent=1).encode())
         sync_folder(self._aside)
         try:

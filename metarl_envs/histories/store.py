@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from metarl_envs.engine.arguments import as_integer, at_least_one
 from metarl_envs.histories.gather import Gatherer
-from metarl_envs.histories.layout import OPTIONAL_TABLES, TABLES
+from metarl_envs.histories.layout import OPTIONAL_TABLES, TABLES, Form, check_ends, check_episodes, check_offsets, names_in
+from metarl_envs.histories.mapping import advise_random, map_array
+from metarl_envs.histories.reading import StoreError, forms_in, read_json, refusing
 
 #: What a manifest says that this version reads.
-FORMAT = "metarl_envs histories 1"
-
-
-class StoreError(ValueError):
-    """A folder is no store of histories, or not a whole or an unchanged one. The message says what to do."""
+FORMAT = "metarl_envs histories 2"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ class Shard:
 
     @functools.cached_property
     def episode_offsets(self) -> np.ndarray:
-        """The first episode of each history, and the end of the last, int64 [histories + 1]."""
+        """The first episode of each history, and the end of the last, int64 [histories + 1]; StoreError where none is."""
+        with refusing(self.path or "a shard in memory"):
+            check_ends(self.offsets, self.episode_end)
         return np.searchsorted(self.episode_end, self.offsets, side="right")
 
 
@@ -158,13 +160,18 @@ class Histories(Sequence[History]):
         return len(self._which)
 
     def __getitem__(self, index: Any) -> Any:
-        """History number `index`, or for a slice, a mask, or a sequence of numbers the histories that it picks."""
+        """History number `index`, or for a slice, a mask, or a sequence of numbers the histories that it picks.
+
+        Raises:
+            IndexError: there is no such history; a mask has another length.
+            TypeError: `index` is none of these.
+        """
         if isinstance(index, int | np.integer) and not isinstance(index, bool | np.bool_):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"history {index}: there are {len(self)}")
             shard, number = self._which[index]
             return History.of(self._shards[shard], int(number))
-        return Histories(self._shards, self.about, self._which[index])
+        return Histories(self._shards, self.about, self._which[index if isinstance(index, slice) else _several(index)])
 
     def where(self, wanted: Callable[[History], bool]) -> Histories:
         """The histories of which `wanted` is true. Nothing is copied."""
@@ -213,21 +220,23 @@ class Histories(Sequence[History]):
             batch: how many.
             length: steps of each.
             rng: where they are drawn from.
-            columns: names of those that are wanted (default: all).
+            columns: a list of the names of those that are wanted (default: all).
 
         Returns:
             Each column as [batch, length, ...], `history` (its index) and `step` (where the window begins), int64 [batch].
 
         Raises:
-            ValueError: no history is so long; a number is below 1; there is no such column.
+            TypeError: a number is no integer; `columns` is no list of names.
+            ValueError: no history is so long; a number is below 1; there is no such column, or none is named.
         """
-        if batch < 1 or length < 1:
-            raise ValueError(f"batch={batch} and length={length} must be at least 1")
-        names = list(self.columns if columns is None else columns)
+        batch, length = at_least_one("batch", batch), at_least_one("length", length)
+        names = names_in("columns", tuple(self.columns) if columns is None else columns)
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"columns={columns!r} must name at least one, and each once; there are: {', '.join(self.columns)}")
         if unknown := [name for name in names if name not in self.columns]:
             raise ValueError(f"columns: {unknown[0]!r} is not there; there are: {', '.join(self.columns)}")
         history, step = self._draw(batch, length, rng)
-        drawn = self._gatherer(tuple(names)).windows(self._shard_of[history], self._starts[history] + step, length)
+        drawn = self._gatherer(names).windows(self._shard_of[history], self._starts[history] + step, length)
         return {**drawn, "history": history, "step": step}
 
     def _draw(self, batch: int, length: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -367,17 +376,23 @@ class Histories(Sequence[History]):
             StoreError: a file has changed since it was written, or the tables contradict one another.
             TypeError: the histories are in memory.
         """
-        if any(shard.path is None for shard in self._shards):
+        paths = [shard.path for shard in self._shards if shard.path is not None]
+        if len(paths) < len(self._shards):
             raise TypeError("histories in memory have no files to verify: collect(..., out=folder) writes them to disk")
-        files = [file for shard in self._shards for file in _listed(Path(shard.path or ""))]
+        files = []
+        for path in paths:
+            with refusing(path, "shard"):
+                files += _listed(path, _told(path))
         total, done = sum(size for _, size, _ in files), 0
         for path, size, digest in files:
-            if _sha256(path) != digest:
-                raise StoreError(f"{path} has been changed since it was written: collect or copy this shard again")
+            with refusing(path, "array"):
+                if _sha256(path) != digest:
+                    raise StoreError(f"{path} has been changed since it was written: collect or copy this shard again")
             done += size
             progress(done, total)
         for shard in self._shards:
-            _check_tables(shard)
+            with refusing(shard.path or "", "shard"):
+                check_episodes(shard.offsets, shard.episode_end, shard.columns, shard.final_observation)
 
     def __getstate__(self) -> dict[str, Any]:
         """Mapped histories travel as paths: another process maps the same files, and nothing is copied."""
@@ -394,9 +409,17 @@ class Histories(Sequence[History]):
         return f"<{len(self):,} histories{what}, {self.steps:,} steps: {', '.join(self.columns)}>"
 
 
+def _several(index: Any) -> np.ndarray:
+    """Numbers of histories, or a mask, as NumPy takes them; TypeError where they are none."""
+    picked = np.asarray(index if len(index) else np.zeros(0, np.intp)) if isinstance(index, list | np.ndarray | range) else None
+    if picked is None or picked.ndim != 1 or picked.dtype.kind not in "biu":
+        raise TypeError(f"histories[{index!r}] must be a number, a slice, a mask, or a list or array of numbers")
+    return picked
+
+
 # ------------------------------------------------------------------------------------------------- opening
 def open(path: str | os.PathLike, *, partial: bool = False, advice: str | None = None) -> Histories:
-    """Map the histories in a folder. Nothing is read yet but what says how they lie.
+    """Map the histories in a folder. Nothing is read yet but what says how they lie, and no file is held open.
 
     Args:
         path: a folder that `collect(..., out=path)` wrote.
@@ -407,25 +430,30 @@ def open(path: str | os.PathLike, *, partial: bool = False, advice: str | None =
 
     Raises:
         FileNotFoundError: there is no such folder.
-        StoreError: it is no store, one of another version, not whole, or a file has another size than was written.
+        StoreError: it is no store, one of another version, not whole, damaged, or a file has another size than was written.
+        ValueError: `advice` is something else.
     """
-    folder = Path(path)
+    if advice not in (None, "random", "normal"):
+        raise ValueError(f"advice={advice!r} must be 'random', 'normal' or None")
+    folder = Path(path).absolute()
     about = read_manifest(folder)
     there = finished(folder)
     missing = sorted(set(range(about["shards"])) - set(there))
     if missing and not partial:
         raise StoreError(
-            f"{folder} is not whole: {len(there)} of {about['shards']} shards are there. Go on with collect(..., resume=True) "
-            "(metarl-envs collect ... --resume), or take what there is with open(..., partial=True)"
+            f"{folder} is not whole: {about['shards'] - len(missing)} of {about['shards']} shards are there. Go on with "
+            "collect(..., resume=True) (metarl-envs collect ... --resume), or take what there is with open(..., partial=True)"
         )
+    if there and there[-1] >= about["shards"]:
+        raise StoreError(f"{folder} has shard {there[-1]}, and its manifest says that there are {about['shards']}")
     if not there:
         raise StoreError(f"{folder} has no finished shard yet")
     shards = [map_shard(shard_path(folder, number), about) for number in there]
     histories = Histories(shards, about)
-    if advice not in (None, "random", "normal"):
-        raise ValueError(f"advice={advice!r} must be 'random', 'normal' or None")
     if advice == "random" or (advice is None and histories.nbytes > _memory() / 2):
-        _advise_random(shards)
+        for shard in shards:
+            for column in shard.columns.values():
+                advise_random(column)
     return histories
 
 
@@ -453,20 +481,29 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """What `manifest.json` says; StoreError where this version cannot read it."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder: collect(..., out={str(folder)!r}) would make it")
-    about = _json(folder / "manifest.json")
-    if not isinstance(about, dict) or not str(about.get("format", "")).startswith("metarl_envs histories"):
+    path = folder / "manifest.json"
+    about = read_json(path)
+    if not str(about.get("format", "")).startswith("metarl_envs histories"):
         raise StoreError(f"{folder} is no store of histories: its manifest.json does not say so")
     if about["format"] != FORMAT:
-        raise StoreError(f"{folder} says format {about['format']!r}, and this version reads {FORMAT!r}: collect it anew")
-    if missing := {"columns", "shards"} - set(about):
-        raise StoreError(f"{folder}/manifest.json lacks {sorted(missing)}: it has been damaged")
+        raise StoreError(
+            f"{folder} says format {about['format']!r}, and this version reads {FORMAT!r}: collect it again (in the first "
+            "format, histories with two or more internals, or with labels, may hold wrong values)"
+        )
+    with refusing(path, "manifest"):
+        forms_in(about["columns"])
+        at_least_one("shards", about["shards"])
     return about
 
 
 def digest_of(about: Mapping[str, Any]) -> str:
+    """A digest of what JSON holds. Of a manifest, leave out what does not decide the bytes of a shard (see `plan_of`)."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def plan_of(about: Mapping[str, Any]) -> str:
     """What binds shards to their manifest: a digest of all that decides their bytes."""
-    decides = {name: value for name, value in about.items() if name not in ("shards", "versions")}
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return digest_of({name: value for name, value in about.items() if name not in ("shards", "versions")})
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -478,74 +515,69 @@ def finished(folder: Path) -> list[int]:
     """The numbers of the shards that are whole, in order."""
     inside = folder / "shards"
     names = [entry.name for entry in inside.iterdir() if entry.is_dir()] if inside.is_dir() else []
-    return sorted(int(name) for name in names if name.isdigit())
+    return sorted(int(name) for name in names if re.fullmatch("[0-9]{5}|[1-9][0-9]{5,8}", name))
 
 
 def map_shard(path: Path, about: Mapping[str, Any] | None = None) -> Shard:
-    """Map a shard's files. With a manifest, see that it is a shard of it."""
-    told = _json(path / "shard.json")
-    if about is not None and told.get("plan") != digest_of(about):
-        raise StoreError(f"{path} is no shard of this manifest (another collection, or one of the two has been changed)")
-    arrays = {file.stem: _map(file, size) for file, size, _ in _listed(path)}
-    if lacking := [name for name in TABLES if name not in arrays and name not in OPTIONAL_TABLES]:
-        raise StoreError(f"{path} lacks {lacking[0]}.npy: copy or collect this shard again")
-    if about is not None and set(about["columns"]) != set(arrays) - set(TABLES):
-        raise StoreError(f"{path} has columns {sorted(set(arrays) - set(TABLES))}, not {sorted(about['columns'])}")
-    tables = {name: arrays.pop(name, None) for name in TABLES}
-    order = list(about["columns"]) if about is not None else list(told["columns"])
-    shard = Shard({name: arrays[name] for name in order}, **tables, path=path)  # type: ignore[arg-type]
-    steps = int(shard.offsets[-1])
-    for name, array in shard.columns.items():
-        if len(array) != steps:
-            raise StoreError(f"{path}/{name}.npy has {len(array)} steps, and the shard has {steps}: collect it again")
-    return shard
+    """Map a shard's files. With a manifest, see that it is a shard of it.
+
+    Raises:
+        StoreError: it is not, a file is missing or has another size or form than was written, or histories do not lie one after
+            the other.
+    """
+    with refusing(path, "shard"):
+        told = _told(path)
+        if about is not None and told["plan"] != plan_of(about):
+            raise StoreError(f"{path} is no shard of this manifest (another collection, or one of the two has been changed)")
+        forms = forms_in(told["columns"])
+        if about is not None and list(forms.items()) != list(forms_in(about["columns"]).items()):
+            raise StoreError(f"{path} has columns {list(forms)}, not {list(about['columns'])} as the manifest says")
+        files = {file.stem: (file, size) for file, size, _ in _listed(path, told)}
+        if lacking := [name for name in (*forms, *TABLES) if name not in files and name not in OPTIONAL_TABLES]:
+            raise StoreError(f"{path} lacks {lacking[0]}.npy: copy or collect this shard again")
+        if more := [name for name in files if name not in forms and name not in TABLES]:
+            raise StoreError(f"{path} has {more[0]}.npy, which is no column of it")
+        arrays = {name: map_array(*file) for name, file in files.items()}
+        _check_forms(path, arrays, forms)
+        tables = {name: arrays.get(name) for name in TABLES}
+        shard = Shard({name: arrays[name] for name in forms}, **tables, path=path)  # type: ignore[arg-type]
+        check_offsets(shard.offsets, len(shard.columns["reward"]))
+        return shard
 
 
-def _listed(path: Path) -> Iterator[tuple[Path, int, str]]:
+def _check_forms(path: Path, arrays: Mapping[str, np.ndarray], columns: Mapping[str, Form]) -> None:
+    """See that arrays have the dtypes, shapes and lengths that they must have; StoreError with the first that has not."""
+    count, index = (np.dtype(np.uint64), ()), (np.dtype(np.int64), ())
+    forms = {**columns, "offsets": index, "episode_end": index, "seed": count, "task_id": count}
+    forms["final_observation"] = columns["observation"]
+    alike = [list(columns), ["episode_end", "final_observation"], ["seed", "task_id", "task"]]
+    for name, array in arrays.items():
+        form = (array.dtype, array.shape[1:])
+        fits = form == forms[name] if name != "task" else array.dtype.names is not None and array.ndim == 1
+        if not array.ndim or not fits:
+            raise StoreError(f"{path}/{name}.npy has {array.dtype} {list(array.shape)}: copy or collect this shard again")
+    for names in alike:
+        lengths = {name: len(arrays[name]) for name in names if name in arrays}
+        if len(set(lengths.values())) > 1:
+            raise StoreError(f"{path} has files of different lengths ({lengths}): copy or collect this shard again")
+    if len(arrays["seed"]) != len(arrays["offsets"]) - 1:
+        raise StoreError(f"{path} has {len(arrays['seed'])} histories, and {len(arrays['offsets'])} offsets: collect it again")
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What `shard.json` says, if nobody has changed it."""
+    told = read_json(path / "shard.json")
+    if told.pop("digest", None) != digest_of(told):
+        raise StoreError(f"{path}/shard.json has been changed since it was written: copy or collect this shard again")
+    return told
+
+
+def _listed(path: Path, told: Mapping[str, Any]) -> Iterator[tuple[Path, int, str]]:
     """The files of a shard: path, bytes, digest."""
-    files = _json(path / "shard.json").get("files")
-    if not isinstance(files, dict):
-        raise StoreError(f"{path}/shard.json does not list its files: it has been damaged")
-    for name, told in files.items():
+    for name, file in told["files"].items():
         if Path(name).name != name or not name.endswith(".npy"):
             raise StoreError(f"{path}/shard.json lists {name!r}, which is no file of a shard")
-        yield path / name, int(told["bytes"]), told["sha256"]
-
-
-def _map(file: Path, size: int) -> np.ndarray:
-    """An array as it lies on disk. `numpy.load` maps nothing that is empty."""
-    try:
-        there = file.stat().st_size
-        if there != size:
-            raise StoreError(f"{file} has {there:,} bytes, and {size:,} were written: copy or collect this shard again")
-        try:
-            return np.load(file, mmap_mode="r", allow_pickle=False)
-        except ValueError:
-            return np.load(file, allow_pickle=False)
-    except FileNotFoundError:
-        raise StoreError(f"{file} is missing: copy or collect this shard again") from None
-    except ValueError as error:
-        raise StoreError(f"{file} cannot be read as an array ({error}): copy or collect this shard again") from None
-
-
-def _check_tables(shard: Shard) -> None:
-    """Whether histories and episodes follow one another without gaps."""
-    lengths, ends = np.diff(shard.offsets), shard.episode_end
-    whole = len(lengths) == len(shard.seed) == len(shard.task_id) and (lengths > 0).all() and shard.offsets[0] == 0
-    whole = whole and (np.diff(ends) > 0).all() and np.isin(shard.offsets[1:], ends).all()
-    whole = whole and (shard.final_observation is None or len(shard.final_observation) == len(ends))
-    flags = shard.columns["terminated"] | shard.columns["truncated"]
-    if not whole or not np.isin(np.flatnonzero(flags) + 1, ends).all():
-        raise StoreError(f"{shard.path}: its tables of histories and episodes contradict one another: collect it again")
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise StoreError(f"{path} is missing, so {path.parent} is no (whole) store of histories") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path} is damaged: {error}") from None
+        yield path / name, as_integer("bytes", file["bytes"]), str(file["sha256"])
 
 
 def _sha256(path: Path) -> str:
@@ -558,14 +590,3 @@ def _memory() -> float:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return float("inf")
-
-
-def _advise_random(shards: Sequence[Shard]) -> None:
-    """Tell the system that columns are read at random places."""
-    import mmap
-
-    for shard in shards:
-        for array in shard.columns.values():
-            mapped = getattr(array, "_mmap", None)
-            if mapped is not None and hasattr(mmap, "MADV_RANDOM"):
-                mapped.madvise(mmap.MADV_RANDOM)

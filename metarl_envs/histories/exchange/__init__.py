@@ -45,15 +45,19 @@ def import_from(source: str | os.PathLike, format: str, out: str | os.PathLike) 
         out: the folder, which must not be there yet.
 
     Raises:
-        ValueError: there is no such format, or the source is not of it.
+        ValueError: there is no such format.
+        StoreError: the source is not of it, or has been cut, damaged or changed; the message names it. Nothing is written then.
         FileNotFoundError, FileExistsError: the source is not there; the folder is.
         ModuleNotFoundError: what the format needs is not installed.
     """
     module = _module(format)
     if format != "minari" and not Path(source).is_file():
         raise FileNotFoundError(f"{source} is no file")
+    folder = Path(out).absolute()
+    if folder.exists():
+        raise FileExistsError(f"out={str(folder)!r} is there already: give another folder")
     about, histories = module.read(source)
-    return save(histories, out, about)
+    return save(histories, folder, about)
 
 
 def _module(format: str) -> Any:
