@@ -18,7 +18,13 @@ def store(tmp_path_factory):
         flags = np.arange(steps) == steps - 1
         seen = (1000 * k + np.arange(steps)).astype(np.int32)
         action = np.zeros(steps, np.uint8)
-        columns = {"observation": seen, "action": action, "reward": np.ones(steps), "terminated": flags, "truncated": ~flags & False}
+        columns = {
+            "observation": seen,
+            "action": action,
+            "reward": np.ones(steps),
+            "terminated": flags,
+            "truncated": ~flags & False,
+        }
         return History(columns, np.array([steps]), None)
 
     return save([life(k) for k in range(20)], tmp_path_factory.mktemp("torch") / "h")

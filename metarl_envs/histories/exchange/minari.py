@@ -232,7 +232,7 @@ def _forms(dataset: Any, told: Mapping[str, Any]) -> tuple[dict[str, Form], dict
         )
     forms = {}
     for name, found in seen.items():
-        if name in why:
+        if name in why and name not in TRANSITION:
             continue
         if len(found) < episodes:
             why[name] = f"only {len(found)} of {episodes} episodes have it"

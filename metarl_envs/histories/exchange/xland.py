@@ -70,9 +70,12 @@ def read(source: str | os.PathLike) -> tuple[dict[str, Any], Iterator[History]]:
     with refusing(source, "HDF5 file in the layout of XLand-100B"), h5py.File(source, "r") as file:
         groups = _groups(file)
         tasks = [{name: _plain(value) for name, value in group.attrs.items()} for group in groups.values()]
+        forms = []
         for name, group in groups.items():
-            _datasets(name, group)
             _task_id(name, group)
+            forms.append({name: (data.dtype, data.shape[2:]) for name, data in _datasets(name, group).items()})
+            if forms[-1] != forms[0]:
+                raise ValueError(f"the datasets of group {name} are {forms[-1]}, and those of the first group are {forms[0]}")
         about = {"imported": "xland", "ends": "dones do not tell how: all are given as terminated", "groups": tasks}
         if "metarl_envs" in file.attrs:
             about["saved_from"] = json.loads(str(file.attrs["metarl_envs"]))
