@@ -3,6 +3,8 @@
 import gc
 import json
 import os
+import pickle
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -150,6 +152,83 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         save([life()], tmp_path / "new" / "folder")
     assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------------- opened, and drawn from
+def test_a_store_of_any_number_of_files_holds_none_open(tmp_path):
+    lives = [life(task=np.array([(k,)], [("goal", "i2" if k % 2 else "i4")])[0]) for k in range(50)]  # a shard each
+    save(lives, tmp_path / "h")
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/dev/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 30, hard))
+    try:
+        kept = [histories.open(tmp_path / "h") for _ in range(3)]
+        drawn = [store.sample(100, 5, np.random.default_rng(0)) for store in kept]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(kept[0]._shards) == 50
+    assert (drawn[0]["observation"] == np.arange(5)).all()
+    with pytest.raises(ValueError, match="read-only"):
+        kept[0][0]["reward"][0] = 2
+
+
+def test_mapped_memory_is_given_back(tmp_path):
+    save([life()], tmp_path / "h")
+
+    def maps():
+        return sum(str(tmp_path) in line for line in Path("/proc/self/maps").read_text().splitlines())
+
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("only Linux tells")
+    column = histories.open(tmp_path / "h")[0]["observation"]
+    gc.collect()
+    assert maps() == 1, "what is in use stays"
+    assert column.tolist() == [0, 1, 2, 3, 4]
+    del column
+    gc.collect()
+    assert maps() == 0
+
+
+def test_a_pickled_store_is_found_from_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    save([life()], "h")
+    sent = pickle.dumps(histories.open("h"))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert pickle.loads(sent)[0]["observation"].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ("reward", r"columns='reward' must be a list of names, such as \['reward'\]"),
+        ([], "must name at least one"),
+        (["reward", "reward"], "each once"),
+        ([0], "0 is none"),
+    ],
+)
+def test_columns_to_draw_are_a_list_of_names(tmp_path, columns, why):
+    with pytest.raises((TypeError, ValueError), match=why):
+        save([life()], tmp_path / "h").sample(2, 3, np.random.default_rng(0), columns)
+
+
+@pytest.mark.parametrize("index", [(0, 1), None, 1.0, "0", [0.5], np.zeros((1, 1), int), [[0]], True, ["a"]], ids=repr)
+def test_what_picks_no_histories_is_refused(tmp_path, index):
+    with pytest.raises(TypeError, match="must be a number, a slice, a mask"):
+        save([life()], tmp_path / "h")[index]
+
+
+def test_histories_are_picked_by_number_mask_list_and_slice(tmp_path):
+    kept = save([life(seed=k) for k in range(4)], tmp_path / "h")
+    picks = {"list": [3, 0], "array": np.array([3, 0], np.uint8), "range": range(3, -1, -3)}
+    assert all(kept[pick].seeds.tolist() == [3, 0] for pick in picks.values())
+    assert kept[np.array([True, False, True, False])].seeds.tolist() == [0, 2]
+    assert kept[[True, False, True, False]].seeds.tolist() == [0, 2]
+    assert len(kept[[]]) == len(kept[np.zeros(0, int)]) == len(kept[4:]) == 0
+    assert kept[[]].seeds.tolist() == []
+    with pytest.raises(IndexError):
+        kept[[4]]
 
 
 # ------------------------------------------------------------------------------------------------- collect

@@ -247,7 +247,7 @@ def test_a_strangers_xland_file_is_read(tmp_path, xland):
 
 # ------------------------------------------------------------------------------------------------- Minari
 def dataset(id, episodes, observation=None, action=None, **how):
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="None"):  # no author, no code, no environment
         return minari.create_dataset_from_buffers(
             id,
             episodes,

@@ -438,14 +438,13 @@ def open(path: str | os.PathLike, *, partial: bool = False, advice: str | None =
     folder = Path(path).absolute()
     about = read_manifest(folder)
     there = finished(folder)
-    missing = sorted(set(range(about["shards"])) - set(there))
-    if missing and not partial:
-        raise StoreError(
-            f"{folder} is not whole: {about['shards'] - len(missing)} of {about['shards']} shards are there. Go on with "
-            "collect(..., resume=True) (metarl-envs collect ... --resume), or take what there is with open(..., partial=True)"
-        )
     if there and there[-1] >= about["shards"]:
         raise StoreError(f"{folder} has shard {there[-1]}, and its manifest says that there are {about['shards']}")
+    if len(there) < about["shards"] and not partial:
+        raise StoreError(
+            f"{folder} is not whole: {len(there)} of {about['shards']} shards are there. Go on with collect(..., resume=True) "
+            "(metarl-envs collect ... --resume), or take what there is with open(..., partial=True)"
+        )
     if not there:
         raise StoreError(f"{folder} has no finished shard yet")
     shards = [map_shard(shard_path(folder, number), about) for number in there]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 
 import h5py
+import h5py.h5i
 import h5py.h5o
 import numpy as np
 
@@ -60,7 +60,7 @@ def see_that_it_is_there(dataset: h5py.Dataset) -> None:
     itemsize = dataset.dtype.itemsize
     declared, stored = math.prod(dataset.shape) * itemsize, dataset.id.get_storage_size()
     chunk = math.prod(dataset.chunks or ()) * itemsize
-    size = os.path.getsize(dataset.file.filename)
+    size = h5py.h5i.get_file_id(dataset.id).get_filesize()
     if stored > size or declared > stored * (_MOST if filters else 1) or chunk > max(size * _MOST, 2**16):
         raise ValueError(f"{name} declares {declared:,} bytes, and {stored:,} are stored in a file of {size:,}")
 

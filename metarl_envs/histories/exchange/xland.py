@@ -73,7 +73,7 @@ def read(source: str | os.PathLike) -> tuple[dict[str, Any], Iterator[History]]:
         forms = []
         for name, group in groups.items():
             _task_id(name, group)
-            forms.append({name: (data.dtype, data.shape[2:]) for name, data in _datasets(name, group).items()})
+            forms.append({key: (data.dtype, data.shape[2:]) for key, data in _datasets(name, group).items() if key != "dones"})
             if forms[-1] != forms[0]:
                 raise ValueError(f"the datasets of group {name} are {forms[-1]}, and those of the first group are {forms[0]}")
         about = {"imported": "xland", "ends": "dones do not tell how: all are given as terminated", "groups": tasks}
