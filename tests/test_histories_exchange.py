@@ -218,6 +218,17 @@ def test_a_changed_or_hostile_xland_file_is_refused(tmp_path, xland, change, why
     assert_refused(xland, "xland", why, tmp_path)
 
 
+def test_words_that_would_hold_hdf5_for_ever_are_refused(tmp_path, xland):
+    """HDF5 walks through its words by the sizes that they say, and one of 0 has no next (found by a mutant)."""
+    content = bytearray(xland.read_bytes())
+    at = content.index(b"GCOL") + 16
+    while int.from_bytes(content[at : at + 2], "little"):  # to the free rest
+        at += 16 + -(-int.from_bytes(content[at + 8 : at + 16], "little") // 8) * 8
+    content[at + 8 : at + 16] = bytes(8)
+    xland.write_bytes(content)
+    assert_refused(xland, "xland", "words in it are damaged", tmp_path)
+
+
 def test_dones_that_are_no_flags_are_refused(tmp_path, xland):
     changed(foreign(xland), lambda file: replaced(file, "0/dones", np.full((2, 6), 3)))
     assert_refused(xland, "xland", "dones holds 3", tmp_path)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import mmap
+import os
+import re
+import struct
 from collections.abc import Iterator
 
 import h5py
@@ -16,6 +21,38 @@ from metarl_envs.histories.layout import DTYPES
 _MOST = 1032
 #: Filters that expand to no more than that: deflate, shuffle, fletcher32, lzf.
 _FILTERS = {1, 2, 3, 32000}
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike) -> Iterator[h5py.File]:
+    """Open a file to be read, if HDF5 can read what words it holds.
+
+    Words lie in collections, which HDF5 (up to 2.0 at least) walks through by the sizes that they say: one of 0 holds it for
+    ever. So their sizes are looked at first.
+
+    Raises:
+        OSError: it is no HDF5 file.
+        ValueError: a collection is damaged.
+    """
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for found in re.finditer(rb"GCOL\x01\0\0\0", content):
+            _see_that_a_collection_ends(content, found.start())
+    with h5py.File(path, "r") as file:
+        yield file
+
+
+def _see_that_a_collection_ends(content: mmap.mmap, start: int) -> None:
+    """See that the objects of a global heap collection follow one another up to its end; ValueError where they do not."""
+    size = int.from_bytes(content[start + 8 : start + 16], "little")
+    at, end = start + 16, start + size
+    while at + 16 <= end <= len(content):
+        index, _, _, length = struct.unpack("<HHIQ", content[at : at + 16])
+        if index == 0:  # the rest is free, this header included
+            at += length
+            break
+        at += 16 + -(-length // 8) * 8
+    if not end - 16 < at <= end <= len(content):
+        raise ValueError(f"words in it are damaged (at byte {start:,})")
 
 
 def members(group: h5py.Group) -> dict[str, h5py.Group | h5py.Dataset]:

@@ -25,7 +25,7 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 from minari.storage import get_dataset_path
 
-from metarl_envs.histories.exchange.hdf5 import see_that_it_is_there, walk
+from metarl_envs.histories.exchange.hdf5 import opened, see_that_it_is_there, walk
 from metarl_envs.histories.layout import TRANSITION, Form, check_columns, check_history
 from metarl_envs.histories.reading import StoreError, read_json, refusing
 from metarl_envs.histories.store import Histories, History
@@ -200,7 +200,7 @@ def _metadata(folder: Path) -> dict[str, Any]:
 
 def _see_that_data_is_there(file: Path, told: Mapping[str, Any]) -> None:
     """See that a file has as many episodes as the metadata says, and what it declares."""
-    with refusing(file, "Minari dataset"), h5py.File(file, "r") as data:
+    with refusing(file, "Minari dataset"), opened(file) as data:
         if len(data) != told["total_episodes"]:
             raise ValueError(f"it has {len(data)} episodes, and metadata.json says {told['total_episodes']}")
         for dataset in walk(data):

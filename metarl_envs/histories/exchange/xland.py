@@ -7,6 +7,7 @@ Files that are written here also have a digest of all that (the attribute `sha25
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from metarl_envs.histories.exchange.hdf5 import members, native, numbers_in
+from metarl_envs.histories.exchange.hdf5 import members, native, numbers_in, opened
 from metarl_envs.histories.layout import check_history
 from metarl_envs.histories.reading import refusing
 from metarl_envs.histories.saving import new_file
@@ -67,7 +68,7 @@ def read(source: str | os.PathLike) -> tuple[dict[str, Any], Iterator[History]]:
     Raises:
         StoreError: the file has not this layout, or has been cut, damaged or changed; while histories are taken, too.
     """
-    with refusing(source, "HDF5 file in the layout of XLand-100B"), h5py.File(source, "r") as file:
+    with refusing(source, "HDF5 file in the layout of XLand-100B"), opened(source) as file:
         groups = _groups(file)
         tasks = [{name: _plain(value) for name, value in group.attrs.items()} for group in groups.values()]
         forms = []
@@ -83,12 +84,11 @@ def read(source: str | os.PathLike) -> tuple[dict[str, Any], Iterator[History]]:
 
 
 def _histories(source: str | os.PathLike) -> Iterator[History]:
-    with refusing(source):
-        file = h5py.File(source, "r")
-    with file:
-        digest = _Digest(file)
+    with contextlib.ExitStack() as stack:
         with refusing(source):
-            groups = _groups(file)
+            file = stack.enter_context(opened(source))
+        with refusing(source):
+            digest, groups = _Digest(file), _groups(file)
         for name, group in groups.items():
             with refusing(source):
                 datasets, task_id = _datasets(name, group), _task_id(name, group)
