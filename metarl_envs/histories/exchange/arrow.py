@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from metarl_envs.engine.arguments import at_least_one
-from metarl_envs.histories.layout import Form, check_history
+from metarl_envs.histories.layout import Form, as_json, check_history
 from metarl_envs.histories.mapping import array_of
 from metarl_envs.histories.reading import forms_in, refusing, told_forms
 from metarl_envs.histories.saving import new_file
@@ -67,7 +67,7 @@ def read(source: str | os.PathLike) -> tuple[dict[str, Any], Iterator[History]]:
             raise ValueError("what it says of its columns has been changed")
         forms = forms_in(json.loads(told[b"columns"]))
         count = at_least_one("histories", int(told[b"histories"]))
-        about = {"imported": "arrow", "saved_from": json.loads(told[b"about"])}
+        about = as_json("about", {"imported": "arrow", "saved_from": json.loads(told[b"about"])})
     return about, _histories(source, forms, count)
 
 

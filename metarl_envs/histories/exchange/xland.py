@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from metarl_envs.histories.exchange.hdf5 import members, native, numbers_in, opened
-from metarl_envs.histories.layout import check_history
+from metarl_envs.histories.layout import as_json, check_history
 from metarl_envs.histories.reading import refusing
 from metarl_envs.histories.saving import new_file
 from metarl_envs.histories.store import Histories, History
@@ -80,6 +80,7 @@ def read(source: str | os.PathLike) -> tuple[dict[str, Any], Iterator[History]]:
         about = {"imported": "xland", "ends": "dones do not tell how: all are given as terminated", "groups": tasks}
         if "metarl_envs" in file.attrs:
             about["saved_from"] = json.loads(str(file.attrs["metarl_envs"]))
+        about = as_json("attributes", about)
     return about, _histories(source)
 
 
