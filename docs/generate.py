@@ -161,7 +161,7 @@ def _scene(entry: Entry) -> tuple[bytes, str]:
     by_blocks = variant.family.unit != "episode"
     episodes = 1 if by_blocks else _EPISODES
     name, policy = _who_is_shown(variant)
-    lived = collect(entry.id, policy, histories=_LIVES, steps=episodes * variant.horizon)
+    lived = collect(entry.id, policy, histories=_LIVES, steps=episodes * variant.horizon, split=None)
     early, late = np.array_split(lived.rewards, 2, axis=1)
     life = int(np.argsort(late.sum(axis=1) - early.sum(axis=1))[3 * _LIVES // 4])
     shown_at = _moment(lived.rewards[life], (lived.terminated | lived.truncated)[life], episodes)

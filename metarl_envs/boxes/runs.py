@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from metarl_envs.engine.drivers import DISABLED, GIVEN_TASK, NEW_TASK
 from metarl_envs.engine.family import SPLITS, Variant, load_family
 from metarl_envs.engine.records import Row, check_memory
 from metarl_envs.engine.taskrows import padded
+from metarl_envs.engine.versions import versions
 from metarl_envs.engine.worlds import TrialForm, Worlds
 from metarl_envs.task_sets import TaskSet
 
@@ -110,7 +110,7 @@ class Run:
         """Write `path.npz` and `path.json`, aside and then renamed, and the folder, where it is missing; the paths written."""
         header = {
             "format": FORMAT,
-            "version": _version(),
+            "versions": versions("metarl-envs", "numpy"),
             "id": self.id,
             "params": self.params,
             "split": self.split,
@@ -380,10 +380,3 @@ def _fingerprint(header: dict[str, Any], run: Run) -> str:
     for name in run.tasks.dtype.names or ():
         digest.update(np.ascontiguousarray(run.tasks[name]).tobytes())
     return digest.hexdigest()[:32]
-
-
-def _version() -> str | None:
-    try:
-        return version("metarl-envs")
-    except PackageNotFoundError:
-        return None

@@ -620,6 +620,14 @@ def _state_keeper(states: bool) -> Callable:
     return glue(keep if states else keep_nothing)
 
 
+def index_out_of_range(rules, seen):
+    return (seen < 0) | (seen >= rules.states)
+
+
+def never_lost(rules, seen):
+    return False
+
+
 def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable, Callable]:
     """How a learner looks (and whether what it sees is no index that there is), wakes and learns: one signature for all."""
     own_begin, own_learn = learner.begin, learner.learn
@@ -635,13 +643,9 @@ def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, 
         def look(p, obs):
             return locate(p, obs)
 
-        def lost(rules, seen):
-            return (seen < 0) | (seen >= rules.states)
+        lost = index_out_of_range
     else:
-        look = look_at_observation
-
-        def lost(rules, seen):
-            return False
+        look, lost = look_at_observation, never_lost
 
     if learner.sees == "task":  # a reference that is allowed to know
 
@@ -656,6 +660,17 @@ def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, 
         own_learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
 
     return glue(look), glue(lost), glue(wake), glue(learn)
+
+
+def number_outside(bounds, action):
+    return (action < bounds[0, 0]) | (action > bounds[1, 0])
+
+
+def array_outside(bounds, action):
+    beyond = False
+    for j in range(len(action)):
+        beyond |= not ((action[j] >= bounds[0, j]) & (action[j] <= bounds[1, j]))  # a NaN is
+    return beyond
 
 
 def _action_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable]:
@@ -686,19 +701,12 @@ def _action_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, C
             return slot
 
     if scalar:
-
-        def outside(bounds, action):
-            return (action < bounds[0, 0]) | (action > bounds[1, 0])
+        outside = number_outside
 
         def keep(actions, i, n, action):
             actions[i, n] = action
     else:
-
-        def outside(bounds, action):
-            beyond = False
-            for j in range(len(action)):
-                beyond |= not ((action[j] >= bounds[0, j]) & (action[j] <= bounds[1, j]))  # a NaN is
-            return beyond
+        outside = array_outside
 
         def keep(actions, i, n, action):
             for j in range(len(action)):

@@ -8,12 +8,12 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metarl_envs.engine.versions import versions
 from metarl_envs.evaluation.references import Scale
 from metarl_envs.evaluation.statistics import Interval, bootstrap_curve, bootstrap_mean, over_seeds
 
@@ -155,7 +155,7 @@ class Result:
             "policies": {
                 name: {"policy": self.policies[name], **_finite(vars(summary))} for name, summary in self.summaries.items()
             },
-            "versions": _versions(),
+            "versions": {"python": platform.python_version(), **versions("metarl-envs", "gymnasium", "numpy", "numba")},
         }
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
@@ -226,13 +226,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_finite(v) for v in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("metarl-envs", "gymnasium", "numpy", "numba"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
