@@ -22,27 +22,11 @@ import numpy as np
 NAMES = ["", ".", "..", "../../out", "/tmp/metarl-fuzz-out", "a/b", "a\\b", "C:out", "x" * 300, "a\x00b", "ä", "-rf", "seed",
          "task", "history", "offsets", "Reward", "reward", "observation", "q", "terminated", "__proto__", "a\n"]  # fmt: skip
 #: Numbers at the edges of what sizes, counts and seeds can be.
-NUMBERS = [
-    -1,
-    0,
-    1,
-    2,
-    255,
-    2**31,
-    2**32 - 1,
-    2**62,
-    2**63,
-    2**64,
-    10**30,
-    -(2**63),
-    0.5,
-    -0.0,
-    1e308,
-    float("inf"),
-    float("nan"),
-]
+NUMBERS = [-1, 0, 1, 2, 255, 2**31, 2**32 - 1, 2**62, 2**63, 2**64, 10**30, 10**400, -(2**63), 0.5, -0.0, 1e308,
+           float("inf"), float("nan")]  # fmt: skip
 #: What a reader of JSON may meet in place of anything.
-VALUES = [None, True, False, "", "0", "<f8", "|O", "V9", "f4,f4", [], [[]], {}, {"a": 1}, [10**12], [10**9] * 3, [-1], "[" * 50]
+VALUES = [None, True, False, "", "0", "<f8", "|O", "V9", "f4,f4", [], [[]], {}, {"a": 1}, [10**12], [10**9] * 3, [-1], "[" * 50,
+          "a" * 5000, "\x00", "\ud800", "/etc/passwd", "os:system", "builtins:open", "..:x", [None] * 300]  # fmt: skip
 
 
 def bytes_mutant(content: bytes, rng: random.Random) -> bytes:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import struct
 import tracemalloc
 import warnings
@@ -13,6 +14,7 @@ import pytest
 
 from metarl_envs import boxes
 from metarl_envs.boxes.run_files import ARRAYS
+from tests.fuzzing import bytes_mutant, json_mutant
 
 #: The layout of rows of `test_boxes_run`.
 SMALL = {
@@ -31,9 +33,6 @@ SMALL = {
     "dead_ends": 0.0,
     "topology": "full",
 }
-#: What stands where something else should: other kinds, extremes, names of files, and what looks like code.
-STRANGE = (None, True, -1, 2**31, 2**63, 10**400, 1e308, float("nan"), float("inf"), "", "a" * 5000, "\x00", "\ud800", [], {})
-STRANGE += ("../../elsewhere", "/etc/passwd", "os:system", "builtins:open", "..:x", ":", [[[[]]]], {"agents": {}}, [None] * 300)
 #: Most bytes that loading a file of a few kB may take on the way.
 MOST_MEMORY = 30_000_000
 
@@ -74,44 +73,17 @@ def archive(members):
 
 
 # ------------------------------------------------------------------------------------------------- mutants
+def drawn(rng):
+    """A generator for the mutators that all formats share."""
+    return random.Random(int(rng.integers(2**32)))
+
+
 def damaged(rng, content):
-    """Bytes with some flipped, cut off, doubled, zeroed or moved."""
-    content = bytearray(content)
-    at = int(rng.integers(len(content)))
-    match rng.integers(6):
-        case 0:
-            for _ in range(rng.integers(1, 9)):
-                content[rng.integers(len(content))] ^= 1 << rng.integers(8)
-        case 1:
-            del content[at:]
-        case 2:
-            del content[at : at + int(rng.integers(1, 64))]
-        case 3:
-            content[at:at] = content[at : at + int(rng.integers(1, 64))]
-        case 4:
-            content[at : at + 8] = b"\x00" * len(content[at : at + 8])
-        case 5:  # numbers in zip's tables are of two and of four bytes
-            content[at : at + 4] = struct.pack("<I", rng.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF]))[: len(content[at : at + 4])]
-    return bytes(content)
+    return bytes_mutant(content, drawn(rng))
 
 
-def strange(rng, value, depth=0):
-    """A JSON value in which one thing is another one: replaced, gone, doubled or renamed."""
-    if isinstance(value, dict) and value and (depth == 0 or rng.random() < 0.8):
-        value, key = dict(value), str(rng.choice(list(value)))
-        match rng.integers(4):
-            case 0:
-                del value[key]
-            case 1:
-                value[str(rng.choice(["agents", "horizon", "../x", "__class__", key + " "]))] = value.pop(key)
-            case _:
-                value[key] = strange(rng, value[key], depth + 1)
-        return value
-    if isinstance(value, list) and value and rng.random() < 0.5:
-        return [*value, *value] if rng.random() < 0.5 else [strange(rng, value[0], depth + 1), *value[1:]]
-    if isinstance(value, int | float) and rng.random() < 0.5:
-        return value + rng.choice([-1, 1, 7, 1000]).item()
-    return STRANGE[rng.integers(len(STRANGE))]
+def strange(rng, header):
+    return json_mutant(header, drawn(rng))
 
 
 def strange_header(rng, content):

@@ -15,6 +15,7 @@ import pytest
 from metarl_envs.engine import taskrows
 from metarl_envs.engine.records import Row
 from metarl_envs.task_sets import TaskSet, load, tasks
+from tests.fuzzing import bytes_mutant, json_mutant
 
 ROOM, BANDIT, BOX = "MetaRL/DarkRoom-v0", "MetaRL/BernoulliBandit-v0", "MetaRL/InventionBox-v0"
 
@@ -306,55 +307,6 @@ def test_nothing_is_drawn_from_nothing():
 
 
 # ------------------------------------------------------------------------------------------- fuzz
-def mutated(rng, content):
-    """Bytes with something wrong: flipped, cut, doubled, exchanged, another number."""
-    content = bytearray(content)
-    for _ in range(rng.choice((1, 1, 1, 2, 5))):
-        at = rng.randrange(len(content) or 1)
-        kind = rng.randrange(6)
-        if kind == 0:
-            content[at : at + 1] = bytes([rng.randrange(256)])
-        elif kind == 1:
-            del content[at:]
-        elif kind == 2:
-            del content[at : at + rng.randrange(1, 9)]
-        elif kind == 3:
-            content[at:at] = content[at : at + rng.randrange(1, 30)]
-        elif kind == 4:
-            content[at : at + 8] = rng.choice((b"\xff" * 8, b"\x00" * 8, b"99999999", b"-1", b"../", b"null", b"[]", b"1e99"))
-        else:
-            content[at:at] = rng.choice((b'"', b"{", b"}", b",", b"\x00", b"'|O'", b"999999"))
-    return bytes(content)
-
-
-def odd_value(rng, value):
-    """A JSON value in the place of another one."""
-    return rng.choice(
-        [
-            None,
-            True,
-            False,
-            0,
-            -1,
-            1,
-            2**31,
-            2**64,
-            10**30,
-            0.5,
-            -1e308,
-            "",
-            "../x",
-            "train",
-            "test",
-            [],
-            [value],
-            {},
-            {"a": value},
-            value,
-        ]
-    )
-
-
 def put(path, content):
     """Write over what is there: some file systems wait for the disk where a file is emptied first."""
     with open(path, "r+b") as file:
@@ -375,15 +327,11 @@ def fuzz(folder, rounds):
         put(npy, rows)
         put(about, text)
         if kind == 0:
-            put(npy, mutated(rng, rows))
+            put(npy, bytes_mutant(rows, rng))
         elif kind == 1:
-            put(about, mutated(rng, text))
+            put(about, bytes_mutant(text, rng))
         elif kind == 2:  # JSON of other values
-            changed = json.loads(text)
-            place = rng.choice([changed, changed["params"]])
-            name = rng.choice([*place, "more"])
-            place[name] = odd_value(rng, place.get(name))
-            put(about, json.dumps(changed))
+            put(about, json.dumps(json_mutant(header, rng)))
         else:  # a valid structure with other content, and a fingerprint that fits it or not
             content = bytearray(rows)
             for _ in range(rng.randrange(1, 4)):
