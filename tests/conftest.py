@@ -1,6 +1,17 @@
-"""Tests marked `plain` run as ordinary Python: in a process of their own (see test_plain_mode.py), or in a plain run."""
+"""Two rules of what is compiled in a test run.
 
+* Tests marked `plain` run as ordinary Python: in a process of their own (see test_plain_mode.py), or in a plain run.
+* A whole everyday run needs at most `MOST_DRIVERS` compiled drivers, which is what it takes its time for where none is compiled
+  yet. They are counted over all workers, whether they are compiled or loaded.
+"""
+
+import pytest
+
+from metarl_envs.engine import cache
 from metarl_envs.engine.kernels import PLAIN
+
+MOST_DRIVERS = 400
+asked_for: set[str] = set()
 
 
 def pytest_collection_modifyitems(config, items):
@@ -9,3 +20,40 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if item.get_closest_marker("plain")]
     items[:] = [item for item in items if not item.get_closest_marker("plain")]
     config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_configure():
+    load = cache._Kept.load
+
+    def load_and_count(kept, key):
+        asked_for.add(kept._file(key).name)
+        return load(kept, key)
+
+    cache._Kept.load = load_and_count
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    asked_for.update(getattr(node, "workeroutput", {}).get("drivers", ()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # of a worker: hand it to the one that distributes
+        session.config.workeroutput["drivers"] = sorted(asked_for)
+    elif is_whole_run(session.config) and len(asked_for) > MOST_DRIVERS:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if asked_for:
+        terminalreporter.write_line(f"compiled drivers: {len(asked_for)}, of at most {MOST_DRIVERS} in a whole everyday run")
+        if is_whole_run(config) and len(asked_for) > MOST_DRIVERS:
+            terminalreporter.write_line(
+                "FAILED: tests need too many compiled drivers: let them share layouts, or mark them `plain`", red=True
+            )
+
+
+def is_whole_run(config):
+    """Whether everything is run that runs every day."""
+    return config.args == config.getini("testpaths") and config.option.markexpr == "not slow" and not config.option.keyword

@@ -217,7 +217,7 @@ def test_what_is_refused():
     for bad in ({"max_cycles": 5, "horizon": 6}, {"split": "validation"}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             parallel(**bad)
-    with pytest.raises(TypeError, match="no parameter 'speed'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'speed'"):
         parallel(speed=1)
 
 

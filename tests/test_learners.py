@@ -71,10 +71,10 @@ def test_lives_are_alike_whatever_the_workers_and_the_neighbours(id, name):
 @pytest.mark.plain
 @pytest.mark.parametrize("id", IDS)
 def test_lives_of_every_suitable_policy_are_alike_whoever_lives_beside_them(id):
-    tasks = metarl_envs.tasks(id, horizon=12)
+    tasks = metarl_envs.tasks(id, horizon=6)
     for name, policy in suitable_policies(tasks.variant).items():
         if policy.fits(tasks.variant):
-            assert lives_alike(id, policy, 4, horizon=12), name
+            assert lives_alike(id, policy, 2, horizon=6), name
 
 
 LIVES = """

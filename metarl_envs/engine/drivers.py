@@ -621,10 +621,12 @@ def _state_keeper(states: bool) -> Callable:
 
 
 def index_out_of_range(rules, seen):
+    """Whether an observation's index is none that there is."""
     return (seen < 0) | (seen >= rules.states)
 
 
 def never_lost(rules, seen):
+    """For learners that look at observations themselves."""
     return False
 
 
@@ -663,10 +665,12 @@ def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, 
 
 
 def number_outside(bounds, action):
+    """Whether a Discrete action is none of the space."""
     return (action < bounds[0, 0]) | (action > bounds[1, 0])
 
 
 def array_outside(bounds, action):
+    """Whether an array is no action of the space."""
     beyond = False
     for j in range(len(action)):
         beyond |= not ((action[j] >= bounds[0, j]) & (action[j] <= bounds[1, j]))  # a NaN is

@@ -213,16 +213,22 @@ def _parts() -> Parts:
     from numba.core.registry import CPUDispatcher
     from numba.core.typed_passes import NativeLowering
 
+    @functools.cache
+    def function_passes(codegen: Any) -> tuple | None:
+        """What optimises functions, made once: LLVM's binding never gives back its memory. None before Numba 0.62."""
+        made = codegen._function_pass_manager
+        return None if "llvm_module" in made.__code__.co_varnames else made()
+
     class DriverLibrary(JITCodeLibrary):
-        """Optimises functions with one pass manager. LLVM's binding never gives back a pass manager's memory (33 kB)."""
+        """Numba's library, but for that."""
 
         def _optimize_functions(self, ll_module: Any) -> None:
-            ll_module.data_layout = self._codegen._data_layout
-            made = self._codegen._function_pass_manager
-            if made.__code__.co_varnames[1] == "llvm_module":  # before Numba 0.62 a manager was for one module
+            made = function_passes(self._codegen)
+            if made is None:
                 super()._optimize_functions(ll_module)
                 return
-            passes, builder = made()
+            ll_module.data_layout = self._codegen._data_layout
+            passes, builder = made
             for function in ll_module.functions:
                 if not function.is_declaration:
                     passes.run(function, builder)
@@ -336,6 +342,7 @@ def _forget_form(library: Any) -> None:
     if module in engine._modules and library._compiled:
         engine.remove_module(module)
         module.close()
+        library._linking_libraries.clear()  # the parts that are in it
         library._disable_inspection = True
 
 

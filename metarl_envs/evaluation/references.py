@@ -102,7 +102,7 @@ def lead_lasts(variant: Variant, tasks: np.ndarray, block: int) -> bool:
     """
     if "oracle" not in variant.family.references:
         raise ValueError(
-            f"{variant.name} is scored in blocks of steps, for which its oracle must be simulated: "
+            f"{variant.name} has no reference 'oracle', which must be simulated to score blocks of steps: "
             "write references = {'oracle': YourOracle()}"
         )
     lived = np.resize(tasks, max(len(tasks), _LIVES))
