@@ -281,6 +281,7 @@ def test_the_oracle_never_tries_in_vain_and_never_repeat_never_repeats():
     assert len(set(pairs)) == len(pairs)
 
 
+@pytest.mark.slow
 def test_the_rule_finder_finds_the_rule_and_then_tries_what_fits():
     params = {"agents": 1, "levels": 4, "width": 4, "bases": 16, "features": 3, "crossover": 0, "structure": "grammar"}
     boxes = Boxes(count=20, **params)

@@ -35,6 +35,7 @@ def test_a_claim_holds_by_its_interval(low, high, claimed, verdict):
     assert f"| {low:+.2f}".replace("| ", "[") in report([found])
 
 
+@pytest.mark.slow
 def test_conditions_are_compared_box_by_box():
     small = {"agents": 3, "notes": 3, "lineages": 2, "levels": 4, "width": 2, "bases": 4, "recipes": 2, "crossover": 2}
     small |= {"horizon": 40, "day": 0}  # above: the layout of rows of `test_boxes_measure`

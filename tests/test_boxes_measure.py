@@ -185,6 +185,7 @@ class Clumsy:
         return self.rng.integers(self.actions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [

@@ -104,6 +104,7 @@ LEARNERS["counter"] = Counter
 """
 
 
+@pytest.mark.slow
 def test_an_edited_learner_is_not_run_as_it_was_beside_labels(tmp_path):
     spec = {"id": ROOM["id"], "learner": "counter", "internals": ["count"], "labels": ["optimal_action"]}
     for amount in (1, 100):
@@ -154,6 +155,7 @@ metarl_envs.register("Twin/Other-v0", "twins:Other")
 """
 
 
+@pytest.mark.slow
 def test_families_that_differ_in_a_closure_are_not_taken_for_one_another(tmp_path):
     """Each is compiled in a process of its own, where numbers count alike; a third process loads both."""
     (tmp_path / "twins.py").write_text(TWINS)

@@ -96,7 +96,7 @@ def test_gymnasium_own_vector_env(id, mode):
             check(subject)
 
 
-@pytest.mark.parametrize("shift_of", IDS)
+@pytest.mark.parametrize("shift_of", [pytest.param(id, marks=pytest.mark.slow) if id in BOXES else id for id in IDS])
 def test_named_shifts_keep_the_contract(shift_of):
     for split in gym.make(shift_of).unwrapped.variant.family.shifts:
         check_vector_env(shift_of, split=split, steps=40, **SHORT)

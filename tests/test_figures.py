@@ -29,6 +29,7 @@ def assert_near(values, expected, tolerance=0.0):
 
 
 # ------------------------------------------------------------------------------------------------- Bernoulli bandit
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("learner", "expected"),
     [(Random(), 5.0), (Thompson(), 5.841), (UCB1(), 5.68), (UCB1(width=0.2), 5.92)],
@@ -49,6 +50,7 @@ def test_published_ucb1_is_within_two_percent_of_the_printed_figure(arms, pulls,
     assert abs(values.mean() / printed - 1) < 0.02
 
 
+@pytest.mark.slow
 def test_thompson_with_10_arms_and_100_pulls():
     assert_near(totals(BANDIT, Thompson(), 20_000, arms=10, horizon=100), 77.0, tolerance=0.1)
 
@@ -74,6 +76,7 @@ def test_the_bayes_optimum_that_the_bandit_states():
 
 
 # ------------------------------------------------------------------------------------------------- tabular MDP
+@pytest.mark.slow
 def test_tabular_mdp_random_and_psrl_over_10_episodes():
     assert_near(totals(MDP, Random(), 20_000, episodes=10), 100.0)
     assert_near(totals(MDP, PSRL(), 10_000, episodes=10), 133.9, tolerance=0.5)

@@ -30,6 +30,7 @@ def assert_near(values, expected, tolerance=0.0):
 
 
 # ------------------------------------------------------------------------------------------------- both bandits
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("id", "policy", "expected"),
     [
@@ -158,6 +159,7 @@ def test_a_task_with_other_means_is_refused():
 
 
 # ------------------------------------------------------------------------------------------------- two-step task
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "params", "expected"),
     [
@@ -177,6 +179,7 @@ def test_two_step_figures(policy, params, expected):
     assert_near(lives_of(TWO_STEP, policy, 10_000, **params), expected)
 
 
+@pytest.mark.slow
 def test_no_learner_of_the_two_step_task_is_better_than_the_ideal_observer():
     best = lives_of(TWO_STEP, "ideal_observer", 10_000)
     for other in ("model_based", "model_free", QLearning()):
@@ -216,6 +219,7 @@ def stay_probabilities(id, learner, histories, steps, **params):
     return np.array([[stay[(paid == r) & (common == c)].mean() for c in (0, 1)] for r in (0, 1)])
 
 
+@pytest.mark.slow
 def test_stay_probabilities_tell_planning_from_habit():
     """Daw et al. 2011, figure 2: a main effect of reward without a model, an interaction with the transition with one."""
     references = metarl_envs.tasks(TWO_STEP).variant.family.references
@@ -265,6 +269,7 @@ def test_the_course_of_daws_lotteries():
     assert np.abs(correlation).max() < 0.15, "the four walk on their own"
 
 
+@pytest.mark.slow
 def test_an_odd_horizon_cuts_the_last_round_short():
     tasks = metarl_envs.tasks(TWO_STEP, horizon=7)
     rows = tasks.sample(20_000)

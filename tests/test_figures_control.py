@@ -197,6 +197,7 @@ def test_extrapolation_lies_outside_of_the_training_range(id):
         assert (values <= inner_low).mean() == pytest.approx(below, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "expected"), [("random", 22.6), ("oracle", 500.0), ("nominal", 253.3), ("finds_sign", 500.0)]
 )
@@ -209,11 +210,13 @@ def test_cart_pole_needs_no_memory_where_actions_are_not_flipped():
     assert (lives_of(CART, "oracle", 1000, vary="nothing") == 500).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "expected"), [("random", 23.7), ("oracle", 499.9), ("finds_sign", 471.7)])
 def test_cart_pole_figures_where_it_extrapolates(policy, expected):
     assert_near(lives_of(CART, policy, 5000, split="extrapolation"), expected, tolerance=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "expected"), [("random", -1242.6), ("oracle", -148.2), ("nominal", -992.5), ("finds_sign", -151.8)]
 )
@@ -228,6 +231,7 @@ def test_pendulum_figures_on_gymnasiums_own_dynamics_and_where_it_extrapolates()
 
 
 # ------------------------------------------------------------------------------------------------- point robots
+@pytest.mark.slow
 @pytest.mark.parametrize("id", [POINT, SPARSE])
 def test_point_robot_oracle_earns_what_the_formula_says(id):
     tasks = metarl_envs.tasks(id)

@@ -134,6 +134,7 @@ def test_returns_are_the_mean_and_the_best_of_all_action_sequences(id, rules, pa
         assert tasks.variant.returns(row) == pytest.approx((totals.mean(), totals.max(axis=1).mean()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("id", "rules", "params"), SMALL)
 def test_the_oracle_earns_what_returns_say(id, rules, params):
     tasks = metarl_envs.tasks(id, **params)
@@ -148,6 +149,7 @@ def test_the_oracle_earns_what_returns_say(id, rules, params):
         assert (error < 1e-9).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", [ROOM10, PERMUTED, KEY, NAVI, MAZE])
 def test_tabular_q_learning_runs(id):
     tasks = metarl_envs.tasks(id, horizon=12)

@@ -55,6 +55,7 @@ def test_every_learner_has_a_home():
     assert HOME.keys() == LEARNERS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in LEARNERS if name not in NEVER_LEARN])
 def test_it_is_above_random_and_below_the_oracle_by_its_interval(name):
     id = HOME[name]
@@ -71,6 +72,7 @@ def test_who_never_learns_earns_what_random_does(name):
     assert abs(result.summaries[name].aulc.mean) < 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNERS)
 def test_what_it_tells_of_its_choices_is_how_it_chooses(name):
     """Over many steps, each action is taken as often as the told chances say."""

@@ -251,6 +251,7 @@ def test_a_gradient_bandit_follows_the_gradient_of_its_expected_reward():
     np.testing.assert_allclose(expected, 0.25 * (ahead[:, 0] - ahead[:, 1]) / 2e-6, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_gradient_bandits_on_the_testbed_of_sutton_and_barto():
     """Their figure 2.5: means N(4, 1), noise 1; after 1,000 pulls a baseline helps, and small steps are ahead of large ones."""
     tasks = metarl_envs.tasks(GAUSSIAN, arms=10, horizon=1000, noise=1.0)
@@ -408,6 +409,7 @@ def test_the_regret_of_ucrl2_grows_more_slowly_than_that_of_random():
 
 
 # ------------------------------------------------------------------------------------------------- sources that do not learn
+@pytest.mark.slow
 @pytest.mark.parametrize("id", [ROOM, MDP, GAUSSIAN, "MetaRL/DarkKeyToDoor-v0"])
 def test_the_noise_annealed_oracle_is_random_at_one_end_and_the_oracle_at_the_other(id):
     tasks = metarl_envs.tasks(id, horizon=20)
