@@ -312,7 +312,7 @@ def test_no_half_written_file_is_left_behind(filled):
     folder, _ = filled
     names = [path.name for path in Path(folder, "metarl_envs").iterdir()]
     assert names
-    assert all(name.endswith(".bin") for name in names)
+    assert all(name.endswith((".bin", ".works")) for name in names)
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
