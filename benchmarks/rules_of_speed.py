@@ -105,7 +105,7 @@ def _loop(name: str, family: type[DarkRoom], instead: dict[str, Any], kind: type
     worlds = env.unwrapped._worlds
     worlds._fixed = tuple(array.view(kind) if array.dtype.names else array for array in worlds._fixed)
     actions, out = itertools.cycle(np.random.default_rng(0).integers(0, 5, (8, _ROWS))), worlds.empty()
-    with mock.patch.multiple(drivers, **instead, cached=lambda driver, name, digest: driver):
+    with mock.patch.multiple(drivers, **instead, cached=lambda driver, name: driver):
         worlds._go = drivers.env_drivers(family.at())
         worlds.advance(next(actions), out)  # compiles, while the names are what they are
     return Case(name, lambda: worlds.advance(next(actions), out), _ROWS)

@@ -215,7 +215,7 @@ def test_random_pairs_loaded_in_a_fresh_process_are_what_python_computes(seed, t
 # ------------------------------------------------------------------------------------------- another Numba
 #: What a future version of Numba might do to the parts of it that are not public.
 CHANGES = {
-    "parts": "import numba.core.codegen as c; del c.CodeLibrary._raise_if_finalized\n",
+    "parts": "import numba.core.compiler, numba.core.typed_passes as t; del t.NativeLowering\n",
     "cache": "import numba.core.compiler as c; del c.CompileResult._rebuild\n",
     "options": (
         "import numba; njit = numba.njit\n"
