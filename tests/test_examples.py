@@ -63,7 +63,8 @@ def test_it_runs(name, tmp_path):
         pytest.importorskip(module)
     result = run(name, arguments, tmp_path)
     assert result.returncode == 0, result.stderr
-    assert not result.stderr
+    told = [line for line in result.stderr.splitlines() if not line.startswith("metarl_envs: compiling")]
+    assert not told
     assert not [word for word in words.split() if word not in result.stdout], result.stdout
     if "--out" in arguments:
         assert {path.name for path in (tmp_path / "out").iterdir()} == {"result.json", "scores.npz", "curves.png"}

@@ -19,7 +19,7 @@ SMALL_SET = [
     "tests/test_cli.py",
 ]
 #: What old versions of others warn of beside newer ones is not ours.
-QUIET = ["-W", "ignore:.*Click:DeprecationWarning"]
+QUIET = ["-W", "ignore::DeprecationWarning"]
 EXTRAS = ("plot", "exchange", "test")
 NOT_RUN = ("ruff", "pyright")
 
