@@ -74,7 +74,7 @@ class CQLearning:
     def __init__(self, goals: np.ndarray, seeds: np.ndarray, hyper: Any, episodes: int):
         self._goals, self._seeds = np.ascontiguousarray(goals, np.int16), np.ascontiguousarray(seeds, np.uint64)
         self._table, self.returns = np.zeros(_SIZE * _SIZE * 5), np.zeros((len(goals), episodes))
-        self._hyper = _Hyper(*(getattr(hyper, name) for name, _ in _Hyper._fields_))
+        self._hyper = _Hyper(*(getattr(hyper, field[0]) for field in _Hyper._fields_))
         self._library = library()
 
     def live(self) -> np.ndarray:
