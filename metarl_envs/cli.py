@@ -417,13 +417,15 @@ class _Bars:
         self._tasks: dict[str, Any] = {}
 
     def __enter__(self) -> _Bars:
-        with contextlib.suppress(OSError):
-            self._progress.start()
+        if not self._progress.disable:
+            with contextlib.suppress(OSError):
+                self._progress.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with contextlib.suppress(OSError):
-            self._progress.stop()
+        if not self._progress.disable:  # before Rich 15, to stop prints an empty line even so
+            with contextlib.suppress(OSError):
+                self._progress.stop()
 
     def advance(self, name: str, done: int, total: int) -> None:
         """So much more of it is done."""
