@@ -106,7 +106,9 @@ def _warn(problems: list[str]) -> None:
     import numba
 
     told = "; ".join(problems)
-    warnings.warn(f"this Numba ({numba.__version__}) is not known from inside, so {told}. Results are the same.", stacklevel=2)
+    warnings.warn(
+        f"metarl_envs cannot use the internals of Numba {numba.__version__}: {told}. Results are the same.", stacklevel=2
+    )
 
 
 def _try(have: Supported) -> None:
