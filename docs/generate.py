@@ -121,7 +121,7 @@ def _figures(variant: Variant) -> str:
     exact = all(returns is not None and not np.isnan(returns).any() for returns in known)
     scale = scale_of(variant, rows)
     which = f"{'exact' if exact else 'simulated'}, mean over {len(rows)} tasks"
-    splits = ["train", "test"] if tasks.has_splits else []
+    splits = tasks.parts
     lines = {
         "observation": f"`{_on_one_line(variant.observation_space)}`",
         "actions": f"`{_on_one_line(variant.action_space)}`",

@@ -5,7 +5,7 @@ learner's next action from what the learner has lived so far. Then its weights a
 by itself. It is trained twice: on histories as they were, and on histories whose episodes are shuffled. Both meet the same
 tasks, beside the source learner, the family's fixed sweep, and the intact model under two controls.
 
-    python examples/algorithm_distillation.py                           # three seeds, twice: some minutes each on one core
+    python examples/algorithm_distillation.py                           # five seeds, twice: some minutes each on one core
     python examples/algorithm_distillation.py --seeds 0 --updates 200   # a short look, too short to show much
 
 It prints the gain (the last ten episodes minus the first, normalised) with its interval. Histories, models, table and curves go
@@ -47,7 +47,7 @@ class Args:
     """Everything that can be set."""
 
     id: str = "MetaRL/DarkRoom-v0"
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     histories: int = 6000
     """Lives of the source learner for each seed, on tasks of the train split."""
     lived: int = 60
@@ -62,8 +62,12 @@ class Args:
     updates: int = 1500
     batch: int = 8
     learning_rate: float = 3e-3
+    split: str = "test"
+    """Where the tasks of the evaluation come from: "validation" to try settings out, "test" to report what they are worth."""
+    controls: bool = True
+    """Train on shuffled histories too, and evaluate under controls; `--no-controls` trains and evaluates the model alone."""
     tasks: int = 1000
-    """Held-out tasks to evaluate on (a finite split with fewer gives all it has)."""
+    """How many of them (a finite split with fewer gives all it has)."""
     episodes: int = 50
     """In a lifetime on one of them."""
     lifetimes: int = 2
@@ -325,7 +329,20 @@ def trained(args: Args, seed: int, name: str, model: Transformer, loss: Callable
     return model
 
 
-NOT_IN_TRAINING = {"seeds", "tasks", "episodes", "lifetimes", "out", "threads", "offline", "lives", "pairs", "ridge"}
+NOT_IN_TRAINING = {
+    "seeds",
+    "split",
+    "controls",
+    "tasks",
+    "episodes",
+    "lifetimes",
+    "out",
+    "threads",
+    "offline",
+    "lives",
+    "pairs",
+    "ridge",
+}
 TRANSITION = ("observation", "action", "reward", "terminated", "truncated")
 
 
@@ -345,26 +362,31 @@ def distilled(args: Args, seed: int, shuffle: bool = False) -> Transformer:
 # ------------------------------------------------------------------------------------------------ evaluation
 def evaluated(args: Args, policies: Mapping[str, Any], seed: int, episodes: int) -> Result:
     """Policies on held-out tasks."""
-    return metarl_envs.evaluate(policies, args.id, tasks=args.tasks, episodes=episodes, seeds=[seed], lifetimes=args.lifetimes)
+    settings: Any = {"split": args.split, "tasks": args.tasks, "lifetimes": args.lifetimes, "episodes": episodes}
+    return metarl_envs.evaluate(policies, args.id, seeds=[seed], **settings)
 
 
-def compared(args: Args, policies: Callable[[int], Mapping[str, Any]]) -> None:
+def compared(args: Args, policies: Callable[[int], Mapping[str, Any]], difference: tuple[str, str] | None = None) -> None:
     """Evaluate what each seed has trained beside learner and heuristic, print the gains, and save everything."""
     others = {"source learner": source(), "fixed sweep": "sweep"}
     result = joined([evaluated(args, {**policies(seed), **others}, seed, args.episodes) for seed in args.seeds])
-    Console().print(table(result), gains(result))
+    Console().print(table(result), gains(result, difference))
     for path in [*result.save(args.out), result.plot(args.out / "curves.png")]:
         print(path)
 
 
-def gains(result: Result) -> Table:
-    """The last episodes minus the first, with t-intervals over seeds."""
+def gains(result: Result, difference: tuple[str, str] | None = None) -> Table:
+    """The last episodes minus the first, with t-intervals over seeds; and by how much two policies differ in that."""
     shown = Table(title=f"the last {LAST} episodes minus the first (95 % intervals over seeds, for these tasks)")
     for column in ("policy", "first", f"last {LAST}", "gain", "from", "to"):
         shown.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
-    for name in result.raw:
-        scores = result.normalised(name)
-        first, last = scores[..., 0], scores[..., -LAST:].mean(axis=-1)
+    ends = {
+        name: (scores[..., 0], scores[..., -LAST:].mean(axis=-1)) for name in result.raw for scores in [result.normalised(name)]
+    }
+    if difference is not None:
+        one, other = difference
+        ends[f"{one}, minus {other}"] = tuple(a - b for a, b in zip(ends[one], ends[other], strict=True))
+    for name, (first, last) in ends.items():
         shown.add_row(name, *(f"{value:.3f}" for value in (first.mean(), last.mean(), *over_seeds(last - first))))
     return shown
 
@@ -375,6 +397,8 @@ def main(args: Args) -> None:
 
     def policies(seed: int) -> dict[str, Through]:
         intact = functools.partial(Distilled, distilled(args, seed))
+        if not args.controls:
+            return {"AD": Through(intact, VectorContextStream)}
         control = functools.partial(Distilled, distilled(args, seed, shuffle=True))
         return {
             "AD": Through(intact, VectorContextStream),
@@ -383,7 +407,7 @@ def main(args: Args) -> None:
             "trained on shuffled episodes": Through(control, VectorContextStream),
         }
 
-    compared(args, policies)
+    compared(args, policies, ("AD", "trained on shuffled episodes") if args.controls else None)
 
 
 if __name__ == "__main__":

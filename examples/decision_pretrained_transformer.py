@@ -5,7 +5,7 @@ lives on train goals of a Dark Room that begin as random walks, labelled by the 
 held-out goals it begins with an empty context. Each episode it acts by drawing from its answers, and what happened joins the
 context.
 
-    python examples/decision_pretrained_transformer.py                           # three seeds: some minutes each on one core
+    python examples/decision_pretrained_transformer.py                           # five seeds: some minutes each on one core
     python examples/decision_pretrained_transformer.py --seeds 0 --updates 200   # a short look, too short to show much
 
 It prints the same table as `algorithm_distillation.py`, and what one episode pays after so many transitions of a random walk
@@ -147,7 +147,7 @@ class Offline(Pretrained):
 
 def offline(args: Args, models: Sequence[Transformer]) -> None:
     """Print what an episode pays, given so many transitions of a random walk on the same held-out task."""
-    tasks = metarl_envs.tasks(args.id, split="test", start="random")[: args.tasks]
+    tasks = metarl_envs.tasks(args.id, split=args.split, start="random")[: args.tasks]
     walked = histories.collect(args.id, Random(), histories=len(tasks), steps=max(args.offline) + 1, tasks=tasks)
     batch = {name: walked.stack(name) for name in TRANSITION}
     shown = Table(title="offline: one episode after transitions of a random walk (0 is the random policy, 1 the oracle)")
@@ -171,6 +171,8 @@ def main(args: Args) -> None:
 
     def policies(seed: int) -> dict[str, Through]:
         agent = functools.partial(Pretrained, models[args.seeds.index(seed)], lifetime)
+        if not args.controls:
+            return {"DPT": Through(agent, VectorContextStream)}
         return {
             "DPT": Through(agent, VectorContextStream),
             "DPT, forgets each episode": Through(agent, VectorForgetEachEpisode, VectorContextStream),

@@ -74,7 +74,7 @@ def live_many(args: Args) -> None:
 def look_at_the_truth(args: Args) -> None:
     """A held-out task, chosen by its number; with `ground_truth=True`, `info["metarl"]` says what it is."""
     tasks = metarl_envs.tasks(args.id)
-    if tasks.has_splits:
+    if tasks.parts:
         tasks = metarl_envs.tasks(args.id, split="test")
     console.print(f"{tasks!r}\nfingerprint {tasks.fingerprint}, for result files\n", soft_wrap=True)
     env = gym.make(f"metarl_envs:{args.id}", ground_truth=True, render_mode="ansi", reveal=True)

@@ -8,14 +8,15 @@ in between: the weights are frozen. The control `VectorForgetEachEpisode` clears
     python examples/recurrent_ppo_rl2.py                                  # trains five seeds: some minutes each on one core
     python examples/recurrent_ppo_rl2.py --seeds 0 --total-steps 500000   # a short look
 
-It prints the gain with its interval, and writes table and curves to `results/rl2/`. PPO is written out below.
+It prints the gain with its interval, and writes weights, table and curves to `results/rl2/`; a seed whose weights are there is
+not trained again. PPO is written out below.
 """
 
 from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,10 @@ class Args:
     clip: float = 0.2
     entropy: float = 0.01
     max_grad_norm: float = 0.5
+    split: str = "test"
+    """Where the tasks of the evaluation come from: "validation" to try settings out, "test" to report what they are worth."""
     tasks: int = 200
-    """Held-out tasks to evaluate on (a finite split with fewer gives all it has)."""
+    """How many of them (a finite split with fewer gives all it has)."""
     lifetimes: int = 10
     out: Path = Path("results/rl2")
     threads: int = 1
@@ -138,7 +141,8 @@ class Rollouts:
             )
         )
         self.policy = Policy(self.env, args.hidden)
-        seen, info = self.env.reset(seed=seed)
+        # Row i is stream seed + i: two trained policies share no task and no luck.
+        seen, info = self.env.reset(seed=seed * args.num_envs)
         self.seen, self.start = torch.from_numpy(seen), torch.from_numpy(info["trial"]["trial_start"].copy())
         self.state = self.policy.memoryless(args.num_envs)
 
@@ -191,10 +195,21 @@ def update(policy: Policy, optimizer: torch.optim.Optimizer, batch: dict[str, to
             optimizer.step()
 
 
+#: What is set for the evaluation alone.
+NOT_IN_TRAINING = {"seeds", "split", "tasks", "lifetimes", "out", "threads"}
+
+
 def train(args: Args, seed: int) -> Policy:
-    """One policy, trained on tasks of the train split."""
+    """One policy, trained on tasks of the train split; or read from its file, if it was."""
     torch.manual_seed(seed)
-    rollouts = Rollouts(args, seed)
+    rollouts, file = Rollouts(args, seed), args.out / f"seed_{seed}.pt"
+    about = {name: value for name, value in asdict(args).items() if name not in NOT_IN_TRAINING}
+    if file.exists():
+        kept = torch.load(file, weights_only=True)
+        if kept["about"] != about:
+            raise SystemExit(f"{file} was trained with other settings ({kept['about']}): give another --out, or remove it")
+        rollouts.policy.load_state_dict(kept["weights"])
+        return rollouts.policy
     optimizer = torch.optim.Adam(rollouts.policy.parameters(), args.learning_rate, eps=1e-5)
     updates, began = max(1, args.total_steps // (args.num_envs * args.rollout)), time.monotonic()
     for done in range(1, updates + 1):
@@ -205,6 +220,8 @@ def train(args: Args, seed: int) -> Policy:
         if done % max(1, updates // 10) == 0:
             rate = done * args.num_envs * args.rollout / (time.monotonic() - began)
             print(f"seed {seed}: update {done}/{updates}, reward a step {batch['reward'].mean():.3f}, {rate:,.0f} steps/s")
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.save({"about": about, "weights": rollouts.policy.state_dict()}, file)
     return rollouts.policy
 
 
@@ -240,6 +257,7 @@ def main(args: Args) -> None:
             metarl_envs.evaluate(
                 policies,
                 args.id,
+                split=args.split,
                 tasks=args.tasks,
                 episodes=args.episodes_per_trial,
                 seeds=[seed],

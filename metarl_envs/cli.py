@@ -18,6 +18,8 @@ from typing import Annotated, Any, TextIO
 import typer
 from rich.console import Console
 
+#: What every `--split` takes.
+_SPLITS = "of the tasks: all, train, validation, test, a named shift, or a part of a shift (test+SHIFT)"
 _SETTINGS: Any = {
     "no_args_is_help": True,
     "add_completion": False,
@@ -112,7 +114,7 @@ def list_environments(
 def evaluate(
     id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
     policy: Annotated[list[str] | None, typer.Option(help="a learner or reference, repeatable [default: all that fit]")] = None,
-    split: Annotated[str, typer.Option(help="of the tasks: train, test, all, or a named shift")] = "test",
+    split: Annotated[str, typer.Option(help=_SPLITS)] = "test",
     tasks: Annotated[int, typer.Option(help="how many tasks")] = 100,
     episodes: Annotated[
         int | None, typer.Option(help="in a lifetime [default: 100, or 1 where it is scored in blocks]")
@@ -128,7 +130,7 @@ def evaluate(
     from metarl_envs.registration import id_of
 
     params = _params(param or [])
-    if split in ("train", "test") and not metarl_envs.tasks(id, **params).has_splits:
+    if split in ("train", "validation", "test") and not metarl_envs.tasks(id, **params).parts:
         raise ValueError(f"{id} has too few tasks to be split into train and test: add --split all")
     folder = out or Path("results") / f"{id_of(id).rpartition('/')[2].removesuffix('-v0')}-{split}"
     _see_that_it_can_be_written(folder)
@@ -159,7 +161,7 @@ def evaluate(
 def play(
     id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
     episodes: Annotated[int | None, typer.Option(help="in a trial [default: 5, or 1 where one is long]")] = None,
-    split: Annotated[str, typer.Option(help="of the tasks: train, test, all, or a named shift")] = "all",
+    split: Annotated[str, typer.Option(help=_SPLITS)] = "all",
     seed: Annotated[int | None, typer.Option(help="of the first trial [default: random]")] = None,
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
     screenshots: Annotated[Path, typer.Option(help="folder for screenshots")] = Path("screenshots"),
@@ -195,7 +197,8 @@ def collect(
     histories: Annotated[int, typer.Option(help="how many lives")] = 1000,
     steps: Annotated[int, typer.Option(help="in each")] = 1000,
     split: Annotated[
-        str | None, typer.Option(help="of the tasks: train, test, all, or a named shift [default: as histories.collect]")
+        str | None,
+        typer.Option(help=f"{_SPLITS} [default: as histories.collect]"),
     ] = None,
     seed: Annotated[int, typer.Option(help="of all")] = 0,
     hyper: Annotated[list[str] | None, typer.Option(help="of the learner, as name=value, repeatable")] = None,

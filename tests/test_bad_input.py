@@ -79,7 +79,7 @@ def test_every_kind_of_parameter_refuses(parameter):
 
 
 @every_id
-@pytest.mark.parametrize("split", ["validation", 1, "Train"])
+@pytest.mark.parametrize("split", ["valid", 1, "Train"])
 def test_an_unknown_split(id, split):
     for make in both(id, split=split):
         refused(make, ValueError, f"split={split!r}", "'train'", "'test'")

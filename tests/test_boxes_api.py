@@ -214,7 +214,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="new_trial"):
         env.reset(options={"new_trial": False})
     assert pickle.dumps(env.get_state()) == start
-    for bad in ({"max_cycles": 5, "horizon": 6}, {"split": "validation"}):
+    for bad in ({"max_cycles": 5, "horizon": 6}, {"split": "valid"}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             parallel(**bad)
     with pytest.raises(TypeError, match="unexpected keyword argument 'speed'"):

@@ -351,7 +351,7 @@ def rewrite(about, **changes):
         (lambda npz, about: rewrite(about, id="nowhere:Box"), "import nowhere first"),
         (lambda npz, about: rewrite(about, params={"agents": -1}), "agents"),
         (lambda npz, about: rewrite(about, params={"value_bias": 10**400}), "names a box"),
-        (lambda npz, about: rewrite(about, split="tset"), "no split 'tset'"),
+        (lambda npz, about: rewrite(about, split="tset"), "split='tset' is not a split of"),
         (lambda npz, about: rewrite(about, seats=["greedy"]), "1 seats of 3"),
         (lambda npz, about: rewrite(about, seats=[1, 2, 3]), "'seats' is missing or of another kind"),
         (lambda npz, about: about.write_text("[" * 100_000), "is no run"),

@@ -24,10 +24,11 @@ from metarl_envs.testing import (
     check_vector_info,
     trajectory_hash,
 )
+from metarl_envs.testing.fairness import check_fair_parts
 
 IDS = [f"metarl_envs:{row.id}" for row in TABLE]
 SHORT = {"horizon": 5, "episodes_per_trial": 2}
-TRAIN = {id: "train" if metarl_envs.tasks(id).has_splits else None for id in IDS}
+TRAIN = {id: "train" if metarl_envs.tasks(id).parts else None for id in IDS}
 every_id = pytest.mark.parametrize("id", IDS)
 every_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
 
@@ -65,15 +66,15 @@ def assert_equal(a, b):
 
 
 # ------------------------------------------------------------------------------------------- the checks of metarl_envs.testing
-START_PROCESSES = (check_plain_mode, check_processes)  # which takes seconds for each family
+TAKE_SECONDS = (check_plain_mode, check_processes, check_fair_parts)
 BOXES = [f"metarl_envs:{row.id}" for row in TABLE if row.kind == "box"]  # a day of which takes ordinary Python seconds
-CHECKS = [pytest.param(check, marks=pytest.mark.slow if check in START_PROCESSES else ()) for check in FAMILY_CHECKS]
+CHECKS = [pytest.param(check, marks=pytest.mark.slow if check in TAKE_SECONDS else ()) for check in FAMILY_CHECKS]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @every_id
 def test_family(id, check):
-    check(id, {"horizon": 60} if id in BOXES and check in START_PROCESSES else {})
+    check(id, {"horizon": 60} if id in BOXES and check in TAKE_SECONDS else {})
 
 
 @every_mode

@@ -137,7 +137,7 @@ def show_tasks(id: str, tasks: metarl_envs.TaskSet) -> str:
     """How many there are, and which are held out (of endless ones the last digit may decide, and processors differ there)."""
     if not tasks.is_finite:
         return "endless"
-    if tasks.split or not tasks.has_splits:
+    if tasks.split or not tasks.parts:
         return str(len(tasks))
     test = metarl_envs.tasks(id, split="test")
     first = ", ".join(f"{name} {show(test[0][name])}" for name in test.dtype.names)

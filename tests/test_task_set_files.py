@@ -191,7 +191,7 @@ def test_a_saved_set_comes_back_in_a_fresh_process(id, tmp_path):
 
 def test_the_split_of_a_loaded_set_is_that_of_the_saved_one(room):
     whole, back = tasks(ROOM, split="train"), load(room / "room")
-    assert (back.split, back.split_number) == (whole.split, whole.split_number)
+    assert (back.split, back.drawn_from) == (whole.split, whole.drawn_from)
     tasks(BANDIT, split="close_arms")[:3].save(room / "close")
     assert load(room / "close").split == "close_arms"
 

@@ -1,9 +1,11 @@
 """Task sets: splits follow from what a task means, files are what they say, and task i is what an environment draws."""
 
+import functools
 import json
 import os
 import subprocess
 import sys
+import types
 
 import gymnasium as gym
 import numpy as np
@@ -13,12 +15,17 @@ from hypothesis import strategies as st
 
 import metarl_envs
 from metarl_envs.engine import records, streams, taskrows
+from metarl_envs.engine.splits import EVERY_PART, PARTS, Split
+from metarl_envs.families.bandits.two_step import TwoStep
 from metarl_envs.registration import TABLE
-from metarl_envs.task_sets import TaskSet, load, tasks
+from metarl_envs.task_sets import TaskSet, load, task_set, tasks
+from metarl_envs.testing import part_p_values
+from metarl_envs.testing.fairness import check_fair_parts
 
 IDS = [row.id for row in TABLE]
 every_id = pytest.mark.parametrize("id", IDS)
-IDS_WITH_SPLITS = [id for id in IDS if tasks(id).has_splits]
+IDS_WITH_SPLITS = [id for id in IDS if tasks(id).parts]
+IN_PARTS = [(id, part) for id in IDS_WITH_SPLITS for part in tasks(id).parts]
 every_id_with_splits = pytest.mark.parametrize("id", IDS_WITH_SPLITS)
 ROOM, BANDIT = "MetaRL/DarkRoom-v0", "MetaRL/BernoulliBandit-v0"
 
@@ -34,39 +41,164 @@ def same_task(a, b):
 
 
 # ------------------------------------------------------------------------------------------- splits
+def lies_in(task_set, rows, part):
+    """Whether each row is a task of a part, or of all."""
+    merged = part == "train" and "validation" not in task_set.parts
+    return taskrows.meanings(task_set.variant, rows)[1] & (PARTS[part] | (PARTS["validation"] if merged else 0)) != 0
+
+
 @every_id_with_splits
-def test_train_and_test_are_disjoint_and_leave_nothing_out(id):
-    whole, train, test = (tasks(id, split=split) for split in (None, "train", "test"))
+def test_parts_are_disjoint_and_leave_nothing_out(id):
+    whole, sets = tasks(id), [tasks(id, split=part) for part in tasks(id).parts]
     if whole.is_finite:
-        assert set(meant(train, 10**6)) | set(meant(test, 10**6)) == set(meant(whole, 10**6))
-        assert len(train) + len(test) == len(whole)
-        assert len(test) > 0.1 * len(whole)
-    assert not set(meant(train)) & set(meant(test))
+        assert sorted(task for some in sets for task in meant(some, 10**6)) == sorted(meant(whole, 10**6))
+        assert all(len(some) > 0.1 * len(whole) for some in sets)
+    in_one = [{task for task in meant(some) if task not in meant(likely_courses(), 9)} for some in sets]
+    assert len(set.union(*in_one)) == sum(map(len, in_one))
+
+
+@functools.cache
+def likely_courses():
+    """The two courses that are in every part of TwoStep."""
+    whole = tasks("TwoStep")
+    rows = whole.rows(100)
+    return metarl_envs.TaskSet(whole.variant, None, 0, rows[taskrows.meanings(whole.variant, rows)[1] == EVERY_PART])
 
 
 @every_id_with_splits
-def test_a_task_is_in_the_same_split_whatever_seed_drew_it(id):
+def test_a_task_is_in_the_same_part_whatever_seed_drew_it(id):
     whole = tasks(id)
-    is_test = taskrows.meanings(whole.variant, whole.sample(300, seed=4))[1]
-    assert 0.1 < is_test.mean() < 0.35, "about one task in five"
-    for split in ("train", "test"):
+    rows = whole.sample(600, seed=4)
+    rows = rows[taskrows.meanings(whole.variant, rows)[1] != EVERY_PART]
+    share = {part: lies_in(whole, rows, part).mean() for part in whole.parts}
+    assert 0.1 < share["test"] < 0.35, "about one task in five"
+    assert 0.1 < share.get("validation", 0.16) < 0.25, "about one in five of the others"
+    for part in whole.parts:
         for seed in (0, 4, 99):
-            drawn = tasks(id, split=split, seed=seed).sample(60, seed=seed)
-            assert (taskrows.meanings(whole.variant, drawn)[1] == (split == "test")).all()
+            assert lies_in(whole, tasks(id, split=part, seed=seed).sample(60, seed=seed), part).all()
 
 
-@every_id_with_splits
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_environments_draw_from_their_split_alone(id, split):
+@pytest.mark.parametrize(("id", "split"), IN_PARTS)
+def test_environments_draw_from_their_part_alone(id, split):
     envs = gym.make_vec(id, num_envs=50, split=split, ground_truth=True)
     for seed in (0, None, None):
         _, info = envs.reset(seed=seed)
         rows = np.zeros(50, envs.tasks.dtype)
         for name in rows.dtype.names:
             rows[name] = info["metarl"]["task"][name]
-        ids, is_test = taskrows.meanings(envs.variant, rows)
-        assert (is_test == (split == "test")).all()
-        assert (ids == info["metarl"]["task_id"]).all()
+        assert lies_in(envs.tasks, rows, split).all()
+        assert (taskrows.meanings(envs.variant, rows)[0] == info["metarl"]["task_id"]).all()
+
+
+def test_a_family_of_few_tasks_keeps_none_for_validation():
+    """The 21 goals of GridNavi: those that would be validation tasks are train tasks, under shifts too."""
+    navi = tasks("GridNavi")
+    assert (len(navi), navi.parts) == (21, ("train", "test"))
+    assert len(tasks("GridNavi", split="train")) + len(tasks("GridNavi", split="test")) == 21
+    for split in ("validation", "validation+far_goals"):
+        with pytest.raises(ValueError, match="below 25 tasks none are kept for validation"):
+            tasks("GridNavi", split=split)
+
+
+SHIFTED = [(row.id, shift) for row in TABLE for shift in tasks(row.id).variant.family.shifts if tasks(row.id).parts]
+
+
+@pytest.mark.parametrize(("id", "shift"), SHIFTED)
+def test_a_shift_moves_no_task_to_another_part(id, shift):
+    """Who trained on train tasks can ask for tasks of a shift that are no train tasks: M7."""
+    shifted, plain = tasks(id, split=shift), tasks(id)
+    assert shifted.parts == plain.parts
+    sets = {part: tasks(id, split=f"{part}+{shift}") for part in plain.parts}
+    if shifted.is_finite:
+        assert sorted(task for some in sets.values() for task in meant(some, 10**6)) == sorted(meant(shifted, 10**6))
+        for part, some in sets.items():
+            assert set(meant(some, 10**6)) <= set(meant(tasks(id, split=part), 10**6))
+    for part, some in sets.items():
+        assert some.variant == shifted.variant
+        assert lies_in(some, some.rows(2), part).all()
+        assert gym.make(id, split=f"{part}+{shift}").unwrapped.tasks.fingerprint == some.fingerprint
+
+
+def test_the_goals_of_far_goals():
+    """Seven of the nine are goals that training has seen."""
+    assert [len(tasks("GridNavi", split=split)) for split in ("far_goals", "train+far_goals", "test+far_goals")] == [9, 7, 2]
+
+
+def test_a_split_has_one_name():
+    both = tasks("GaussianBandit", split="test+noisy+close_arms")
+    assert both.split == "test+close_arms+noisy", "shifts in the order in which the family has them"
+    assert both.fingerprint == tasks("GaussianBandit", split="test+close_arms+noisy").fingerprint
+    assert (both.variant.p.noise, both.variant.p.low) == (0.5, 0.4)
+    assert tasks(ROOM, split="test").fingerprint == "d14903da5aaf97ac856e9967b1d2c11a"
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ("close_arms+test", "is not a split of GaussianBandit"),
+        ("test+test", "is not a split of GaussianBandit"),
+        ("test+noisy+noisy", "is not a split of GaussianBandit"),
+        ("test+", "is not a split of GaussianBandit"),
+        ("+noisy", "is not a split of GaussianBandit"),
+        ("", "is not a split of GaussianBandit"),
+        ("test + noisy", r"None, 'train', 'validation', 'test', 'close_arms', 'noisy', .* such as 'test\+close_arms'"),
+        (b"test", "is not a split of GaussianBandit"),
+        (["test"], "is not a split of GaussianBandit"),
+    ],
+)
+def test_what_is_no_split(split, words):
+    with pytest.raises(ValueError, match=words):
+        tasks("GaussianBandit", split=split)
+
+
+def test_shifts_that_set_the_same_parameter_do_not_go_together():
+    with pytest.raises(ValueError, match="split='two\\+one': both shifts set low"):
+        Split.read("two+one", "Bandit", {"one": {"low": 1}, "two": {"low": 2}})
+
+
+# ------------------------------------------------------------------------------------------- tasks in every part
+def without_swap(split, **params):
+    """The share of courses without a swap among many draws, and how many different ones there are."""
+    chance = tasks("TwoStep", split=split, **params).sample(4000)["chance"]
+    still = (chance[:, 1:, 0, 0] == chance[:, :-1, 0, 0]).all(axis=1)
+    return still.mean()
+
+
+@pytest.mark.parametrize("horizon", [200, 100, 40, 20])
+def test_likely_courses_are_in_every_part_as_often_as_in_all(horizon):
+    """S2: split by their hash, the two courses without a swap were train tasks both, and test tasks had none of them."""
+    exact = 0.975 ** (horizon // 2 - 1)
+    for split in (None, "train", "validation", "test"):
+        assert without_swap(split, horizon=horizon) == pytest.approx(exact, abs=5 * (exact * (1 - exact) / 4000) ** 0.5)
+
+
+def test_where_all_tasks_are_in_every_part_there_are_no_parts():
+    for params in ({"change": 0.0}, {"horizon": 2}):
+        assert tasks("TwoStep", **params).parts == ()
+        with pytest.raises(ValueError, match="too few to be split"):
+            tasks("TwoStep", split="test", **params)
+
+
+def test_a_drift_is_in_one_part():
+    whole = tasks("TwoStep", variant="daw", change=0.0)
+    assert (taskrows.meanings(whole.variant, whole.rows(50))[1] != EVERY_PART).all()
+
+
+@pytest.mark.slow
+def test_the_check_of_parts_finds_a_family_that_splits_unfairly():
+    """The family as it was, without `in_every_part`."""
+    sys.modules["unfair"] = module = types.ModuleType("unfair")
+    module.Unfair = type("Unfair", (TwoStep,), {"in_every_part": None, "__module__": "unfair", "__doc__": TwoStep.__doc__})
+    metarl_envs.register("Test/Unfair-v0", "unfair:Unfair")
+    try:
+        p = part_p_values("Test/Unfair-v0", {})
+        assert p["test", "likely tasks"] < 1e-15
+        with pytest.raises(AssertionError, match="test tasks differ from train tasks in likely tasks"):
+            check_fair_parts("Test/Unfair-v0", {})
+    finally:
+        gym.registry.pop("Test/Unfair-v0")
+        del sys.modules["unfair"]
+    assert min(part_p_values("MetaRL/TwoStep-v0", {}).values()) > 0.001
 
 
 @pytest.mark.parametrize("id", sorted(set(IDS) - set(IDS_WITH_SPLITS)))
@@ -80,9 +212,10 @@ def test_a_family_of_few_tasks_is_not_split(id, split):
 def test_a_split_without_tasks_is_refused():
     only = {"low": 0.5, "high": 0.5}  # a single task
     whole = tasks(BANDIT, **only)
-    missing = "train" if taskrows.meanings(whole.variant, whole.rows(1))[1][0] else "test"
-    with pytest.raises(ValueError, match=f"split='{missing}' of BernoulliBandit.*no tasks"):
-        tasks(BANDIT, split=missing, **only)
+    assert whole.parts == ()
+    for part in PARTS:
+        with pytest.raises(ValueError, match=f"split='{part}' of BernoulliBandit.*no tasks"):
+            tasks(BANDIT, split=part, **only)
 
 
 def test_making_an_environment_of_a_split_draws_few_tasks(monkeypatch):
@@ -90,9 +223,11 @@ def test_making_an_environment_of_a_split_draws_few_tasks(monkeypatch):
     drawn = []
     draw = taskrows.draw
     monkeypatch.setattr(taskrows, "draw", lambda *key: drawn.append(key[-1]) or draw(*key))
-    for split in ("train", "test"):
+    task_set._parts_drawn.cache_clear()
+    task_set._parts_of.cache_clear()
+    for split in ("train", "test", "validation"):
         tasks("TabularMDP", split=split)
-    assert sum(drawn) < 100
+    assert 0 < sum(drawn) < 100
 
 
 # ------------------------------------------------------------------------------------------- what a task means
@@ -110,7 +245,7 @@ def test_equal_tasks_have_equal_ids_however_their_rows_came_about(id):
 
 
 @every_id
-@pytest.mark.parametrize("split", [0, 1, 2])
+@pytest.mark.parametrize("split", [0, 1, 4])
 def test_what_is_drawn_depends_on_nothing_that_stood_there(id, split):
     variant = tasks(id).variant
     clean = taskrows.draw(variant, split, 5, 0, 6)

@@ -103,8 +103,7 @@ def score(done: Run, measured: str = "inventions", null: str = "never_repeat", r
     """
     if null not in NULLS or measured not in MEASURES:
         raise ValueError(f"null={null!r} must be one of {', '.join(NULLS)}, and measured={measured!r} of {', '.join(MEASURES)}")
-    shift = done.box.shifts.get(done.split or "", {})  # which sets these parameters itself
-    given = {name: value for name, value in done.params.items() if name not in shift}
+    given = done.box.unshifted(done.split, done.params)
     reached = (row or normaliser(done.box, split=done.split, **given))["reached"]
     low, high = reached[null][measured], reached[ORACLE][measured]
     values = column(measure(done), measured)

@@ -44,7 +44,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
 
     Args:
         box: which box.
-        split: None, `"train"` or `"test"`: where recipe books come from.
+        split: where recipe books come from, as of any tasks (see `metarl_envs.tasks`): None has all.
         max_cycles: what PettingZoo calls `horizon`.
         num_tasks: see `metarl_envs.engine.worlds.TrialForm`.
         ground_truth: add `info["metarl"]`, the same for all agents (see `metarl_envs.engine.truth.GroundTruth`).

@@ -24,8 +24,9 @@ from metarl_envs.boxes.scripted import SCRIPTED, Scripted
 from metarl_envs.boxes.simulate import ScriptedSeats
 from metarl_envs.engine.arguments import as_seed, at_least_one, row_seeds
 from metarl_envs.engine.drivers import DISABLED, GIVEN_TASK, NEW_TASK
-from metarl_envs.engine.family import SPLITS, Variant, load_family
+from metarl_envs.engine.family import Variant, load_family
 from metarl_envs.engine.records import Row, check_memory
+from metarl_envs.engine.splits import Split
 from metarl_envs.engine.taskrows import padded
 from metarl_envs.engine.versions import versions
 from metarl_envs.engine.worlds import TrialForm, Worlds
@@ -137,8 +138,7 @@ def load(path: str | os.PathLike) -> Run:
     try:
         family = _named(header["id"])
         variant = family.at(**header["params"])
-        if header["split"] not in (*SPLITS, *family.shifts):
-            raise ValueError(f"there is no split {header['split']!r:.80}")
+        Split.read(header["split"], family.__name__, family.shifts)
         if len(header["seats"]) != variant.p.agents:
             raise ValueError(f"{len(header['seats'])} seats of {variant.p.agents}")
     except (TypeError, ValueError, OverflowError) as error:
@@ -186,7 +186,7 @@ def run(
             `"all"` or `"others"`. Every seat is filled once.
         boxes: how many.
         seed: box i draws its recipes and its noise from seed + i, like row i of a vector environment.
-        split: of the tasks: None for all, `"train"`, or `"test"`.
+        split: of the tasks (see `metarl_envs.tasks`); None has all.
         params: parameters of the box.
 
     Raises:

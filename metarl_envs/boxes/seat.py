@@ -381,7 +381,8 @@ class InventionSeat(Seat):
 
     Splits:
         train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
-        add up to an even number in train trees and to an odd one in test trees. Shifts: `deeper` (ten levels of two items),
+        add up to an even number in train trees and to an odd one in test trees. validation: one in five of the train trees,
+        which are other trees, of the same pairs. Shifts: `deeper` (ten levels of two items),
         `noisy` (one failed experiment in ten seems to work), `alone` (the companions wait).
 
     References:
@@ -480,7 +481,8 @@ class AmnesiaSeat(Seat):
 
     Splits:
         train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
-        add up to an even number in train trees and to an odd one in test trees. Shifts: `noisy` (one failed
+        add up to an even number in train trees and to an odd one in test trees. validation: one in five of the train trees,
+        which are other trees, of the same pairs. Shifts: `noisy` (one failed
         experiment in ten seems to work), `short_days` (30 steps a day, 36 days).
 
     References:

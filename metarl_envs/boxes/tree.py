@@ -6,7 +6,8 @@ it, mostly a recent one; in every `crossover`-th level `b` comes from another li
 are ingredients of nothing; each level of each lineage keeps at least one item that is none, so every level can be reached.
 
 Train and test share no recipe. What a pair makes is even or odd: the places, within their levels, of ingredients and product
-add up to an even number in trees of the one split, to an odd one in those of the other.
+add up to an even number in trees of the one split, to an odd one in those of the other. (Validation trees are train trees
+that are kept apart.)
 
 With `structure="grammar"` each item has a hole and a shape, numbers below `features`, which whoever holds it sees; and only
 pairs work in which the shape of `b` is what a hidden permutation makes of the hole of `a`: who infers it has fewer pairs to

@@ -20,7 +20,8 @@ import numpy as np
 from metarl_envs.engine.cache import cached
 from metarl_envs.engine.kernels import PLAIN, driver, glue, kernel, unsigned
 from metarl_envs.engine.records import record
-from metarl_envs.engine.streams import ADVICE, EPISODE, LEARNER, POOL, TASK, keyed, mix, randint
+from metarl_envs.engine.splits import ALL, EVERY_PART, part_of
+from metarl_envs.engine.streams import ADVICE, EPISODE, LEARNER, POOL, TASK, bits, keyed, mix, randint
 
 if TYPE_CHECKING:
     from metarl_envs.engine.family import Variant
@@ -46,10 +47,10 @@ FLAGS = (
 _TERMINATED, _TRUNCATED, _TRIAL_START, _EPISODE_START, _INNER_TERMINATED, _INNER_TRUNCATED, _IGNORED = range(7)
 _OLD_TERMINATED, _OLD_TRUNCATED = 7, 8
 
-#: What holds for all rows of a driver's call: episodes a trial, autoreset mode, split, the size of a shared pool of tasks
-#: (0: each row draws its own), whether the end of the last episode is always reported as a termination, and how many
-#: observation indices there are for learners that look at those.
-RULES = record(episodes=np.int64, mode=np.int64, split=np.int64, pool=np.int64, end_terminates=np.int64, states=np.int64)
+#: What holds for all rows of a driver's call: episodes a trial, autoreset mode, the parts that tasks are drawn from (see
+#: `splits`), the size of a shared pool of tasks (0: each row draws its own), whether the end of the last episode is always
+#: reported as a termination, and how many observation indices there are for learners that look at those.
+RULES = record(episodes=np.int64, mode=np.int64, parts=np.int64, pool=np.int64, end_terminates=np.int64, states=np.int64)
 
 #: What the drivers of learners return: this, or a fault and the life in which it happened (see `fault_of`).
 NO_FAULT = 0
@@ -61,10 +62,6 @@ def fault_of(code: int) -> tuple[int, int]:
     return 1 + (code - 1) % 2, (code - 1) // 2
 
 
-#: One task in five is a test task.
-_TEST_SHARE = 5
-
-
 # ------------------------------------------------------------------------------------------------- what a task means
 def _content_meaning(params, task, words, i):
     """A hash of the content of task i, given as 64-bit words."""
@@ -74,15 +71,9 @@ def _content_meaning(params, task, words, i):
     return h
 
 
-@kernel
-def is_test(h):
-    """Whether the task of this hash belongs to the test split: a pure function of what the task means."""
-    return h % unsigned(_TEST_SHARE) == unsigned(0)
-
-
 def _meaning(variant: Variant) -> Callable:
     """How a family's tasks are hashed: by their content, or by a `meaning` kernel of the family's own."""
-    own = getattr(variant.family, "meaning", None)
+    own = variant.family.meaning
     if own is None:
         return glue(_content_meaning)
 
@@ -90,6 +81,12 @@ def _meaning(variant: Variant) -> Callable:
         return own(params, task)
 
     return glue(meaning)
+
+
+@kernel
+def _in_one_part(params, task):
+    """For families without tasks that hold much of the distribution."""
+    return False
 
 
 # ------------------------------------------------------------------------------------------------- trials and episodes
@@ -102,15 +99,21 @@ def _trial_parts(variant: Variant, observed: bool = True) -> SimpleNamespace:
     """The inner functions that every driver is made of, bound to a family's kernels."""
     sample_task, reset, step = map(variant.kernel, ("sample_task", "reset", "step"))
     observe = variant.kernel("observe") if observed else observe_nothing
-    meaning = _meaning(variant)
+    meaning, in_every_part = _meaning(variant), variant.family.in_every_part or _in_one_part
 
-    def draw_task(p, split, tasks, words, i, rng):
-        """Sample into a zeroed row, so that what a task means depends on nothing that stood there; again, until it fits."""
+    def draw_task(p, parts, tasks, words, i, rng):
+        """Sample into a zeroed row, so that what a task means depends on nothing that stood there; again, until it fits.
+
+        A task that is in every part is drawn in each as often as in all tasks: by a number as random as a meaning is.
+        """
         while True:
             for j in range(words.shape[1]):
                 words[i, j] = 0
             sample_task(p, tasks[i], rng)
-            if split == 0 or is_test(meaning(p, tasks[i], words, i)) == (split == 2):
+            if parts == ALL:
+                break
+            h = bits(rng) if in_every_part(p, tasks[i]) else meaning(p, tasks[i], words, i)
+            if part_of(h) & parts:
                 break
 
     draw_task = glue(draw_task)
@@ -134,7 +137,7 @@ def _trial_parts(variant: Variant, observed: bool = True) -> SimpleNamespace:
                 w.task = randint(w.rng, rules.pool)
             else:
                 w.rng.s = keyed(w.seed, TASK, w.trial, 0)
-                draw_task(p, rules.split, tasks, words, w.task, w.rng)
+                draw_task(p, rules.parts, tasks, words, w.task, w.rng)
 
     new_trial = glue(new_trial)
 
@@ -147,6 +150,7 @@ def _trial_parts(variant: Variant, observed: bool = True) -> SimpleNamespace:
 
     return SimpleNamespace(
         draw_task=draw_task,
+        in_every_part=in_every_part,
         begin_episode=begin_episode,
         new_trial=new_trial,
         move=glue(move),
@@ -309,21 +313,22 @@ def _first_outside(variant: Variant) -> Callable:
 
 # ------------------------------------------------------------------------------------------------- tasks
 def task_drivers(variant: Variant) -> SimpleNamespace:
-    """Drivers over tasks alone: `draw` fills rows; `hashes` says what each means, and whether it is a test task."""
-    parts = _trial_parts(variant)
-    draw_task, meaning = parts.draw_task, parts.meaning
+    """Drivers over tasks alone: `draw` fills rows; `hashes` says what each means, and which part it is in."""
+    made = _trial_parts(variant)
+    draw_task, meaning, in_every_part = made.draw_task, made.meaning, made.in_every_part
 
-    def draw(params, split, seed, first, tasks, words, rng):
+    def draw(params, parts, seed, first, tasks, words, rng):
         """The tasks that an environment of this seed draws in its trials first, first + 1, ..."""
         for i in range(len(tasks)):
             rng[0].s = keyed(seed, TASK, first + i, 0)
-            draw_task(params[0], split, tasks, words, i, rng[0])
+            draw_task(params[0], parts, tasks, words, i, rng[0])
 
-    def hashes(params, tasks, words, out, test):
-        """What each task means, as 64 bits, and whether it is a test task."""
+    def hashes(params, tasks, words, out, parts):
+        """What each task means, as 64 bits, and the part it is in, as a bit; all bits for one that is in every part."""
         for i in range(len(tasks)):
-            out[i] = meaning(params[0], tasks[i], words, i)
-            test[i] = is_test(out[i])
+            h = meaning(params[0], tasks[i], words, i)
+            out[i] = h
+            parts[i] = EVERY_PART if in_every_part(params[0], tasks[i]) else part_of(h)
 
     return compiled(variant.name, draw, hashes)
 

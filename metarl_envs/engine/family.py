@@ -15,6 +15,7 @@ import numpy as np
 from metarl_envs.engine.kernels import PLAIN
 from metarl_envs.engine.parameters import Parameters
 from metarl_envs.engine.records import Row, for_drivers, record
+from metarl_envs.engine.splits import Split
 from metarl_envs.engine.streams import STREAM
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 #: What a family's keys do: an action, or what gives it in a state; and what it is called.
 Keys = Mapping[str, tuple[int | Callable[[Row], int | None], str]]
-#: How each built-in split is numbered for the drivers.
-SPLITS = {None: 0, "train": 1, "test": 2}
 #: What is said of a family beside its kernels, and which of them it follows from.
 _FOLLOWS_FROM = {
     "pays_zero_or_one": {"step"},
@@ -34,6 +33,7 @@ _FOLLOWS_FROM = {
     "prior": {"sample_task", "reset", "step", "observe"},
     "condition": {"reset", "step", "observe"},
     "all_tasks": {"sample_task"},
+    "in_every_part": {"sample_task"},
 }
 #: Names of arguments beside which parameters are given: a parameter of such a name could not be reached.
 RESERVED = frozenset(
@@ -118,6 +118,10 @@ class Family:
     * `step(params, task, state, action, rng)` moves `state` on and returns `(reward, terminated)`.
     * `observe(params, task, state, obs)` writes what the agent sees into the array `obs`.
     * `locate(params, obs)`, where `states` is set: the index of an observation, from 0 to `states(p) - 1`.
+    * `meaning(params, task)`, if the bytes of a task are not what it means: a hash of that, as 64 unsigned bits. Equal tasks
+      have equal hashes, and the hash says whether it is a train, a validation or a test task (see `splits.part_of`).
+    * `in_every_part(params, task)`, if single tasks hold much of the distribution (more than 1 %): whether this is such a task.
+      It is drawn in each part as often as in all tasks, where by its hash it would be missing from all parts but one.
 
     Horizons, trials and autoreset are the engine's business. `horizon` is a parameter of every family.
 
@@ -145,8 +149,11 @@ class Family:
     step: ClassVar[Callable | ByParameters]
     observe: ClassVar[Callable | ByParameters]
     locate: ClassVar[Callable | None] = None
+    meaning: ClassVar[Callable | None] = None
+    in_every_part: ClassVar[Callable | None] = None
 
-    #: Named shifts of the task distribution: what each changes in the parameters. They leave the spaces as they are.
+    #: Named shifts of the task distribution: what each changes in the parameters. They leave the spaces as they are, and which
+    #: tasks are train, validation and test tasks.
     shifts: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: References of the family's own that do not learn, by name. `oracle` may read the task.
     references: ClassVar[Mapping[str, Learner]] = {}
@@ -253,21 +260,28 @@ class Family:
         return _variant(cls, tuple(cls.params.resolve(params, cls.__name__).items()))
 
     @classmethod
-    def shifted(cls, split: str | None, params: dict[str, Any]) -> tuple[Variant, int]:
-        """The family at `params`, as a split wants it, and the number of the built-in split.
+    def shifted(cls, split: Any, params: Mapping[str, Any]) -> tuple[Variant, Split]:
+        """The family at `params`, as a split of this name wants it, and the split.
 
         Raises:
             ValueError: there is no such split, or a shift sets a parameter that was given too.
         """
-        if split in SPLITS:
-            return cls.at(**params), SPLITS[split]
-        if not isinstance(split, str) or split not in cls.shifts:
-            known = ", ".join(map(repr, [*SPLITS, *cls.shifts]))
-            raise ValueError(f"split={split!r} is not a split of {cls.__name__}; it has: {known}")
-        change = cls.shifts[split]
+        found = Split.read(split, cls.__name__, cls.shifts)
+        change = cls._changed_by(found)
         if both := sorted(set(change) & set(params)):
             raise ValueError(f"{both[0]}={params[both[0]]!r} cannot be given with split={split!r}, which sets it itself")
-        return cls.at(**{**params, **change}), SPLITS[None]
+        return cls.at(**{**params, **change}), found
+
+    @classmethod
+    def unshifted(cls, split: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters out of `values` that can be given beside a split of this name: those that no shift in it sets."""
+        change = cls._changed_by(Split.read(split, cls.__name__, cls.shifts))
+        return {name: value for name, value in values.items() if name not in change}
+
+    @classmethod
+    def _changed_by(cls, split: Split) -> dict[str, Any]:
+        """What the shifts of a split set."""
+        return {parameter: value for name in split.shifts for parameter, value in cls.shifts[name].items()}
 
 
 def _declaration_error(family: type[Family]) -> str | None:

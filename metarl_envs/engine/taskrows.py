@@ -18,11 +18,11 @@ def _drivers(variant: Variant) -> SimpleNamespace:
     return task_drivers(variant)
 
 
-def draw(variant: Variant, split_number: int, seed: int, first: int, count: int) -> np.ndarray:
-    """The tasks that an environment of this seed and split draws in its trials first, first + 1, ..., as `count` rows."""
+def draw(variant: Variant, parts: int, seed: int, first: int, count: int) -> np.ndarray:
+    """The tasks that an environment of this seed draws from some parts in its trials from `first` on, as `count` rows."""
     drawn = rows(count, variant.task, "tasks")
     stream = rows(1, STREAM)
-    _drivers(variant).draw(variant.params, split_number, np.uint64(seed), first, drawn, words(drawn), stream)
+    _drivers(variant).draw(variant.params, parts, np.uint64(seed), first, drawn, words(drawn), stream)
     return drawn.view(np.ndarray)
 
 
@@ -38,8 +38,8 @@ def padded(tasks: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def meanings(variant: Variant, tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each task row means, as uint64 (equal tasks have equal numbers), and whether it is a test task, as bool."""
+    """What each task row means, as uint64 (equal tasks have equal numbers), and the parts that it is in, as uint8 of bits."""
     tasks = for_drivers(padded(tasks, variant.task))
-    ids, test = np.empty(len(tasks), np.uint64), np.empty(len(tasks), np.bool_)
-    _drivers(variant).hashes(variant.params, tasks, words(tasks), ids, test)
-    return ids, test
+    ids, parts = np.empty(len(tasks), np.uint64), np.empty(len(tasks), np.uint8)
+    _drivers(variant).hashes(variant.params, tasks, words(tasks), ids, parts)
+    return ids, parts

@@ -24,7 +24,11 @@ class Tasks(Protocol):
     """What the engine asks of a task set (see `metarl_envs.task_sets.TaskSet`)."""
 
     variant: Variant
-    split_number: int
+
+    @property
+    def drawn_from(self) -> int:
+        """The parts that tasks are drawn from, as the drivers are told them."""
+        ...
 
     @property
     def is_finite(self) -> bool:
@@ -125,7 +129,7 @@ class Worlds:
         self.rules = np.zeros(1, drivers.RULES)
         self.rules["episodes"] = form.episodes_per_trial
         self.rules["mode"] = mode
-        self.rules["split"] = tasks.split_number
+        self.rules["parts"] = tasks.drawn_from
         self.rules["pool"] = self.pool
         self.rules["end_terminates"] = form.trial_end == "terminated"
         self.rules = for_drivers(self.rules)

@@ -15,6 +15,7 @@ from metarl_envs.engine.family import Variant
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.records import Row, check_memory, for_drivers, record, rows, words
 from metarl_envs.engine.solving import solve
+from metarl_envs.engine.splits import ALL
 from metarl_envs.engine.streams import STREAM
 from metarl_envs.histories.columns import Columns
 
@@ -70,7 +71,7 @@ class Written(NamedTuple):
 class Lives:
     """Worlds and learners side by side: row i of each is life i. They can be lived again, with other seeds and tasks."""
 
-    def __init__(self, variant: Variant, learner: Learner, count: int, split_number: int = 0):
+    def __init__(self, variant: Variant, learner: Learner, count: int, drawn_from: int = ALL):
         if problem := learner.objection(variant):
             raise ValueError(problem)
         learner = learner.made_for(variant)
@@ -81,7 +82,7 @@ class Lives:
         self.memories = rows(count, learner.memory(learner.p, variant), "learners")
         self.streams = rows(count, STREAM)
         self.rules = np.zeros(1, drivers.RULES)
-        self.rules["split"] = split_number
+        self.rules["parts"] = drawn_from
         self.rules["states"] = variant.family.states(variant.p) or 0
         self.rules = for_drivers(self.rules)
         self.slots = np.zeros((count, *variant.action.shape), variant.action.dtype)

@@ -59,14 +59,14 @@ class Plan:
     Attributes:
         about: the manifest.
         tasks: rows to be lived on by turns; None where each life draws its own.
-        split_number: of the split that lives draw from.
+        drawn_from: the parts that lives draw tasks from, as drivers are told them.
     """
 
     about: dict[str, Any]
     variant: Variant
     learner: Learner
     tasks: np.ndarray | None
-    split_number: int
+    drawn_from: int
 
     @classmethod
     def of(
@@ -121,7 +121,7 @@ class Plan:
             "shards": -(-histories // per_shard),
             "versions": versions("metarl-envs", "numpy", "gymnasium"),
         }
-        return cls(about, variant, learner, tasks.rows(len(tasks)) if given else None, tasks.split_number)
+        return cls(about, variant, learner, tasks.rows(len(tasks)) if given else None, tasks.drawn_from)
 
     @property
     def columns(self) -> Columns:
@@ -137,7 +137,7 @@ class Plan:
         """What it will take, from living a little of it. The disk's own speed is not known here."""
         about, columns = self.about, self.columns
         steps, count = min(about["steps"], _TRIED), min(about["histories"], 64)
-        lives = Lives(self.variant, self.learner, count, self.split_number)
+        lives = Lives(self.variant, self.learner, count, self.drawn_from)
         room, took = lives.room(steps, columns), 0.0
         for _ in range(2):  # the first time compiles
             start = time.perf_counter()
@@ -158,7 +158,7 @@ class Plan:
     def in_memory(self, workers: int | None = None, progress: Progress = lambda done, total: None) -> Histories:
         """Collect into memory."""
         count, columns = self.about["histories"], self.columns
-        lives = Lives(self.variant, self.learner, count, self.split_number)
+        lives = Lives(self.variant, self.learner, count, self.drawn_from)
         room, done = lives.room(self.about["steps"], columns), 0
 
         def lived(more: int) -> None:
@@ -206,7 +206,7 @@ class Plan:
         lo, hi = self._bounds(number)
         steps, columns = self.about["steps"], self.columns
         batch = min(hi - lo, max(1, _BATCH // (steps * columns.bytes_a_step)))
-        lives = Lives(self.variant, self.learner, batch, self.split_number)
+        lives = Lives(self.variant, self.learner, batch, self.drawn_from)
         room, lived = lives.room(steps, columns), []
         with ShardWriter(folder, number, self.about, (hi - lo) * steps) as writer:
             for first in range(lo, hi, batch):
@@ -287,7 +287,7 @@ def _tasks_of(family: type[Family], split: str | None, params: dict[str, Any]) -
     if split != DEFAULT_SPLIT:
         return TaskSet.of_family(family, split=split, **params)
     whole = TaskSet.of_family(family, **params)
-    return TaskSet.of_family(family, split="train", **params) if whole.has_splits else whole
+    return TaskSet.of_family(family, split="train", **params) if whole.parts else whole
 
 
 def write_shard(plan: Plan, folder: str, number: int) -> int:

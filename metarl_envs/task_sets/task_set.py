@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -16,14 +17,13 @@ import numpy as np
 
 from metarl_envs.engine import taskrows
 from metarl_envs.engine.arguments import as_integer, as_seed
-from metarl_envs.engine.family import SPLITS, Family, Variant, load_family
+from metarl_envs.engine.family import Family, Variant, load_family
 from metarl_envs.engine.records import Row
+from metarl_envs.engine.splits import ALL, EVERY_PART, FEWEST_TO_SPLIT, FEWEST_TO_VALIDATE, PARTS, Split
 from metarl_envs.registration import family_of, registered_families
 
 #: How many tasks are tried before a split is taken to be empty, and how many stand for an endless set in its fingerprint.
 _TRIED, _STANDING_IN = 1000, 64
-#: A family of fewer tasks than this is not split: one task in five is a test task.
-_FEWEST_TO_SPLIT = 5
 _FORMAT = "metarl_envs task set 1"
 #: Trials, and with them the tasks of an endless set, are counted in 63 bits.
 _INDICES = 2**63
@@ -34,7 +34,8 @@ def tasks(id: str, *, split: str | None = None, seed: int = 0, **params: Any) ->
 
     Args:
         id: a registered id, with or without `metarl_envs:`, `MetaRL/` and `-v0`.
-        split: None for all tasks, `"train"`, `"test"`, or one of the family's named shifts.
+        split: None for all tasks; a part of them, `"train"`, `"validation"` or `"test"`; one of the family's named shifts; or a
+            part of a shift, such as `"test+close_arms"`.
         seed: which endless list, for families with no finite one.
         params: the family's parameters.
 
@@ -61,12 +62,11 @@ def load(path: str | os.PathLike) -> TaskSet:
         family = _known_family(header["family"])
         variant = family.at(**header["params"])
         split, seed = header["split"], as_seed(header["seed"])
-        if split not in (*SPLITS, *family.shifts):
-            raise ValueError(f"split={split!r} is no split of {variant}")
+        Split.read(split, variant.name, family.shifts)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{about} is no task set that can be read here: {error}") from None
     rows = _stored_rows(npy, variant)
-    loaded = TaskSet(variant, split, seed, rows, SPLITS.get(split, 0))
+    loaded = TaskSet(variant, split, seed, rows)
     loaded._see_that_all_are_tasks(npy)
     if loaded.fingerprint != header["fingerprint"]:
         raise ValueError(
@@ -115,34 +115,54 @@ class TaskSet:
     """The tasks of a family in one split, in a fixed order: finite, or endless for families with no finite list.
 
     Task number i of an endless set is the one that an environment of the same split, seeded `seed`, draws in its trial i.
-    Whether a task is a train or a test task follows from what it means alone, so no seed can leak one into the other.
+    Whether a task is a train, a validation or a test task follows from what it means alone, so no seed can leak one into the
+    other, and a shift moves none.
 
     Attributes:
-        variant: the family with its parameters set.
-        split: None, `"train"`, `"test"`, or the name of a shift.
+        variant: the family with its parameters set (by the split's shifts too).
+        split: None, `"train"`, `"validation"`, `"test"`, the name of a shift, or a part and a shift (`"test+noisy"`).
         dtype: of a task row.
     """
 
-    def __init__(self, variant: Variant, split: str | None, seed: int, listed: np.ndarray | None, split_number: int = 0):
-        self.variant, self.split, self.seed, self.split_number = variant, split, as_seed(seed), split_number
+    def __init__(self, variant: Variant, split: str | None, seed: int, listed: np.ndarray | None):
+        self._split = Split.read(split, variant.name, variant.family.shifts)
+        self.variant, self.split, self.seed = variant, self._split.name, as_seed(seed)
         self._rows, self._shuffled = listed, True
 
     @classmethod
     def of_family(cls, family: type[Family], *, split: str | None = None, seed: int = 0, **params: Any) -> TaskSet:
         """All tasks of a family's split."""
-        variant, number = family.shifted(split, params)
-        listed = family.all_tasks(variant.p, variant.task)
-        if listed is not None and number:
-            test = taskrows.meanings(variant, listed)[1]
-            listed = listed[(test == (split == "test")) & _can_be_split(listed)]
-        elif number and not _has_tasks(variant, split):
-            listed = np.zeros(0, variant.task)
-        if listed is not None and not len(listed):
-            why = "there are too few to be split (split=None has them all)"
-            raise ValueError(f"split={split!r} of {variant} has no tasks: {why}")
-        tasks = cls(variant, split, seed, listed, number)
+        variant, _ = family.shifted(split, params)
+        tasks = cls(variant, split, seed, family.all_tasks(variant.p, variant.task))
         tasks._shuffled = False
+        tasks._keep_to_part()
         return tasks
+
+    def _keep_to_part(self) -> None:
+        """Leave the tasks of the split's part, if it names one; ValueError where there are none."""
+        part = self._split.part
+        if part is None:
+            return
+        if part not in self.parts:
+            why = "there are too few to be split (split=None has them all)"
+            if self.parts:
+                why = f"below {FEWEST_TO_VALIDATE} tasks none are kept for validation (they are train tasks)"
+            raise ValueError(f"split={self.split!r} of {self.variant} has no tasks: {why}")
+        if self._rows is None:
+            found = _parts_drawn(self.variant, self.drawn_from)
+        else:
+            kept = (taskrows.meanings(self.variant, self._rows)[1] & self.drawn_from) != 0
+            self._rows, found = self._rows[kept], kept.any()
+        if not found:
+            raise ValueError(f"split={self.split!r} of {self.variant} has no tasks: none of the shift's is a {part} task")
+
+    @property
+    def drawn_from(self) -> int:
+        """The parts that tasks are drawn from, as the drivers are told them (see `metarl_envs.engine.splits`)."""
+        part = self._split.part
+        if part is None:
+            return ALL
+        return PARTS[part] | (PARTS["validation"] if part == "train" and "validation" not in self.parts else 0)
 
     @property
     def dtype(self) -> np.dtype:
@@ -166,9 +186,14 @@ class TaskSet:
         return self._rows
 
     @property
-    def has_splits(self) -> bool:
-        """Whether the family has train and test tasks: one of fewer than five tasks has not."""
-        return _can_be_split(self.variant.family.all_tasks(self.variant.p, self.variant.task))
+    def parts(self) -> tuple[str, ...]:
+        """The parts that the family's tasks are dealt into: `("train", "validation", "test")`.
+
+        A family of fewer than 25 tasks has no validation tasks, and one of fewer than 5 no parts at all: `()`. Shifts do not
+        change them.
+        """
+        family = self.variant.family
+        return _parts_of(family.at(**family.unshifted(self.split, self.variant.values)))
 
     def __len__(self) -> int:
         if self._rows is None:
@@ -178,7 +203,7 @@ class TaskSet:
     def __getitem__(self, index: int | slice) -> Any:
         """Task number `index` as a row (`numpy.void`), or the tasks of a slice as a finite TaskSet."""
         if isinstance(index, slice):
-            return TaskSet(self.variant, self.split, self.seed, self._slice(index), self.split_number)
+            return TaskSet(self.variant, self.split, self.seed, self._slice(index))
         if isinstance(index, bool) or not isinstance(index, numbers.Integral):
             raise TypeError(f"task index {index!r} must be an integer or a slice")
         if self._listed is not None:
@@ -187,7 +212,7 @@ class TaskSet:
             raise IndexError(f"task index {index} counts from the end, and {self!r} is endless")
         if index >= _INDICES:
             raise IndexError(f"task index {index} must be below 2**63")
-        return taskrows.draw(self.variant, self.split_number, self.seed, int(index), 1)[0]
+        return taskrows.draw(self.variant, self.drawn_from, self.seed, int(index), 1)[0]
 
     def __iter__(self) -> Iterator[np.void]:
         i = 0
@@ -204,7 +229,7 @@ class TaskSet:
         """
         count = as_integer("count", count)
         if self._listed is None:
-            return taskrows.draw(self.variant, self.split_number, self.seed, 0, count)
+            return taskrows.draw(self.variant, self.drawn_from, self.seed, 0, count)
         if count > len(self._listed):
             raise ValueError(f"{count} tasks were asked for; {self!r} has {len(self._listed)}")
         return taskrows.padded(self._listed[:count], self.dtype)
@@ -218,7 +243,7 @@ class TaskSet:
         """
         count, seed = as_integer("count", count), as_seed(seed)
         if self._listed is None:
-            return taskrows.draw(self.variant, self.split_number, seed, 0, count)
+            return taskrows.draw(self.variant, self.drawn_from, seed, 0, count)
         if count and not len(self._listed):
             raise ValueError(f"count={count!r}: {self!r} has no task to draw")
         drawn = np.random.default_rng(seed).integers(0, len(self._listed) or 1, count)
@@ -290,7 +315,7 @@ class TaskSet:
             raise IndexError(f"{self!r} is endless: a slice of it needs an end, and counts from the front")
         if stop > _INDICES:
             raise IndexError(f"task index {stop} must be below 2**63")
-        drawn = taskrows.draw(self.variant, self.split_number, self.seed, start, max(0, stop - start))
+        drawn = taskrows.draw(self.variant, self.drawn_from, self.seed, start, max(0, stop - start))
         return taskrows.padded(drawn[::step], self.dtype)
 
     def _from_fields(self, fields: Mapping[str, Any]) -> np.ndarray:
@@ -307,27 +332,47 @@ class TaskSet:
         for i, row in enumerate(rows):
             if problem := self.variant.family.task_error(self.variant.p, Row(row)):
                 raise ValueError(f"row {i} of {npy} is no task of {self.variant}: {problem}")
-        if self.split_number and len(rows):
-            wrong = np.flatnonzero(taskrows.meanings(self.variant, rows)[1] != (self.split == "test"))
+        if self._split.part is not None and len(rows):
+            wrong = np.flatnonzero(taskrows.meanings(self.variant, rows)[1] & self.drawn_from == 0)
             if len(wrong):
-                raise ValueError(f"row {wrong[0]} of {npy} is no {self.split} task of {self.variant}")
+                raise ValueError(f"row {wrong[0]} of {npy} is no {self._split.part} task of {self.variant}")
 
     def __repr__(self) -> str:
         length = f"{len(self)} tasks" if self.is_finite else f"endless, seed {self.seed}"
         return f"TaskSet({self.variant}, split={self.split!r}, {length})"
 
 
-def _can_be_split(listed: np.ndarray | None) -> bool:
-    return listed is None or len(listed) >= _FEWEST_TO_SPLIT
+@functools.lru_cache(maxsize=256)
+def _parts_of(variant: Variant) -> tuple[str, ...]:
+    """The names of the parts that have tasks; none where there are not both train and test tasks."""
+    listed = variant.family.all_tasks(variant.p, variant.task)
+    if listed is None:
+        found = _parts_drawn(variant, EVERY_PART)
+    elif len(listed) < FEWEST_TO_SPLIT:
+        return ()
+    else:
+        found = _parts_in(variant, listed)
+        if len(listed) < FEWEST_TO_VALIDATE and found & PARTS["validation"]:
+            found = found & ~PARTS["validation"] | PARTS["train"]
+    both = PARTS["train"] | PARTS["test"]
+    return tuple(name for name, bit in PARTS.items() if found & bit) if found & both == both else ()
 
 
-def _has_tasks(variant: Variant, split: str | None) -> bool:
-    """Whether an endless family has tasks in a split. One of the first has the answer as a rule, and tasks can be large."""
+def _parts_in(variant: Variant, tasks: np.ndarray) -> int:
+    """The parts in which any of the tasks is, but for those in every part."""
+    parts = taskrows.meanings(variant, tasks)[1]
+    return int(np.bitwise_or.reduce(parts[parts != EVERY_PART], initial=0))
+
+
+@functools.lru_cache(maxsize=256)
+def _parts_drawn(variant: Variant, wanted: int) -> int:
+    """Those of the wanted parts that turn up in draws of an endless family; as a rule soon, and tasks can be large."""
+    found = 0
     for first, end in itertools.pairwise((0, 8, 64, _TRIED)):
-        is_test = taskrows.meanings(variant, taskrows.draw(variant, 0, 0, first, end - first))[1]
-        if (is_test == (split == "test")).any():
-            return True
-    return False
+        found |= _parts_in(variant, taskrows.draw(variant, ALL, 0, first, end - first)) & wanted
+        if found == wanted:
+            break
+    return found
 
 
 def _exactly(value: Any, dtype: np.dtype, what: str) -> np.ndarray:

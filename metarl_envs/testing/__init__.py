@@ -27,6 +27,7 @@ from metarl_envs.testing.declaration import (
     check_spaces,
     check_splits,
 )
+from metarl_envs.testing.fairness import check_fair_parts, part_p_values
 from metarl_envs.testing.hidden import check_first_observation, check_ground_truth, check_pictures, check_task_matters
 from metarl_envs.testing.reproducible import (
     check_interleaving,
@@ -72,6 +73,7 @@ FAMILY_CHECKS: tuple[Callable[[str, dict[str, Any]], None], ...] = (
     check_snapshots,
     check_no_constant_observation,
     check_splits,
+    check_fair_parts,
     check_pictures,
 )
 
@@ -91,6 +93,7 @@ __all__ = [
     "VectorSubject",
     "check_family",
     "check_vector_env",
+    "part_p_values",
     "trajectory_hash",
 ]
 

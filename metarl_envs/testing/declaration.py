@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 import warnings
 from typing import Any
@@ -13,6 +14,8 @@ from gymnasium.utils.env_checker import check_env
 
 from metarl_envs.catalogue import HEADINGS
 from metarl_envs.engine.records import Cells
+from metarl_envs.engine.splits import EVERY_PART
+from metarl_envs.engine.taskrows import meanings
 from metarl_envs.testing.runs import EPISODES, fixed_actions, make, run, trial_length
 
 
@@ -96,22 +99,28 @@ def _can_vary(space: gym.Space) -> np.ndarray:
 
 
 def check_splits(id: str, params: dict[str, Any]) -> None:
-    """Every split can be made with the same spaces; no task is both a train and a test task, in whatever seed."""
+    """Every split can be made with the same spaces; no task is in two parts, in whatever seed, but those meant to be."""
     whole = make(id, params)
-    halves = ("train", "test") if whole.tasks.has_splits else ()
-    for split in (*halves, *whole.variant.family.shifts):
+    parts, shifts = whole.tasks.parts, whole.variant.family.shifts
+    for split in (*parts, *shifts):
         env = make(id, params, split=split)
         env.reset(seed=0)
         spaces = env.observation_space, env.action_space
         assert spaces == (whole.observation_space, whole.action_space), (
             f"split={split!r} of {id} has spaces {spaces}; a split leaves them as they are"
         )
-    if halves:
-        both = _task_ids(id, params, "train") & _task_ids(id, params, "test")
-        assert not both, f"{len(both)} tasks of {id} are both train and test tasks"
+    drawn = {part: _task_ids(id, params, part) for part in parts}
+    for one, other in itertools.combinations(parts, 2):
+        both = drawn[one] & drawn[other]
+        assert not both, f"{len(both)} tasks of {id} are both {one} and {other} tasks"
 
 
 def _task_ids(id: str, params: dict[str, Any], split: str) -> set[int]:
-    """What the tasks of the first trials of several environments mean."""
-    envs = gym.make_vec(id, num_envs=200, split=split, ground_truth=True, **params)
-    return {int(i) for seed in (0, 1) for i in envs.reset(seed=seed)[1]["metarl"]["task_id"]}
+    """What the tasks of the first trials of several environments mean, but for tasks in every part."""
+    envs: Any = gym.make_vec(id, num_envs=200, split=split, **params)
+    found = set[int]()
+    for seed in (0, 1):
+        envs.reset(seed=seed)
+        ids, parts = meanings(envs.variant, envs.get_state()["task_rows"])
+        found |= set(ids[parts != EVERY_PART].tolist())
+    return found

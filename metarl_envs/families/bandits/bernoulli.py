@@ -90,7 +90,7 @@ class BernoulliBandit(Bandit):
         arms: how many arms. horizon: pulls an episode. low, high: the range of chances.
 
     Splits:
-        train and test, by a hash of the chances. Shift `close_arms`: chances between 0.4 and 0.6.
+        train, validation and test, by a hash of the chances. Shift `close_arms`: chances between 0.4 and 0.6.
 
     References:
         Return of 10 pulls of 5 arms, simulated over 200,000 tasks (standard error 0.004): random and memoryless-best 5.0

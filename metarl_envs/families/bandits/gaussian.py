@@ -92,7 +92,7 @@ class GaussianBandit(Bandit):
         arms: how many arms. horizon: pulls an episode. low, high: the range of means. noise: the standard deviation of a pull.
 
     Splits:
-        train and test, by a hash of the means. Shifts `close_arms`: means between 0.4 and 0.6; `noisy`: noise 0.5.
+        train, validation and test, by a hash of the means. Shifts `close_arms`: means between 0.4 and 0.6; `noisy`: noise 0.5.
 
     References:
         Return of 500 pulls of 5 arms: random and memoryless-best 250 (exactly horizon (low + high) / 2); the oracle knows the

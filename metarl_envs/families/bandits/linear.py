@@ -74,7 +74,7 @@ class LinearBandit(Bandit):
         features, drawn once for the family from N(0, 1/d).
 
     Splits:
-        train and test, by a hash of the weights. Shifts `noisy`: noise 0.5; `other_arms`: arms with other features.
+        train, validation and test, by a hash of the weights. Shifts `noisy`: noise 0.5; `other_arms`: arms with other features.
 
     References:
         Return of 200 pulls of the 10 default arms: random 0 in the mean over tasks, memoryless-best 0 (exact); the oracle knows

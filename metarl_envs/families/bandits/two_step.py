@@ -32,6 +32,8 @@ WANG, DAW = range(2)
 #: Wang: the chances of the good and the bad lottery. Daw: chances are kept within these bounds.
 _GOOD, _BAD = 0.9, 0.1
 _LOW, _HIGH = 0.25, 0.75
+#: A course with a larger share of all draws than this is a train, a validation and a test task.
+_LIKELY = 0.002
 
 
 @kernel
@@ -66,6 +68,18 @@ def drift(params, task, rng):
                 chance += params.change * normal(rng)
                 while chance < _LOW or chance > _HIGH:
                     chance = 2.0 * (_LOW if chance < _LOW else _HIGH) - chance
+
+
+@kernel
+def is_likely_course(params, task):
+    """Whether more than one course in a hundred is this one: with few swaps, as no drift ever comes twice."""
+    if params.variant != WANG:
+        return False
+    chance = 0.5
+    for r in range(1, task.chance.shape[0]):
+        swapped = task.chance[r, 0, 0] != task.chance[r - 1, 0, 0]
+        chance *= params.change if swapped else 1.0 - params.change
+    return chance > _LIKELY
 
 
 @kernel
@@ -295,7 +309,10 @@ class TwoStep(Family):
         a swap ("wang"), or the standard deviation of a round's drift ("daw").
 
     Splits:
-        train and test, by a hash of the course. Shifts `volatile`: four times the change; `reversed`: what was common is rare.
+        train, validation and test, by a hash of the course. A course that is more than 1 % of all draws is in each of them, as
+        often as in all tasks: by default the two without a swap (8 % of draws); with 10 rounds these (80 %) and those of one
+        swap (18 %). With `change=0` there is nothing else, and so no parts. Shifts `volatile`: four times the change (where no
+        course is so likely); `reversed`: what was common is rare.
 
     References:
         Return of an episode: random and memoryless-best 50; the oracle knows the chances of each round: 74, which is 100 (0.8
@@ -322,6 +339,7 @@ class TwoStep(Family):
     )
     state = record(place=np.int64, round=np.int64, first=np.int64, paid=np.int64)
     sample_task, reset, step, observe, locate = draw_course, at_first_step, choose, see_place, number_of_place
+    in_every_part = is_likely_course
     shifts = {"volatile": {"change": 0.1}, "reversed": {"common": 0.2}}  # noqa: RUF012
     references = {  # noqa: RUF012
         "oracle": KnownChances(),

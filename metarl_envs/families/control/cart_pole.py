@@ -205,7 +205,7 @@ class CartPole(Family):
         flip: whether actions push the other way in half of the tasks.
 
     Splits:
-        train and test, by a hash of the dynamics. Shift `extrapolation`: `vary="extrapolation"`.
+        train, validation and test, by a hash of the dynamics. Shift `extrapolation`: `vary="extrapolation"`.
 
     References:
         Return of an episode over 40,000 tasks, in brackets where it extrapolates: random 22.6 (23.7); `oracle`, the linear

@@ -223,7 +223,7 @@ class Pendulum(Family):
         tasks.
 
     Splits:
-        train and test, by a hash of the dynamics. Shift `extrapolation`: `vary="extrapolation"`.
+        train, validation and test, by a hash of the dynamics. Shift `extrapolation`: `vary="extrapolation"`.
 
     References:
         Return of an episode over 40,000 tasks (standard error 0.5; of `nominal` 4), in brackets where it extrapolates: random

@@ -102,7 +102,7 @@ class PointRobot(Family):
         horizon: steps an episode. low, high: the range of the goal's angle, in degrees.
 
     Splits:
-        train and test, by a hash of the goal. Shift `lower_half`: goals on the other semicircle.
+        train, validation and test, by a hash of the goal. Shift `lower_half`: goals on the other semicircle.
 
     References:
         Return of an episode: oracle -3.841 in the mean over goals (exact for each: at full speed along both axes it is as near
@@ -227,7 +227,7 @@ class PointRobotSparse(PointRobot):
         horizon: steps an episode. low, high: the range of the goal's angle, in degrees. radius: how near the goal it pays.
 
     Splits:
-        train and test, by a hash of the goal. Shift `lower_half`: goals on the other semicircle.
+        train, validation and test, by a hash of the goal. Shift `lower_half`: goals on the other semicircle.
 
     References:
         Return of an episode: oracle 93.38 in the mean over goals (exact for each); memoryless-best 10.89 (along a diagonal to

@@ -159,7 +159,9 @@ class DarkKeyToDoor(DarkRoom):
         episode, "centre", or "corner" (0, 0). ends: terminate when the door is opened.
 
     Splits:
-        train and test, by a hash of key and door (about four tasks to one). Shift `corner_start`: episodes start at (0, 0).
+        train (4,208 tasks), validation (1,026) and test (1,327), by a hash of key and door together: what is held out is
+        combinations, not cells; each key and each door of a test task is met in training too. Shift `corner_start`: episodes
+        start at (0, 0), on the same tasks (`test+corner_start`: on test tasks).
 
     References:
         Return of an episode in the mean over all tasks: random 0.2513 (exact for each task); oracle 2 (no two cells are more

@@ -262,7 +262,7 @@ class DarkRoom(Family):
         "centre", "corner" (0, 0), or "random", any cell, drawn for each episode.
 
     Splits:
-        train and test, by a hash of the goal (about four goals to one).
+        train (50 goals), validation (14) and test (17), by a hash of the goal.
 
     References:
         Return of an episode, 9x9: random 20/81 = 0.247 in the mean (exact for each goal); memoryless-best 20/81 = 0.247
@@ -364,7 +364,7 @@ class DarkRoomHard(DarkRoom):
         "centre", "corner" (0, 0), or "random", any cell, drawn for each episode.
 
     Splits:
-        train and test, by a hash of the goal (about four goals to one).
+        train (186 goals), validation (44) and test (59), by a hash of the goal.
 
     References:
         Return of an episode: memoryless-best 20/289 = 0.069 (20 different cells); oracle 1.0 (every cell is within 16 steps);
@@ -401,7 +401,8 @@ class DarkRoom10(DarkRoom):
         "centre", "corner" (0, 0), or "random", any cell, drawn for each episode.
 
     Splits:
-        train and test, by a hash of the goal (about four goals to one). Shift `centre_start`: episodes start in the middle.
+        train (63 goals), validation (14) and test (23), by a hash of the goal. Shift `centre_start`: episodes start in
+        the middle, on the same goals (`test+centre_start`: on test goals).
 
     References:
         Return of an episode: random and memoryless-best 100/100 = 1.0 in the mean (each step visits one cell, and each is the

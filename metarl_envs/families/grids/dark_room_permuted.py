@@ -131,7 +131,8 @@ class DarkRoomPermuted(DarkRoom):
         "centre", "corner" (0, 0), or "random", any cell, drawn for each episode.
 
     Splits:
-        train and test, by a hash of the permutation (about four to one). Shift `centre_start`: episodes start in the middle.
+        train (80), validation (19) and test (21), by a hash of the permutation. Shift `centre_start`: episodes start in the
+        middle, under the same permutations (`test+centre_start`: under those that are test tasks).
 
     References:
         Return of an episode: random 0.165 (the same for every task, exact: permuting uniformly random actions changes

@@ -82,8 +82,8 @@ class GridNavi(DarkRoom):
         size: cells along a side. horizon: steps an episode. nearest: how far from the start a goal is at least, along x or y.
 
     Splits:
-        train and test, by a hash of the goal (about four goals to one). Shift `far_goals`: only the nine goals along the two
-        far walls.
+        train (15 goals) and test (6), by a hash of the goal; so few tasks leave none for validation. Shift `far_goals`: only
+        the nine goals along the two far walls, of which seven are train goals; `test+far_goals` has the other two.
 
     References:
         Return of an episode in the mean over the 21 goals: random -1.165 (exact for each goal); memoryless-best -0.767

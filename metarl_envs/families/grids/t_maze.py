@@ -149,7 +149,7 @@ class TMaze(Family):
         horizon: steps an episode, by default just enough: length + 1, with `active` length + 3.
 
     Splits:
-        Two tasks are too few to be split: `train` and `test` do not exist. Shift `longer`: a corridor of 50.
+        Two tasks are too few to be split: there is no `train`, `validation` or `test`. Shift `longer`: a corridor of 50.
 
     References:
         Return of an episode: random -0.933, with `active` -0.947 (exact); memoryless-best 0.5 (every step is needed, so that

@@ -142,7 +142,7 @@ class TabularMDP(Family):
         noise: the standard deviation of rewards around their means.
 
     Splits:
-        train and test, by a hash of rewards and transitions. Shift `noisy`: three times the noise.
+        train, validation and test, by a hash of rewards and transitions. Shift `noisy`: three times the noise.
 
     References:
         Sum over 10 and 25 episodes, 10 states and 5 actions: random and memoryless-best 100 and 250 (exactly
