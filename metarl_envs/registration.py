@@ -22,6 +22,7 @@ class Row(NamedTuple):
 
 TABLE = (
     Row("MetaRL/BernoulliBandit-v0", "bandits.bernoulli:BernoulliBandit", "bandit"),
+    Row("MetaRL/GapBandit-v0", "bandits.gap:GapBandit", "bandit"),
     Row("MetaRL/GaussianBandit-v0", "bandits.gaussian:GaussianBandit", "bandit"),
     Row("MetaRL/LinearBandit-v0", "bandits.linear:LinearBandit", "bandit"),
     Row("MetaRL/TwoStep-v0", "bandits.two_step:TwoStep", "bandit"),

@@ -98,8 +98,12 @@ def live(
     episodes: int,
     block: int,
     progress: Callable[[int], None] = lambda done: None,
+    watch: Callable[[np.ndarray, np.ndarray], None] = lambda actions, paid: None,
 ) -> np.ndarray:
-    """One lifetime of a fresh agent on each task: what each episode (or block of steps) paid, as float64 [task, unit]."""
+    """One lifetime of a fresh agent on each task: what each episode (or block of steps) paid, as float64 [task, unit].
+
+    `watch` is called with the actions of each step and with what they paid, one element a row.
+    """
     rows = len(tasks)
     env: VectorEnv = FamilyVectorEnv(
         TaskSet(variant, None, 0, tasks), num_envs=rows, episodes_per_trial=episodes, autoreset_mode="SameStep"
@@ -123,7 +127,9 @@ def live(
         actions = np.asarray(agent.act(step))
         observation, reward, terminated, truncated, info = env.step(actions)
         unit = episode if block == 0 else t // block
-        scores[np.flatnonzero(alive), unit[alive]] += _paid(reward, info)[alive]
+        paid = _paid(reward, info)
+        watch(actions, paid)
+        scores[np.flatnonzero(alive), unit[alive]] += paid[alive]
         ended = _true(info, "episode_start")
         episode += ended
         t = np.where(ended, 0, t + 1)

@@ -76,7 +76,7 @@ def evaluate(
         raise ValueError(
             f"least_spread={least_spread!r} must be a finite number above 0, since scores are divided by the spread"
         )
-    chosen = _chosen(policies, variant)
+    chosen = chosen_policies(policies, variant)
     rows, scale, passed_over = scaled_tasks(task_set, tasks, least_spread, block)
     lives = _Lives(variant, rows, seed_list, lifetimes, episodes, block)
     return Result(
@@ -202,7 +202,7 @@ def _called(policy: Policy | str) -> str:
     return policy if isinstance(policy, str) else name_of(policy)
 
 
-def _chosen(policies: Any, variant: Variant) -> dict[str, Policy]:
+def chosen_policies(policies: Any, variant: Variant) -> dict[str, Policy]:
     """The policies by name; ValueError for one that there is not, or that cannot live here."""
     suitable = suitable_policies(variant)
     if policies is None:

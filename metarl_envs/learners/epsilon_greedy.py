@@ -72,11 +72,14 @@ def tell_pulls(hyper, memory, seen, action, out):
 
 
 class EpsilonGreedy(Learner):
-    """Pulls the arm of the highest mean so far, and with chance epsilon any arm. Every arm is pulled once first.
+    """Pulls an arm of the highest mean so far, and with chance epsilon any arm.
+
+    Every arm is pulled once first, in random order; ties are broken at random.
 
     Hyper-parameters:
-        epsilon: the chance of a random pull. published: start every arm with one success and one failure, and prefer the
-        first of equal arms, as the baseline of RL² does (with epsilon 0.1 and 10 arms it earns what RL² prints).
+        epsilon: the chance of a random pull; with 0 it is the greedy player. published: start every arm with one success and
+        one failure instead of pulling it once, and prefer the first of equal arms, as the baseline of RL² does (with epsilon
+        0.1 and 10 arms it earns what RL² prints).
 
     Source: Sutton & Barto 2018, section 2.4; the published variant: Duan et al. 2016, arXiv 1611.02779.
     """

@@ -1,4 +1,4 @@
-"""UCB1 (Auer, Cesa-Bianchi & Fischer 2002) for bandits."""
+"""UCB1 (Auer, Cesa-Bianchi & Fischer 2002) for bandits, and upper bounds that do not grow with time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Flag, Internal, Learner, Parameters, Real, kernel, record
+from metarl_envs.engine import Choice, Flag, Internal, Learner, Parameters, Real, kernel, record
 from metarl_envs.learners.choosing import best_action, chance_of, one_each_action
 from metarl_envs.learners.epsilon_greedy import tell_means, tell_pulls
+
+#: Kinds of bonus.
+LOG, CONSTANT = range(2)
 
 
 @kernel
@@ -22,7 +25,9 @@ def start_counts(hyper, memory, params, rng):
 @kernel
 def bonus_of(hyper, pulls, log_t):
     """What the upper bound of an arm lies above its mean; infinite for one that was never pulled."""
-    return math.inf if pulls == 0.0 else hyper.width * math.sqrt(2.0 * log_t / pulls)
+    if pulls == 0.0:
+        return math.inf
+    return hyper.width * math.sqrt((2.0 * log_t if hyper.bonus == LOG else 1.0) / pulls)
 
 
 @kernel
@@ -66,17 +71,22 @@ def tell_log_chance_by_bound(hyper, memory, seen, action, out):
 
 
 class UCB1(Learner):
-    """Pulls the arm of the highest upper confidence bound, mean + width sqrt(2 ln t / n).
+    """Pulls an arm of the highest upper confidence bound: mean + width sqrt(2 ln t / n) in pull t, for an arm pulled n times.
+
+    Every arm is pulled once first, in random order; ties are broken at random.
 
     Hyper-parameters:
-        width: of the bound (1 is the textbook's). published: start every arm with one success and one failure, as the
-        baseline of RL² does (with width 0.2 it earns what RL² prints); by default every arm is pulled once first.
+        width: of the bound (1 is the textbook's; 0.5 is sqrt(ln t / (2 n)), BanditBench's). bonus: "log", as above, or
+        "constant": width sqrt(1 / n), which does not grow with t, so that exploring may end for good. published: start every
+        arm with one success and one failure, as the baseline of RL² does (with width 0.2 it earns what RL² prints), instead
+        of pulling every arm once.
 
-    Source: Auer, Cesa-Bianchi & Fischer 2002; the published variant: Duan et al. 2016, arXiv 1611.02779.
+    Source: Auer, Cesa-Bianchi & Fischer 2002; the constant bonus: Krishnamurthy et al. 2024, arXiv 2403.15371; the published
+    variant: Duan et al. 2016, arXiv 1611.02779.
     """
 
     only_bandits = True
-    params = Parameters(width=Real(1.0, 0.0), published=Flag(False))
+    params = Parameters(width=Real(1.0, 0.0), bonus=Choice("log", ("log", "constant")), published=Flag(False))
     begin, act, learn = start_counts, act_optimistically, count_pull
     internals = {  # noqa: RUF012
         "q": Internal(tell_means, one_each_action),

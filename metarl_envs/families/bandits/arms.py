@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from metarl_envs.engine import Family, Returns, Row, kernel, uniform
+from metarl_envs.engine import Family, Picture, Returns, Row, kernel, record, rendering, uniform
 
 
 @kernel
@@ -27,6 +27,25 @@ def fill_uniformly(values, low, high, rng):
     """Draw each value between `low` and `high`."""
     for i in range(len(values)):
         values[i] = low + (high - low) * uniform(rng)
+
+
+@kernel
+def unpulled(params, task, state, rng):
+    """Start with no arm pulled."""
+    state.pulls = 0
+    for arm in range(params.arms):
+        state.pulled[arm] = 0
+        state.won[arm] = 0
+
+
+@kernel
+def win_or_lose(state, arm, chance, rng):
+    """Pull an arm that pays 1 with a chance, and count the pull and the win; return what it paid."""
+    won = uniform(rng) < chance
+    state.pulls += 1
+    state.pulled[arm] += 1
+    state.won[arm] += won
+    return 1.0 * won
 
 
 @kernel
@@ -78,3 +97,42 @@ class Bandit(Family):
     def unit_length(p: SimpleNamespace) -> int:
         """At most 20 blocks of pulls, all of one length."""
         return next(length for length in range(-(-p.horizon // 20), p.horizon + 1) if p.horizon % length == 0)
+
+
+# --------------------------------------------------------------------------------------------- arms that pay 1 or 0
+def wins_and_pulls(p: SimpleNamespace) -> np.dtype:
+    """The state of a bandit that pays 1 or 0: pulls made, and for each arm pulls and wins."""
+    return record(pulls=np.int32, pulled=(np.int32, p.arms), won=(np.int32, p.arms))
+
+
+def draw_wins(picture: Picture, p: SimpleNamespace, state: Row, chances: np.ndarray | None) -> None:
+    """One column an arm: pulls as height, the paying ones bright; and chances, where they are shown."""
+    shown = min(p.arms, 40)
+    step = (rendering.WORLD - 48) / shown
+    most = max(4, *(state.pulled[arm] for arm in range(shown)))
+    for arm in range(shown):
+        x, width = 24 + arm * step, step - min(10, 0.2 * step)
+        picture.rectangle(x, 60, width, 330, rendering.FLOOR, 6)
+        pulled, won = state.pulled[arm] * 320 / most, state.won[arm] * 320 / most
+        picture.rectangle(x, 390 - pulled, width, pulled, rendering.BAD, 4)
+        picture.rectangle(x, 390 - pulled, width, won, rendering.GOOD, 4)
+        if chances is not None:
+            height = 390 - 320 * chances[arm]
+            picture.line(x, height, x + width, height, rendering.GOAL, 3)
+            if shown <= 12:
+                picture.text(x + width / 2, 44, f"{chances[arm]:.2f}", size=13, color=rendering.GOAL, align="center")
+        if shown <= 12:
+            label = f"{state.won[arm]} of {state.pulled[arm]}"
+            picture.text(x + width / 2, 400, label, size=14, color=rendering.MUTED, align="center")
+            picture.text(x + width / 2, 420, f"arm {arm}", size=15, align="center")
+    legend = "wins (green) and losses (red) so far" + ("" if chances is None else "; line and number: chance")
+    picture.text(24, 26, legend, size=15, color=rendering.MUTED)
+
+
+def tell_wins(p: SimpleNamespace, state: Row, chances: np.ndarray | None) -> str:
+    """The same in text, one line an arm."""
+    lines = []
+    for arm in range(p.arms):
+        chance = "" if chances is None else f"  chance {chances[arm]:.3f}"
+        lines.append(f"arm {arm}: {state.won[arm]} of {state.pulled[arm]} pulls paid{chance}")
+    return "\n".join(lines)

@@ -16,16 +16,19 @@ from metarl_envs.engine import (
     Row,
     kernel,
     record,
-    rendering,
-    uniform,
 )
 from metarl_envs.families.bandits.arms import (
     Bandit,
     best_arm_ever_after,
+    draw_wins,
     fill_uniformly,
     one_arm_all_the_time,
     place_of_highest,
     range_error,
+    tell_wins,
+    unpulled,
+    win_or_lose,
+    wins_and_pulls,
 )
 
 
@@ -36,22 +39,9 @@ def draw_arms(params, task, rng):
 
 
 @kernel
-def unpulled(params, task, state, rng):
-    """Start with no arm pulled."""
-    state.pulls = 0
-    for arm in range(params.arms):
-        state.pulled[arm] = 0
-        state.won[arm] = 0
-
-
-@kernel
 def pull(params, task, state, action, rng):
     """Pull one arm; it pays 1 with its chance."""
-    won = uniform(rng) < task.chance[action]
-    state.pulls += 1
-    state.pulled[action] += 1
-    state.won[action] += won
-    return 1.0 * won, False
+    return win_or_lose(state, action, task.chance[action], rng), False
 
 
 @kernel
@@ -107,17 +97,13 @@ class BernoulliBandit(Bandit):
     shifts = {"close_arms": {"low": 0.4, "high": 0.6}}  # noqa: RUF012
     references = {"oracle": BestArm()}  # noqa: RUF012
     pays_zero_or_one = True
+    state = staticmethod(wins_and_pulls)
     parameter_error = staticmethod(range_error)
 
     @staticmethod
     def task(p: SimpleNamespace) -> np.dtype:
         """The chance of each arm."""
         return record(chance=(np.float64, p.arms))
-
-    @staticmethod
-    def state(p: SimpleNamespace) -> np.dtype:
-        """Pulls made, and for each arm pulls and wins."""
-        return record(pulls=np.int32, pulled=(np.int32, p.arms), won=(np.int32, p.arms))
 
     @staticmethod
     def task_error(p: SimpleNamespace, task: Row) -> str | None:
@@ -162,33 +148,10 @@ class BernoulliBandit(Bandit):
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
-        """One column an arm: pulls as height, the paying ones bright."""
-        shown = min(p.arms, 40)
-        step = (rendering.WORLD - 48) / shown
-        most = max(4, *(state.pulled[arm] for arm in range(shown)))
-        for arm in range(shown):
-            x, width = 24 + arm * step, step - min(10, 0.2 * step)
-            picture.rectangle(x, 60, width, 330, rendering.FLOOR, 6)
-            pulled, won = state.pulled[arm] * 320 / most, state.won[arm] * 320 / most
-            picture.rectangle(x, 390 - pulled, width, pulled, rendering.BAD, 4)
-            picture.rectangle(x, 390 - pulled, width, won, rendering.GOOD, 4)
-            if task is not None:
-                height = 390 - 320 * task.chance[arm]
-                picture.line(x, height, x + width, height, rendering.GOAL, 3)
-                if shown <= 12:
-                    picture.text(x + width / 2, 44, f"{task.chance[arm]:.2f}", size=13, color=rendering.GOAL, align="center")
-            if shown <= 12:
-                label = f"{state.won[arm]} of {state.pulled[arm]}"
-                picture.text(x + width / 2, 400, label, size=14, color=rendering.MUTED, align="center")
-                picture.text(x + width / 2, 420, f"arm {arm}", size=15, align="center")
-        legend = "wins (green) and losses (red) so far" + ("" if task is None else "; line and number: chance")
-        picture.text(24, 26, legend, size=15, color=rendering.MUTED)
+        """One column an arm, and its chance where it is shown."""
+        draw_wins(picture, p, state, None if task is None else np.array(task.chance))
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
         """One line an arm."""
-        lines = []
-        for arm in range(p.arms):
-            chance = "" if task is None else f"  chance {task.chance[arm]:.3f}"
-            lines.append(f"arm {arm}: {state.won[arm]} of {state.pulled[arm]} pulls paid{chance}")
-        return "\n".join(lines)
+        return tell_wins(p, state, None if task is None else np.array(task.chance))

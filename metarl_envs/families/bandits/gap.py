@@ -1,0 +1,197 @@
+"""The gap bandit: one arm pays more often than all others, which are alike."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from metarl_envs.engine import (
+    Integer,
+    Learner,
+    Oracle,
+    Parameters,
+    Picture,
+    Real,
+    Returns,
+    Row,
+    kernel,
+    randint,
+    record,
+)
+from metarl_envs.families.bandits.arms import (
+    Bandit,
+    best_arm_ever_after,
+    draw_wins,
+    one_arm_all_the_time,
+    place_of_highest,
+    tell_wins,
+    unpulled,
+    win_or_lose,
+    wins_and_pulls,
+)
+
+
+@kernel
+def one_good_arm(params, task, rng):
+    """Draw which arm is the good one."""
+    task.good = randint(rng, params.arms)
+
+
+@kernel
+def pull(params, task, state, action, rng):
+    """Pull one arm: the good one pays 1 with chance (1 + gap) / 2, any other with (1 - gap) / 2."""
+    return win_or_lose(state, action, 0.5 + params.gap * ((action == task.good) - 0.5), rng), False
+
+
+# --------------------------------------------------------------------------------------------- references
+@kernel
+def pull_good(hyper, memory, params, task, state, rng):
+    """Pull the good arm."""
+    return task.good
+
+
+class GoodArm(Oracle):
+    """Knows the good arm and pulls it."""
+
+    act = pull_good
+
+
+@kernel
+def pull_likeliest(hyper, memory, seen, rng):
+    """Pull the arm that is likeliest to be the good one; the first of equal ones."""
+    return place_of_highest(memory.ahead)
+
+
+@kernel
+def weigh(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
+    """Count a win for the arm, or a loss against it."""
+    memory.ahead[action] += 1 if reward > 0.0 else -1
+
+
+class IdealObserver(Learner):
+    """The Bayes-optimal policy: pulls the arm that is likeliest to be the good one, the first of equal ones.
+
+    That is the one with the most wins less losses, since the good arm wins as often as the others lose. Nothing is gained by
+    exploring where one arm is good and all others are alike (Rodman 1978).
+    """
+
+    act, learn = pull_likeliest, weigh
+
+    @staticmethod
+    def memory(p, variant):
+        """Wins less losses of each arm."""
+        return record(ahead=(np.int64, variant.actions))
+
+    def objection(self, variant):
+        """It knows that one arm is good and all others are alike."""
+        if not issubclass(variant.family, GapBandit):
+            return f"IdealObserver needs GapBandit, not {variant!r}"
+        return super().objection(variant)
+
+
+# --------------------------------------------------------------------------------------------- the family
+class GapBandit(Bandit):
+    """A row of arms. One of them, in any place, pays more often than the others, which are all alike.
+
+    Hidden:
+        Which arm is the good one: any place, all alike.
+
+    Observation:
+        `Box(0, 1, (1,), float32)`: the share of the episode's pulls that are made. What a pull paid is told by its reward
+        alone: a policy that sees its previous action and reward (`PreviousStep`) sees all there is to see.
+
+    Actions:
+        `Discrete(arms)`: the arm to pull.
+
+    Reward:
+        1 or 0: 1 with chance (1 + gap) / 2 for the good arm, and (1 - gap) / 2 for every other.
+
+    Episode:
+        `horizon` pulls, then truncated. One episode is the whole learning problem, so a trial has one episode by default;
+        with more, the good arm stays and the count starts again.
+
+    Parameters:
+        arms: how many arms. gap: what the good arm pays more than the others in the mean; with 0 all are alike. horizon: pulls
+        an episode.
+
+    Splits:
+        To be filled in. Shifts `large_gap`: 0.5; `half_gap`: 0.1.
+
+    References:
+        To be filled in.
+
+    Source and variants:
+        To be filled in.
+    """
+
+    params = Parameters(arms=Integer(5, 2, 1000), gap=Real(0.2, 0.0, 1.0), horizon=Integer(100, 1))
+    task = record(good=np.int32)
+    state = staticmethod(wins_and_pulls)
+    sample_task, reset, step = one_good_arm, unpulled, pull
+    shifts = {"large_gap": {"gap": 0.5}, "half_gap": {"gap": 0.1}}  # noqa: RUF012
+    references = {"oracle": GoodArm(), "ideal_observer": IdealObserver()}  # noqa: RUF012
+    pays_zero_or_one = True
+
+    @staticmethod
+    def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray:
+        """The good arm in every place."""
+        tasks = np.zeros(p.arms, dtype)
+        tasks["good"] = np.arange(p.arms)
+        return tasks
+
+    @staticmethod
+    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+        """The good arm is one of the arms."""
+        return None if 0 <= task.good < p.arms else f"good={task.good} is none of the arms 0 to {p.arms - 1}"
+
+    @staticmethod
+    def solve(p: SimpleNamespace, task: Row):
+        """This pull's chance, and the good arm ever after."""
+        return best_arm_ever_after(p, _chances(p, task))
+
+    @staticmethod
+    def prior(p: SimpleNamespace) -> dict[str, np.ndarray]:
+        """The chance of each arm to be the good one."""
+        return {"good": np.full(p.arms, 1 / p.arms)}
+
+    @staticmethod
+    def condition(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
+        """Weigh every place by the chance of what was paid if the good arm were there."""
+        paid_by = (1 + p.gap) / 2, (1 - p.gap) / 2  # the chance that the good arm pays so, and another arm, ...
+        good, other = paid_by if reward else paid_by[::-1]  # ... since the one wins as often as the other loses
+        weights = belief["good"] * np.where(np.arange(p.arms) == action, good, other)
+        belief["good"][:] = weights / weights.sum()
+
+    @staticmethod
+    def returns(p: SimpleNamespace, task: Row) -> Returns:
+        """The mean arm and the good arm, pulled all the time."""
+        return one_arm_all_the_time(p, _chances(p, task))
+
+    @staticmethod
+    def memoryless_best(p: SimpleNamespace) -> float:
+        """Any fixed arm."""
+        return p.horizon * (0.5 - p.gap / 2 + p.gap / p.arms)
+
+    @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        return (
+            f"Each of the {p.arms} arms pays 1 or nothing, by chance. One of them pays more often than the others, which are "
+            f"all alike. Find it and keep to it: you have {p.horizon} pulls."
+        )
+
+    @staticmethod
+    def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
+        """One column an arm, and its chance where it is shown."""
+        draw_wins(picture, p, state, None if task is None else _chances(p, task))
+
+    @staticmethod
+    def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+        """One line an arm."""
+        return tell_wins(p, state, None if task is None else _chances(p, task))
+
+
+def _chances(p: SimpleNamespace, task: Row) -> np.ndarray:
+    """The chance of each arm, float64 [arms]."""
+    return 0.5 + p.gap * ((np.arange(p.arms) == task.good) - 0.5)
