@@ -1,5 +1,10 @@
 """How players explore: each diagnostic against loops over single pulls, and the figures of known players."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -284,3 +289,19 @@ def test_the_table_has_a_row_a_player():
     lines = diagnostics.table(diagnostics.compare(["thompson", "oracle"], GAP, lives=50)).splitlines()
     assert [line.count("|") for line in lines] == [10] * 4
     assert lines[3].startswith("| oracle | 0.000 ± 0.000 | 0.000 ± 0.000 | 1.000 ± 0.000 | 0.200 ± 0.000 | - | 1.000 ± 0.000 |")
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / "docs").exists(), reason="no pages here")
+def test_the_page_shows_what_its_command_prints():
+    pytest.importorskip("tyro", reason='needs tyro (pip install "metarl-envs[examples]")')
+    page = (ROOT / "docs" / "diagnostics.md").read_text()
+    (command,) = re.findall(r"^    python (examples/.*)$", page, flags=re.MULTILINE)
+    run = subprocess.run([sys.executable, ROOT / command], capture_output=True, encoding="utf-8", check=True)
+    assert run.stdout.strip() in page
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(compile(code, "diagnostics.md", "exec"), found := {})
+    assert set(found["found"]) == {"greedy", "thompson", "ideal observer"}

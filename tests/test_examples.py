@@ -20,6 +20,7 @@ EVERY = {
     "quickstart.py": ("--episodes 3 --num-envs 8 --steps 20", "", "trial_start million oracle_return fingerprint"),
     "in_context_curve.py": ("--tasks 3 --seeds 2 --episodes 10 --out out", "matplotlib", "mine sweep oracle"),
     "play_and_score.py": ("--policy q_learning --trials 2 --lives 5", "", "q_learning sweep oracle"),
+    "bandit_diagnostics.py": ("--lives 20", "", "SuffFailFreq greedy ideal 1,000"),
     "recurrent_ppo_rl2.py": (
         "--seeds 0 --total-steps 4000 --num-envs 16 --rollout 50 --lifetimes 1 --out out",
         "torch matplotlib",

