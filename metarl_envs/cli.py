@@ -131,7 +131,7 @@ def evaluate(
 
     params = _params(param or [])
     if split in ("train", "validation", "test") and not metarl_envs.tasks(id, **params).parts:
-        raise ValueError(f"{id} has too few tasks to be split into train and test: add --split all")
+        raise ValueError(f"the tasks of {id} are not split into train and test: add --split all")
     folder = out or Path("results") / f"{id_of(id).rpartition('/')[2].removesuffix('-v0')}-{split}"
     _see_that_it_can_be_written(folder)
     with _Bars() as progress:

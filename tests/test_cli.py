@@ -44,7 +44,7 @@ def test_evaluate_prints_a_table_and_writes_files(tmp_path):
         (["evaluate", "MetaRL/DarkRoom-v0", "--param", "size=0"], "size=0"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--param", "size"], "name=value"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--split", "tset"], "tset"),
-        (["evaluate", "MetaRL/TMaze-v0"], "MetaRL/TMaze-v0 has too few tasks to be split into train and test: add --split all"),
+        (["evaluate", "MetaRL/TMaze-v0"], "the tasks of MetaRL/TMaze-v0 are not split into train and test: add --split all"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--policy", "nobody"], "nobody"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--episodes", "0"], "episodes=0"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--param", "seed=3"], "no parameter of a family: see --help for an option --seed"),

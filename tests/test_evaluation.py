@@ -124,7 +124,7 @@ def test_tasks_without_spread_are_passed_over_and_counted():
     assert len(result.scale.random) + result.passed_over == 81
     assert result.passed_over == 81 - 25, "cells that cannot be reached in 3 steps"
     with pytest.raises(ValueError, match="earns"):
-        metarl_envs.evaluate(["oracle"], BANDIT, tasks=3, low=0.5, high=0.5)
+        metarl_envs.evaluate(["oracle"], BANDIT, split=None, tasks=3, low=0.5, high=0.5)
 
 
 def test_common_random_numbers_pair_policies_and_seeds_differ():

@@ -37,7 +37,7 @@ _BATCH = 2 * 2**20
 #: Steps of each life that are lived to tell how long all will take.
 _TRIED = 2000
 
-#: What `split` is where nobody says another: the train tasks, or all of a family that has too few to be split.
+#: What `split` is where nobody says another: the train tasks, or all of a family whose tasks are not split.
 DEFAULT_SPLIT = "default"
 
 #: Called with the histories that are done, and all there will be.

@@ -144,7 +144,7 @@ class TaskSet:
         if part is None:
             return
         if part not in self.parts:
-            why = "there are too few to be split (split=None has them all)"
+            why = "the family has no parts, since its tasks are too few, or each is too likely, to be split (split=None has all)"
             if self.parts:
                 why = f"below {FEWEST_TO_VALIDATE} tasks none are kept for validation (they are train tasks)"
             raise ValueError(f"split={self.split!r} of {self.variant} has no tasks: {why}")
@@ -189,8 +189,8 @@ class TaskSet:
     def parts(self) -> tuple[str, ...]:
         """The parts that the family's tasks are dealt into: `("train", "validation", "test")`.
 
-        A family of fewer than 25 tasks has no validation tasks, and one of fewer than 5 no parts at all: `()`. Shifts do not
-        change them.
+        A family of fewer than 25 tasks has no validation tasks; one of fewer than 5, or whose tasks are all in every part, has
+        no parts at all: `()`. Shifts do not change them.
         """
         family = self.variant.family
         return _parts_of(family.at(**family.unshifted(self.split, self.variant.values)))
