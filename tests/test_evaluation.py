@@ -14,7 +14,7 @@ import metarl_envs
 from metarl_envs.engine import Family, Flag, Integer, Oracle, Parameters, kernel, randint, record
 from metarl_envs.evaluation import Through, joined
 from metarl_envs.evaluation.references import Scale
-from metarl_envs.evaluation.statistics import bootstrap_curve, bootstrap_mean, over_seeds
+from metarl_envs.evaluation.statistics import curve_over_seeds_and_tasks, over_seeds, over_seeds_and_tasks
 from metarl_envs.learners import QLearning, Random
 from metarl_wrappers import (
     VectorForgetEachEpisode,
@@ -455,25 +455,6 @@ def test_blocks_that_do_not_fill_an_episode_are_refused(block):
 
 
 # ------------------------------------------------------------------------------------------------- statistics
-def simulated_scores(rng, seeds=5, tasks=40):
-    """Scores whose mean is 0.5, with effects of seed and task, as one trained model has."""
-    seed, task = rng.normal(0, 0.1, (seeds, 1, 1, 1)), rng.normal(0, 0.2, (1, tasks, 1, 1))
-    return 0.5 + seed + task + rng.normal(0, 0.1, (seeds, tasks, 1, 3)), 0.5 + task.mean()
-
-
-def test_intervals_cover_what_they_promise():
-    rng = np.random.default_rng(0)
-    of_tasks, of_distribution, runs = 0, 0, 300
-    for run in range(runs):
-        values, truth_for_these_tasks = simulated_scores(rng)
-        interval = over_seeds(values)
-        of_tasks += interval.low <= truth_for_these_tasks <= interval.high
-        interval = bootstrap_mean(values, resamples=200, seed=run)
-        of_distribution += interval.low <= 0.5 <= interval.high
-    assert 0.92 <= of_tasks / runs <= 0.98
-    assert 0.82 <= of_distribution / runs <= 0.98, "with five seeds a bootstrap is a little narrow"
-
-
 def test_over_seeds_is_the_t_interval_of_the_seed_means():
     values = np.random.default_rng(1).normal(size=(4, 3, 2, 5))
     means = values.mean(axis=(1, 2, 3))
@@ -481,13 +462,15 @@ def test_over_seeds_is_the_t_interval_of_the_seed_means():
     assert over_seeds(values) == pytest.approx((means.mean(), low, high))
 
 
-def test_bootstrap_is_seeded_and_keeps_units_apart():
-    values = np.random.default_rng(2).normal(size=(5, 6, 2, 4)) + np.arange(4)
-    curve = bootstrap_curve(values)
-    assert (curve == bootstrap_curve(values)).all()
-    assert np.allclose(curve[0], values.mean(axis=(0, 1, 2)))
-    assert (curve[1] <= curve[0]).all()
-    assert (curve[0] <= curve[2]).all()
+def test_curves_and_summaries_have_intervals_for_the_distribution_of_tasks():
+    result = metarl_envs.evaluate(["q_learning"], ROOM, episodes=4, seeds=3, lifetimes=2)
+    values = result.normalised("q_learning")
+    assert (result.curve("q_learning") == curve_over_seeds_and_tasks(values)).all()
+    summary = result.summaries["q_learning"]
+    assert summary.aulc_distribution == over_seeds_and_tasks(values)
+    assert summary.aulc_distribution.low < summary.aulc.low < summary.aulc.high < summary.aulc_distribution.high
+    (alone,) = metarl_envs.evaluate(["q_learning"], ROOM, episodes=4, seeds=1, lifetimes=9).summaries.values()
+    assert np.isnan([*alone.aulc[1:], *alone.aulc_distribution[1:]]).all()
 
 
 class Shown:

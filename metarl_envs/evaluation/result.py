@@ -15,7 +15,7 @@ import numpy as np
 
 from metarl_envs.engine.versions import versions
 from metarl_envs.evaluation.references import Scale
-from metarl_envs.evaluation.statistics import Interval, bootstrap_curve, bootstrap_mean, over_seeds
+from metarl_envs.evaluation.statistics import Interval, curve_over_seeds_and_tasks, over_seeds, over_seeds_and_tasks
 
 #: A cumulative score begins where the oracle leads random by this share of its lead in the whole episode.
 _LEAST_LEAD = 0.01
@@ -101,7 +101,7 @@ class Result:
 
     def curve(self, policy: str) -> np.ndarray:
         """Mean and 95 % interval (for the distribution of tasks) of the normalised score at each unit, float64 [3, unit]."""
-        return bootstrap_curve(self.normalised(policy))
+        return curve_over_seeds_and_tasks(self.normalised(policy))
 
     @functools.cached_property
     def summaries(self) -> dict[str, Summary]:
@@ -123,7 +123,7 @@ class Result:
         best = self.scale.oracle.mean() * self.share * values.shape[3]
         return Summary(
             aulc=over_seeds(whole),
-            aulc_distribution=bootstrap_mean(whole),
+            aulc_distribution=over_seeds_and_tasks(whole),
             first=float(first.mean()),
             last=float(last.mean()),
             gain=over_seeds(last - first),

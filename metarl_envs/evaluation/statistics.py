@@ -1,8 +1,14 @@
 """Intervals that hold what they promise, for scores [seed, task, lifetime, unit].
 
 One trained model is scored on all tasks, so tasks share what its seed did: an interval over tasks alone is far too narrow
-(it covers 20-41 % where it promises 95 %). Two kinds are honest: for *this list of tasks*, a t-interval over the means of
-the seeds; for the *distribution of tasks*, a bootstrap that draws seeds and tasks, and keeps each lifetime whole.
+(it covers 20-41 % where it promises 95 %). Two kinds are honest: `over_seeds` for *this list of tasks*, and
+`over_seeds_and_tasks` for the *distribution of tasks*.
+
+Both were measured (`tests/test_intervals.py` does it again, and prints the table when it is run as a script): normal effects of
+seeds, of tasks and of both together, nominal 95 %, 20,000 data sets each. `over_seeds` covers 95 % (a t-interval, exact where
+effects are normal). `over_seeds_and_tasks` covers at least 94.5 % for any effects, from 2 seeds and 2 tasks on, and often
+more than it need: 95-98 % for 3 to 10 seeds and 6 to 100 tasks. Neither knows of effects that are far from normal: where one
+seed in ten fails altogether, five seeds do not show it, and no interval can.
 """
 
 from __future__ import annotations
@@ -31,29 +37,48 @@ def over_seeds(values: np.ndarray, level: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def bootstrap_curve(values: np.ndarray, resamples: int = 1000, level: float = 0.95, seed: int = 0) -> np.ndarray:
-    """Mean and interval of each unit, [3, unit], drawing seeds and tasks with replacement: for the distribution of tasks.
+def over_seeds_and_tasks(values: np.ndarray, level: float = 0.95) -> Interval:
+    """The interval of the mean over everything, for the distribution of tasks: see `curve_over_seeds_and_tasks`."""
+    curve = curve_over_seeds_and_tasks(values.mean(axis=3, keepdims=True), level)
+    return Interval(*(float(v) for v in curve[:, 0]))
+
+
+def curve_over_seeds_and_tasks(values: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Mean and interval of each unit, float64 [3, unit], for the distribution of tasks: seeds and tasks are both drawn.
+
+    Crossed random effects: a score is the sum of effects of its seed, of its task, and of both together (with the noise). Where
+    m_seeds, m_tasks and m are the mean squares of the two-way table, the half-width is the larger of two: the t-interval over
+    the means of the seeds, widened by what tasks differ in beyond noise, and the t-interval over the means of the tasks,
+    widened by what seeds differ in:
+
+        (t_seeds² m_seeds + t_tasks² max(0, m_tasks - m)) / (seeds tasks), and the same with seeds and tasks exchanged.
+
+    To add squares of half-widths is Banerjee's way (Sankhya 22, 1960), who proved that it never promises too much. That both are
+    looked at is for what he did not have, that m is subtracted. (One t of Satterthwaite's degrees of freedom for the summed
+    variance is up to a third narrower, and covers 93 % with 3 seeds and 88 % with 2.)
 
     Args:
-        values: [seed, task, lifetime, unit].
-        resamples: how many times.
+        values: [seed, task, lifetime, unit]; lifetimes are averaged. A unit that holds a NaN is NaN.
         level: of the interval.
-        seed: of the draws.
+
+    Returns:
+        Mean, low, high. The ends are NaN for one seed or one task, which tell nothing of others. Where all scores are equal, the
+        interval has no width.
     """
-    rng = np.random.default_rng(seed)
-    lives = values.mean(axis=2)  # lifetimes and episodes stay whole
-    seeds, tasks, units = lives.shape
-    means = np.empty((resamples, units))
-    for i in range(resamples):
-        drawn_seeds = np.bincount(rng.integers(0, seeds, seeds), minlength=seeds)
-        drawn_tasks = np.bincount(rng.integers(0, tasks, tasks), minlength=tasks)
-        means[i] = np.einsum("s,t,stu->u", drawn_seeds, drawn_tasks, lives) / (seeds * tasks)
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    return np.stack([lives.mean(axis=(0, 1)), low, high])
-
-
-def bootstrap_mean(values: np.ndarray, resamples: int = 1000, seed: int = 0) -> Interval:
-    """The same for the mean over everything."""
-    curve = bootstrap_curve(values.mean(axis=3, keepdims=True), resamples, seed=seed)
-    return Interval(*(float(v) for v in curve[:, 0]))
+    lives = values.mean(axis=2)
+    seeds, tasks, _ = lives.shape
+    mean = lives.mean(axis=(0, 1))
+    if min(seeds, tasks) < 2:
+        return np.stack([mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)])
+    of_seeds, of_tasks = lives.mean(axis=1) - mean, lives.mean(axis=0) - mean
+    rest = lives - mean - of_seeds[:, None] - of_tasks
+    m_seeds = tasks * (of_seeds**2).sum(axis=0) / (seeds - 1)
+    m_tasks = seeds * (of_tasks**2).sum(axis=0) / (tasks - 1)
+    m = (rest**2).sum(axis=(0, 1)) / ((seeds - 1) * (tasks - 1))
+    t_seeds, t_tasks = stats.t.ppf(0.5 + level / 2, [seeds - 1, tasks - 1])
+    squared = np.maximum(
+        t_seeds**2 * m_seeds + t_tasks**2 * np.maximum(0, m_tasks - m),
+        t_tasks**2 * m_tasks + t_seeds**2 * np.maximum(0, m_seeds - m),
+    )
+    half = np.sqrt(squared / (seeds * tasks))
+    return np.stack([mean, mean - half, mean + half])
