@@ -8,7 +8,7 @@ import pytest
 
 import metarl_envs
 from metarl_envs.engine import Row
-from metarl_envs.evaluation.references import scale_of
+from metarl_envs.evaluation.references import memoryless_returns, scale_of
 from metarl_envs.histories import scores
 from metarl_envs.learners import PSRL, UCB1, Random, Thompson
 
@@ -158,7 +158,7 @@ def test_dark_room_hard_oracle_random_and_memoryless_best():
     scale = scale_of(tasks.variant, tasks.rows(289))
     assert (scale.oracle == 1).all()
     assert scale.random.mean() == pytest.approx(0.0373, abs=0.0001)
-    assert tasks.variant.family.memoryless_best(tasks.variant.p) == pytest.approx(20 / 289)
+    assert memoryless_returns(tasks.variant, tasks.rows(289)).mean() == pytest.approx(20 / 289)
 
 
 def test_memoryless_best_of_a_hard_room_by_brute_force():
@@ -179,8 +179,8 @@ def test_memoryless_best_of_a_hard_room_by_brute_force():
             extend((x, y), {**chosen, cell: (dx, dy)}, visited | {(x, y)}, steps + 1)
 
     extend((1, 1), {}, frozenset(), 0)
-    variant = metarl_envs.tasks(HARD, size=size, horizon=horizon).variant
-    assert variant.family.memoryless_best(variant.p) == pytest.approx(best)
+    tasks = metarl_envs.tasks(HARD, size=size, horizon=horizon)
+    assert memoryless_returns(tasks.variant, tasks.rows(9)).mean() == pytest.approx(best)
 
 
 @pytest.mark.parametrize("size", [2, 3, 6, 9])

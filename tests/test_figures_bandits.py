@@ -336,7 +336,7 @@ def test_an_odd_horizon_cuts_the_last_round_short():
     assert exact[:, 1] == pytest.approx(3 * 0.74)
     assert_near(lived, 3 * 0.74)
     assert exact[:, 0] == pytest.approx(1.5)
-    assert tasks.variant.family.memoryless_best(tasks.variant.p) == 1.5
+    assert tasks.variant.memoryless_best(rows[0]) == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize("params", [{}, DAW], ids=["wang", "daw"])

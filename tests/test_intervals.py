@@ -144,7 +144,9 @@ def test_a_unit_that_has_no_score_stays_without_one():
 
 def main() -> None:
     """Print the table of coverage."""
-    print("| seeds, tasks; sd of seed, task, seed x task, noise | for these tasks | for all tasks | half-width / standard error |")
+    print(
+        "| seeds, tasks; sd of seed, task, seed x task, noise | for these tasks | for all tasks | half-width / standard error |"
+    )
     print("|---|---|---|---|")
     for seeds, tasks, *spread in CELLS:
         these, distribution, wide = coverage((seeds, tasks, *spread))

@@ -100,8 +100,14 @@ class NotZeroOrOne(DarkRoom):
 
 class Forgetful(DarkRoom):
     @staticmethod
-    def memoryless_best(p):
+    def memoryless_best(p, task):
         return 17.0
+
+
+class Careless(DarkRoom):
+    @staticmethod
+    def memoryless_best(p, task):
+        return 0.24
 
 
 class Misnumbered(DarkRoom):
@@ -119,7 +125,8 @@ BROKEN = [
     (TellsTheTask, testing.check_pictures, "must depend on the task"),
     (Silent, testing.check_reference_page, "docstring of its own"),
     (NotZeroOrOne, testing.check_rewards, "paid 0.1, and pays_zero_or_one says"),
-    (Forgetful, testing.check_memoryless, "memoryless_best is 17.0, and the oracle earns 16"),
+    (Forgetful, testing.check_memoryless, "memoryless_best is 17.0 on .*, and the oracle earns 1"),
+    (Careless, testing.check_memoryless, "memoryless_best is 0.24000 in the mean over tasks, and random play earns 0.24691"),
 ]
 
 

@@ -238,8 +238,13 @@ class Family:
         return None
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> float | None:
-        """The expected return of an episode for the best policy that keeps no history, where it is known."""
+    def memoryless_best(p: SimpleNamespace, task: Row) -> float | None:
+        """The expected return of an episode on a task for the best policy that keeps no history; None where it is not known.
+
+        It is one policy for all tasks: one that is best in the mean over the whole distribution under `p`, of which splits are
+        parts. (A shift is another distribution, with a best policy of its own.) It need not be good on this task. Where several
+        are best, the docstring says which it is; where random play is one of them, it is random play.
+        """
         return None
 
     @staticmethod
@@ -398,6 +403,10 @@ class Variant:
         from metarl_envs.engine.solving import exact_returns
 
         return exact_returns(self, task)
+
+    def memoryless_best(self, task: np.void | np.ndarray) -> float | None:
+        """What the best policy without history is expected to earn on a task row; None where it is not known."""
+        return self.family.memoryless_best(self.p, Row(np.asarray(task).reshape(())))
 
     def __reduce__(self) -> tuple:
         """A variant is one thing in a process, copied or not: drivers are kept by it."""

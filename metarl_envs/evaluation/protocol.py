@@ -14,7 +14,7 @@ from metarl_envs.engine.family import Variant, load_family
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.streams import EVALUATION, keyed
 from metarl_envs.evaluation.agents import AgentFactory, Through, live, name_of
-from metarl_envs.evaluation.references import scaled_tasks, suitable_policies
+from metarl_envs.evaluation.references import memoryless_returns, scaled_tasks, suitable_policies
 from metarl_envs.evaluation.result import Result
 from metarl_envs.histories import scores
 from metarl_envs.learners import LEARNERS
@@ -89,7 +89,7 @@ def evaluate(
         unit_steps=block or variant.horizon,
         scale=scale,
         passed_over=passed_over,
-        memoryless=variant.family.memoryless_best(variant.p),
+        memoryless=memoryless_returns(variant, rows),
         share=block / variant.horizon if block else 1.0,
         policies={name: _describe(policy) for name, policy in chosen.items()},
         raw={name: lives.of(name, policy, progress) for name, policy in chosen.items()},

@@ -91,6 +91,12 @@ def scale_of(variant: Variant, tasks: np.ndarray, block: int = 0) -> Scale:
     return Scale(random, oracle)
 
 
+def memoryless_returns(variant: Variant, tasks: np.ndarray) -> np.ndarray | None:
+    """Return what the best policy without memory is expected to earn on each task, float64 [task]; None if not known."""
+    values = [variant.memoryless_best(task) for task in tasks]
+    return None if None in values else np.array(values, float)
+
+
 def lead_lasts(variant: Variant, tasks: np.ndarray, block: int) -> bool:
     """Return whether the oracle leads random in every block of an episode, by at least half of what it leads by in the mean.
 

@@ -56,7 +56,8 @@ class Result:
         unit, unit_steps, share: what one point of a curve is, its steps, and which share of an episode that is.
         scale: expected returns of random and oracle on each task.
         passed_over: tasks left out because the oracle earns hardly more than random on them.
-        memoryless: the expected return of an episode for the best policy without memory, if known.
+        memoryless: the expected return of an episode on each task for the best policy without memory, float64 [task]; None
+            where it is not known.
         policies: what each is.
         raw: by policy, what was earned, float64 [seed, task, lifetime, unit].
     """
@@ -71,7 +72,7 @@ class Result:
     share: float
     scale: Scale
     passed_over: int
-    memoryless: float | None
+    memoryless: np.ndarray | None
     policies: dict[str, str]
     raw: dict[str, np.ndarray]
 
@@ -111,10 +112,15 @@ class Result:
 
     @property
     def memoryless_score(self) -> float | None:
-        """The best policy without memory on the normalised scale: the true zero of adaptation."""
+        """The score of the best policy without memory, normalised for each task as all scores are; None where it is not known.
+
+        It is the true zero of adaptation. The policy is the best one for the whole distribution of tasks at these parameters
+        (those of a shift, where the split is one), and it is scored on the tasks that were evaluated. So it is 0 exactly where
+        random play is as good as any that keeps no history.
+        """
         if self.memoryless is None:
             return None
-        return float((self.memoryless - self.scale.random.mean()) / (self.scale.oracle - self.scale.random).mean())
+        return float(((self.memoryless - self.scale.random) / (self.scale.oracle - self.scale.random)).mean())
 
     def _summary(self, policy: str) -> Summary:
         values, earned = self.normalised(policy), self.raw[policy].sum(axis=3)
@@ -151,7 +157,8 @@ class Result:
             },
             "random_return": float(self.scale.random.mean()),
             "oracle_return": float(self.scale.oracle.mean()),
-            "memoryless_best_return": self.memoryless,
+            "memoryless_best_return": None if self.memoryless is None else float(self.memoryless.mean()),
+            "memoryless_score": self.memoryless_score,
             "policies": {
                 name: {"policy": self.policies[name], **_finite(vars(summary))} for name, summary in self.summaries.items()
             },

@@ -53,17 +53,17 @@ def curve_over_seeds_and_tasks(values: np.ndarray, level: float = 0.95) -> np.nd
 
         (t_seeds² m_seeds + t_tasks² max(0, m_tasks - m)) / (seeds tasks), and the same with seeds and tasks exchanged.
 
-    To add squares of half-widths is Banerjee's way (Sankhya 22, 1960), who proved that it never promises too much. That both are
-    looked at is for what he did not have, that m is subtracted. (One t of Satterthwaite's degrees of freedom for the summed
-    variance is up to a third narrower, and covers 93 % with 3 seeds and 88 % with 2.)
+    To add squares of half-widths is Banerjee's way (Sankhya 22, 1960), who proved that it never promises too much. Both are
+    looked at because of what he did not have, that m is subtracted. (One t for the summed variance, with Satterthwaite's
+    degrees of freedom, is narrower by up to a third, and covers 93 % with 3 seeds and 88 % with 2.)
 
     Args:
         values: [seed, task, lifetime, unit]; lifetimes are averaged. A unit that holds a NaN is NaN.
         level: of the interval.
 
     Returns:
-        Mean, low, high. The ends are NaN for one seed or one task, which tell nothing of others. Where all scores are equal, the
-        interval has no width.
+        Mean, low, high. The ends are NaN for one seed or one task, which tell nothing of others. Where all scores are equal,
+        the interval has no width.
     """
     lives = values.mean(axis=2)
     seeds, tasks, _ = lives.shape

@@ -60,7 +60,11 @@ class GaussianThompson(Learner):
     Hyper-parameters:
         prior_mean, prior_sd: the normal prior of an arm's mean; the defaults have the mean and the variance of
         `GaussianBandit`'s uniform prior, 1/2 and 1/12, as DPT's baseline has. noise: the standard deviation of rewards, taken
-        as known.
+        as known; the default is the truth there too.
+
+    Nobody tells it of other parameters or of a shift: with `noisy` its noise is wrong and with `close_arms` its prior, unless
+    one gives it others. To be wrong need not cost: `noisy`, it earns 400.9 in 500 pulls, and with `noise=0.5`, the truth, 396.3
+    (standard error of both 0.8), since it is bolder.
 
     Source: Thompson 1933; the prior: Lee et al. 2023 (arXiv 2306.14892).
     """

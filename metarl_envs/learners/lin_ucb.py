@@ -90,7 +90,11 @@ class LinUCB(Learner):
 
     Hyper-parameters:
         width: of the bound. prior_sd: of the normal prior of each weight, of mean 0; the default is the truth in
-        `LinearBandit` with two dimensions, sqrt(1/2). noise: the standard deviation of rewards, taken as known.
+        `LinearBandit` with two dimensions, sqrt(1/2). noise: the standard deviation of rewards, taken as known; the
+        default is the truth there.
+
+    Nobody tells it of other parameters or of a shift: with `noisy` its noise is wrong, unless one gives it another
+    (`noise=0.5`). The features it knows, with `other_arms` too.
 
     In the paper's terms: ridge regression with penalty (noise / prior_sd)², and alpha = width x noise.
 

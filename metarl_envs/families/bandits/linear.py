@@ -74,7 +74,8 @@ class LinearBandit(Bandit):
         features, drawn once for the family from N(0, 1/d).
 
     Splits:
-        train, validation and test, by a hash of the weights. Shifts `noisy`: noise 0.5; `other_arms`: arms with other features.
+        train, validation and test, by a hash of the weights. Shifts `noisy`: noise 0.5, of which no learner is told (`lin_ucb`
+        takes the default's as known there too); `other_arms`: arms with other features.
 
     References:
         Return of 200 pulls of the 10 default arms: random 0 in the mean over tasks, memoryless-best 0 (exact); the oracle knows
@@ -138,9 +139,9 @@ class LinearBandit(Bandit):
         belief["covariance"] -= np.outer(direction, direction) / total
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> float:
-        """Any fixed arm: weights are as likely the one way as the other."""
-        return 0.0
+    def memoryless_best(p: SimpleNamespace, task: Row) -> float:
+        """Any arm, as at random: weights are as likely the one way as the other, so that each arm pays 0 in the mean."""
+        return GaussianBandit.returns(p, task).random
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:

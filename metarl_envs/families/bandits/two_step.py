@@ -399,9 +399,9 @@ class TwoStep(Family):
         return Returns(float(random), float(_first_choices(p, task).max(axis=1).sum()))
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> float:
-        """All places and lotteries pay half of the time."""
-        return 0.5 * (p.horizon // 2)
+    def memoryless_best(p: SimpleNamespace, task: Row) -> float:
+        """Any choice, as at random: without history, all places and lotteries pay half of the time."""
+        return TwoStep.returns(p, task).random
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from types import SimpleNamespace
@@ -145,17 +146,15 @@ class PointRobot(Family):
         return Returns(math.nan, -float(_distances(p, task).sum()))
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> float | None:
-        """Where goals are alike on both sides of the y axis: up it, to where the mean distance is least."""
-        goals = _all_goals(p)
-        if abs(goals[0].mean()) > 1e-9:
+    def memoryless_best(p: SimpleNamespace, task: Row) -> float | None:
+        """Up the y axis (or down) at full speed, to where the mean distance to all goals is least.
+
+        Worked out where goals are alike on both sides of that axis.
+        """
+        heights = _heights_on_the_axis(p.low, p.high)
+        if heights is None:
             return None
-        steps = STRIDE * np.arange(1, min(p.horizon, 10) + 1)
-        heights = np.sign(goals[1].mean()) * np.append(steps, np.linspace(0, 1, 2001))
-        costs = np.array([np.hypot(goals[0], goals[1] - y).mean() for y in heights])
-        at_rest = int(costs[len(steps) :].argmin()) + len(steps)
-        on_the_way = abs(heights[: len(steps)]) <= abs(heights[at_rest])
-        return -float(costs[: len(steps)][on_the_way].sum() + costs[at_rest] * (p.horizon - on_the_way.sum()))
+        return _earned_in_all(-np.hypot(task.goal[0], task.goal[1] - heights), p.horizon)
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
@@ -183,7 +182,7 @@ class PointRobot(Family):
             low, high = 20, rendering.WORLD - 20
             return min(max(middle + radius * x, low), high), min(max(middle - radius * y, low), high)
 
-        arc = [spot(x, y) for x, y in _all_goals(p, 91).T]
+        arc = [spot(x, y) for x, y in _all_goals(p.low, p.high, 91).T]
         for (x0, y0), (x1, y1) in itertools.pairwise(arc):
             picture.line(x0, y0, x1, y1, rendering.LINES, 4)
         picture.circle(middle, middle, 4, rendering.MUTED)
@@ -256,22 +255,42 @@ class PointRobotSparse(PointRobot):
         return Returns(math.nan, float((1 - distance)[distance <= p.radius].sum()))
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> float | None:
-        """Along a diagonal to the arc's rim and stay: no other way is faster, and no place sees more goals.
+    def memoryless_best(p: SimpleNamespace, task: Row) -> float | None:
+        """Along a diagonal to the arc's rim, and stay: no other way is faster, and no place sees more goals.
 
-        Worked out where a diagonal meets the arc well away from its ends.
+        Worked out where a diagonal meets the arc well away from its ends. Where there are several such, all are as likely.
         """
-        margins = [min(diagonal - p.low, p.high - diagonal) for diagonal in range(-315, 360, 90)]
-        if p.radius > 0.5 or max(margins) < 30 or p.high - p.low > 360:
+        diagonals = [angle for angle in range(-315, 360, 90) if min(angle - p.low, p.high - angle) >= 30]
+        if p.radius > 0.5 or not diagonals or p.high - p.low > 360:
             return None
-        places = np.linspace(0, 1, 1001)
-        angles = np.radians(30) * (np.arange(_GOALS) + 0.5) / _GOALS  # of goals on one side of the diagonal
-        pays = np.zeros(len(places))
-        for i, place in enumerate(places):
-            distance = np.sqrt(1 + place**2 - 2 * place * np.cos(angles))
-            pays[i] = (1 - distance)[distance <= p.radius].sum() / _GOALS * 60 / (p.high - p.low)
-        reach = np.minimum(math.sqrt(2) * STRIDE * np.arange(1, p.horizon + 1), 1.0)
-        return float(np.interp(reach, places, np.maximum.accumulate(pays)).sum())
+        places = _until(_best_place_on_a_diagonal(p.radius), math.sqrt(2) * STRIDE)
+        x, y = np.outer(places, np.cos(np.radians(diagonals))), np.outer(places, np.sin(np.radians(diagonals)))
+        distance = np.hypot(x - task.goal[0], y - task.goal[1])
+        return _earned_in_all(np.where(distance <= p.radius, 1 - distance, 0.0).mean(axis=1), p.horizon)
+
+
+@functools.lru_cache(maxsize=64)
+def _heights_on_the_axis(low: float, high: float) -> np.ndarray | None:
+    """Where on the y axis a point is after each step, at full speed to where the mean distance to goals is least.
+
+    The last is where it stays. None where goals are not alike on both sides of the axis.
+    """
+    x, y = _all_goals(low, high)
+    if abs(x.mean()) > 1e-9:
+        return None
+    places = np.linspace(0, 1, 2001)
+    up = 1.0 if y.mean() >= 0 else -1.0
+    best = places[np.argmin([np.hypot(x, y - up * place).mean() for place in places])]
+    return up * _until(best, STRIDE)
+
+
+@functools.lru_cache(maxsize=64)
+def _best_place_on_a_diagonal(radius: float) -> float:
+    """How far from the start one is paid most in the mean over goals at all angles, where it pays within `radius`."""
+    goal = np.radians(30) * (np.arange(_GOALS) + 0.5) / _GOALS  # on one side of the diagonal; beyond, none is near enough
+    places = np.linspace(0, 1, 1001)
+    distances = (np.sqrt(1 + place**2 - 2 * place * np.cos(goal)) for place in places)
+    return float(places[np.argmax([(1 - distance)[distance <= radius].sum() for distance in distances])])
 
 
 def _distances(p: SimpleNamespace, task: Row) -> np.ndarray:
@@ -281,7 +300,18 @@ def _distances(p: SimpleNamespace, task: Row) -> np.ndarray:
     return np.hypot(x, y)
 
 
-def _all_goals(p: SimpleNamespace, count: int = _GOALS) -> np.ndarray:
+def _until(place: float, stride: float) -> np.ndarray:
+    """How far one is after each step of a straight walk from 0 to a place, at most 1 away; the last is the place itself."""
+    steps = stride * np.arange(1, 1 / stride + 1)
+    return np.append(steps[steps < place], place)
+
+
+def _earned_in_all(paid: np.ndarray, horizon: int) -> float:
+    """What is earned in an episode by what each step pays, of which the last is paid for ever."""
+    return float(paid[:horizon].sum() + paid[-1] * max(0, horizon - len(paid)))
+
+
+def _all_goals(low: float, high: float, count: int = _GOALS) -> np.ndarray:
     """Goals at even angles, [axis, goal]: the middles of `count` equal parts of the range."""
-    angles = np.radians(p.low + (p.high - p.low) * (np.arange(count) + 0.5) / count)
+    angles = np.radians(low + (high - low) * (np.arange(count) + 0.5) / count)
     return np.stack([np.cos(angles), np.sin(angles)])

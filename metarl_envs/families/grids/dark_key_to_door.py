@@ -221,7 +221,7 @@ class DarkKeyToDoor(DarkRoom):
         return Returns(float(random), float(oracle))
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> None:
+    def memoryless_best(p: SimpleNamespace, task: Row) -> None:
         """Not known: it would be a tour that meets most pairs of cells in order."""
         return None
 

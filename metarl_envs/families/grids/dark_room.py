@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -313,11 +314,18 @@ class DarkRoom(Family):
         return returns_of_walks(chances_of_starts(p), (task.goal[0], task.goal[1]), p.horizon, p.once)
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> float | None:
-        """Without reward in sight, each step visits one cell: at best a new one each time, where that counts."""
-        if p.once and (p.horizon >= p.size**2 or p.start == "random"):
+    def memoryless_best(p: SimpleNamespace, task: Row) -> float | None:
+        """At random; where the goal pays once, along a spiral from the centre, or from the corner row by row.
+
+        Without history all cells are alike, and each step visits one: where every visit pays, no policy is better than another,
+        and where the first one does, none is better than to visit other cells at each step. (Not worked out there for random
+        starts, and for episodes that are longer than there are other cells.)
+        """
+        if not p.once:
+            return DarkRoom.returns(p, task).random
+        if p.horizon >= p.size**2 or p.start == "random":
             return None
-        return p.horizon / p.size**2
+        return float((task.goal[0], task.goal[1]) in _cells_without_return(p.size, p.start, p.horizon))
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
@@ -461,6 +469,16 @@ def returns_of_walks(start: np.ndarray, goal: tuple[int, int], horizon: int, onc
             chance[goal] = 0.0
     steps_on_goal = np.clip(horizon + 1 - first_steps_on(goal, len(start)), 0, 1 if once else horizon)
     return Returns(float(visits), float((start * steps_on_goal).sum()))
+
+
+@functools.lru_cache(maxsize=64)
+def _cells_without_return(size: int, start: str, steps: int) -> frozenset[tuple[int, int]]:
+    """The cells that a walk visits after its start, each once: in a spiral from the centre, or row by row from the corner."""
+    if start == "centre":
+        centre = size // 2
+        return frozenset((centre - x, centre - y) for x, y in (spiral(k) for k in range(1, steps + 1)))
+    there_and_back = (divmod(k, size) for k in range(1, steps + 1))
+    return frozenset((x, size - 1 - y if x % 2 else y) for x, y in there_and_back)
 
 
 def draw_floor(picture: Picture, size: int) -> float:

@@ -172,7 +172,7 @@ class DarkRoomPermuted(DarkRoom):
         return returns_of_walks(chances_of_starts(p), (p.size - 1, p.size - 1), p.horizon, p.once)
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> None:
+    def memoryless_best(p: SimpleNamespace, task: Row) -> None:
         """Not known: a policy may choose its actions by place so that some permutations suit it."""
         return None
 

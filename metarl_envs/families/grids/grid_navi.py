@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import SimpleNamespace
 
 import numpy as np
@@ -129,9 +130,13 @@ class GridNavi(DarkRoom):
         return Returns(*(steps - _COST * (p.horizon - steps) for steps in on_goal))
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> float:
-        """Without history, all possible goals are alike: be on one of them as early as possible, and stay."""
-        on_goal = max(0, p.horizon - p.nearest + 1) / (p.size**2 - p.nearest**2)
+    def memoryless_best(p: SimpleNamespace, task: Row) -> float:
+        """By a shortest way to where goals may be, and then about there, by any move that does not lead out again.
+
+        Without history all possible goals are alike, so that it is best to be on one of them at as many steps as can be. Moves
+        that are as good are as likely.
+        """
+        on_goal = float(_visits_without_history(p.size, p.nearest, p.horizon)[task.goal[0], task.goal[1]])
         return on_goal - _COST * (p.horizon - on_goal)
 
     @staticmethod
@@ -141,3 +146,22 @@ class GridNavi(DarkRoom):
             "One cell pays 1 for every step that ends on it; every other step costs 0.1. Find it soon, and stay there. "
             "In every episode of the trial it is the same cell."
         )
+
+
+@functools.lru_cache(maxsize=64)
+def _visits_without_history(size: int, nearest: int, horizon: int) -> np.ndarray:
+    """How many steps of an episode end on each cell [x, y], in the mean, under the policy of `memoryless_best`."""
+    x, y = np.indices((size, size))
+    to_x = np.clip(np.stack([x, x, x + 1, x, x - 1]), 0, size - 1)  # [action, x, y]: stay, up, right, down, left
+    to_y = np.clip(np.stack([y, y - 1, y, y + 1, y]), 0, size - 1)
+    moves_left = np.maximum(0, nearest - np.maximum(x, y))  # to where goals may be
+    good = moves_left[to_x, to_y] == np.maximum(0, moves_left - 1)
+    share = good / good.sum(axis=0)
+    chance, visits = np.zeros((2, size, size))
+    chance[0, 0] = 1.0
+    for _ in range(horizon):
+        after = np.zeros((size, size))
+        np.add.at(after, (to_x, to_y), share * chance)
+        chance = after
+        visits += chance
+    return visits

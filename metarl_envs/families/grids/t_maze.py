@@ -218,8 +218,11 @@ class TMaze(Family):
         return Returns(float(total), float(p.horizon >= needed) - waiting / p.length)
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> float | None:
-        """One half, where there is no time to spare: both sides look alike at the junction."""
+    def memoryless_best(p: SimpleNamespace, task: Row) -> float | None:
+        """In time to the junction, and there to either side, as a coin falls; known where there is no time to spare.
+
+        Both sides look alike at the junction, so that no policy earns more in the mean over both tasks.
+        """
         return 0.5 if p.horizon == _just_enough(p) else None
 
     @staticmethod

@@ -142,7 +142,8 @@ class TabularMDP(Family):
         noise: the standard deviation of rewards around their means.
 
     Splits:
-        train, validation and test, by a hash of rewards and transitions. Shift `noisy`: three times the noise.
+        train, validation and test, by a hash of rewards and transitions. Shift `noisy`: three times the noise, of which no
+        learner is told (`psrl` and `ucrl2` take the default's as known there too).
 
     References:
         Sum over 10 and 25 episodes, 10 states and 5 actions: random and memoryless-best 100 and 250 (exactly
@@ -238,9 +239,9 @@ class TabularMDP(Family):
         return Returns(float(uniform_value[0]), float(best_value[0]))
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> float:
-        """Before any reward is seen, all actions are alike."""
-        return p.horizon * p.reward_mean
+    def memoryless_best(p: SimpleNamespace, task: Row) -> float:
+        """Any action, as at random: before any reward is seen, all are alike in each state, and so are all states."""
+        return TabularMDP.returns(p, task).random
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
