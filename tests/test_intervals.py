@@ -29,6 +29,33 @@ CELLS = (
     (2, 100, 0.1, 0, 0, 0.3),
     (3, 3, 0.1, 0.1, 0, 0.05),
 )
+#: Effects that are not normal, by name: of seeds and of tasks, both of mean 0.
+NOT_NORMAL = {
+    "one task in ten is unsolved": (lambda rng, shape: rng.normal(0, 0.03, shape), lambda rng, shape: 0.1 - rare(rng, shape)),
+    "effects of seeds are exponential": (
+        lambda rng, shape: rng.exponential(0.1, shape) - 0.1,
+        lambda rng, shape: rng.normal(0, 0.1, shape),
+    ),
+    "one seed in ten fails": (
+        lambda rng, shape: rng.normal(0, 0.03, shape) + (0.1 - rare(rng, shape)) / 2,
+        lambda rng, shape: rng.normal(0, 0.1, shape),
+    ),
+}
+
+
+def rare(rng, shape):
+    """1 one time in ten, else 0."""
+    return 1.0 * (rng.random(shape) < 0.1)
+
+
+def coverage_not_normal(name, seeds, tasks=100, replicates=REPLICATES):
+    """How often the interval for the distribution of tasks holds the truth."""
+    (of_seeds, of_tasks), rng, held = NOT_NORMAL[name], np.random.default_rng(seeds), 0
+    for count in [1000] * (replicates // 1000):
+        values = of_seeds(rng, (seeds, 1, 1, count)) + of_tasks(rng, (1, tasks, 1, count))
+        _, low, high = curve_over_seeds_and_tasks(values + rng.normal(0, 0.1, (seeds, tasks, 1, count)))
+        held += ((low <= 0) & (high >= 0)).sum()
+    return held / replicates
 
 
 def coverage(cell, replicates=REPLICATES, level=0.95):
@@ -62,6 +89,22 @@ def test_intervals_cover_what_they_promise(cell):
     assert abs(for_these - 0.95) < chance
     assert for_all > 0.95 - chance
     assert for_all < 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "seeds", "stated"),
+    [
+        ("one task in ten is unsolved", 5, 0.95),
+        ("one task in ten is unsolved", 10, 0.94),
+        ("effects of seeds are exponential", 5, 0.9),
+        ("effects of seeds are exponential", 10, 0.92),
+        ("one seed in ten fails", 5, 0.62),
+        ("one seed in ten fails", 10, 0.68),
+    ],
+)
+def test_what_is_said_of_effects_that_are_not_normal(name, seeds, stated):
+    assert coverage_not_normal(name, seeds) == pytest.approx(stated, abs=0.012)
 
 
 # ------------------------------------------------------------------------------------------------- by hand
@@ -151,6 +194,9 @@ def main() -> None:
     for seeds, tasks, *spread in CELLS:
         these, distribution, wide = coverage((seeds, tasks, *spread))
         print(f"| {seeds}, {tasks}; {' '.join(f'{sd:g}' for sd in spread)} | {these:.3f} | {distribution:.3f} | {wide:.2f} |")
+    print("\n| not normal, 100 tasks | 5 seeds | 10 seeds |\n|---|---|---|")
+    for name in NOT_NORMAL:
+        print(f"| {name} | {coverage_not_normal(name, 5):.3f} | {coverage_not_normal(name, 10):.3f} |")
 
 
 if __name__ == "__main__":
