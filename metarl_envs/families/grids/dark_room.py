@@ -322,7 +322,7 @@ class DarkRoom(Family):
         starts, and for episodes that are longer than there are other cells.)
         """
         if not p.once:
-            return DarkRoom.returns(p, task).random
+            return returns_of_walks(chances_of_starts(p), (task.goal[0], task.goal[1]), p.horizon, once=False).random
         if p.horizon >= p.size**2 or p.start == "random":
             return None
         return float((task.goal[0], task.goal[1]) in _cells_without_return(p.size, p.start, p.horizon))
