@@ -80,8 +80,8 @@ class BernoulliBandit(Bandit):
         arms: how many arms. horizon: pulls an episode. low, high: the range of chances.
 
     Splits:
-        train, validation and test, by a hash of the chances. Shift `close_arms`: chances between 0.4 and 0.6, of which no learner
-        is told (`thompson` has the default's prior there too).
+        train, validation and test, by a hash of the chances. Shift `close_arms`: chances between 0.4 and 0.6, of which no
+        learner is told (`thompson` has the default's prior there too).
 
     References:
         Return of 10 pulls of 5 arms, simulated over 200,000 tasks (standard error 0.004): random and memoryless-best 5.0
