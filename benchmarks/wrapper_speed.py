@@ -19,7 +19,7 @@ _WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "HideBoundaries": w.VectorHideBoundaries,
     "HideReward": w.VectorHideReward,
     "NegateReward": w.VectorNegateReward,
-    "ShuffleReward": w.VectorShuffleReward,
+    "SwapReward": w.VectorSwapReward,
     "PermuteActions": w.VectorPermuteActions,
     "PermuteObservation": w.VectorPermuteObservation,
     "PreviousStep": w.VectorPreviousStep,
@@ -31,7 +31,7 @@ _WRAPPERS: dict[str, Callable[[Any], Any]] = {
 _NOTE = (
     "NEXT_STEP, ten episodes a trial. What is below one half must move more memory a step than the environment does: "
     "PreviousStep hands out a one-hot action and three more numbers beside two of Dark Room, a Notebook its pages, "
-    "ContextStream a whole transition, Context(L) L of them; ShuffleReward keeps every reward of the trial and draws one."
+    "ContextStream a whole transition, Context(L) L of them."
 )
 
 

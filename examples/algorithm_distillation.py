@@ -37,7 +37,7 @@ from metarl_envs.evaluation import Result, Step, Through, joined
 from metarl_envs.evaluation.report import table
 from metarl_envs.evaluation.statistics import over_seeds
 from metarl_envs.learners import Learner, QLambda
-from metarl_wrappers import VectorContextStream, VectorForgetEachEpisode, VectorShuffleReward
+from metarl_wrappers import VectorContextStream, VectorForgetEachEpisode, VectorSwapReward
 
 LAST = 10  # episodes at the end of a lifetime, whose mean counts
 
@@ -403,7 +403,7 @@ def main(args: Args) -> None:
         return {
             "AD": Through(intact, VectorContextStream),
             "AD, forgets each episode": Through(intact, VectorForgetEachEpisode, VectorContextStream),
-            "AD, shuffled reward": Through(intact, VectorShuffleReward, VectorContextStream),
+            "AD, swapped reward": Through(intact, VectorSwapReward, VectorContextStream),
             "trained on shuffled episodes": Through(control, VectorContextStream),
         }
 

@@ -34,7 +34,7 @@ from metarl_envs import histories
 from metarl_envs.evaluation import Step, Through
 from metarl_envs.evaluation.statistics import over_seeds
 from metarl_envs.learners import QLambda, Random
-from metarl_wrappers import VectorContextStream, VectorForgetEachEpisode, VectorShuffleReward
+from metarl_wrappers import VectorContextStream, VectorForgetEachEpisode, VectorSwapReward
 
 
 @dataclass
@@ -176,7 +176,7 @@ def main(args: Args) -> None:
         return {
             "DPT": Through(agent, VectorContextStream),
             "DPT, forgets each episode": Through(agent, VectorForgetEachEpisode, VectorContextStream),
-            "DPT, shuffled reward": Through(agent, VectorShuffleReward, VectorContextStream),
+            "DPT, swapped reward": Through(agent, VectorSwapReward, VectorContextStream),
         }
 
     compared(args, policies)

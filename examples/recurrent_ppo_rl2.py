@@ -31,7 +31,7 @@ from torch import nn
 import metarl_envs
 from metarl_envs.evaluation import Step, Through, joined
 from metarl_envs.evaluation.report import table
-from metarl_wrappers import VectorForgetEachEpisode, VectorPreviousStep, VectorShuffleReward
+from metarl_wrappers import VectorForgetEachEpisode, VectorPreviousStep, VectorSwapReward
 
 
 @dataclass
@@ -251,7 +251,7 @@ def main(args: Args) -> None:
         policies = {
             "RL²": Through(agent, see),
             "RL², forgets each episode": Through(agent, VectorForgetEachEpisode, see),
-            "RL², shuffled reward": Through(agent, VectorShuffleReward, see),
+            "RL², swapped reward": Through(agent, VectorSwapReward, see),
         }
         results.append(
             metarl_envs.evaluate(

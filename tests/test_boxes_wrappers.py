@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from gymnasium.spaces.utils import flatten
 from gymnasium.vector import AutoresetMode
 
 import metarl_wrappers
@@ -24,14 +23,16 @@ SHORT = {
     "horizon": 5,
 }
 MODES = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
+#: Without days; days that end within a trial; a day that ends with it.
+DAYS = pytest.mark.parametrize("day", [0, 2, 5], ids=lambda day: f"day={day}")
 #: How many transitions `VectorContext` shows.
 LENGTH = 3
 
 
-def live(mode, wrap, steps=14):
+def live(mode, wrap, steps=14, day=0):
     """Random lives of two boxes, step by step: what the wrapper gave, what the boxes below gave, the actions."""
-    below = make_vec("InventionBox", 2, flat=True, autoreset_mode=mode, **SHORT)
-    above = wrap(make_vec("InventionBox", 2, flat=True, autoreset_mode=mode, **SHORT))
+    below = make_vec("InventionBox", 2, flat=True, autoreset_mode=mode, **SHORT, day=day)
+    above = wrap(make_vec("InventionBox", 2, flat=True, autoreset_mode=mode, **SHORT, day=day))
     rng = np.random.default_rng(0)
     yield above.reset(seed=3), below.reset(seed=3), None
     for _ in range(steps):
@@ -57,10 +58,18 @@ def lasts(info, mode):
     return {row: rows_of(finals)[row] for row in np.flatnonzero(ended)}
 
 
-def transitions(mode, wrap):
-    """What every row was shown, beside the transitions of its trial so far, and what it was shown at the end of each trial."""
+def dawns(info, mode):
+    """The rows whose memory the step took."""
+    taken = info["memory_reset"]
+    if mode is AutoresetMode.SAME_STEP and "final_info" in info:
+        taken = np.where(info["_final_info"], info["final_info"]["memory_reset"], taken)
+    return taken & ~info["trial"]["action_ignored"]
+
+
+def transitions(mode, wrap, day):
+    """What every row was shown, beside what of its trial it may know, whether that starts, and whether its memory does."""
     past, before = [[] for _ in range(6)], None
-    for result, plain, actions in live(mode, wrap):
+    for result, plain, actions in live(mode, wrap, day=day):
         (seen, info), (rows, plain_info) = (result[0], result[-1]), (rows_of(plain[0]), plain[-1])
         final = lasts(plain_info, mode) if actions is not None else {}
         shown_last = lasts(info, mode) if actions is not None else {}
@@ -68,12 +77,15 @@ def transitions(mode, wrap):
         for i in range(6):
             if actions is not None and not plain_info["trial"]["action_ignored"][i]:
                 past[i].append((before[i], actions[i], plain[1][i], i in final))
+            if actions is not None and dawns(plain_info, mode)[i]:
+                past[i] = []
             if i in final:
                 yield shown_last[i], final[i], past[i], False
-            if plain_info["trial"]["trial_start"][i]:
+            starts = plain_info["trial"]["trial_start"][i]
+            if starts:
                 past[i] = []
             if i not in final or mode is AutoresetMode.SAME_STEP:
-                yield rows_of(seen)[i], rows[i], past[i], not past[i]
+                yield rows_of(seen)[i], rows[i], past[i], starts
         before = rows
 
 
@@ -88,27 +100,31 @@ def equal(shown, expected):
 
 
 @MODES
-def test_previous_steps_are_shown(mode):
+@DAYS
+def test_previous_steps_of_the_day_are_shown(mode, day):
     paid = 0.0
-    space = metarl_wrappers.VectorPreviousStep(make_vec("InventionBox", 2, flat=True, **SHORT)).single_observation_space
-    flat = transitions(mode, lambda envs: metarl_wrappers.VectorPreviousStep(envs, flat=True))
-    for shown, seen, past, starts in transitions(mode, metarl_wrappers.VectorPreviousStep):
+    flat = transitions(mode, lambda envs: metarl_wrappers.VectorPreviousStep(envs, flat=True), day)
+    for shown, seen, past, starts in transitions(mode, metarl_wrappers.VectorPreviousStep, day):
         _, action, reward, _ = past[-1] if past else (None, -1, 0.0, False)
         expected = {
+            "action_mask": seen["action_mask"],
+            "observation": seen["observation"],
             "previous_action": one_hot(action),
             "previous_reward": np.float32([reward]),
+            "previous_terminated": np.int8([0]),
             "episode_start": np.int8([starts]),
         }
-        equal(shown, {**seen, **expected, "previous_terminated": np.int8([0])})
-        assert len(next(flat)[0]) == len(flatten(space, shown))
+        equal(shown, expected)
+        assert np.array_equal(next(flat)[0], np.concatenate(list(expected.values())))
         paid += reward
-    assert paid > 0
+    assert paid > 0 or day
     assert next(flat, None) is None
 
 
 @MODES
-def test_contexts_are_shown(mode):
-    for shown, seen, past, _ in transitions(mode, lambda envs: metarl_wrappers.VectorContext(envs, LENGTH)):
+@DAYS
+def test_contexts_of_the_day_are_shown(mode, day):
+    for shown, seen, past, _ in transitions(mode, lambda envs: metarl_wrappers.VectorContext(envs, LENGTH), day):
         window = {f"context_{name}": np.zeros((LENGTH, *array.shape), array.dtype) for name, array in seen.items()}
         window["context_action"] = np.zeros((LENGTH, 19), np.int8)
         window["context_reward"] = np.zeros(LENGTH, np.float32)
@@ -122,13 +138,14 @@ def test_contexts_are_shown(mode):
 
 
 @MODES
-def test_streams_of_context_are_shown(mode):
-    for shown, seen, past, starts in transitions(mode, metarl_wrappers.VectorContextStream):
+@DAYS
+def test_streams_of_context_of_the_day_are_shown(mode, day):
+    for shown, seen, past, _ in transitions(mode, metarl_wrappers.VectorContextStream, day):
         nothing = {name: np.zeros_like(array) for name, array in seen.items()}
         before, action, reward, truncated = past[-1] if past else (nothing, -1, 0.0, False)
         expected = {f"context_{name}": array for name, array in before.items()}
         expected |= {"context_action": one_hot(action), "context_reward": np.float32([reward])}
-        flags = {"terminated": 0, "truncated": truncated, "mask": bool(past), "clear": starts}
+        flags = {"terminated": 0, "truncated": truncated, "mask": bool(past), "clear": not past}
         expected |= {f"context_{name}": np.int8([flag]) for name, flag in flags.items()}
         equal(shown, {**seen, **expected})
 
@@ -136,7 +153,7 @@ def test_streams_of_context_are_shown(mode):
 @MODES
 @pytest.mark.parametrize(
     ("name", "pays"),
-    [("HideReward", 0.0), ("NegateReward", -1.0), ("ForgetEachEpisode", 1.0), ("HideBoundaries", 1.0), ("ShuffleReward", None)],
+    [("HideReward", 0.0), ("NegateReward", -1.0), ("ForgetEachEpisode", 1.0), ("HideBoundaries", 1.0), ("SwapReward", None)],
 )
 def test_controls_show_the_observations_that_there_are(mode, name, pays):
     for result, plain, actions in live(mode, getattr(metarl_wrappers, f"Vector{name}")):
@@ -191,3 +208,18 @@ def test_what_is_no_seed_is_refused_and_nothing_moves(seed):
         envs.reset(seed=seed)
     after = envs.get_state()
     assert all(np.array_equal(after[name], before[name]) for name in ("worlds", "task_rows"))
+
+
+@MODES
+def test_actions_that_a_permuted_mask_allows_are_allowed_in_the_box(mode):
+    envs = metarl_wrappers.VectorPermuteActions(make_vec("InventionBox", 2, flat=True, autoreset_mode=mode, **SHORT), seed=1)
+    rng, illegal = np.random.default_rng(0), 0
+    seen, info = envs.reset(seed=3)
+    for choose_allowed in [True] * 14 + [False] * 5:
+        wanted = seen["action_mask"] if choose_allowed else 1 - seen["action_mask"]
+        _, _, terminated, truncated, info = result = envs.step((rng.random(wanted.shape) * wanted).argmax(axis=1))
+        seen, over = result[0], terminated | truncated
+        illegal += envs.unwrapped.illegal.sum() + info.get("final_info", {}).get("illegal", np.zeros(6)).sum()
+        assert (illegal == 0) == choose_allowed or info["trial"]["action_ignored"].all()
+        if mode is AutoresetMode.DISABLED and over.any():
+            seen, _ = envs.reset(options={"reset_mask": over})

@@ -37,7 +37,7 @@ def test_they_run(tmp_path):
     for name, more, printed in (
         ("algorithm_distillation.py", "", "seed 1, shuffled: update 3/3|AD, forgets each episode|source learner|gain"),
         ("probe_q_values.py", " --lives 8 --pairs 8", "visited cells|random network|after 80|probes.png"),
-        ("decision_pretrained_transformer.py", " --out dpt", "seed 1, dpt: update 3/3|DPT, shuffled reward|offline"),
+        ("decision_pretrained_transformer.py", " --out dpt", "seed 1, dpt: update 3/3|DPT, swapped reward|offline"),
     ):
         pytest.importorskip("matplotlib")
         command = [sys.executable, "-W", "error", EXAMPLES / name, *(SHORT + more).split()]

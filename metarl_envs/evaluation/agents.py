@@ -58,7 +58,7 @@ class Through:
     It is scored by what is paid, whatever a control shows it, on the same tasks with the same noise as the agents beside it:
 
         >>> see = functools.partial(VectorPreviousStep, flat=True)
-        >>> policies = {"mine": Through(MyAgent, see), "shuffled reward": Through(MyAgent, VectorShuffleReward, see)}
+        >>> policies = {"mine": Through(MyAgent, see), "swapped reward": Through(MyAgent, VectorSwapReward, see)}
 
     Args:
         factory: makes the agent; it is told the spaces of the outermost wrapper.

@@ -3,6 +3,7 @@
 import ast
 import copy
 import inspect
+import itertools
 import json
 import re
 import subprocess
@@ -15,7 +16,7 @@ import gymnasium.wrappers.vector as gv
 import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.utils.env_checker import check_env
+from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import metarl_wrappers
@@ -30,6 +31,9 @@ ROWS = 5
 EPISODES = 3
 FLAGS = ("trial_start", "episode_start", "inner_terminated", "inner_truncated", "action_ignored")
 
+#: Lives of different lengths, that end sooner than trials do; and of one length, as an array holds them.
+SWAP = ("SwapReward", {"lives": [[0.25, 0.5, 1.5], [-2.0, 3.5], [0.0, 4.0, 0.0, 5.0, 6.0]], "seed": 4})
+EQUAL = ("SwapReward", {"lives": [[0.25, 0.5], [-2.0, 3.5]], "seed": 4})
 #: Arguments to try each wrapper with; wrappers that stand below trials are tried as Trial is.
 CASES = [
     ("Context", {"length": 3}),
@@ -44,7 +48,7 @@ CASES = [
     ("PermuteObservation", {"seed": 4}),
     ("PreviousStep", {}),
     ("PreviousStep", {"flat": True}),
-    ("ShuffleReward", {"seed": 4}),
+    SWAP,
 ]
 TRIALS = [("Trial", {"episodes_per_trial": EPISODES, "keep_task": means}) for means in ("seed", "options", "new_trial")]
 case = pytest.mark.parametrize(("name", "arguments"), CASES, ids=lambda value: str(value))
@@ -107,7 +111,7 @@ def row_of(batch, row):
 
 def told(info, ignored=False):
     """The parts of an info that wrappers answer for."""
-    kept = {key: info[key] for key in ("trial", "metarl_control") if key in info}
+    kept = {key: info[key] for key in ("trial", "metarl_control", "memory_reset", "action_mask") if key in info}
     if "trial" in kept and ignored:
         kept["trial"] = {**kept["trial"], "action_ignored": True}
     return kept
@@ -349,6 +353,187 @@ def test_next_step_over_sub_environments_shows_the_same(name, arguments):
         one, other = over_sub.step(actions), native.step(actions)
         for left, right in zip(one[:4], other[:4], strict=True):
             assert_same(left, right)
+
+
+# ------------------------------------------------------------------------------------------------- days and action masks
+class Days(gym.Env):
+    """Takes the memory of its agent every three steps, and says which actions are allowed: in `where` it is told to."""
+
+    def __init__(self, where=("observation", "info"), start=0):
+        parts = {"seen": gym.spaces.Box(0, 10, (3,), np.int64), "action_mask": gym.spaces.Box(0, 1, (4,), np.int8)}
+        self.where = where
+        self.observation_space = gym.spaces.Dict(parts if "observation" in where else {"seen": parts["seen"]})
+        self.action_space = gym.spaces.Discrete(4, start=start)
+
+    def look(self, memory_reset):
+        self.mask = self.np_random.integers(0, 2, 4, np.int8)
+        seen = {"seen": np.arange(3) + self.steps % 3, "action_mask": self.mask.copy()}
+        info = {"memory_reset": memory_reset, "action_mask": self.mask.copy()}
+        return (
+            {key: seen[key] for key in self.observation_space},
+            info if "info" in self.where else {"memory_reset": memory_reset},
+        )
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.look(memory_reset=True)
+
+    def step(self, action):
+        self.steps += 1
+        self.allowed = self.mask[action - self.action_space.start]
+        observation, info = self.look(memory_reset=self.steps % 3 == 0)
+        return observation, 0.5 + action, self.steps == 9, False, info
+
+
+def trials_of_days(where=("observation", "info"), start=0):
+    return Trial(Days(where, start), episodes_per_trial=2)
+
+
+@case
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED], ids=lambda mode: mode.name)
+def test_forms_are_equal_where_days_end_and_actions_are_masked(name, arguments, mode):
+    below = SyncVectorEnv([trials_of_days] * 3, autoreset_mode=mode)
+    seeds = [{"seed": arguments["seed"] + row} if "seed" in arguments else {} for row in range(3)]
+    singles = [wrapper(name)(trials_of_days(), **{**arguments, **seed}) for seed in seeds]
+    assert_forms_equal(wrapper(f"Vector{name}")(below, **arguments), singles, mode, steps=40)
+
+
+@mode
+@pytest.mark.parametrize("name", ["PreviousStep", "ContextStream", "PermuteActions"])
+def test_a_vector_trial_passes_on_the_end_of_a_day(name, mode):
+    arguments = {"seed": 4} if name == "PermuteActions" else {}
+    days = SyncVectorEnv([Days] * 3, autoreset_mode=AutoresetMode.DISABLED)
+    envs = wrapper(f"Vector{name}")(VectorTrial(days, 2, autoreset_mode=mode), **arguments)
+    seeds = [{"seed": 4 + row} if arguments else {} for row in range(3)]
+    singles = [wrapper(name)(trials_of_days(), **seed) for seed in seeds]
+    assert_forms_equal(envs, singles, mode, steps=40)
+
+
+MEMORIES = [c for c in CASES if c[0] in ("Context", "ContextStream", "Notebook", "PreviousStep")]
+
+
+@pytest.mark.parametrize("trials", [True, False], ids=["in trials", "alone"])
+@pytest.mark.parametrize(("name", "arguments"), MEMORIES, ids=lambda value: str(value))
+def test_nothing_of_a_day_is_shown_on_the_next(name, arguments, trials):
+    """Whatever was done before dawn, the day after it is shown alike; an episode that ends within a trial takes nothing."""
+
+    def days(offset):
+        env = wrapper(name)(trials_of_days() if trials else Days(), **arguments)
+        shown = [env.reset(seed=0)[0]]
+        for step in range(18 if trials else 9):
+            other = offset * (step % 9 < 3)
+            action = (step + other) % 4
+            observation, *_, info = env.step([action, 1 + other, 1] if name == "Notebook" else action)
+            shown.append(observation)
+        if trials:
+            assert_same(observation, info["trial"]["final_obs"])
+        return shown
+
+    lives = zip(days(0), days(1), strict=True)
+    differ = [step for step, (one, other) in enumerate(lives) if not data_equivalence(one, other)]
+    assert differ == ([1, 2, 10, 11] if trials else [1, 2])
+
+
+def test_an_episode_that_ends_within_a_trial_is_remembered():
+    """The reset of the next one tells of memory as every reset does; the day that ends with an episode is forgotten."""
+    for steps, previous in ((9, 0.0), (8, 1.5)):
+        env = PreviousStep(Trial(Ends(steps), episodes_per_trial=2))
+        envs = VectorPreviousStep(VectorTrial(SyncVectorEnv([lambda n=steps: Ends(n)], autoreset_mode="Disabled"), 2))
+        env.reset(seed=0)
+        envs.reset(seed=0)
+        for _ in range(steps):
+            seen, *_, info = env.step(1)
+            seen_by_row, *_ = envs.step(np.ones(1, int))
+        assert info["trial"]["episode_start"]
+        assert seen["previous_reward"] == seen_by_row["previous_reward"][0] == previous
+
+
+class Ends(Days):
+    """Days in episodes of another length."""
+
+    def __init__(self, length):
+        super().__init__()
+        self.length = length
+
+    def step(self, action):
+        observation, reward, _, _, info = super().step(action)
+        return observation, reward, self.steps == self.length, False, info
+
+
+@pytest.mark.parametrize("start", [0, 5])
+@pytest.mark.parametrize("where", [("observation",), ("info",), ("observation", "info")], ids=str)
+def test_what_a_permuted_mask_allows_is_allowed_below(where, start):
+    """Both ways, in every step of single and vector forms: what it does not allow is not allowed."""
+    env = wrapper("PermuteActions")(trials_of_days(where, start), seed=1)
+    rng, allowed = np.random.default_rng(0), []
+    observation, info = env.reset(seed=0)
+    for _ in range(150):
+        masks = [told["action_mask"] for told in (observation, info) if "action_mask" in told]
+        assert len(masks) == len(where)
+        assert (masks[0] == masks[-1]).all()
+        assert masks[0].dtype == np.int8
+        number = rng.integers(4)
+        observation, _, terminated, _, info = env.step(start + number)
+        assert env.unwrapped.allowed == masks[0][number]
+        allowed.append(masks[0][number])
+        if terminated:
+            observation, info = env.reset()
+    assert 0.3 < np.mean(allowed) < 0.7
+
+
+@mode
+@pytest.mark.parametrize("where", [("observation",), ("info",)], ids=str)
+def test_what_permuted_masks_allow_is_allowed_below_in_all_rows(where, mode):
+    below = SyncVectorEnv([lambda: Days(where)] * 3, autoreset_mode=mode)
+    envs = wrapper("VectorPermuteActions")(below, seed=1)
+    rng, over = np.random.default_rng(0), np.zeros(3, bool)
+    observations, info = envs.reset(seed=0)
+    for _ in range(60):
+        masks = (observations if where == ("observation",) else info)["action_mask"]
+        assert masks.shape == (3, 4)
+        actions = rng.integers(0, 4, 3)
+        waiting = over & (mode is AutoresetMode.NEXT_STEP)
+        observations, _, over, _, info = envs.step(actions)
+        for row in np.flatnonzero(~waiting):
+            assert below.envs[row].allowed == masks[row, actions[row]]
+        if mode is AutoresetMode.DISABLED and over.any():
+            fresh, told_now = envs.reset(options={"reset_mask": over.copy()})
+            assert told_now.get("action_mask", np.zeros((3, 4)))[~over].sum() == 0, "the other rows tell nothing"
+            observations = fresh
+            if where == ("info",):
+                info["action_mask"] = np.where(over[:, None], told_now["action_mask"], info["action_mask"])
+
+
+def test_a_mask_of_another_form_is_refused():
+    class Wrong(Days):
+        def __init__(self, where):
+            super().__init__(where)
+            parts = {**self.observation_space.spaces, "action_mask": gym.spaces.Box(0, 1, (5,), np.int8)}
+            self.observation_space = gym.spaces.Dict(parts) if where == ("observation",) else self.observation_space
+
+        def look(self, memory_reset):
+            observation, info = super().look(memory_reset)
+            return observation, {**info, "action_mask": np.ones(5, np.int8)}
+
+    with pytest.raises(ValueError, match=r"the observation's 'action_mask' is Box.*one number for each of the 4 actions"):
+        wrapper("PermuteActions")(Wrong(("observation",)))
+    for form, env in (("", Wrong(("info",))), ("Vector", SyncVectorEnv([lambda: Wrong(("info",))] * 2))):
+        permuted = wrapper(f"{form}PermuteActions")(env)
+        with pytest.raises(ValueError, match=r"info\['action_mask'\] has the shape \(5,\).*each of the 4 actions"):
+            permuted.reset()
+
+
+def test_a_permuted_observation_keeps_the_mask():
+    env, plain = wrapper("PermuteObservation")(Days(), seed=1), Days()
+    one, other = env.reset(seed=0)[0], plain.reset(seed=0)[0]
+    for _ in range(9):
+        assert (one["action_mask"] == other["action_mask"]).all()
+        assert (one["seen"] != other["seen"]).all()
+        one, other = env.step(0)[0], plain.step(0)[0]
+    assert env.observation_space["action_mask"] == plain.observation_space["action_mask"]
+    with pytest.raises(ValueError, match="nothing to permute"):
+        wrapper("PermuteObservation")(gym.wrappers.FilterObservation(Days(), ["action_mask"]))
 
 
 # ------------------------------------------------------------------------------------------------- invariants
@@ -693,9 +878,7 @@ def suitable(few_or_all, actions):
         ("PermuteActions", {"seed": 4}),
         ("PreviousStep", {"flat": True}),
     ]
-    ours = (
-        [*few, ("ShuffleReward", {"seed": 4})] if few_or_all == "few" else [case for case in CASES if case[1] != {"length": 30}]
-    )
+    ours = [*few, SWAP] if few_or_all == "few" else [case for case in CASES if case[1] != {"length": 30}]
     return [case for case in ours if actions is None or case[0] not in ("Notebook", "PermuteActions")]
 
 
@@ -785,16 +968,19 @@ class Model:
 
     def start(self):
         self.trial += 1
-        self.paid, self.transitions, self.pages = [], [], [0] * self.arguments.get("capacity", 0)
-        self.newest, self.clear = None, 1
+        self.transitions, self.pages = [], [0] * self.arguments.get("capacity", 0)
+        self.newest, self.clear, self.stored = None, 1, self.of_lives(self.trial)
+
+    def of_lives(self, trial):
+        """One life after the other, drawn anew in each trial."""
+        key, lives = mix(np.array([self.arguments["seed"]], np.uint64), trial), self.arguments["lives"]
+        for number in itertools.count():
+            yield from lives[int(below(mix(key, number), len(lives))[0])]
 
     def step(self, action, reward, ended):
-        key = mix(np.array([self.arguments.get("seed", 0)], np.uint64), self.trial)
-        self.paid.append(reward)
-        number = len(self.paid) - 1
-        shown = {"NegateReward": -reward, "HideReward": 0.0, "ShuffleReward": 0.0}.get(self.name, reward)
-        if self.name == "ShuffleReward" and number:
-            shown = self.paid[int(below(mix(key, number), number)[0])]
+        shown = {"NegateReward": -reward, "HideReward": 0.0}.get(self.name, reward)
+        if self.name == "SwapReward":
+            shown = next(self.stored)
         if self.name == "Notebook":
             action, page, symbol = action
             self.pages = [symbol if page == place + 1 else old for place, old in enumerate(self.pages)]
@@ -1144,12 +1330,17 @@ def test_what_is_missing_in_the_tale_of_trials_is_named(name, arguments, key):
 
 
 # ------------------------------------------------------------------------------------------------- arguments
-NUMPY = {int: np.int64, bool: np.bool_, str: np.str_}
+NUMPY = {int: np.int64, bool: np.bool_, str: np.str_, list: np.array}
 
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [*CASES, *TRIALS, ("SeedTasks", {"split": "train", "num_tasks": 5, "fresh_noise": False, "ground_truth": True})],
+    [
+        *(c for c in CASES if c is not SWAP),
+        EQUAL,
+        *TRIALS,
+        ("SeedTasks", {"split": "train", "num_tasks": 5, "fresh_noise": False, "ground_truth": True}),
+    ],
     ids=lambda value: str(value),
 )
 def test_numbers_of_numpy_are_taken_and_recorded_as_pythons(name, arguments):
@@ -1170,7 +1361,7 @@ def test_numbers_of_numpy_are_taken_and_recorded_as_pythons(name, arguments):
         ("Notebook", "symbols", [2.0, True], [1]),
         ("PermuteActions", "seed", [2.0, True, "1", None], [-1, 2**64]),
         ("PermuteObservation", "seed", [2.0, True], [-1, 2**64]),
-        ("ShuffleReward", "seed", [2.0, True], [-1, 2**64]),
+        ("SwapReward", "seed", [2.0, True], [-1, 2**64]),
         ("Trial", "episodes_per_trial", [2.0, True], [0]),
         ("Trial", "keep_task", [3], ["luck"]),
         ("SeedTasks", "num_tasks", [2.0, True], [0]),
@@ -1181,7 +1372,7 @@ def test_numbers_of_numpy_are_taken_and_recorded_as_pythons(name, arguments):
     ],
 )
 def test_a_wrong_type_is_a_type_error_and_a_wrong_value_a_value_error(name, argument, wrong, small):
-    fine = {"Notebook": {"capacity": 2, "symbols": 2}, "Trial": {"episodes_per_trial": 2}}.get(name, {})
+    fine = {"Notebook": {"capacity": 2, "symbols": 2}, "Trial": {"episodes_per_trial": 2}, "SwapReward": EQUAL[1]}.get(name, {})
     for form, env in ((name, room()), (f"Vector{name}", rooms(AutoresetMode.DISABLED))):
         for values, error in ((wrong, TypeError), (small, ValueError)):
             for value in values:

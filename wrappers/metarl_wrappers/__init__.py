@@ -6,7 +6,7 @@ HideBoundaries, last), Notebook, then PreviousStep, Context or ContextStream:
 
     env = gym.make("minigrid:MiniGrid-FourRooms-v0")
     env = Trial(SeedTasks(MiniGridObservation(env), split="train"), episodes_per_trial=5, keep_task="new_trial")
-    env = PreviousStep(ShuffleReward(env, seed=1))
+    env = PreviousStep(HideReward(env))
 
 Environments of metarl_envs have tasks and trials by themselves. All wrappers record their arguments, so that
 `gym.make(env.spec)` builds the stack again.
@@ -41,7 +41,7 @@ from metarl_wrappers.permute_actions import PermuteActions, VectorPermuteActions
 from metarl_wrappers.permute_observation import PermuteObservation, VectorPermuteObservation
 from metarl_wrappers.previous_step import PreviousStep, VectorPreviousStep
 from metarl_wrappers.seed_tasks import SeedTasks, VectorSeedTasks
-from metarl_wrappers.shuffle_reward import ShuffleReward, VectorShuffleReward
+from metarl_wrappers.swap_reward import SwapReward, VectorSwapReward
 from metarl_wrappers.trial import Trial, VectorTrial
 
 __all__ = [
@@ -57,7 +57,7 @@ __all__ = [
     "PermuteObservation",
     "PreviousStep",
     "SeedTasks",
-    "ShuffleReward",
+    "SwapReward",
     "Trial",
     "VectorContext",
     "VectorContextStream",
@@ -71,7 +71,7 @@ __all__ = [
     "VectorPermuteObservation",
     "VectorPreviousStep",
     "VectorSeedTasks",
-    "VectorShuffleReward",
+    "VectorSwapReward",
     "VectorTrial",
 ]
 

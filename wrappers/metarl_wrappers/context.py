@@ -62,7 +62,7 @@ class _Window(Rows):
                 values[: self._length] = values[-self._length :]
             self._now = self._length
 
-    def start(self, rows: np.ndarray) -> None:
+    def forget(self, rows: np.ndarray) -> None:
         for values in self._memory.values():
             values[: self._now, rows] = 0
 
@@ -89,7 +89,8 @@ class _Newest(Rows):
 
     def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
         self._newest = {key: values.copy() for key, values in self._newest.items()}
-        self._forget(rows)
+        self.forget(rows)
+        self._newest["context_clear"][rows] = 0
 
     def step(self, actions: np.ndarray, rewards: np.ndarray, told: Told) -> None:
         ones = np.ones((self.count, 1), np.int8)
@@ -103,8 +104,9 @@ class _Newest(Rows):
             "context_clear": np.zeros_like(ones),
         }
 
-    def start(self, rows: np.ndarray) -> None:
-        self._forget(rows)
+    def forget(self, rows: np.ndarray) -> None:
+        for values in self._newest.values():
+            values[rows] = 0
         self._newest["context_clear"][rows] = 1
 
     def observe(self, observations: Any, rows: Any, episode_start: np.ndarray) -> dict[str, Any]:
@@ -112,10 +114,6 @@ class _Newest(Rows):
         if rows is ALL:
             self._seen = {f"context_{key}": np.array(values) for key, values in seen.items()}
         return {**seen, **take(self._newest, rows)}
-
-    def _forget(self, rows: np.ndarray) -> None:
-        for values in self._newest.values():
-            values[rows] = 0
 
 
 class Context(RowsWrapper):
@@ -125,7 +123,7 @@ class Context(RowsWrapper):
     is in its last observation (in SAME_STEP that is `info["final_obs"]`). The newest transition is last; unfilled
     places, at the front, are zero. Each step copies the whole window; where that is too slow, see `ContextStream`.
     Without `info["trial"]`, each episode is a trial of its own. An end that comes from above the trials (`TimeLimit`) is
-    told too.
+    told too. Where a step took the agent's memory (`info["memory_reset"]`: a day in a box ended), the window is emptied.
 
     Observation:
         A flat Dict of the observation (under "observation", or its own keys if it is a flat Dict already) and, L =
@@ -186,7 +184,8 @@ class ContextStream(RowsWrapper):
         * `context_action`: (A,), as `PreviousStep` has it. `context_reward`: float32 (1,).
         * `context_terminated`, `context_truncated`: int8 (1,), whether the transition ended an episode so.
         * `context_mask`: int8 (1,), 1 if there is a new transition (else all of the above are zero).
-        * `context_clear`: int8 (1,), 1 at the first observation of a trial.
+        * `context_clear`: int8 (1,), 1 at the first observation of a trial, and where a step took the agent's memory
+            (`info["memory_reset"]`: a day in a box ended).
 
     Info:
         `info["trial"]["final_obs"]`, `info["final_obs"]` become observations of this form.

@@ -7,11 +7,11 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
-from metarl_wrappers.rows import Rows, RowsWrapper, VectorRowsWrapper
+from metarl_wrappers.rows import Rows, RowsWrapper, Told, VectorRowsWrapper
 
 
 class _Negated(Rows):
-    def pay(self, rewards: np.ndarray) -> np.ndarray:
+    def pay(self, rewards: np.ndarray, told: Told) -> np.ndarray:
         return 0.0 - rewards
 
 

@@ -45,7 +45,7 @@ class _Pages(Rows):
         pages, symbols = self._writing  # where the action was ignored, a trial starts and empties the pages
         self._pages.reshape(-1)[self._first + pages] = symbols
 
-    def start(self, rows: np.ndarray) -> None:
+    def forget(self, rows: np.ndarray) -> None:
         self._pages[rows] = 0
 
     def observe(self, observations: Any, rows: Any, episode_start: np.ndarray) -> dict[str, Any]:
@@ -57,6 +57,8 @@ class Notebook(RowsWrapper):
 
     Notes stay for the whole trial, across episodes, and are gone at the next: an agent without memory of its own can
     learn in context if it writes down what it must know. Without `info["trial"]`, each episode is a trial of its own.
+    They are gone too where a step took the agent's memory (`info["memory_reset"]`: a day in a box ended), since a box has
+    notes of its own for that. An action mask in observations or infos stands for the environment's actions alone.
 
     Action:
         MultiDiscrete([n, capacity + 1, symbols]): the environment's action, the page to write on (0: none), the symbol.

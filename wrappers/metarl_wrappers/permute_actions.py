@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
@@ -20,26 +22,61 @@ class _Permuted(Rows):
         if not isinstance(action_space, spaces.Discrete) or action_space.n < 2:
             raise ValueError(f"PermuteActions needs a Discrete action space of at least two actions; it is {action_space}")
         super().__init__(observation_space, action_space, count)
-        self._size, self._low = int(action_space.n), int(action_space.start)
+        self.size, self._low = int(action_space.n), int(action_space.start)
         self._streams = TrialStreams(seed, count)
-        self._meaning = np.tile(np.arange(self._size), (count, 1))
-        self._first = np.arange(count) * self._size
+        self._meaning = np.tile(np.arange(self.size), (count, 1))
+        self._first = np.arange(count) * self.size
 
     def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
         self._streams.reseed(seeded)
 
     def start(self, rows: np.ndarray) -> None:
-        self._meaning[rows] = cycles(self._streams.start(rows), self._size)
+        self._meaning[rows] = cycles(self._streams.start(rows), self.size)
 
     def act(self, actions: np.ndarray) -> np.ndarray:
         if actions.shape != (self.count,) or actions.dtype.kind not in "iu":
             raise ValueError(f"actions must be {self.count} integers; got shape {actions.shape} and dtype {actions.dtype}")
         numbers = actions.astype(np.int64, copy=False) - self._low
-        if numbers.min() < 0 or numbers.max() >= self._size:
-            wrong = actions[(numbers < 0) | (numbers >= self._size)][0]
+        if numbers.min() < 0 or numbers.max() >= self.size:
+            wrong = actions[(numbers < 0) | (numbers >= self.size)][0]
             raise ValueError(f"action {wrong} is outside {self.action_space}")
         meant = self._meaning.reshape(-1).take(self._first + numbers) + self._low
         return meant.astype(self.action_space.dtype, copy=False)
+
+    def allow(self, masks: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        if masks.shape != (len(rows), self.size):
+            raise ValueError(
+                f"info['action_mask'] has the shape {masks.shape[1:]}; PermuteActions needs one number for each of the "
+                f"{self.size} actions"
+            )
+        return np.take_along_axis(masks, self._meaning[rows], axis=1)
+
+
+class _PermutedWithMask(_Permuted):
+    """The same where observations hold the action mask: an action is allowed if what it means is."""
+
+    def observe(self, observations: Any, rows: Any, episode_start: np.ndarray) -> dict[str, Any]:
+        mask = np.take_along_axis(observations["action_mask"], self._meaning[rows], axis=1)
+        seen = {key: values.copy() for key, values in observations.items() if key != "action_mask"}
+        return {**seen, "action_mask": mask}
+
+
+def _permuted(observation_space: gym.Space, action_space: gym.Space, count: int, seed: int) -> _Permuted:
+    """Return the rows of either kind.
+
+    Raises:
+        ValueError: the observation holds an `action_mask` of another form than one number for each action.
+    """
+    mask = observation_space.spaces.get("action_mask") if isinstance(observation_space, spaces.Dict) else None
+    if mask is None:
+        return _Permuted(observation_space, action_space, count, seed)
+    rows = _PermutedWithMask(observation_space, action_space, count, seed)
+    if mask.shape != (rows.size,):
+        raise ValueError(
+            f"the observation's 'action_mask' is {mask}; PermuteActions needs one number for each of the {rows.size} "
+            "actions, to permute the mask with them"
+        )
+    return rows
 
 
 class PermuteActions(RowsWrapper):
@@ -47,10 +84,18 @@ class PermuteActions(RowsWrapper):
 
     At the start of a trial a random cycle through all actions is drawn: none keeps its meaning. It holds for the trial.
     A policy that knows by heart what its actions do must fail; one that finds out in context recovers. Above this
-    wrapper, `PreviousStep` and `Context` show the actions that the agent chose.
+    wrapper, `PreviousStep` and `Context` show the actions that the agent chose. An action mask is permuted with the
+    actions, so that an action is allowed if what it means is.
 
     The draws depend on `seed`, the row and the number of the trial since `reset(seed=...)` only. Row i of the vector
     form draws as the single form with seed + i.
+
+    Observation:
+        As before, but `action_mask` in a flat Dict is that of the agent's actions.
+
+    Info:
+        So is `info["action_mask"]`, and in SAME_STEP that in `info["final_info"]`. Beside a mask in observations,
+        `info["trial"]["final_obs"]` and `info["final_obs"]` are changed in the same way.
 
     Args:
         env: any environment with a Discrete action space of at least two actions.
@@ -58,7 +103,9 @@ class PermuteActions(RowsWrapper):
 
     Raises:
         TypeError: `seed` is no integer.
-        ValueError: the action space is another, or `seed` is out of range; in `step`, an action outside the space.
+        ValueError: the action space is another, the mask does not have one number for each action, or `seed` is out of
+            range; in `step`, an action outside the space; beside a mask in observations, at the first reset at the latest,
+            a wrapper below changes observations above the trials.
 
     Example:
         >>> control = PreviousStep(PermuteActions(gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10), seed=1))
@@ -67,7 +114,7 @@ class PermuteActions(RowsWrapper):
     def __init__(self, env: gym.Env, seed: int = 0):
         seed = as_seed(seed)
         RecordConstructorArgs.__init__(self, seed=seed)
-        super().__init__(env, _Permuted, seed)
+        super().__init__(env, _permuted, seed)
 
 
 class VectorPermuteActions(VectorRowsWrapper):
@@ -76,4 +123,4 @@ class VectorPermuteActions(VectorRowsWrapper):
     def __init__(self, env: VectorEnv, seed: int = 0):
         seed = as_seed(seed)
         RecordConstructorArgs.__init__(self, seed=seed)
-        super().__init__(env, _Permuted, seed)
+        super().__init__(env, _permuted, seed)

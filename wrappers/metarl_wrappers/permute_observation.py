@@ -55,13 +55,15 @@ class _Part:
 
 class _Permuted(Rows):
     def __init__(self, observation_space: gym.Space, action_space: gym.Space, count: int, seed: int):
-        parts = {key: _Part(key, part, count) for key, part in named(observation_space).items()}
+        self._dict = isinstance(observation_space, spaces.Dict)
+        seen = dict(named(observation_space))
+        kept = {"action_mask"} if self._dict else set()
+        parts = {key: _Part(key, part, count) for key, part in seen.items() if key not in kept}
         self._parts = {key: part for key, part in parts.items() if part.size > 1}
         if not self._parts:
             raise ValueError(f"PermuteObservation finds nothing to permute in {observation_space}: one number at most")
         self._streams = TrialStreams(seed, count)
-        self._dict = isinstance(observation_space, spaces.Dict)
-        seen = {key: part.space for key, part in parts.items()}
+        seen |= {key: part.space for key, part in parts.items()}
         super().__init__(spaces.Dict(seen) if self._dict else seen["observation"], action_space, count)
 
     def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
@@ -84,7 +86,8 @@ class PermuteObservation(RowsWrapper):
     At the start of a trial a random cycle is drawn for each part of the observation: through the components of a Box or
     MultiBinary, through the values of a Discrete, so that nothing stays in its place. It holds for the trial. A policy
     that knows by heart what it sees must fail; one that finds out in context recovers. (With two components the only
-    cycle is to swap them.)
+    cycle is to swap them.) The `action_mask` of a flat Dict stays as it is, since it stands for the actions in their
+    order; see `PermuteActions`.
 
     The draws depend on `seed`, the row and the number of the trial since `reset(seed=...)` only. Row i of the vector
     form draws as the single form with seed + i.

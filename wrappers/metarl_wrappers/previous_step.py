@@ -37,7 +37,7 @@ class _Named(Rows):
 
     def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
         self._previous = {key: values.copy() for key, values in self._previous.items()}
-        self.start(rows)
+        self.forget(rows)
 
     def step(self, actions: np.ndarray, rewards: np.ndarray, told: Told) -> None:
         self._previous = {
@@ -46,7 +46,7 @@ class _Named(Rows):
             "previous_terminated": told.terminated.astype(np.int8)[:, None],
         }
 
-    def start(self, rows: np.ndarray) -> None:
+    def forget(self, rows: np.ndarray) -> None:
         for values in self._previous.values():
             values[rows] = 0
 
@@ -72,14 +72,14 @@ class _Flat(Rows):
 
     def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
         self._vectors = self._vectors.copy()
-        self.start(rows)
+        self.forget(rows)
 
     def step(self, actions: np.ndarray, rewards: np.ndarray, told: Told) -> None:
         self._vectors = self._code.padded(actions, self._before, after=3)
         self._vectors[:, self._reward] = rewards
         self._vectors[:, self._reward + 1] = told.terminated
 
-    def start(self, rows: np.ndarray) -> None:
+    def forget(self, rows: np.ndarray) -> None:
         self._vectors[rows] = 0
 
     def observe(self, observations: Any, rows: Any, episode_start: np.ndarray) -> np.ndarray:
@@ -100,7 +100,8 @@ class PreviousStep(RowsWrapper):
     reward of the step that ended the last one, and whether it terminated. At a new trial all of it is null; then the
     last reward of the trial is in the last observation of the trial (in SAME_STEP that is `info["final_obs"]`). An
     action that was ignored (NEXT_STEP's resetting call) is no previous action. Without `info["trial"]`, each episode is
-    a trial of its own.
+    a trial of its own. Where a step took the agent's memory (`info["memory_reset"]`: a day in a box ended), all of it is
+    null too, except `episode_start`, which is 1 only where an episode starts.
 
     Observation:
         A flat Dict of the observation (under "observation", or its own keys if it is a flat Dict already) and

@@ -32,6 +32,8 @@ class Told(NamedTuple):
         trial_start, episode_start: the returned observation is the first of a trial, of an episode.
         terminated, truncated: how the episode ended that was running, whether or not the trial goes on.
         idle: the row made no step in this call: it was reset, or its action was ignored (NEXT_STEP).
+        memory_reset: the step took the memory of the row, though its trial may go on (`info["memory_reset"]`): it was the
+            last of a day in a box.
     """
 
     trial_start: np.ndarray
@@ -39,6 +41,7 @@ class Told(NamedTuple):
     terminated: np.ndarray
     truncated: np.ndarray
     idle: np.ndarray
+    memory_reset: np.ndarray
 
 
 class Rows:
@@ -62,7 +65,7 @@ class Rows:
         """Turn the agent's actions into the environment's."""
         return actions
 
-    def pay(self, rewards: np.ndarray) -> np.ndarray:
+    def pay(self, rewards: np.ndarray, told: Told) -> np.ndarray:
         """Turn the rewards paid (float64) into those shown. Rows without a step are shown 0, whatever is given."""
         return rewards
 
@@ -70,11 +73,18 @@ class Rows:
         """The rows made a step; where it was ignored (`told.idle`), `start` follows at once."""
 
     def start(self, rows: np.ndarray) -> None:
-        """A trial starts in the rows of a bool mask."""
+        """A trial starts in the rows of a bool mask: draw what belongs to the trial."""
+
+    def forget(self, rows: np.ndarray) -> None:
+        """Empty the memory of the rows of a bool mask: a trial starts, or the step took it (`told.memory_reset`)."""
 
     def observe(self, observations: Any, rows: Any, episode_start: np.ndarray) -> Any:
         """Turn observations of some rows (an index array, or ALL) into those that the agent sees, in fresh arrays."""
         return observations
+
+    def allow(self, masks: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Turn the action masks in the infos of some rows (an index array), shape (rows, actions), into the agent's."""
+        return masks
 
 
 class _Forms(InOrder):
@@ -87,6 +97,7 @@ class _Forms(InOrder):
         self._rows = rows
         self._acts = type(rows).act is not Rows.act
         self._pays = type(rows).pay is not Rows.pay
+        self._allows = type(rows).allow is not Rows.allow
         self._observes = self.shows_finals = type(rows).observe is not Rows.observe
         self._takes_arrays = rows.action_space.shape is not None  # others are passed on as they are: nobody here reads them
         self._blanks = Blanks(rows.observation_space, rows.count)
@@ -104,6 +115,7 @@ class _Forms(InOrder):
     def _start_and_observe(self, observations: Any, told: Told) -> Any:
         if told.trial_start.any():
             self._rows.start(told.trial_start)
+            self._rows.forget(told.trial_start)
         return self._rows.observe(observations, ALL, told.episode_start) if self._observes else observations
 
 
@@ -139,14 +151,16 @@ class RowsWrapper(gym.Wrapper, RecordConstructorArgs, _Forms):
         told = _told(info, terminated, truncated, reset=False)
         if self._pays:
             info = with_truth(info, {"reward": float(reward)})
-            reward = self._rows.pay(np.array([reward], np.float64)).item()
+            reward = self._rows.pay(np.array([reward], np.float64), told).item()
         self._rows.step(actions, np.array([reward], np.float64), told)
+        if told.memory_reset.any():
+            self._rows.forget(told.memory_reset)
         observation, info = self._finish(observation, info, told, over=bool(terminated or truncated))
         return observation, reward, terminated, truncated, info
 
     def _finish(self, observation: Any, info: dict[str, Any], told: Told, over: bool) -> tuple[Any, dict[str, Any]]:
         if not self._observes:
-            return self._start_and_observe(observation, told), info
+            return self._start_and_observe(observation, told), self._allowed(info)
         trial, final, ended = info.get("trial"), None, False
         if trial is not None:
             ended = bool(trial["inner_terminated"] or trial["inner_truncated"])
@@ -156,7 +170,12 @@ class RowsWrapper(gym.Wrapper, RecordConstructorArgs, _Forms):
         seen = self._start_and_observe(_as_row(observation), told)
         if ended and over:
             self._check_finals(final, seen)
-        return _alone(seen), info
+        return _alone(seen), self._allowed(info)
+
+    def _allowed(self, info: dict[str, Any]) -> dict[str, Any]:
+        if not self._allows or "action_mask" not in info:
+            return info
+        return {**info, "action_mask": self._rows.allow(np.asarray(info["action_mask"])[None], np.zeros(1, np.int64))[0]}
 
 
 def _as_row(observation: Any) -> Any:
@@ -171,13 +190,14 @@ def _told(info: dict[str, Any], terminated: bool, truncated: bool, reset: bool) 
     """What a call told of an environment; without `info["trial"]`, each episode is a trial of its own."""
     trial = info.get("trial")
     if trial is None:
-        flags = (reset, reset, terminated, truncated, reset)
+        flags = reset, reset, terminated, truncated
     else:
         ends = trial["inner_terminated"], trial["inner_truncated"]
         if not any(ends):  # a wrapper above the trials may end what goes on below, as TimeLimit does
             ends = terminated, truncated
-        flags = (trial["trial_start"], trial["episode_start"], *ends, reset)
-    return Told(*np.array(flags, np.bool_).reshape(5, 1))
+        flags = trial["trial_start"], trial["episode_start"], *ends
+    memory_reset = not reset and info.get("memory_reset", False)  # a reset says nothing of a step
+    return Told(*np.array([*flags, reset, memory_reset], np.bool_)[:, None])
 
 
 # ------------------------------------------------------------------------------------------------ vector form
@@ -210,13 +230,14 @@ class VectorRowsWrapper(VectorWrapper, RecordConstructorArgs, _Forms):
         if trial is not None:
             self._check_trial(trial, observations)
         starts, first = (mask, mask) if trial is None else (trial["trial_start"], trial["episode_start"])
-        told = Told(starts, np.where(mask, first, self._first), self._never, self._never, mask)
+        told = Told(starts, np.where(mask, first, self._first), self._never, self._never, mask, self._never)
         self._first = told.episode_start
         if self._pays:
             info = with_truths(info, {"reward": np.zeros(self.num_envs)})
         if self._observes:
             info = self._show_finals(info, self._never)
-        return self._start_and_observe(observations, told), info
+        seen = self._start_and_observe(observations, told)
+        return seen, self._allowed(info)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all rows."""
@@ -229,13 +250,19 @@ class VectorRowsWrapper(VectorWrapper, RecordConstructorArgs, _Forms):
         self._first = told.episode_start.copy()
         if self._pays:
             info = self._with_reward(info, rewards.astype(np.float64), over)
-            rewards = rows.pay(rewards)
+            rewards = rows.pay(rewards, told)
             rewards[told.idle] = 0
         rows.step(actions, rewards, told)
+        if told.memory_reset.any():
+            rows.forget(told.memory_reset)
+        if self._allows and "final_info" in info:
+            info = {**info, "final_info": self._allowed(info["final_info"])}
         if not self._observes:
-            return self._start_and_observe(observations, told), rewards, terminated, truncated, info
+            seen = self._start_and_observe(observations, told)
+            return seen, rewards, terminated, truncated, self._allowed(info)
         info = self._show_finals(info, over)
         seen = self._start_and_observe(observations, told)
+        info = self._allowed(info)
         if "trial" in info and not self._same_step and over.any():
             self._check_finals_of(info["trial"], seen, over)
         return seen, rewards, terminated, truncated, info
@@ -244,10 +271,11 @@ class VectorRowsWrapper(VectorWrapper, RecordConstructorArgs, _Forms):
         idle = self._over if self._next_step else self._never
         if self._next_step:
             self._over = over
+        reset = self._memory_reset(info, over) & ~idle
         trial = info.get("trial")
         if trial is None:  # each episode is a trial of its own
             starts = over if self._same_step else idle
-            return Told(starts, starts, terminated, truncated, idle)
+            return Told(starts, starts, terminated, truncated, idle, reset)
         inner_terminated, inner_truncated = trial["inner_terminated"], trial["inner_truncated"]
         if self._same_step and over.any():
             old = info["final_info"]["trial"]
@@ -256,7 +284,29 @@ class VectorRowsWrapper(VectorWrapper, RecordConstructorArgs, _Forms):
         silent = over & ~(inner_terminated | inner_truncated)
         if silent.any():  # something above the trials may end what goes on below, as a TimeLimit in sub-environments does
             inner_terminated, inner_truncated = inner_terminated | (terminated & silent), inner_truncated | (truncated & silent)
-        return Told(trial["trial_start"], trial["episode_start"], inner_terminated, inner_truncated, idle)
+        return Told(trial["trial_start"], trial["episode_start"], inner_terminated, inner_truncated, idle, reset)
+
+    def _memory_reset(self, info: dict[str, Any], over: np.ndarray) -> np.ndarray:
+        """The rows whose memory the step took; in SAME_STEP `final_info` tells it of those that are over."""
+        reset = self._flag(info, "memory_reset")
+        if self._same_step and over.any():
+            reset = np.where(over, self._flag(info.get("final_info", {}), "memory_reset"), reset)
+        return reset
+
+    def _flag(self, info: dict[str, Any], key: str) -> np.ndarray:
+        return info[key].astype(np.bool_) & info.get(f"_{key}", True) if key in info else self._never
+
+    def _allowed(self, info: dict[str, Any]) -> dict[str, Any]:
+        if not self._allows or "action_mask" not in info:
+            return info
+        masks = info["action_mask"]
+        rows = np.flatnonzero(info.get("_action_mask", np.ones(self.num_envs, np.bool_)))
+        if not len(rows):
+            return info
+        allowed = self._rows.allow(take(masks, rows), rows)
+        masks = np.zeros((self.num_envs, *allowed.shape[1:]), allowed.dtype)
+        masks[rows] = allowed
+        return {**info, "action_mask": masks}
 
     def _with_reward(self, info: dict[str, Any], paid: np.ndarray, over: np.ndarray) -> dict[str, Any]:
         info = with_truths(info, {"reward": paid})

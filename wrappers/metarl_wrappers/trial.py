@@ -172,8 +172,10 @@ class Trial(gym.Wrapper, RecordConstructorArgs):
     def _begin_episode(self) -> tuple[Any, dict[str, Any]]:
         self._clock.episode += 1
         if self._means == "new_trial":
-            return self.env.reset(options={"new_trial": False})
-        return self.env.reset(seed=self._seed(), options=dict(self._options))
+            observation, info = self.env.reset(options={"new_trial": False})
+        else:
+            observation, info = self.env.reset(seed=self._seed(), options=dict(self._options))
+        return observation, _within_trial(info)
 
     def _seed(self) -> int:
         return int((self._clock.trial_seeds() if self._means == "seed" else self._clock.episode_seeds())[0])
@@ -339,7 +341,8 @@ class VectorTrial(VectorWrapper, RecordConstructorArgs):
         for part, options, seeds in groups:
             if part.any():
                 observations, told = self.env.reset(seed=seeds, options={**options, "reset_mask": part})
-                info = overlay(info, only(_without_trial(told), part))
+                told = _without_trial(told)
+                info = overlay(info, only(told if (part & new).any() else _within_trial(told), part))
         return observations, info
 
     def _groups(self, rows: np.ndarray) -> list[tuple[np.ndarray, dict[str, Any]]]:
@@ -396,3 +399,8 @@ def sub_environments(env: VectorEnv, who: str) -> list[gym.Env]:
 
 def _without_trial(info: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in info.items() if key not in ("trial", "_trial")}
+
+
+def _within_trial(info: dict[str, Any]) -> dict[str, Any]:
+    """What a reset tells within a trial. That it takes an agent's memory is not meant there: only a step can."""
+    return {key: value for key, value in info.items() if key not in ("memory_reset", "_memory_reset")}
