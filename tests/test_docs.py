@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import inspect
 import io
+import os
 import re
 import subprocess
 import sys
@@ -94,9 +95,14 @@ def test_the_guide_to_histories_records_ppo(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code", list(sections_of("which-wrapper.md")))
-def test_the_snippet_of_a_library_runs_where_there_is_the_library(code):
-    for module in re.findall(r"^(?:from|import) (\w+)", code, flags=re.MULTILINE):
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"needs {module}")
-    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+def test_the_snippet_of_a_library_runs_where_there_is_the_library(code, tmp_path):
+    modules = set(re.findall(r"^(?:from|import) (\w+)", code, flags=re.MULTILINE))
+    python = sys.executable
+    if "ray" in modules:  # RLlib asks for a Gymnasium of its own, so it is tested in an environment of its own
+        python = os.environ.get("METARL_RLLIB_PYTHON") or pytest.skip("METARL_RLLIB_PYTHON names no Python with ray[rllib]")
+    elif missing := [module for module in modules if importlib.util.find_spec(module) is None]:
+        pytest.skip(f"needs {', '.join(missing)}")
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    run = [python, "-W", "ignore", "-c", code]
+    result = subprocess.run(run, env=settings, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -4,14 +4,16 @@ Each test asks the same: did the library see the wrapper's spaces, are its losse
 every reward in what it gathered shown in the next observation of the trial, across the ends of inner episodes too?
 """
 
+import copy
 import os
 import subprocess
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, VectorWrapper
 
+from metarl_envs.boxes.batch import make_vec
 from metarl_wrappers import PreviousStep, Trial, VectorPreviousStep, VectorTrial
 
 pytestmark = pytest.mark.slow
@@ -23,6 +25,7 @@ CARTPOLE = "CartPole-v1"
 KEYS = ("observation", "previous_action", "previous_reward", "previous_terminated", "episode_start")
 ROWS, STEPS = 4, 100
 every_id = pytest.mark.parametrize("id", [DARK_ROOM, CARTPOLE], ids=["DarkRoomHard", "CartPole"])
+POLICY = {True: "MlpPolicy", False: "MultiInputPolicy"}
 flat_or_dict = pytest.mark.parametrize("flat", [True, False], ids=["Box", "Dict"])
 
 
@@ -55,6 +58,7 @@ def one_vector(observation):
 
 def assert_nothing_lost(seen, rewards, starts):
     """`seen` [time, row, number] has shown all `rewards` [time, row] within trials; `starts` tells where those begin."""
+    seen = one_vector(seen)
     shown, terminated, episode_start = seen[1:, :, -3], seen[1:, :, -2] == 1, seen[1:, :, -1] == 1
     inside = ~starts[1:]
     assert (rewards[:-1] == shown)[inside].all()
@@ -133,8 +137,8 @@ def test_pytorch(id):
 
 
 # --------------------------------------------------------------------------------------------------- Stable-Baselines3
-def train_with_sb3(environments, flat):
-    """One update of PPO; the rollout that it was made from."""
+def train_with_sb3(environments, policy, algorithm=None, **arguments):
+    """One update of PPO, or of an algorithm like it; the rollout that it was made from."""
     from stable_baselines3 import PPO
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.logger import Logger
@@ -145,13 +149,13 @@ def train_with_sb3(environments, flat):
 
         def _on_rollout_end(self):
             buffer = self.model.rollout_buffer
-            self.kept = one_vector(buffer.observations).copy(), buffer.rewards.copy(), buffer.episode_starts == 1
+            self.kept = copy.deepcopy(buffer.observations), buffer.rewards.copy(), buffer.episode_starts == 1
 
-    policy = "MlpPolicy" if flat else "MultiInputPolicy"
-    model = PPO(policy, environments, n_steps=STEPS, batch_size=STEPS, n_epochs=1, seed=0, device="cpu")
+    arguments |= {"n_steps": STEPS, "batch_size": STEPS, "n_epochs": 1, "seed": 0, "device": "cpu"}
+    model = (algorithm or PPO)(policy, environments, **arguments)
     model.set_logger(Logger(folder=None, output_formats=[]))
     before, keep = weights(model.policy), Keep()
-    model.learn(STEPS * ROWS, callback=keep)
+    model.learn(STEPS * environments.num_envs, callback=keep)
     logged = model.logger.name_to_value
     losses = [value for name, value in logged.items() if name.startswith("train/") and name.endswith("loss")]
     assert_trained(model.policy, before, losses)
@@ -166,9 +170,22 @@ def test_sb3(id, flat):
     from stable_baselines3.common.env_util import make_vec_env
 
     check_env(single(id, flat))
-    model, kept = train_with_sb3(make_vec_env(lambda: single(id, flat), n_envs=ROWS, seed=0), flat)
+    model, kept = train_with_sb3(make_vec_env(lambda: single(id, flat), n_envs=ROWS, seed=0), POLICY[flat])
     assert model.observation_space == single(id, flat).observation_space
     assert model.action_space == single(id, flat).action_space
+    assert_nothing_lost(*kept)
+
+
+@every_id
+@flat_or_dict
+def test_recurrent_ppo(id, flat):
+    contrib = pytest.importorskip("sb3_contrib", reason="needs sb3-contrib")
+    from stable_baselines3.common.env_util import make_vec_env
+
+    environments = make_vec_env(lambda: single(id, flat), n_envs=ROWS, seed=0)
+    policy, small = POLICY[flat].replace("Policy", "LstmPolicy"), {"lstm_hidden_size": 8}
+    model, kept = train_with_sb3(environments, policy, contrib.RecurrentPPO, policy_kwargs=small)
+    assert model.observation_space == single(id, flat).observation_space
     assert_nothing_lost(*kept)
 
 
@@ -180,7 +197,7 @@ def test_sb3_on_the_vector_environment(id, flat):
 
     from metarl_wrappers.sb3 import SB3VecEnv
 
-    model, kept = train_with_sb3(VecMonitor(SB3VecEnv(vector(id, "SameStep", flat))), flat)
+    model, kept = train_with_sb3(VecMonitor(SB3VecEnv(vector(id, "SameStep", flat))), POLICY[flat])
     assert model.observation_space == single(id, flat).observation_space
     assert model.action_space == single(id, flat).action_space
     assert_nothing_lost(*kept)
@@ -242,6 +259,69 @@ def test_the_bridge_refuses_what_it_cannot_carry():
     bridge.close()
 
 
+#: The layout of rows of `test_boxes_api`, in which a handful of actions is allowed at a time.
+BOX = {"agents": 3, "notes": 2, "board": 1, "page": 1, "lineages": 1, "levels": 3, "width": 2, "bases": 4, "recipes": 1}
+BOX |= {"dead_ends": 0.0, "crossover": 0, "horizon": 5}
+
+
+class InInfos(VectorWrapper):
+    """The action mask of a box in infos, and not in observations."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.single_observation_space = env.single_observation_space["observation"]
+        self.observation_space = env.observation_space["observation"]
+
+    def reset(self, **kwargs):
+        observations, info = self.env.reset(**kwargs)
+        return observations["observation"], {**info, "action_mask": observations["action_mask"]}
+
+    def step(self, actions):
+        observations, *rest, info = self.env.step(actions)
+        if "final_obs" in info:
+            rows = np.flatnonzero(info["_final_obs"])
+            info["final_obs"][rows] = [info["final_obs"][row]["observation"] for row in rows]
+        return observations["observation"], *rest, {**info, "action_mask": observations["action_mask"]}
+
+
+@pytest.mark.parametrize("where", ["observations", "infos"])
+def test_maskable_ppo_does_what_is_allowed(where):
+    """Every action of its rollout is one that the mask allows; the box counts those that are not."""
+    contrib = pytest.importorskip("sb3_contrib", reason="needs sb3-contrib")
+    from stable_baselines3.common.vec_env import VecMonitor
+
+    from metarl_wrappers.sb3 import SB3VecEnv
+
+    boxes = make_vec("InventionBox", 2, flat=True, autoreset_mode="SameStep", **BOX)
+    bridge = SB3VecEnv(boxes if where == "observations" else InInfos(boxes))
+    assert not bridge.has_attr("action_masks"), "nothing was observed yet"
+    monitored, policy = VecMonitor(bridge), POLICY[where == "infos"]
+    model, (_, _, starts) = train_with_sb3(monitored, policy, contrib.MaskablePPO)
+    buffer = model.rollout_buffer
+    assert starts.sum() >= 6 * (STEPS // 5)
+    assert boxes.illegal.sum() == bridge.info.get("final_info", {}).get("illegal", np.zeros(1)).sum() == 0
+    masks = buffer.action_masks.reshape(-1, int(boxes.single_action_space.n)).astype(bool)
+    assert masks[np.arange(len(masks)), buffer.actions.reshape(-1).astype(int)].all()
+    assert not masks.all()
+    if where == "observations":
+        assert (masks == buffer.observations["action_mask"].reshape(masks.shape).astype(bool)).all()
+    assert [mask.tolist() for mask in bridge.env_method("action_masks", indices=[1, 4])] == bridge.action_masks()[
+        [1, 4]
+    ].tolist()
+    assert bridge.get_attr("action_masks", 2)[0]().tolist() == bridge.action_masks()[2].tolist()
+
+
+def test_the_bridge_has_no_masks_where_there_are_none():
+    pytest.importorskip("stable_baselines3", reason="needs Stable-Baselines3")
+    from metarl_wrappers.sb3 import SB3VecEnv
+
+    bridge = SB3VecEnv(vector(DARK_ROOM, "SameStep"))
+    bridge.reset()
+    assert not bridge.has_attr("action_masks")
+    with pytest.raises(AttributeError, match="hold an 'action_mask'"):
+        bridge.env_method("action_masks")
+
+
 def test_the_bridge_shows_pictures():
     pytest.importorskip("stable_baselines3", reason="needs Stable-Baselines3")
     from metarl_wrappers.sb3 import SB3VecEnv
@@ -255,11 +335,24 @@ def test_the_bridge_shows_pictures():
 
 
 # ------------------------------------------------------------------------------------------------------------- TorchRL
+class FinalsOnly(VectorWrapper):
+    """What TorchRL needs in SAME_STEP: last observations in infos, and no dicts there (see docs/which-wrapper.md)."""
+
+    autoreset_mode = AutoresetMode.SAME_STEP
+
+    def reset(self, **kwargs):
+        return self.env.reset(**kwargs)[0], {}
+
+    def step(self, actions):
+        *result, info = self.env.step(actions)
+        return *result, {key: info[key] for key in ("final_obs", "_final_obs") if key in info}
+
+
 @pytest.mark.filterwarnings(r"ignore:Creating \w+ which inherits from WeightUpdaterBase:DeprecationWarning")
 @every_id
-@flat_or_dict
-def test_torchrl(id, flat):
-    """PPO over a collector. TorchRL asks for DISABLED: it resets rows by mask itself."""
+@pytest.mark.parametrize(("mode", "flat"), [("Disabled", True), ("Disabled", False), ("SameStep", True)])
+def test_torchrl(id, mode, flat):
+    """PPO over a collector. TorchRL asks for DISABLED, where it resets rows by mask itself, or for SAME_STEP."""
     pytest.importorskip("torchrl", reason="needs TorchRL")
     from tensordict.nn import TensorDictModule
     from torchrl.collectors import Collector
@@ -277,8 +370,8 @@ def test_torchrl(id, flat):
             return self.layer(torch.cat([part.float() for part in parts], dim=-1))
 
     torch.manual_seed(0)
-    envs = vector(id, "Disabled", flat)
-    env = GymWrapper(envs)
+    envs = vector(id, mode, flat)
+    env = GymWrapper(envs if mode == "Disabled" else FinalsOnly(envs))
     env.set_seed(0)
     keys = ["observation"] if flat else list(KEYS)
     for key in keys:
@@ -306,7 +399,62 @@ def test_torchrl(id, flat):
     by_time = (np.asarray(values).swapaxes(0, 1) for values in (seen, batch["next", "reward"], batch["is_init"]))
     seen, rewards, starts = by_time
     assert_nothing_lost(seen, rewards[..., 0], starts[..., 0])
+    if flat:  # the reward of a trial's last step is in its last observation, which is what follows that step
+        assert (batch["next", "observation"][..., -3] == batch["next", "reward"][..., 0]).all()
     collector.shutdown()
+
+
+# ---------------------------------------------------------------------------------------------------------------- skrl
+@every_id
+@flat_or_dict
+def test_skrl(id, flat):
+    """PPO over the vector environment. Its GymnasiumWrapper flattens a Dict, keys in order."""
+    pytest.importorskip("skrl", reason="needs skrl")
+    from skrl.agents.torch.ppo import PPO, PPO_CFG
+    from skrl.envs.wrappers.torch import wrap_env
+    from skrl.memories.torch import RandomMemory
+    from skrl.models.torch import CategoricalMixin, DeterministicMixin, Model
+    from skrl.trainers.torch import SequentialTrainer
+
+    class Linear(Model):
+        def __init__(self, env, outputs):
+            spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
+            Model.__init__(self, **spaces, device=env.device)
+            self.layer = torch.nn.Linear(self.num_observations, outputs)
+
+        def compute(self, inputs, role):
+            return self.layer(inputs["observations"]), {}
+
+    class Policy(CategoricalMixin, Linear):
+        def __init__(self, env):
+            Linear.__init__(self, env, int(env.action_space.n))
+            CategoricalMixin.__init__(self)
+
+    class Value(DeterministicMixin, Linear):
+        def __init__(self, env):
+            Linear.__init__(self, env, 1)
+            DeterministicMixin.__init__(self)
+
+    torch.manual_seed(0)
+    env = wrap_env(vector(id, "SameStep", flat), wrapper="gymnasium", verbose=False)
+    assert env.observation_space == single(id, flat).observation_space
+    models, memory = {"policy": Policy(env), "value": Value(env)}, RandomMemory(memory_size=STEPS, num_envs=ROWS)
+    config = PPO_CFG(rollouts=STEPS, learning_epochs=1, experiment={"write_interval": 0, "checkpoint_interval": 0})
+    spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
+    agent = PPO(models=models, memory=memory, cfg=config, **spaces)
+    before = [weights(model) for model in models.values()]
+    quiet = {"timesteps": STEPS, "headless": True, "disable_progressbar": True, "close_environment_at_exit": False}
+    SequentialTrainer(env=env, agents=agent, cfg=quiet).train()
+    losses = [agent.tracking_data[name][-1] for name in ("Loss / Policy loss", "Loss / Value loss")]
+    for model, old in zip(models.values(), before, strict=True):
+        assert_trained(model, old, losses)
+    kept = {name: memory.get_tensor_by_name(name).numpy() for name in ("observations", "rewards", "terminated", "truncated")}
+    seen, ends = kept["observations"], (kept["terminated"] | kept["truncated"])[..., 0]
+    if not flat:  # a Dict is flattened in the order of its keys
+        parts = np.split(seen, np.cumsum([env.observation_space[key].shape[0] for key in sorted(KEYS)])[:-1], axis=-1)
+        seen = dict(zip(sorted(KEYS), parts, strict=True))
+    starts = np.concatenate([np.ones((1, ROWS), np.bool_), ends[:-1]])
+    assert_nothing_lost(seen, kept["rewards"][..., 0], starts)
 
 
 # ------------------------------------------------------------------------------------------------------------ Tianshou

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,9 @@ class SB3VecEnv(VecEnv):
     """A Gymnasium vector environment as Stable-Baselines3 takes it: all rows in one call, instead of one by one.
 
     An episode of SB3 is a whole trial. Put `VecMonitor` around it to see its return and length in SB3's log.
+
+    Where observations or infos of the vector environment hold an `action_mask`, `action_masks()` tells it: the method that
+    sb3-contrib's `MaskablePPO` asks for.
 
     Info:
         `infos` hold what SB3 reads, `terminal_observation` and `TimeLimit.truncated`, in the rows that are done.
@@ -49,6 +53,7 @@ class SB3VecEnv(VecEnv):
             )
         self.env = env
         self.info: dict[str, Any] = {}
+        self._masks: np.ndarray | None = None
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> Any:
@@ -59,6 +64,7 @@ class SB3VecEnv(VecEnv):
         observations, self.info = self.env.reset(seed=seeds, options=self._options[0] or None)
         self._reset_seeds()
         self._reset_options()
+        self._keep_masks(observations)
         return tree(np.copy, observations)
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -75,8 +81,24 @@ class SB3VecEnv(VecEnv):
             for row, final in zip(rows.tolist(), split(take(self.info["final_obs"], rows), len(rows)), strict=True):
                 infos[row]["terminal_observation"] = final
                 infos[row]["TimeLimit.truncated"] = bool(truncated[row] and not terminated[row])
+        self._keep_masks(observations)
         # SB3 reads an observation again after the next step, so it must not lie in arrays that are given out again.
         return tree(np.copy, observations), rewards.astype(np.float32), done, infos
+
+    def action_masks(self) -> np.ndarray:
+        """Return which actions are allowed now, bool [rows, actions].
+
+        Raises:
+            AttributeError: neither observations nor infos hold an `action_mask`, or nothing was observed yet.
+        """
+        if self._masks is None:
+            raise AttributeError(f"neither the last observations nor the last infos of {self.env} hold an 'action_mask'")
+        return self._masks.copy()
+
+    def _keep_masks(self, observations: Any) -> None:
+        seen = observations if isinstance(observations, dict) else {}
+        masks = seen.get("action_mask", self.info.get("action_mask"))
+        self._masks = None if masks is None else masks.astype(np.bool_)
 
     def close(self) -> None:
         """Close the vector environment."""
@@ -87,18 +109,31 @@ class SB3VecEnv(VecEnv):
         return self.env.render() or [None] * self.num_envs
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """An attribute of the vector environment, or of one that it wraps, once for each row."""
+        """An attribute of the vector environment, or of one that it wraps, once for each row.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        rows = self._get_indices(indices)
+        if attr_name == "action_masks":
+            self.action_masks()
+            return [functools.partial(self._masks_of, row) for row in rows]
         env = self.env
         while isinstance(env, VectorWrapper) and not hasattr(env, attr_name):
             env = env.env
-        return [getattr(env, attr_name) for _ in self._get_indices(indices)]
+        return [getattr(env, attr_name) for _ in rows]
+
+    def _masks_of(self, row: int) -> np.ndarray:
+        return self.action_masks()[row]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Rows have no attributes of their own, so there is nothing to set."""
         raise NotImplementedError(f"the rows of {self.env} are no environments of their own: set {attr_name!r} on the whole")
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Rows have no methods of their own, so there is nothing to call."""
+        """Call `action_masks` of rows; they have no other methods of their own."""
+        if method_name == "action_masks":
+            return list(self.action_masks()[self._get_indices(indices)])
         raise NotImplementedError(f"the rows of {self.env} are no environments of their own: call {method_name!r} on the whole")
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
