@@ -133,7 +133,7 @@ class SB3VecEnv(VecEnv):
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
         """Call `action_masks` of rows; they have no other methods of their own."""
         if method_name == "action_masks":
-            return list(self.action_masks()[self._get_indices(indices)])
+            return [self._masks_of(row) for row in self._get_indices(indices)]
         raise NotImplementedError(f"the rows of {self.env} are no environments of their own: call {method_name!r} on the whole")
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
