@@ -1,11 +1,14 @@
 """Wrappers over boxes with one row an agent: in every autoreset mode they tell what the boxes below told."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode
 
 import metarl_wrappers
 from metarl_envs.boxes.batch import make_vec
+from metarl_envs.boxes.seat import AmnesiaSeat
 
 #: The layout of rows of `test_boxes_api`, in trials of five steps.
 SHORT = {
@@ -223,3 +226,53 @@ def test_actions_that_a_permuted_mask_allows_are_allowed_in_the_box(mode):
         assert (illegal == 0) == choose_allowed or info["trial"]["action_ignored"].all()
         if mode is AutoresetMode.DISABLED and over.any():
             seen, _ = envs.reset(options={"reset_mask": over})
+
+
+# ------------------------------------------------------------------------------------------------- seats
+SEAT = {key: value for key, value in SHORT.items() if key != "agents"} | {"agents": 1, "day": 2, "horizon": 4}
+
+
+def evening(mode, wrap, offset, episodes):
+    """What seats in three boxes are shown, whose agent does something else in the first step of each episode by `offset`."""
+    if mode is None:
+        env = wrap(gym.make("metarl_envs:MetaRL/AmnesiaBox-v0", episodes_per_trial=episodes, **SEAT))
+    else:
+        kwargs = {"num_envs": 3, "autoreset_mode": mode, "episodes_per_trial": episodes}
+        env = wrap(gym.make_vec("metarl_envs:MetaRL/AmnesiaBox-v0", **kwargs, **SEAT))
+    seen, info = env.reset(seed=0)
+    shown = [seen]
+    for step in range(4 * episodes):
+        action = 1 + offset * (step % 4 == 0)  # to take another base into the hand, which dawn empties
+        seen, *_, info = env.step(action if mode is None else np.full(3, action))
+        shown.append(seen)
+    return shown, info
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("mode", [None, *AutoresetMode], ids=lambda mode: "single" if mode is None else mode.name)
+@pytest.mark.parametrize("name", ["PreviousStep", "Context", "ContextStream"])
+def test_a_seat_is_shown_nothing_of_the_day_before(name, mode):
+    """Two lives that differ before dawn alone are shown alike from dawn on, whether or not an episode begins then."""
+    form = getattr(metarl_wrappers, name if mode is None else f"Vector{name}")
+    arguments = {"length": LENGTH} if name == "Context" else {}
+    (one, info), (other, _) = (evening(mode, lambda env: form(env, **arguments), offset, episodes=2) for offset in (0, 1))
+    differ = [step for step in range(len(one)) if not data_equivalence(one[step], other[step])]
+    assert differ == [1, 5]
+    if name == "PreviousStep" and mode is not AutoresetMode.SAME_STEP:
+        assert not np.any(info["trial"]["final_obs"]["previous_action"]), "the last day ends with the trial"
+    if mode is AutoresetMode.SAME_STEP:
+        assert info["final_info"]["memory_reset"].all()
+        assert all(
+            not final[f"{'previous' if name == 'PreviousStep' else 'context'}_action"].any() for final in info["final_obs"]
+        )
+
+
+@pytest.mark.plain
+def test_a_seat_tells_where_its_memory_is_reset():
+    """At each reset and each dawn; that an episode begins within a trial is none. Without days nothing is told."""
+    for horizon, expected in ((4, [1, 0, 1, 0, 1, 0, 1, 0, 1]), (3, [1, 0, 1, 0, 0, 1, 0])):
+        env = gym.make("metarl_envs:MetaRL/AmnesiaBox-v0", episodes_per_trial=2, **SEAT | {"horizon": horizon})
+        told = [env.reset(seed=0)[1]["memory_reset"]]
+        told += [env.step(0)[-1]["memory_reset"] for _ in range(2 * horizon)]
+        assert told == [flag == 1 for flag in expected]
+    assert AmnesiaSeat.at(**SEAT | {"day": 0}).memory_reset_at is None

@@ -13,6 +13,7 @@ from gymnasium import spaces
 from metarl_envs.boxes.amnesia import AmnesiaBox
 from metarl_envs.boxes.box import (
     CHOOSING,
+    SENSES,
     Box,
     box_record,
     live_one_step,
@@ -269,6 +270,12 @@ class Seat(Box):
         if p.day and p.horizon % p.day == 0:
             return p.day
         return next(length for length in range(-(-p.horizon // 20), p.horizon + 1) if p.horizon % length == 0)
+
+    @staticmethod
+    def memory_reset_at(p: SimpleNamespace) -> int | None:
+        """The place of `forgot`; None where there are no days."""
+        forgot = planes_of(p) * items_of(p) + SENSES.index("forgot")
+        return int(np.searchsorted(kept(p), forgot)) if p.day else None
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:

@@ -203,6 +203,14 @@ class Family:
         return None
 
     @staticmethod
+    def memory_reset_at(p: SimpleNamespace) -> int | None:
+        """Return which number of an observation is 1 where its agent must begin anew, with no memory of what was before.
+
+        None in families whose agents never forget within an episode. In others it is told as `info["memory_reset"]` too.
+        """
+        return None
+
+    @staticmethod
     def unit_length(p: SimpleNamespace) -> int:
         """Steps in a block of the learning curve, where `unit` is not an episode."""
         return 0
@@ -377,6 +385,11 @@ class Variant:
     def horizon(self) -> int:
         """Steps after which an episode is truncated."""
         return self.p.horizon
+
+    @functools.cached_property
+    def memory_reset_at(self) -> int | None:
+        """See `Family.memory_reset_at`."""
+        return self.family.memory_reset_at(self.p)
 
     def kernel(self, name: str) -> Callable:
         """The kernel that the family binds to a name."""

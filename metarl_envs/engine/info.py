@@ -47,6 +47,19 @@ def vector_info(variant: Variant, out: Outcome, everyone: np.ndarray) -> dict[st
     return {"trial": trial, "_trial": everyone}
 
 
+def memory_reset(variant: Variant, out: Outcome) -> np.ndarray:
+    """Which rows' agents must begin anew, bool (rows,); for variants with `memory_reset_at`.
+
+    Where the next episode of a trial began it is what the last observation of the old one says: a new one alone takes no memory.
+    """
+    within = out.flags[4] | out.flags[5]
+    return np.where(within, _forgot(variant, out.inner_final), _forgot(variant, out.observations))
+
+
+def _forgot(variant: Variant, observations: np.ndarray) -> np.ndarray:
+    return variant.visible(observations)[:, variant.memory_reset_at] == 1
+
+
 def with_masks(values: dict[str, np.ndarray], present: np.ndarray) -> dict[str, np.ndarray]:
     """The arrays, each with the mask of the rows that report it, as Gymnasium's vector infos have them."""
     for name in tuple(values):
@@ -72,6 +85,8 @@ def add_final(info: dict[str, Any], variant: Variant, out: Outcome, dense: bool,
         "final_obs": final,
     }
     info["final_info"] = {"trial": with_masks(old_trial, ended), "_trial": ended}
+    if variant.memory_reset_at is not None:
+        info["final_info"] |= {"memory_reset": _forgot(variant, out.final), "_memory_reset": ended}
     if truth is not None:
         info["final_info"] |= {"metarl": truth.info(ended), "_metarl": ended}
     info["_final_info"] = ended

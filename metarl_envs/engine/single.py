@@ -15,7 +15,7 @@ from gymnasium.error import ResetNeeded
 
 from metarl_envs.engine.arguments import as_seed
 from metarl_envs.engine.drivers import DISABLED, GIVEN_TASK
-from metarl_envs.engine.info import single_info
+from metarl_envs.engine.info import memory_reset, single_info
 from metarl_envs.engine.scoreboard import RENDER_MODES, Scoreboard, checked_render_mode
 from metarl_envs.engine.specs import checked_spec
 from metarl_envs.engine.truth import GroundTruth
@@ -177,6 +177,8 @@ class SingleEnv(gym.Env):
         if self._scoreboard:
             self._scoreboard.update(self._out, stepped)
         info = single_info(flags, self._final())
+        if self.variant.memory_reset_at is not None:
+            info["memory_reset"] = bool(memory_reset(self.variant, self._out)[0])
         if self._truth:
             if stepped:
                 self._truth.stepped(self._action, self._out)

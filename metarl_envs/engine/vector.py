@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 
 from metarl_envs.engine.arguments import as_seed, as_seeds, at_least_one, row_seeds
 from metarl_envs.engine.drivers import FLAGS, GIVEN_TASK
-from metarl_envs.engine.info import add_final, vector_info
+from metarl_envs.engine.info import add_final, memory_reset, vector_info
 from metarl_envs.engine.scoreboard import RENDER_MODES, Scoreboard, checked_render_mode
 from metarl_envs.engine.specs import checked_spec
 from metarl_envs.engine.truth import GroundTruth
@@ -280,6 +280,9 @@ class FamilyVectorEnv(VectorEnv):
         if self._truth and actions is not None:
             self._truth.stepped(actions, out)
         info = vector_info(self.variant, out, self._everyone)
+        if self.variant.memory_reset_at is not None:
+            info["memory_reset"] = memory_reset(self.variant, out)
+            info["_memory_reset"] = self._everyone
         if ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
             add_final(info, self.variant, out, self._dense, self._truth)
         if self._truth:
