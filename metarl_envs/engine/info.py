@@ -50,7 +50,7 @@ def vector_info(variant: Variant, out: Outcome, everyone: np.ndarray) -> dict[st
 def memory_reset(variant: Variant, out: Outcome) -> np.ndarray:
     """Which rows' agents must begin anew, bool (rows,); for variants with `memory_reset_at`.
 
-    Where the next episode of a trial began it is what the last observation of the old one says: a new one alone takes no memory.
+    Where the next episode of a trial began, the last observation of the old one says it: a new one alone takes no memory.
     """
     within = out.flags[4] | out.flags[5]
     return np.where(within, _forgot(variant, out.inner_final), _forgot(variant, out.observations))
