@@ -144,7 +144,7 @@ class TaskSet:
         if part is None:
             return
         if part not in self.parts:
-            why = "the family has no parts, since its tasks are too few, or each is too likely, to be split (split=None has all)"
+            why = "the family has no parts, since its tasks are too few, or too likely each, to be split (split=None has all)"
             if self.parts:
                 why = f"below {FEWEST_TO_VALIDATE} tasks none are kept for validation (they are train tasks)"
             raise ValueError(f"split={self.split!r} of {self.variant} has no tasks: {why}")

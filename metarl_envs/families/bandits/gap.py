@@ -188,9 +188,9 @@ class GapBandit(Bandit):
         return one_arm_all_the_time(p, _chances(p, task))
 
     @staticmethod
-    def memoryless_best(p: SimpleNamespace) -> float:
-        """Any fixed arm."""
-        return p.horizon * (0.5 - p.gap / 2 + p.gap / p.arms)
+    def memoryless_best(p: SimpleNamespace, task: Row) -> float:
+        """Random play: without memory all arms are alike."""
+        return one_arm_all_the_time(p, _chances(p, task)).random
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
