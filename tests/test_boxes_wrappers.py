@@ -6,9 +6,11 @@ import pytest
 from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode
 
+import metarl_envs
 import metarl_wrappers
 from metarl_envs.boxes.batch import make_vec
 from metarl_envs.boxes.seat import AmnesiaSeat
+from metarl_envs.evaluation import agents
 
 #: The layout of rows of `test_boxes_api`, in trials of five steps.
 SHORT = {
@@ -276,3 +278,28 @@ def test_a_seat_tells_where_its_memory_is_reset():
         told += [env.step(0)[-1]["memory_reset"] for _ in range(2 * horizon)]
         assert told == [flag == 1 for flag in expected]
     assert AmnesiaSeat.at(**SEAT | {"day": 0}).memory_reset_at is None
+
+
+@pytest.mark.plain
+def test_an_agent_of_an_evaluation_is_told_nothing_of_the_day_before():
+    """No action and no reward of the last evening; that an episode begins is no reason to forget."""
+    steps = []
+
+    class Agent:
+        def __init__(self, *, num_envs, **told):
+            self.rows = num_envs
+
+        def act(self, step):
+            steps.append(step)
+            return np.ones(self.rows, np.int64)
+
+    tasks = metarl_envs.tasks("AmnesiaBox", **SEAT)
+    agents.live(Agent, tasks.variant, tasks.rows(2), np.arange(2), 0, episodes=2, block=0)
+    days = [step.memory_reset.tolist() for step in steps]
+    assert days[:4] == [[True, True], [False, False], [True, True], [False, False]]
+    for step in steps:
+        assert ((step.previous_action == -1) == step.memory_reset).all()
+        assert not step.previous_reward[step.memory_reset].any()
+    assert not steps[2].trial_start.any()
+    assert steps[4].episode_start.all()
+    assert len(steps) == 8

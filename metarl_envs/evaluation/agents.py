@@ -22,13 +22,15 @@ class Step:
 
     Attributes:
         observation: the batched observation, of shape (rows, ...).
-        previous_action: the action of the step before. Where a trial starts there is none, and in its place stands what is no
-            action: NaN for Box (of integers: the one below the lowest, or above the highest), and -1 for Discrete and
-            MultiDiscrete (the one below the lowest, where actions do not start at 0). `trial_start` tells where.
-        previous_reward: what it paid, float64; 0 where a trial starts. The reward of an episode's last step is here, with the
+        previous_action: the action of the step before. Where memory is reset there is none, and in its place stands what is
+            no action: NaN for Box (of integers: the one below the lowest, or above the highest), and -1 for Discrete and
+            MultiDiscrete (the one below the lowest, where actions do not start at 0). `memory_reset` tells where.
+        previous_reward: what it paid, float64; 0 where memory is reset. The reward of an episode's last step is here, with the
             first observation of the next episode.
         terminated, truncated: whether that step ended an episode, and how.
         episode_start, trial_start: whether `observation` is the first of an episode, of a trial.
+        memory_reset: whether the agent must forget all that was before `observation`, as at each dawn of a box with days, and
+            where a trial starts. No action and no reward of before is told.
     """
 
     observation: np.ndarray
@@ -38,6 +40,7 @@ class Step:
     truncated: np.ndarray
     episode_start: np.ndarray
     trial_start: np.ndarray
+    memory_reset: np.ndarray
 
 
 class Agent(Protocol):
@@ -144,12 +147,12 @@ def live(
 def _step(
     observation: np.ndarray, actions: np.ndarray, reward: np.ndarray, info: dict[str, Any], null: np.ndarray | None = None
 ) -> Step:
-    """What the agent is told; nothing of an old trial reaches a new one."""
+    """What the agent is told; nothing of an old trial reaches a new one, nor anything of a day the next."""
     trial = info["trial"]
-    start = trial["trial_start"]
+    forgets = trial["trial_start"] | info.get("memory_reset", False)
     if null is not None:
-        fits = start.reshape(-1, *[1] * (actions.ndim - 1))
-        actions, reward = np.where(fits, null, actions), np.where(start, 0.0, reward)
+        fits = forgets.reshape(-1, *[1] * (actions.ndim - 1))
+        actions, reward = np.where(fits, null, actions), np.where(forgets, 0.0, reward)
     return Step(
         observation=observation,
         previous_action=actions,
@@ -157,7 +160,8 @@ def _step(
         terminated=trial["inner_terminated"].copy(),
         truncated=trial["inner_truncated"].copy(),
         episode_start=trial["episode_start"].copy(),
-        trial_start=start.copy(),
+        trial_start=trial["trial_start"].copy(),
+        memory_reset=forgets,
     )
 
 

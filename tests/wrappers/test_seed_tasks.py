@@ -91,16 +91,21 @@ def test_noise_is_fresh_in_each_episode_unless_asked_otherwise(fresh_noise):
 
 @given(st.integers(0, 2**31 - 1))
 def test_the_splits_are_disjoint_and_cover_all(seed):
-    assert in_split(np.array([seed]), "train") != in_split(np.array([seed]), "test")
+    assert sum(in_split(np.array([seed]), split) for split in ("train", "validation", "test")) == 1
     assert in_split(np.array([seed]), None)
 
 
-def test_a_fifth_is_test():
-    assert 0.19 < in_split(np.arange(100_000), "test").mean() < 0.21
+def test_a_fifth_is_test_and_a_fifth_of_the_others_validation():
+    share = {split: in_split(np.arange(100_000), split).mean() for split in ("train", "validation", "test")}
+    assert share == {
+        "train": pytest.approx(0.64, abs=0.01),
+        "validation": pytest.approx(0.16, abs=0.01),
+        "test": pytest.approx(0.2, abs=0.01),
+    }
 
 
 @pytest.mark.parametrize("num_tasks", [None, 3])
-@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
 @given(seed=st.integers(0, 2**64 - 1))
 def test_no_seed_of_reset_leaks_a_task_into_the_other_split(split, num_tasks, seed):
     env = SeedTasks(Nothing(), split=split, num_tasks=num_tasks, ground_truth=True)
@@ -282,7 +287,7 @@ def test_given_tasks_in_vector_form():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match=r"split='dev' must be one of None, 'train', 'test'"):
+    with pytest.raises(ValueError, match=r"split='dev' must be one of None, 'train', 'validation', 'test'"):
         SeedTasks(Nothing(), split="dev")
     with pytest.raises(ValueError, match=r"num_tasks=0 .*at least 1"):
         SeedTasks(Nothing(), num_tasks=0)

@@ -18,19 +18,19 @@ from metarl_wrappers.streams import TrialClock, below, keys_of, mix
 from metarl_wrappers.trial import split_options, sub_environments
 
 _ONE = np.ones(1, np.bool_)
-_SPLITS = (None, "train", "test")
-_IS_TEST, _NOISE = 0, 1  # what mixed bits are for
+_SPLITS = (None, "train", "validation", "test")
+_IS_TEST, _NOISE, _IS_VALIDATION = 0, 1, 2  # what mixed bits are for
 
 
 def in_split(seeds: np.ndarray, split: str | None) -> np.ndarray:
-    """Whether task seeds (any integers) belong to a split: about four in five are "train", the others "test".
+    """Whether task seeds (any integers) belong to a split: one in five is "test", one in five of the others "validation".
 
-    A pure function of the seed, so that no seed is in both, whoever asks. None holds all.
+    The rest are "train". A pure function of the seed, so that no seed is in two, whoever asks. None holds all.
     """
     if split is None:
         return np.ones(np.shape(seeds), np.bool_)
-    test = below(mix(np.asarray(seeds).astype(np.uint64), _IS_TEST), 5) == 0
-    return test if split == "test" else ~test
+    test, held_back = (below(mix(np.asarray(seeds).astype(np.uint64), what), 5) == 0 for what in (_IS_TEST, _IS_VALIDATION))
+    return {"test": test, "validation": held_back & ~test, "train": ~held_back & ~test}[split]
 
 
 def frozen_lake_map(env: gym.Env, task: int) -> None:
@@ -138,13 +138,13 @@ def _checked(task: Any, count: int) -> np.ndarray:
 
 
 class SeedTasks(gym.Wrapper, RecordConstructorArgs):
-    """Any environment that is laid out by its seed becomes a distribution of tasks, with a train and a test split.
+    """Any environment that is laid out by its seed becomes a distribution of tasks, split into train, validation and test.
 
     A task is a seed. Every reset draws one from the split and resets the environment with it; with `options={"task":
     seed}` it is that one, with `options={"new_trial": False}` the same as before. So `Trial(SeedTasks(env), k,
     keep_task="new_trial")` keeps the task for k episodes.
 
-    A seed belongs to "train" (four in five) or "test" by a hash of itself alone, so the splits are disjoint whatever
+    A seed belongs to "train" (64 %), "validation" (16 %) or "test" by a hash of itself alone, so they are disjoint whatever
     seeds anyone resets with. Draws depend on the seed given to `reset` and the number of the trial only.
 
     Noise: reset with the same seed, most environments repeat their noise as well (FrozenLake slips at the same steps in
@@ -167,7 +167,7 @@ class SeedTasks(gym.Wrapper, RecordConstructorArgs):
 
     Args:
         env: any environment.
-        split: None (all seeds), "train" or "test".
+        split: None (all seeds), "train", "validation" (to choose settings by) or "test".
         num_tasks: None (31-bit seeds), or a number: the first so many seeds of the split, from 0 on, all with the same
             chance.
         make_task: see above.
