@@ -23,7 +23,7 @@ def finding(low, high, claimed=True):
         (0.1, 0.2, True, "holds"),
         (-0.1, 0.2, True, "does not hold: undecided"),
         (-0.2, -0.1, True, "does not hold: reversed"),
-        (-0.1, 0.2, False, "holds"),
+        (-0.1, 0.2, False, "no difference found"),
         (0.1, 0.2, False, "does not hold: they differ"),
         (-0.2, -0.1, False, "does not hold: they differ"),
     ],
@@ -31,8 +31,21 @@ def finding(low, high, claimed=True):
 def test_a_claim_holds_by_its_interval(low, high, claimed, verdict):
     found = finding(low, high, claimed)
     assert found.verdict == verdict
-    assert found.holds == (verdict == "holds")
+    assert found.holds == (verdict in ("holds", "no difference found"))
     assert f"| {low:+.2f}".replace("| ", "[") in report([found])
+
+
+def test_means_and_difference_rest_on_the_same_boxes(monkeypatch):
+    """A precision has no meaning in a box without notes: that box is in neither mean."""
+    tables = {"one": [1.0, np.nan, 4.0, 2.0], "other": [0.0, 9.0, np.nan, 1.0]}
+    monkeypatch.setattr(Effect, "tables", lambda self, boxes, seed: {k: [{"p": v} for v in vs] for k, vs in tables.items()})
+    effect = Effect("e", "", "AmnesiaBox", {}, {}, (("p", "one", "other"),), ())
+    (found,) = findings(4, 0, (effect,))
+    assert [mean.mean for mean in found.means] == [1.5, 0.5]
+    assert found.difference == (1.0, 1.0, 1.0)
+    tables["one"][0] = tables["other"][3] = np.nan
+    with pytest.raises(ValueError, match="none of 4 boxes has the measure under both conditions"):
+        list(findings(4, 0, (effect,)))
 
 
 @pytest.mark.slow

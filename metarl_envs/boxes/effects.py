@@ -91,9 +91,9 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """In words. That an interval covers 0 shows no difference; it does not show that there is none."""
         if self.holds:
-            return "holds"
+            return "holds" if self.claimed else "no difference found"
         if not self.claimed:
             return "does not hold: they differ"
         return "does not hold: reversed" if self.difference.high < 0 else "does not hold: undecided"
@@ -110,21 +110,24 @@ def findings(boxes: int = BOXES, seed: int = SEED, effects: tuple[Effect, ...] |
     for effect in EFFECTS if effects is None else effects:
         tables = effect.tables(boxes, seed)
         for measured, more, less in effect.claims + effect.no_difference:
-            values = column(tables[more], measured), column(tables[less], measured)
+            values = _in_both(column(tables[more], measured), column(tables[less], measured))
             yield Finding(
                 effect,
                 measured,
                 more,
                 less,
-                (_mean(values[0]), _mean(values[1])),
-                _mean(values[0] - values[1]),
+                (over_seeds(values[0]), over_seeds(values[1])),
+                over_seeds(values[0] - values[1]),
                 (measured, more, less) in effect.claims,
             )
 
 
-def _mean(values: np.ndarray) -> Interval:
-    """The t-interval of the mean over boxes; boxes in which the measure has no meaning are left out."""
-    return over_seeds(values[~np.isnan(values)])
+def _in_both(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes in which a measure has a meaning under both conditions: means and difference rest on the same ones."""
+    told = ~np.isnan(one) & ~np.isnan(other)
+    if not told.any():
+        raise ValueError(f"none of {len(one)} boxes has the measure under both conditions: give more boxes")
+    return one[told], other[told]
 
 
 def report(found: list[Finding]) -> str:
