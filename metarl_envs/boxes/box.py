@@ -162,7 +162,9 @@ def forget(params, state, i):
 def live_one_step(params, task, state, actions, rng):
     """All act; what was newly made is paid, seen and copied; then the day may end. Returns the sum of rewards."""
     for i in range(params.agents):
-        act(params, task, state, i, actions, rng)
+        act(params, task, state, i, actions[i], rng)
+    if params.board > 0:
+        post_all(params, state, actions)
     paid = pay(params, state)
     for i in range(params.agents):
         copy_from_others(params, state, i, rng)
@@ -179,9 +181,8 @@ def live_one_step(params, task, state, actions, rng):
 
 
 @kernel
-def act(params, task, state, i, actions, rng):
-    """Agent i's action among those of all; what is not allowed does nothing, and is counted."""
-    action = actions[i]
+def act(params, task, state, i, action, rng):
+    """One agent's action, but for posting (see `post_all`); what is not allowed does nothing, and is counted."""
     state.made[i] = NOTHING
     if not is_legal(params, state, i, action):
         state.illegal[i] += 1
@@ -207,8 +208,6 @@ def act(params, task, state, i, actions, rng):
         return
     k -= pages
     if k < params.board:
-        if not is_outdone(state, i, actions):
-            write(state, i, state.board, k)
         return
     k -= params.board
     pages = (params.board + params.page - 1) // params.page
@@ -216,6 +215,16 @@ def act(params, task, state, i, actions, rng):
         state.looking[i, k] = 1
         return
     state.where[i] = k - pages
+
+
+@kernel
+def post_all(params, state, actions):
+    """Write what is posted on the board, once all have acted. Of several who post on one place one is drawn."""
+    first = items_in(params) + 1 + 2 * params.notes + (params.notes + params.page - 1) // params.page
+    for i in range(params.agents):
+        k = actions[i] - first
+        if 0 <= k < params.board and state.tried[i, 0] != NOTHING and not is_outdone(state, i, actions):
+            write(state, i, state.board, k)
 
 
 @kernel
@@ -319,28 +328,40 @@ def worth(params, item):
 @kernel
 def pay(params, state):
     """Note who was first, and pay; the sum. Of several who make the same at once, one is drawn to be the first."""
-    for i in range(params.agents):
-        made = state.made[i]
-        if made == NOTHING:
-            continue
-        if state.first_at[made] < 0:
-            state.first_at[made] = state.t
-            state.first_by[made] = i
-        elif state.first_at[made] == state.t and is_drawn_before(state, i, state.first_by[made]):
-            state.first_by[made] = i
     total = 0.0
     for i in range(params.agents):
         made = state.made[i]
         state.reward[i] = 0.0
         if made == NOTHING:
             continue
-        first = state.first_at[made] == state.t and state.first_by[made] == i
-        if first or params.pays != FIRST:
-            state.reward[i] = worth(params, made)
-            total += state.reward[i]
+        note_first(state, i, made)
+        state.reward[i] = worth(params, made)
+        total += state.reward[i]
+    if params.pays == FIRST:
+        total = pay_first(params, state)
     if params.pays == MEAN:
         for i in range(params.agents):
             state.reward[i] = total / params.agents
+    return total
+
+
+@kernel
+def note_first(state, i, made):
+    """Note agent i as the first who made a thing, unless somebody was before it, in time or by lot."""
+    if state.first_at[made] < 0 or (state.first_at[made] == state.t and is_drawn_before(state, i, state.first_by[made])):
+        state.first_at[made] = state.t
+        state.first_by[made] = i
+
+
+@kernel
+def pay_first(params, state):
+    """Take back the pay of all who were not the first; the sum that is left."""
+    total = 0.0
+    for i in range(params.agents):
+        made = state.made[i]
+        if made != NOTHING and not (state.first_at[made] == state.t and state.first_by[made] == i):
+            state.reward[i] = 0.0
+        total += state.reward[i]
     return total
 
 
