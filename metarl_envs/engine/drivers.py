@@ -62,6 +62,10 @@ def fault_of(code: int) -> tuple[int, int]:
     return 1 + (code - 1) % 2, (code - 1) // 2
 
 
+#: A number as 64 bits without a sign: one below 0 is a very large one, so that one comparison tells of both ends of a range.
+_word = (lambda number: int(number) % 2**64) if PLAIN else np.uint64
+
+
 # ------------------------------------------------------------------------------------------------- what a task means
 def _content_meaning(params, task, words, i):
     """A hash of the content of task i, given as 64-bit words."""
@@ -394,19 +398,19 @@ def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
     """Environment and learner in one loop: `score` keeps what each unit of a life paid."""
     life = _life_parts(variant, learner)
     enter, look, lost, choose, outside = life.enter, life.look, life.lost, life.choose, life.outside
-    experience, turn = life.experience, life.turn
+    move, observe, learn, turn = life.move, life.observe, life.learn, life.turn
 
     def score(
         params, rules, tasks, words, worlds, given, bounds, hyper, memories, rngs, obs, slots,
         episodes, block, scores, lo, hi,
     ):  # fmt: skip
         """Live `episodes` episodes in each world; scores[i, unit] adds up what each episode (or block of steps) paid."""
-        p, h = params[0], hyper[0]
+        p, h, states = params[0], hyper[0], rules[0].states
         for i in range(unsigned(lo), unsigned(hi)):
             w, memory, rng = worlds[i], memories[i], rngs[i]
             enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
             seen = look(p, obs[i, 0])
-            if lost(rules[0], seen):
+            if lost(states, seen):
                 return fault(LOST, i)
             task = tasks[w.task]
             now = 0
@@ -415,16 +419,18 @@ def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
                 action = choose(h, memory, p, task, w.state, seen, rng, slots[i])
                 if outside(bounds, action):
                     return fault(OUTSIDE, i)
-                reward, terminated, truncated, seen = experience(
-                    p, rules[0], task, w, action, h, memory, rng, obs, i, now, seen
-                )
-                if lost(rules[0], seen):
+                reward, terminated, truncated = move(p, task, w, action)
+                observe(p, task, w.state, obs[i, 1 - now])
+                then = look(p, obs[i, 1 - now])
+                if lost(states, then):
                     return fault(LOST, i)
+                learn(h, memory, seen, action, reward, terminated, truncated, then, rng)
+                seen = then
                 now = 1 - now
                 if terminated | truncated:
                     turn(p, task, w, obs[i, now])
                     seen = look(p, obs[i, now])
-                    if lost(rules[0], seen):
+                    if lost(states, seen):
                         return fault(LOST, i)
                 scores[i, unit] += reward
         return np.int64(NO_FAULT)
@@ -450,9 +456,9 @@ def write_driver(
         oracle: whose action is written beside that of the learner, which it does not touch.
         states: whether states and their times are kept, for what is to be computed from them afterwards.
     """
-    life, observe = _life_parts(variant, learner), variant.kernel("observe")
+    life = _life_parts(variant, learner)
     enter, look, lost, choose, outside, keep = life.enter, life.look, life.lost, life.choose, life.outside, life.keep
-    experience, turn = life.experience, life.turn
+    move, observe, learn, turn = life.move, life.observe, life.learn, life.turn
     tell_chosen, tell_learned = _tellers(told), _tellers(learned)
     ask, advise, watch = _adviser(variant, oracle)
     keep_state = _state_keeper(states)
@@ -467,13 +473,13 @@ def write_driver(
         Life i has lived[i] episodes, the last of which may be cut off. Episode e ends before step until[i, e], and finals[i, e]
         is what was seen after its last step.
         """
-        p, h = params[0], hyper[0]
+        p, h, states = params[0], hyper[0], rules[0].states
         steps = rewards.shape[1]
         for i in range(unsigned(lo), unsigned(hi)):
             w, memory, rng = worlds[i], memories[i], rngs[i]
             enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
             seen = look(p, obs[i, 0])
-            if lost(rules[0], seen):
+            if lost(states, seen):
                 return fault(LOST, i)
             task = tasks[w.task]
             ask(p, task, w, advice, i)
@@ -488,11 +494,12 @@ def write_driver(
                     return fault(OUTSIDE, i)
                 keep(actions, i, n, action)
                 tell_chosen(h, memory, seen, action, chosen, i, n)
-                reward, terminated, truncated, then = experience(
-                    p, rules[0], task, w, action, h, memory, rng, obs, i, now, seen
-                )
-                if lost(rules[0], then):
+                reward, terminated, truncated = move(p, task, w, action)
+                observe(p, task, w.state, obs[i, 1 - now])
+                then = look(p, obs[i, 1 - now])
+                if lost(states, then):
                     return fault(LOST, i)
+                learn(h, memory, seen, action, reward, terminated, truncated, then, rng)
                 tell_learned(h, memory, seen, action, learnt, i, n)
                 watch(action, reward, terminated, truncated, advice, obs, i, now)
                 rewards[i, n] = reward
@@ -508,7 +515,7 @@ def write_driver(
                 if ended:
                     turn(p, task, w, obs[i, now])
                     seen = look(p, obs[i, now])
-                    if lost(rules[0], seen):
+                    if lost(states, seen):
                         return fault(LOST, i)
         return np.int64(NO_FAULT)
 
@@ -535,15 +542,6 @@ def _life_parts(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
         rng.s = keyed(w.seed, LEARNER, w.trial, 0)
         wake(hyper, memory, p, tasks[w.task], rng)
 
-    def experience(p, rules, task, w, action, hyper, memory, rng, obs, i, now, seen):
-        """Act and learn from what comes of it: reward, terminated, truncated, and what is seen then."""
-        reward, terminated, truncated = move(p, task, w, action)
-        observe(p, task, w.state, obs[i, 1 - now])
-        then = look(p, obs[i, 1 - now])
-        if not lost(rules, then):  # an index out of range is an address outside of the learner's memory
-            learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
-        return reward, terminated, truncated, then
-
     def turn(p, task, w, obs):
         """The next episode begins."""
         w.episode += 1
@@ -556,7 +554,9 @@ def _life_parts(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
         choose=choose,
         outside=outside,
         keep=keep,
-        experience=glue(experience),
+        move=move,
+        observe=observe,
+        learn=learn,
         turn=glue(turn),
     )
 
@@ -625,12 +625,12 @@ def _state_keeper(states: bool) -> Callable:
     return glue(keep if states else keep_nothing)
 
 
-def index_out_of_range(rules, seen):
-    """Whether an observation's index is none that there is."""
-    return (seen < 0) | (seen >= rules.states)
+def index_out_of_range(states, seen):
+    """Whether an observation's index is none that there is: it would be an address outside of the learner's memory."""
+    return _word(seen) >= _word(states)
 
 
-def never_lost(rules, seen):
+def never_lost(states, seen):
     """For learners that look at observations themselves."""
     return False
 
@@ -670,8 +670,8 @@ def _learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, 
 
 
 def number_outside(bounds, action):
-    """Whether a Discrete action is none of the space."""
-    return (action < bounds[0, 0]) | (action > bounds[1, 0])
+    """Whether a Discrete action is none of the space, which begins at 0."""
+    return _word(action) > _word(bounds[1, 0])
 
 
 def array_outside(bounds, action):
