@@ -11,7 +11,7 @@ import numpy as np
 
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.records import for_drivers, rows
-from metarl_envs.engine.solving import drivers_of, explore
+from metarl_envs.engine.solving import drivers_of, is_without_chance
 from metarl_envs.engine.streams import STREAM
 from metarl_envs.engine.taskrows import meanings
 from metarl_envs.engine.worlds import Worlds
@@ -60,8 +60,7 @@ def belief_for(worlds: Worlds) -> list[Belief] | None:
 
 @functools.lru_cache(maxsize=64)
 def _without_chance(variant: Variant, task: bytes) -> bool:
-    """Whether steps draw no random numbers, as far as exploring one task tells."""
-    return explore(variant, np.frombuffer(task, variant.task), any_start=True) is not None
+    return is_without_chance(variant, np.frombuffer(task, variant.task))
 
 
 class Conjugate:

@@ -30,6 +30,7 @@ _FOLLOWS_FROM = {
     "memoryless_best": {"sample_task", "reset", "step", "observe"},
     "solve": {"reset", "step"},
     "returns": {"reset", "step"},
+    "starts": {"reset"},
     "prior": {"sample_task", "reset", "step", "observe"},
     "condition": {"reset", "step", "observe"},
     "all_tasks": {"sample_task"},
@@ -220,6 +221,15 @@ class Family:
         """Q*(state, step): the value of each action, for families whose steps draw random numbers.
 
         The engine solves families of few states without chance by itself.
+        """
+        return None
+
+    @staticmethod
+    def starts(p: SimpleNamespace, task: Row, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
+        """Every state that an episode can start in, as rows of `dtype`, and the chance of each, float64; None: not told.
+
+        For families whose `reset` draws one of a few states: the engine cannot see which there are, and solves the family from
+        all of them. Where `reset` draws no random numbers it is not asked.
         """
         return None
 

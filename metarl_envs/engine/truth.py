@@ -16,7 +16,7 @@ from metarl_envs.engine.worlds import Outcome, Worlds
 
 #: Solutions that are kept, by variant and task; how many.
 _KNOWN: dict[tuple[Variant, int], tuple[QFunction | None, tuple[float, float]]] = {}
-_REMEMBERED = 1024
+_REMEMBERED = 256
 
 
 class GroundTruth:
@@ -28,11 +28,14 @@ class GroundTruth:
     * `task_id`: what the task means, uint64 (equal tasks have equal ids, whatever drew them).
     * `random_return`, `oracle_return`: exact expected returns of one episode, float64; NaN where they are not known.
 
-    Where the value of every action is known exactly (`Family.solve`, or few states without chance):
+    Where the value of every action is known exactly (`Family.solve`, or few states without chance; random starts too, with
+    `Family.starts`):
 
     * `q_star`: float64 [actions], the best expected return of the rest of the episode for each action here and now.
     * `optimal_actions`: bool [actions], those of the highest value.
     * `regret`: float64, what the actions of this trial have given away so far: the sum of max Q* - Q*(action).
+
+    Where it is known on the tasks of some rows only, the others have NaN, and no optimal action.
 
     Where the posterior is known exactly (a finite list of tasks and steps without chance, or `Family.prior`):
 
@@ -81,10 +84,14 @@ class GroundTruth:
         if self._beliefs is not None:
             for i in np.flatnonzero(out.flags[3]).tolist():
                 self._beliefs[i].episode(self._worlds.worlds.view(np.ndarray)[i], out.observations[i])
-        if all(solution is not None for solution in self._solutions):
-            states = self._worlds.worlds.view(np.ndarray)
-            self._q = np.stack([s(Row(w["state"]), int(w["t"])) for s, w in zip(self._solutions, states, strict=True) if s])
-            self._q[states["over"] == 1] = 0.0  # an end is worth nothing more
+        self._q = None
+        if any(solution is not None for solution in self._solutions):
+            self._q = np.full((self._worlds.count, self._variant.actions), np.nan)
+            for i, (solution, world) in enumerate(zip(self._solutions, self._worlds.worlds.view(np.ndarray), strict=True)):
+                if world["over"]:
+                    self._q[i] = 0.0  # an end is worth nothing more
+                elif solution is not None:
+                    self._q[i] = solution(Row(world["state"]), int(world["t"]))
 
     def info(self, present: np.ndarray) -> dict[str, Any]:
         """Fresh arrays, one element a row, and `present` as the mask of each."""
@@ -143,9 +150,9 @@ class GroundTruth:
         self._begun = True
         task = self._worlds.task_row(i)
         self._tasks[i] = task
-        self._regret[i] = 0.0
         self._ids[i : i + 1] = meanings(self._variant, task.reshape(1))[0]
         self._solutions[i], self._returns[i] = _solved(self._variant, int(self._ids[i]), task.reshape(1))
+        self._regret[i] = np.nan if self._solutions[i] is None else 0.0
         if self._beliefs is not None:
             self._beliefs[i].trial()
 

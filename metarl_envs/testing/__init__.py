@@ -36,7 +36,7 @@ from metarl_envs.testing.reproducible import (
     check_processes,
     check_snapshots,
 )
-from metarl_envs.testing.returns import check_memoryless, check_oracle, check_returns, check_rewards
+from metarl_envs.testing.returns import check_memoryless, check_oracle, check_returns, check_rewards, check_starts
 from metarl_envs.testing.runs import trajectory_hash
 from metarl_envs.testing.trials import check_last_step, check_next_episodes, check_refusals, check_trial_contract
 from metarl_envs.testing.vector import (
@@ -67,6 +67,7 @@ FAMILY_CHECKS: tuple[Callable[[str, dict[str, Any]], None], ...] = (
     check_ground_truth,
     check_first_observation,
     check_task_matters,
+    check_starts,
     check_returns,
     check_rewards,
     check_memoryless,

@@ -9,7 +9,9 @@ import numpy as np
 
 from metarl_envs.engine.family import oracle_error
 from metarl_envs.engine.kernels import PLAIN
-from metarl_envs.engine.solving import explore
+from metarl_envs.engine.records import Row, rows
+from metarl_envs.engine.solving import contents, drivers_of, explore
+from metarl_envs.engine.streams import STREAM
 from metarl_envs.testing.runs import EPISODES, fixed_actions, make, run, some_tasks, trial_length
 
 
@@ -18,6 +20,31 @@ def check_oracle(id: str, params: dict[str, Any]) -> None:
     variant = make(id, params).variant
     if problem := oracle_error(variant, variant.returns(some_tasks(id, params, 1)[0])):
         raise AssertionError(problem)
+
+
+def check_starts(id: str, params: dict[str, Any]) -> None:
+    """Where the family tells the states that episodes start in, they start in those, and as often as it says."""
+    variant = make(id, params).variant
+    rng = np.random.default_rng(0)
+    for task in some_tasks(id, params, 2):
+        told = variant.family.starts(variant.p, Row(task), variant.state)
+        if told is None:
+            return
+        chances, places = np.asarray(told[1]), {content: i for i, content in enumerate(contents(told[0]))}
+        assert len(places) == len(chances), f"{id}: `starts` tells {len(places)} different states, and {len(chances)} chances"
+        assert abs(chances.sum() - 1) < 1e-9, f"{id}: the chances that `starts` tells add up to {chances.sum()}, not to 1"
+        one, drawn = rows(1, variant.task), rows(1_000 if PLAIN else 50_000, variant.state)
+        streams, one[:1] = rows(len(drawn), STREAM), task
+        streams["s"] = rng.integers(2**64, size=len(drawn), dtype=np.uint64)
+        drivers_of(variant).starts(variant.params, one, drawn, streams)
+        seen = [places.get(content, -1) for content in contents(drawn)]
+        missing = seen.index(-1) if -1 in seen else None
+        assert missing is None, f"{id}: an episode started in {drawn[missing]}, which `starts` leaves out on {task}"
+        often, expected = np.bincount(seen, minlength=len(chances)), len(drawn) * chances
+        off = int(np.argmax(abs(often - expected) / np.sqrt(expected + 1)))
+        assert abs(often[off] - expected[off]) <= 6 * np.sqrt(expected[off] + 1), (
+            f"{id}: {often[off]} of {len(drawn)} episodes started in {told[0][off]}, whose chance is {chances[off]} by `starts`"
+        )
 
 
 def check_returns(id: str, params: dict[str, Any]) -> None:

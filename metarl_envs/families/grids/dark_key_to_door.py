@@ -220,6 +220,8 @@ class DarkKeyToDoor(DarkRoom):
         oracle = (start * (to_key <= p.horizon)).sum() + (start * (to_door <= p.horizon)).sum()
         return Returns(float(random), float(oracle))
 
+    starts = DarkRoom.starts  # and no key yet, which is stage 0
+
     @staticmethod
     def memoryless_best(p: SimpleNamespace, task: Row) -> None:
         """Not known: it would be a tour that meets most pairs of cells in order."""

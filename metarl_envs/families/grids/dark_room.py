@@ -314,6 +314,15 @@ class DarkRoom(Family):
         return returns_of_walks(chances_of_starts(p), (task.goal[0], task.goal[1]), p.horizon, p.once)
 
     @staticmethod
+    def starts(p: SimpleNamespace, task: Row, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        """The cells where an episode can start; whatever else is in a state is 0 at first."""
+        chance = chances_of_starts(p)
+        cells = np.argwhere(chance)
+        states = np.zeros(len(cells), dtype)
+        states["agent"] = cells
+        return states, chance[tuple(cells.T)]
+
+    @staticmethod
     def memoryless_best(p: SimpleNamespace, task: Row) -> float | None:
         """At random; where the goal pays once, along a spiral from the centre, or from the corner row by row.
 
