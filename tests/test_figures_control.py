@@ -91,15 +91,17 @@ def steps_side_by_side(id, steps):
 @twins
 @pytest.mark.parametrize("steps", [3000, pytest.param(50_000, marks=pytest.mark.slow)])
 def test_the_same_as_gymnasium_step_by_step_to_the_last_bit(id, steps, exact_sines):
-    terminations = 0
+    terminations = unequal = 0
     for mine, theirs, x, y in steps_side_by_side(id, steps):
         assert (x == y).all()
         assert mine[0].dtype == theirs[0].dtype
         assert (mine[0] == theirs[0]).all()
-        assert abs(mine[1] - theirs[1]) < 3e-10  # torque**2 is a power of single precision there, often not exactly the square
+        assert abs(mine[1] - theirs[1]) < 5e-10  # torque**2 is a power in single precision there, not always the square
+        unequal += mine[1] != theirs[1]
         assert mine[2] == theirs[2]
         terminations += mine[2]
     assert terminations > steps / 500 or id == PENDULUM
+    assert unequal <= (steps / 500 if id == PENDULUM else 0)
 
 
 @twins

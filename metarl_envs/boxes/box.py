@@ -518,8 +518,8 @@ def read_all(params, state, i, view):
 def read_entry(params, state, i, notes, k, is_open, out, at):
     """An entry that is open to agent i: four numbers of its own, and a mark on the items that it speaks of.
 
-    Looked up by what is in the hand: the items that, by the notes, make something new with it (second plane) or nothing
-    (third plane). With an empty hand the second plane marks what to begin with: both ingredients are held, the product not.
+    Second plane: what to take next, by an entry whose two items are held and whose product is not. With one of them in the
+    hand that is the other; with an empty hand the first. Third plane: what makes nothing with what is in the hand.
     """
     used = notes[k, WHEN] >= 0
     out[at] = 1.0 if used else 0.0

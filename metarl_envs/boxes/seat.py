@@ -331,10 +331,11 @@ class InventionSeat(Seat):
 
         * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
           level lineage by lineage. What only seems to have been made looks like any other.
-        * with notes or a board, one number an item below the highest level: 1 where an open entry says that it makes something
-          not held yet with what is in the hand; with an empty hand, 1 for the first of the two items of such an entry, both of
-          which must be held (not for the second, so that one at a time can be followed).
-        * with notes or a board, one number an item: 1 where open entries say that it makes nothing with what is in the hand.
+        * with notes or a board, one number an item below the highest level: 1 for what to take next, by an open entry whose two
+          items are held and whose product is not. With one of the two in the hand that is the other; with an empty hand the
+          first of the two (not the second, so that one at a time can be followed).
+        * with notes or a board, one number an item, held or not: 1 where an open entry says that it makes nothing with what is
+          in the hand.
         * with structure="grammar", the hole of each item that is held, then the shape of each: their numbers, from 1, over
           `features`; 0 for what is not held.
         * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
@@ -431,10 +432,11 @@ class AmnesiaSeat(Seat):
 
         * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
           level lineage by lineage. What only seems to have been made looks like any other.
-        * with notes or a board, one number an item below the highest level: 1 where an open entry says that it makes something
-          not held yet with what is in the hand; with an empty hand, 1 for the first of the two items of such an entry, both of
-          which must be held (not for the second, so that one at a time can be followed).
-        * with notes or a board, one number an item: 1 where open entries say that it makes nothing with what is in the hand.
+        * with notes or a board, one number an item below the highest level: 1 for what to take next, by an open entry whose two
+          items are held and whose product is not. With one of the two in the hand that is the other; with an empty hand the
+          first of the two (not the second, so that one at a time can be followed).
+        * with notes or a board, one number an item, held or not: 1 where an open entry says that it makes nothing with what is
+          in the hand.
         * with structure="grammar", the hole of each item that is held, then the shape of each: their numbers, from 1, over
           `features`; 0 for what is not held.
         * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of

@@ -215,8 +215,8 @@ class CartPole(Family):
 
     Source and variants:
         Barto, Sutton & Anderson 1983, as in Gymnasium's CartPole-v1: with a task of the values in brackets, step for step the
-        same (from the same state; starts come from this package's streams). Ranges: Packer et al. 2018 (arXiv 1810.12282: its
-        R, and its E outside of R) and Xenoverse. The sources have no `flip`.
+        same (from the same state; starts come from this package's streams), to the last bit where NumPy's sines are those of C.
+        Ranges: Packer et al. 2018 (arXiv 1810.12282: its R, and its E outside of R) and Xenoverse. The sources have no `flip`.
     """
 
     params = Parameters(
