@@ -379,7 +379,7 @@ def gains(result: Result, difference: tuple[str, str] | None = None) -> Table:
     """The last episodes minus the first, with t-intervals over seeds; and by how much two policies differ in that."""
     shown = Table(title=f"the last {LAST} episodes minus the first (95 % intervals over seeds, for these tasks)")
     for column in ("policy", "first", f"last {LAST}", "gain", "from", "to"):
-        shown.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
+        shown.add_column(column, justify="left" if column == "policy" else "right", no_wrap=column != "policy")
     ends = {
         name: (scores[..., 0], scores[..., -LAST:].mean(axis=-1)) for name in result.raw for scores in [result.normalised(name)]
     }
