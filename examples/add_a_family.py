@@ -131,11 +131,9 @@ class Lock(Family):
         return tasks
 
     @staticmethod
-    def task_error(p, task):
-        """Why a code given by hand is none, or None."""
-        if all(0 <= button < p.buttons for button in task.code):
-            return None
-        return f"code {task.code.tolist()} has a button that is not one of 0 to {p.buttons - 1}"
+    def task_errors(p, tasks):
+        """Where codes given by hand, or out of a file, have a button that is not there."""
+        yield "code", (tasks["code"] < 0) | (tasks["code"] >= p.buttons), f"is not one of the buttons 0 to {p.buttons - 1}"
 
     @staticmethod
     def draw(picture, p, state, task):

@@ -324,8 +324,8 @@ def test_a_sparse_reward_is_paid_within_the_radius_alone():
     ("id", "task", "words"),
     [
         (POINT, {"goal": (0.5, 0.5)}, "unit circle"),
-        (CART, {"gravity": 9.8, "masscart": 1, "masspole": -0.1, "length": 0.5, "force": 10, "sign": 1}, "masspole -0.1"),
-        (PENDULUM, {"gravity": 10, "mass": 1, "length": 1, "sign": 0}, "sign 0"),
+        (CART, {"gravity": 9.8, "masscart": 1, "masspole": -0.1, "length": 0.5, "force": 10, "sign": 1}, "masspole=-0.1"),
+        (PENDULUM, {"gravity": 10, "mass": 1, "length": 1, "sign": 0}, "sign=0"),
     ],
 )
 def test_a_task_that_is_none_is_refused(id, task, words):

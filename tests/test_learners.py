@@ -112,7 +112,7 @@ def test_a_learner_does_the_same_on_two_tasks_until_they_pay_differently(id):
     for name, policy in suitable_policies(tasks.variant).items():
         if policy.sees == "task" or not policy.fits(tasks.variant):
             continue
-        pair = metarl_envs.TaskSet(tasks.variant, None, 0, tasks.sample(2, seed=5))
+        pair = metarl_envs.TaskSet.of_rows(tasks.variant, tasks.sample(2, seed=5))
         one, other = (collect(id, policy, histories=1, steps=30, seed=7, tasks=pair[i : i + 1]) for i in range(2))
         seen_alike = (one.rewards[0] == other.rewards[0]) & (one.observations[0] == other.observations[0]).reshape(30, -1).all(
             1

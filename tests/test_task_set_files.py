@@ -1,19 +1,23 @@
 """Files of task sets come from anywhere: damaged, cut, exchanged or forged ones are refused, by an error that names them."""
 
+import copy
 import hashlib
 import io
 import json
 import os
+import pickle
 import random
 import subprocess
 import sys
+import tracemalloc
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
 from metarl_envs.engine import taskrows
-from metarl_envs.engine.records import Row
+from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.engine.vector import FamilyVectorEnv
 from metarl_envs.task_sets import TaskSet, load, tasks
 from tests.fuzzing import bytes_mutant, json_mutant
 
@@ -61,6 +65,7 @@ def forge(folder, rows, **header):
         {"split": ["train"]},
         {"split": "tset"},
         {"split": True},
+        {"split": "validation", "params": {"size": 4, "horizon": 20, "once": False}},
         {"seed": -1},
         {"seed": 1.5},
         {"seed": 2**64},
@@ -167,9 +172,110 @@ def test_a_test_task_among_train_tasks_is_refused_though_its_fingerprint_fits(ro
     assert len(load(room / "room")) == 5
 
 
-def test_an_empty_set_comes_back(tmp_path):
+def test_a_set_that_is_not_of_the_shift_that_it_names_is_refused_though_its_fingerprint_fits(tmp_path):
+    plain = tasks(BANDIT)[:3]
+    plain.save(tmp_path / "room")
+    header = json.loads((tmp_path / "room.json").read_text()) | {"split": "close_arms"}
+    with_header(tmp_path, split="close_arms", fingerprint=fingerprint_of(header, plain.variant, plain.rows(3)))
+    with pytest.raises(ValueError, match=r"room.json is no task set .*split='close_arms' of BernoulliBandit has {'low': 0.4"):
+        load(tmp_path / "room")
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_an_empty_set_comes_back(mmap, tmp_path):
     tasks(ROOM)[:0].save(tmp_path / "room")
-    assert len(load(tmp_path / "room")) == 0
+    empty = load(tmp_path / "room", mmap=mmap)
+    assert (len(empty), len(empty.rows(0)), len(empty[:3]), empty.ids().tolist()) == (0, 0, 0, [])
+
+
+# ------------------------------------------------------------------------------------------- sets that stay in their file
+def test_a_mapped_set_is_the_loaded_one(room):
+    kept, mapped = load(room / "room"), load(room / "room.npy", mmap=True)
+    assert (mapped.fingerprint, mapped.split, len(mapped)) == (kept.fingerprint, "train", len(kept))
+    for part in (slice(None), slice(3, 40), slice(None, None, -7), slice(5, 5)):
+        assert mapped[part].fingerprint == kept[part].fingerprint
+        assert mapped[part].rows(len(mapped[part])).tobytes() == kept[part].rows(len(kept[part])).tobytes()
+    assert mapped.sample(50, seed=3).tobytes() == kept.sample(50, seed=3).tobytes()
+    assert mapped[np.int8(-2)] == kept[len(kept) - 2]
+    assert [task.tobytes() for task in mapped] == [task.tobytes() for task in kept]
+    assert (mapped.ids() == kept.ids()).all()
+    assert mapped.row(4).tobytes() == kept.row(4).tobytes()
+    mapped.save(room / "again")
+    mapped.save(room / "room")  # over itself
+    for same in (load(room / "again"), load(room / "room"), mapped, pickle.loads(pickle.dumps(mapped))):
+        assert same.fingerprint == kept.fingerprint
+    assert copy.deepcopy(mapped) is mapped, "copies of environments share their set"
+    for index in (len(kept), -len(kept) - 1, 2**70):
+        with pytest.raises(IndexError, match=f"task index {index} is outside of TaskSet"):
+            mapped[index]
+
+
+def test_mapping_is_asked_for_by_true_or_false(room):
+    for mmap in ("r", 1, None):
+        with pytest.raises(TypeError, match=f"mmap={mmap!r}"):
+            load(room / "room", mmap=mmap)
+
+
+def test_what_others_write_into_a_mapped_file_is_seen_before_it_is_taken(room):
+    """It would have the compiled world read and write outside of its arrays."""
+    mapped = load(room / "room", mmap=True)
+    part, before = mapped[2:9], mapped.rows(9)
+    with open(room / "room.npy", "r+b") as file:
+        file.seek(-mapped.dtype.itemsize * (len(mapped) - 4), os.SEEK_END)
+        file.write(np.array(((300, -2),), mapped.dtype).tobytes())
+    envs = FamilyVectorEnv(mapped, num_envs=2, num_tasks=3)
+    doors = [
+        lambda: mapped[4],
+        lambda: mapped.row(4),
+        lambda: mapped.rows(9),
+        lambda: part[2],
+        lambda: part.rows(7),
+        lambda: mapped[::2].rows(5),
+        lambda: mapped.sample(900),
+        lambda: mapped.ids(),
+        lambda: mapped.fingerprint,
+        lambda: mapped.save(room / "again"),
+        lambda: list(mapped),
+        lambda: envs.reset(options={"task": 4}),
+        lambda: FamilyVectorEnv(mapped, num_envs=2, num_tasks=5),
+        lambda: load(room / "room", mmap=True),
+    ]
+    for door in doors:
+        with pytest.raises(ValueError, match=r"room\.npy .*no task of DarkRoom.*goal=\[300, -2\] lies outside"):
+            door()
+    assert mapped.rows(4).tobytes() == before[:4].tobytes()
+    assert sorted(path.name for path in room.iterdir()) == ["room.json", "room.npy"]
+
+
+def peak_of(call):
+    """What a call returns, and the most bytes that it took on the way."""
+    tracemalloc.start()
+    try:
+        return call(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(PLAIN, reason="millions of hashes")
+def test_millions_of_rows_stay_in_their_file(tmp_path):
+    few, count = tasks(ROOM).rows(81), 4_000_000
+    TaskSet.of_rows(tasks(ROOM).variant, few[np.arange(count) % 81]).save(tmp_path / "room")
+    size = (tmp_path / "room.npy").stat().st_size
+    assert size > 32e6
+    mapped, peak = peak_of(lambda: load(tmp_path / "room", mmap=True))
+    assert peak < size / 2, "a few blocks of rows"
+    envs, peak = peak_of(lambda: FamilyVectorEnv(mapped, num_envs=4, num_tasks=10_000))
+    assert peak < 2e6
+    assert envs.get_state()["task_rows"]["goal"][:10_000].tolist() == few["goal"][np.arange(10_000) % 81].tolist()
+    assert envs.reset(seed=0)[0].shape == (4, 2)
+    (first, last, some, part), peak = peak_of(lambda: (mapped[0], mapped[-1], mapped.sample(1000), mapped[81 * 9 :: 81]))
+    assert peak < 2e6
+    assert (first, last) == (few[0], few[(count - 1) % 81])
+    assert set(map(tuple, some["goal"].tolist())) == set(map(tuple, few["goal"].tolist()))
+    assert part.rows(1000)["goal"].tolist() == [few["goal"][0].tolist()] * 1000
+    _, peak = peak_of(lambda: mapped.save(tmp_path / "again"))
+    assert peak < size / 2
+    assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "room.npy").read_bytes()
 
 
 # ------------------------------------------------------------------------------------------- whose files are taken
@@ -224,7 +330,7 @@ def test_no_byte_of_a_task_comes_from_elsewhere(id, tmp_path):
     dirty = np.full(whole.dtype.itemsize * 5, 0xFF, np.uint8).view(whole.dtype)
     for name in whole.dtype.names:
         dirty[name] = part.rows(5)[name]
-    dirty = TaskSet(whole.variant, None, 0, dirty)
+    dirty = TaskSet.of_rows(whole.variant, dirty)
     for rows in (dirty.rows(5), dirty[1:].rows(4), dirty.sample(9), np.array(dirty[2]).reshape(1), dirty.row(3)):
         assert rows.tobytes() == taskrows.padded(rows, whole.dtype).tobytes()
     part.save(tmp_path / "a")
@@ -342,14 +448,21 @@ def fuzz(folder, rounds):
                 forged = np.frombuffer(bytes(content[start:]), variant.task)
                 put(about, json.dumps({**header, "fingerprint": fingerprint_of(header, variant, forged)}))
         tried += 1
-        try:
-            loaded = load(folder / "room")
-        except ValueError as error:
-            if "room.npy" not in str(error) and "room.json" not in str(error):
-                raise
+        read = []
+        for mmap in (False, True):
+            try:
+                read.append(load(folder / "room", mmap=mmap))
+            except ValueError as error:
+                if "room.npy" not in str(error) and "room.json" not in str(error):
+                    raise
+        assert len(read) in (0, 2), "both doors refuse alike"
+        if not read:
             continue
         taken += 1
-        assert all(loaded.variant.family.task_error(loaded.variant.p, Row(row)) is None for row in loaded.rows(len(loaded)))
+        loaded, mapped = read
+        assert mapped.rows(len(mapped)).tobytes() == loaded.rows(len(loaded)).tobytes()
+        goals = loaded.rows(len(loaded))["goal"]
+        assert ((goals >= 0) & (goals < loaded.variant.p.size)).all()
         assert loaded.split in (None, "train", "test", *loaded.variant.family.shifts)
         assert loaded.fingerprint == json.loads(about.read_text())["fingerprint"]
     return tried, beyond, taken

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 import metarl_envs
 from metarl_envs.engine import records, streams, taskrows
 from metarl_envs.engine.splits import EVERY_PART, PARTS, Split
+from metarl_envs.engine.vector import FamilyVectorEnv
 from metarl_envs.families.bandits.two_step import TwoStep
 from metarl_envs.registration import TABLE
-from metarl_envs.task_sets import TaskSet, load, task_set, tasks
+from metarl_envs.task_sets import TaskSet, load, parts, tasks
 from metarl_envs.testing import part_p_values
 from metarl_envs.testing.fairness import check_fair_parts
 
@@ -62,7 +63,7 @@ def likely_courses():
     """The two courses that are in every part of TwoStep."""
     whole = tasks("TwoStep")
     rows = whole.rows(100)
-    return metarl_envs.TaskSet(whole.variant, None, 0, rows[taskrows.meanings(whole.variant, rows)[1] == EVERY_PART])
+    return TaskSet.of_rows(whole.variant, rows[taskrows.meanings(whole.variant, rows)[1] == EVERY_PART])
 
 
 @every_id_with_splits
@@ -223,8 +224,8 @@ def test_making_an_environment_of_a_split_draws_few_tasks(monkeypatch):
     drawn = []
     draw = taskrows.draw
     monkeypatch.setattr(taskrows, "draw", lambda *key: drawn.append(key[-1]) or draw(*key))
-    task_set._parts_drawn.cache_clear()
-    task_set._parts_of.cache_clear()
+    parts.parts_drawn.cache_clear()
+    parts._parts_of.cache_clear()
     for split in ("train", "test", "validation"):
         tasks("TabularMDP", split=split)
     assert 0 < sum(drawn) < 100
@@ -393,6 +394,154 @@ def test_a_task_is_given_by_index_row_or_fields_alike(id):
     fields = {name: row[name] for name in row.dtype.names}
     ids = {env.reset(options={"task": t})[1]["metarl"]["task_id"].item() for t in (1, np.int64(1), row, np.array(row), fields)}
     assert ids == {meant(task_set, 2)[1]}
+
+
+# ------------------------------------------------------------------------------------------- given rows
+def goals(*cells):
+    """Task rows of Dark Room."""
+    return np.array([(cell,) for cell in cells], FINITE.dtype)
+
+
+def test_given_rows_keep_their_order_and_are_their_own():
+    rows = goals((8, 8), (0, 0), (8, 8))
+    for family in (FINITE.variant, FINITE.variant.family):
+        given_set = TaskSet.of_rows(family, rows)
+        rows["goal"][0] = 1, 1
+        assert given_set.rows(3)["goal"].tolist() == [[8, 8], [0, 0], [8, 8]]
+        assert (len(given_set), given_set.split, given_set.variant) == (3, None, FINITE.variant)
+        rows["goal"][0] = 8, 8
+    assert given_set.ids()[0] == given_set.ids()[2] != given_set.ids()[1]
+    assert given_set.fingerprint != TaskSet.of_rows(FINITE.variant, rows[::-1][1:]).fingerprint
+    packed = np.zeros(2, [("goal", np.int16, (2,))])  # as NumPy stacks rows: without what lies between them
+    assert TaskSet.of_rows(FINITE.variant, packed).rows(2).tobytes() == goals((0, 0), (0, 0)).tobytes()
+    assert len(TaskSet.of_rows(FINITE.variant, rows[:0])) == 0
+
+
+def test_given_rows_belong_to_the_split_that_is_named():
+    train, test = (tasks(ROOM, split=part) for part in ("train", "test"))
+    rows = train.rows(6)
+    given_set = TaskSet.of_rows(train.variant, rows, split="train")
+    assert (given_set.split, given_set.drawn_from, given_set.parts) == ("train", train.drawn_from, train.parts)
+    rows[4] = test[0]
+    with pytest.raises(ValueError, match="row 4 of rows is no train task of DarkRoom"):
+        TaskSet.of_rows(train.variant, rows, split="train")
+    far = tasks("GridNavi", split="far_goals")
+    assert TaskSet.of_rows(far.variant.family, far.rows(9), split="far_goals").variant == far.variant
+    with pytest.raises(ValueError, match=r"row 4 of rows .*: goal=.* is nearer to the start than nearest=4"):
+        TaskSet.of_rows(far.variant.family, np.append(far.rows(4), tasks("GridNavi").row({"goal": (3, 3)})), split="far_goals")
+    with pytest.raises(ValueError, match="below 25 tasks none are kept for validation"):
+        TaskSet.of_rows(far.variant, far.rows(2), split="validation+far_goals")
+
+
+@pytest.mark.parametrize(
+    ("family", "rows", "split", "error", "words"),
+    [
+        ("DarkRoom", goals((1, 1)), None, TypeError, "family='DarkRoom' must be a family or a variant"),
+        (FINITE, goals((1, 1)), None, TypeError, "must be a family or a variant"),
+        (FINITE.variant, [(1, 1)], None, TypeError, "rows=list must be an array of task rows"),
+        (FINITE.variant, np.zeros((2, 2), np.int16), None, TypeError, "rows=of dtype int16 must"),
+        (FINITE.variant, np.zeros(3, [("goal", np.int64, 2)]), None, TypeError, "must be an array of task rows"),
+        (FINITE.variant, goals((1, 1))[None], None, ValueError, r"rows has shape \(1, 1\)"),
+        (FINITE.variant, goals((1, 1))[0:1].reshape(()), None, ValueError, r"rows has shape \(\)"),
+        (FINITE.variant, goals((1, 1)), "tset", ValueError, "is not a split of DarkRoom"),
+        (ENDLESS.variant, ENDLESS[:1].rows(1), "close_arms", ValueError, "split='close_arms' of BernoulliBandit has {"),
+    ],
+    ids=range(9),
+)
+def test_what_is_no_list_of_rows(family, rows, split, error, words):
+    with pytest.raises(error, match=words):
+        TaskSet.of_rows(family, rows, split=split)
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("id", "field", "place", "value", "words"),
+    [
+        (ROOM, "goal", (), (9, 0), r"goal=\[9, 0\] lies outside the 9x9 room"),
+        (ROOM, "goal", (), (0, -1), r"goal=\[0, -1\] lies outside"),
+        ("DarkKeyToDoor", "key", 0, 9, r"key=\[9, \d\] lies outside the 9x9 room"),
+        ("DarkKeyToDoor", "door", 1, -1, r"door=\[\d, -1\] lies outside"),
+        ("DarkRoomPermuted", "move", (), (0, 1, 1, 3, 4), r"move=\[0, 1, 1, 3, 4\] is no permutation of 0 to 4"),
+        ("DarkRoomPermuted", "move", (), (1, 2, 3, 4, 5), r"move=\[1, 2, 3, 4, 5\] is no permutation"),
+        ("GridNavi", "goal", (), (1, 1), r"goal=\[1, 1\] is nearer to the start than nearest=2"),
+        ("GridNavi", "goal", (), (5, 0), r"goal=\[5, 0\] lies outside the 5x5 room"),
+        ("TMaze", "goal", (), 0, r"goal=0 must be 1 \(above\) or -1"),
+        ("TMaze", "goal", (), -128, "goal=-128 must be"),
+        (BANDIT, "chance", 2, 1.5, r"chance\[2\]=1.5 is not between 0 and 1"),
+        (BANDIT, "chance", 4, NAN, r"chance\[4\]=nan is not"),
+        ("TwoStep", "chance", (3, 1, 0), -0.1, r"chance\[3, 1, 0\]=-0.1 is not between"),
+        ("GaussianBandit", "mean", 1, INF, r"mean\[1\]=inf is not finite"),
+        ("LinearBandit", "weights", 1, NAN, r"weights\[1\]=nan is not finite"),
+        ("LinearBandit", "mean", 1, 99.0, r"mean\[1\]=99.0 is not what"),
+        ("LinearBandit", "weights", (), 1e308, r"mean\[0\]=.* is not what"),
+        ("GapBandit", "good", (), -1, "good=-1 is none of the arms 0 to"),
+        ("GapBandit", "good", (), 2**30, "good=1073741824 is none of the arms"),
+        ("TabularMDP", "reward", (1, 2), INF, r"reward\[1, 2\]=inf is not finite"),
+        ("TabularMDP", "transition", (1, 2, 0), -0.5, r"transition\[1, 2, 0\]=-0.5 is no chance"),
+        ("TabularMDP", "transition", (1, 2, 0), 2.0, r"transition\[1, 2\]=\[2.0, .*\] must be chances that add up"),
+        ("TabularMDP", "transition", (1, 2, 0), NAN, r"transition\[1, 2\]=\[nan, .*\] must be"),
+        ("PointRobot", "goal", (), (0.5, 0.5), r"goal=\[0.5, 0.5\] does not lie on the unit circle"),
+        ("CartPole", "masspole", (), 0, "masspole=0.0 must be a positive number"),
+        ("CartPole", "force", (), NAN, "force=nan must be"),
+        ("CartPole", "sign", (), 0.5, "sign=0.5 must be 1 or -1"),
+        ("Pendulum", "length", (), INF, "length=inf must be a positive number"),
+        ("Pendulum", "sign", (), 0, "sign=0.0 must be 1 or -1"),
+    ],
+)
+def test_a_row_that_is_no_task_is_refused_by_hand_and_among_many(id, field, place, value, words):
+    """One definition for one row and for many; the first row that is none is named, whatever is wrong with later ones."""
+    whole = tasks(id)
+    rows = whole.rows(min(12, len(whole)) if whole.is_finite else 12)
+    rows = rows[np.arange(12) % len(rows)]
+    assert len(TaskSet.of_rows(whole.variant, rows)) == 12
+    for row in (7, 9):
+        rows[field][(row, *np.atleast_1d(np.array(place, int)))] = value
+    with pytest.raises(ValueError, match=f"row 7 of rows is no task of {whole.variant.name}.*: {words}"):
+        TaskSet.of_rows(whole.variant, rows)
+    with pytest.raises(ValueError, match=f"task is no task of .*: {words}"):
+        whole.row(rows[9])
+
+
+def test_the_first_row_that_is_wrong_is_named_whatever_is_looked_at_first(monkeypatch):
+    pendulum = tasks("Pendulum")
+    rows = pendulum.rows(30)
+    rows["gravity"][20] = rows["mass"][12] = rows["sign"][5] = rows["length"][25] = 0
+    for block in (2**21, 4 * rows.itemsize, 1):  # all rows at a time, four, and one
+        monkeypatch.setattr(taskrows, "_BLOCK", block)
+        with pytest.raises(ValueError, match=r"row 5 of rows .*: sign=0.0"):
+            TaskSet.of_rows(pendulum.variant, rows)
+
+
+def test_an_author_who_says_nothing_of_each_row_is_told():
+    class Careless(FINITE.variant.family):
+        @staticmethod
+        def task_errors(p, tasks):
+            yield "goal", bool((tasks["goal"] < 0).any()), "is negative"
+
+    with pytest.raises(TypeError, match="task_errors of Careless must say of each of 2 rows whether goal is wrong"):
+        TaskSet.of_rows(Careless, goals((1, 1), (2, 2)))
+
+
+@pytest.mark.parametrize("of", [None, "train"])
+def test_an_environment_of_given_rows_lives_on_them_alone(of):
+    """It would draw other tasks of the family as its own otherwise, which nobody who gives rows expects."""
+    chosen = tasks(ROOM, split=of)[2:5]
+    for few in (chosen, TaskSet.of_rows(chosen.variant, chosen.rows(3), split=of)):
+        envs = FamilyVectorEnv(few, num_envs=40)
+        seen = {tuple(goal) for seed in (0, None, None) for goal in _goals_of(envs, seed)}
+        assert seen == set(map(tuple, chosen.rows(3)["goal"].tolist()))
+    first = FamilyVectorEnv(few, num_envs=40, num_tasks=1)
+    assert {tuple(goal) for goal in _goals_of(first, 0)} == {tuple(few[0]["goal"].tolist())}
+    with pytest.raises(ValueError, match="has no task to live on"):
+        FamilyVectorEnv(few[:0], num_envs=2)
+
+
+def _goals_of(envs, seed):
+    envs.reset(seed=seed)
+    state = envs.get_state()
+    return state["task_rows"]["goal"][state["worlds"]["task"]].tolist()
 
 
 # ------------------------------------------------------------------------------------------- files

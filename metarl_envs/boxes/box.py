@@ -28,12 +28,25 @@ from metarl_envs.boxes.tree import (
     level_of,
     lineage_of,
     product_of,
-    task_error,
+    task_errors,
     tree_error,
     tree_meaning,
     tree_record,
 )
-from metarl_envs.engine import Choice, Family, Integer, Parameters, Picture, Real, Row, kernel, randint, record, uniform
+from metarl_envs.engine import (
+    Choice,
+    Family,
+    Integer,
+    Parameters,
+    Picture,
+    Real,
+    Row,
+    TaskErrors,
+    kernel,
+    randint,
+    record,
+    uniform,
+)
 from metarl_envs.engine.kernels import unsigned
 from metarl_envs.engine.streams import bits, keyed
 
@@ -613,9 +626,9 @@ class Box(Family):
         return tree_error(p)
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
-        """Why a row given by hand, or read from a file, is no tree."""
-        return task_error(p, task)
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
+        """Yield where rows are no trees."""
+        return task_errors(p, tasks)
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:

@@ -25,9 +25,8 @@ from metarl_envs.boxes.simulate import ScriptedSeats
 from metarl_envs.engine.arguments import as_seed, at_least_one, row_seeds
 from metarl_envs.engine.drivers import DISABLED, GIVEN_TASK, NEW_TASK
 from metarl_envs.engine.family import Variant, load_family
-from metarl_envs.engine.records import Row, check_memory
-from metarl_envs.engine.splits import Split
-from metarl_envs.engine.taskrows import padded
+from metarl_envs.engine.records import check_memory
+from metarl_envs.engine.taskrows import first_wrong, padded, same_fields
 from metarl_envs.engine.versions import versions
 from metarl_envs.engine.worlds import TrialForm, Worlds
 from metarl_envs.task_sets import TaskSet
@@ -138,7 +137,7 @@ def load(path: str | os.PathLike) -> Run:
     try:
         family = _named(header["id"])
         variant = family.at(**header["params"])
-        Split.read(header["split"], family.__name__, family.shifts)
+        variant.split(header["split"])
         if len(header["seats"]) != variant.p.agents:
             raise ValueError(f"{len(header['seats'])} seats of {variant.p.agents}")
     except (TypeError, ValueError, OverflowError) as error:
@@ -353,12 +352,8 @@ def _check_arrays(arrays: dict[str, np.ndarray], variant: Variant, path: Path) -
         given = arrays[name]
         if given.dtype != dtype or given.shape != shape or not boxes:
             raise ValueError(f"{path} is no run of {variant.name}: {name} is {given.dtype} {given.shape}, not {dtype} {shape}")
-    tasks, fields = arrays["tasks"], variant.task.names or ()
-    if (
-        tasks.shape != (boxes,)
-        or tasks.dtype.names != variant.task.names
-        or any(tasks.dtype[name] != variant.task[name] for name in fields)
-    ):
+    tasks = arrays["tasks"]
+    if tasks.shape != (boxes,) or not same_fields(tasks.dtype, variant.task):
         raise ValueError(f"{path} is no run of {variant}: it holds tasks of {tasks.dtype}")
     if ((arrays["actions"] < 0) | (arrays["actions"] > variant.action.high.max())).any():
         raise ValueError(f"{path} is no run of {variant}: it holds actions outside of 0 to {variant.action.high.max()}")
@@ -366,9 +361,8 @@ def _check_arrays(arrays: dict[str, np.ndarray], variant: Variant, path: Path) -
 
 def _check_tasks(tasks: np.ndarray, variant: Variant, path: Path) -> None:
     """Refuse rows that are no tasks of this box: rules look recipes up in arrays of its size."""
-    for b, task in enumerate(tasks):
-        if problem := variant.family.task_error(variant.p, Row(task)):
-            raise ValueError(f"{path} is no run of {variant}: the task of box {b} is none: {problem}")
+    if wrong := first_wrong(variant, tasks):
+        raise ValueError(f"{path} is no run of {variant}: the task of box {wrong[0]} is none: {wrong[1]}")
 
 
 def _fingerprint(header: dict[str, Any], run: Run) -> str:

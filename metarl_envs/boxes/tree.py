@@ -20,7 +20,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.engine import Choice, Integer, Real, Row, kernel, randint, record, uniform
+from metarl_envs.engine import Choice, Integer, Real, TaskErrors, kernel, randint, record, uniform
 from metarl_envs.engine.kernels import unsigned
 from metarl_envs.engine.streams import mix
 
@@ -186,29 +186,33 @@ def lineages_of(p: SimpleNamespace) -> np.ndarray:
     return np.where(item < bases, item // p.bases, (item - bases) // p.width % p.lineages)
 
 
-def task_error(p: SimpleNamespace, task: Row) -> str | None:
-    """Why a row is no tree of these parameters, or None. Whatever the rules look up in a tree must be there."""
-    recipe, items = np.asarray(task.recipe).astype(int), items_of(p)
-    if not ((recipe >= NOTHING) & (recipe < items)).all():
-        return f"recipe names an item that is not one of 0 to {items - 1} (-1: none)"
-    levels, lineages = levels_of(p), lineages_of(p)
-    made, r = np.nonzero((recipe != NOTHING).any(axis=2))
-    a, b = recipe[made, r].T
-    grows = (a != NOTHING) & (b != NOTHING) & (a != b) & (levels[b] < levels[made])
-    grows &= (levels[a] == levels[made] - 1) & (lineages[a] == lineages[made])
-    if not grows.all():
-        k = np.flatnonzero(~grows)[0]
-        return (
-            f"recipe[{made[k]}, {r[k]}] is ({a[k]}, {b[k]}): the first must be of the level just below in the same lineage, "
-            "and the second another item of any level below"
-        )
-    if len({frozenset(pair) for pair in zip(a.tolist(), b.tolist(), strict=True)}) < len(a):
-        return "recipe has a pair that makes two things"
-    if sorted(np.asarray(task.fits).tolist()) != list(range(p.features)):
-        return f"fits is no order of the numbers 0 to {p.features - 1}"
-    if max(np.asarray(task.hole).max(), np.asarray(task.shape).max()) >= p.features:
-        return f"hole and shape must be below features={p.features}"
-    return None if task.parity in (0, 1) else f"parity={task.parity} must be 0 or 1"
+def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
+    """Yield where rows are no trees of these parameters. Whatever the rules look up in a tree must be there."""
+    recipe, items = tasks["recipe"].astype(int), items_of(p)
+    wrong = (recipe < NOTHING) | (recipe >= items)
+    yield "recipe", wrong, f"names an item that is not one of 0 to {items - 1} (-1: none)"
+    level, lineage = levels_of(p), lineages_of(p)
+    a, b = recipe[..., 0], recipe[..., 1]  # [task, item, recipe]
+    made = (a != NOTHING) | (b != NOTHING)
+    grows = (a != NOTHING) & (b != NOTHING) & (a != b) & (level[b] < level[:, None])
+    grows &= (level[a] == level[:, None] - 1) & (lineage[a] == lineage[:, None])
+    why = "must be first an item of the level just below in the same lineage, and second another item of any level below"
+    yield "recipe", made & ~grows, why
+    yield "recipe", made & _again(np.minimum(a, b) * items + np.maximum(a, b)), "is a pair that makes two things"
+    wrong = (np.sort(tasks["fits"], axis=1) != np.arange(p.features)).any(axis=1)
+    yield "fits", wrong, f"is no order of the numbers 0 to {p.features - 1}"
+    for name in ("hole", "shape"):
+        yield name, tasks[name] >= p.features, f"must be below features={p.features}"
+    yield "parity", tasks["parity"] > 1, "must be 0 or 1"
+
+
+def _again(pairs: np.ndarray) -> np.ndarray:
+    """Whether each number has stood in its tree before, as bool of the shape [task, ...] of `pairs`."""
+    flat = pairs.reshape(len(pairs), -1)
+    order = np.argsort(flat, axis=1, kind="stable")
+    again = np.zeros(flat.shape, np.bool_)
+    np.put_along_axis(again, order[:, 1:], np.diff(np.take_along_axis(flat, order, axis=1)) == 0, axis=1)
+    return again.reshape(pairs.shape)
 
 
 # ------------------------------------------------------------------------------------------------- growing

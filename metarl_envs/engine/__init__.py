@@ -1,7 +1,7 @@
 """The engine: rows, kernels, streams, cache, and the drivers over them. It knows no family by name."""
 
 from metarl_envs.engine import rendering
-from metarl_envs.engine.family import ByParameters, Family, Returns, Variant
+from metarl_envs.engine.family import ByParameters, Family, Returns, TaskErrors, Variant
 from metarl_envs.engine.kernels import PLAIN, kernel
 from metarl_envs.engine.learner import Internal, Learner, Oracle
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Real
@@ -24,6 +24,7 @@ __all__ = [
     "Real",
     "Returns",
     "Row",
+    "TaskErrors",
     "Variant",
     "beta",
     "clip",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeGuard
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from metarl_envs.engine.learner import Learner
     from metarl_envs.engine.rendering import Picture
 
+#: What rows must be to be tasks: a field, where it is wrong (bool [task, ...]), and what is wrong. See `Family.task_errors`.
+TaskErrors = Iterator[tuple[str, np.ndarray, str]]
 #: What a family's keys do: an action, or what gives it in a state; and what it is called.
 Keys = Mapping[str, tuple[int | Callable[[Row], int | None], str]]
 #: What is said of a family beside its kernels, and which of them it follows from.
@@ -199,9 +201,19 @@ class Family:
         return None
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
-        """Why a row given by hand is no task of the family, or None where it is one."""
-        return None
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
+        """Yield what rows must be to be tasks of the family, as `(field, wrong, why)`: where they are not, and what is wrong.
+
+        Every row that comes from outside is seen by it before a kernel is: one given by hand, and a million out of a file. So
+        what kernels use as an index must be checked here, and checked with arrays: `tasks[field]` has shape [task, ...].
+
+            yield "goal", (tasks["goal"] >= p.size).any(axis=1), f"lies outside of the room of size={p.size}"
+
+        `wrong` is bool, of shape [task], or [task, ...] with the leading axes of the field: the first element or piece that is
+        wrong is shown in the error, "goal=[9, 3] lies outside of the room of size=9". What comes after a `yield` runs on rows
+        that have nothing of the kind only.
+        """
+        yield from ()
 
     @staticmethod
     def memory_reset_at(p: SimpleNamespace) -> int | None:
@@ -400,6 +412,18 @@ class Variant:
     def memory_reset_at(self) -> int | None:
         """See `Family.memory_reset_at`."""
         return self.family.memory_reset_at(self.p)
+
+    def split(self, name: Any) -> Split:
+        """Return the split of a name, to which tasks of this variant may belong: what its shifts set is set.
+
+        Raises:
+            ValueError: there is no such split, or the parameters are others than those of its shifts.
+        """
+        found = Split.read(name, self.name, self.family.shifts)
+        change = self.family._changed_by(found)
+        if self.family.at(**{**self.values, **change}).values != self.values:
+            raise ValueError(f"split={name!r} of {self.name} has {change}, and the tasks are of {self}")
+        return found
 
     def kernel(self, name: str) -> Callable:
         """The kernel that the family binds to a name."""

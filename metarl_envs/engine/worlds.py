@@ -35,6 +35,11 @@ class Tasks(Protocol):
         """Whether the set has a length."""
         ...
 
+    @property
+    def is_given(self) -> bool:
+        """Whether it is a list of rows, and no other task may be lived on."""
+        ...
+
     def __len__(self) -> int: ...
 
     def rows(self, count: int) -> np.ndarray:
@@ -55,7 +60,7 @@ class TrialForm:
         trial_end: `"true"` reports the end of the last episode as it was; `"terminated"` reports it as a termination, for
             objectives that must not bootstrap past the trial (RL²).
         num_tasks: None draws a new task for every trial; a number keeps to that many tasks, the same for every row and
-            seed (the first ones of `tasks`), and their memory is shared by all rows.
+            seed (the first ones of `tasks`), and their memory is shared by all rows. Of a set of given rows, None keeps to all.
 
     Raises:
         TypeError, ValueError: an argument is not one of these.
@@ -125,7 +130,9 @@ class Worlds:
         variant = tasks.variant
         self.variant, self.tasks, self.count, self.observed = variant, tasks, count, observed
         self._made_from = tasks, count, form, mode, num_threads, observed
-        self.pool = form.num_tasks or 0
+        self.pool = form.num_tasks or (len(tasks) if tasks.is_given else 0)
+        if tasks.is_given and not self.pool:
+            raise ValueError(f"tasks={tasks!r} has no task to live on")
         self.rules = np.zeros(1, drivers.RULES)
         self.rules["episodes"] = form.episodes_per_trial
         self.rules["mode"] = mode

@@ -109,7 +109,10 @@ def live(
     """
     rows = len(tasks)
     env: VectorEnv = FamilyVectorEnv(
-        TaskSet(variant, None, 0, tasks), num_envs=rows, episodes_per_trial=episodes, autoreset_mode="SameStep"
+        TaskSet.of_family(variant.family, **variant.values),  # the tasks themselves are given at the reset
+        num_envs=rows,
+        episodes_per_trial=episodes,
+        autoreset_mode="SameStep",
     )
     if isinstance(factory, Through):
         env = factory.wrap(env)

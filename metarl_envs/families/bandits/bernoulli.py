@@ -14,6 +14,7 @@ from metarl_envs.engine import (
     Real,
     Returns,
     Row,
+    TaskErrors,
     kernel,
     record,
 )
@@ -107,11 +108,9 @@ class BernoulliBandit(Bandit):
         return record(chance=(np.float64, p.arms))
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """Chances lie between 0 and 1."""
-        if all(0 <= chance <= 1 for chance in task.chance):
-            return None
-        return f"chance {task.chance.tolist()} is not between 0 and 1"
+        yield "chance", ~((tasks["chance"] >= 0) & (tasks["chance"] <= 1)), "is not between 0 and 1"
 
     @staticmethod
     def solve(p: SimpleNamespace, task: Row):

@@ -15,6 +15,7 @@ from metarl_envs.engine import (
     Real,
     Returns,
     Row,
+    TaskErrors,
     kernel,
     randint,
     record,
@@ -160,9 +161,9 @@ class GapBandit(Bandit):
         return tasks
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """The good arm is one of the arms."""
-        return None if 0 <= task.good < p.arms else f"good={task.good} is none of the arms 0 to {p.arms - 1}"
+        yield "good", (tasks["good"] < 0) | (tasks["good"] >= p.arms), f"is none of the arms 0 to {p.arms - 1}"
 
     @staticmethod
     def solve(p: SimpleNamespace, task: Row):

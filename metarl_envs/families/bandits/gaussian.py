@@ -14,6 +14,7 @@ from metarl_envs.engine import (
     Real,
     Returns,
     Row,
+    TaskErrors,
     kernel,
     normal,
     record,
@@ -128,9 +129,9 @@ class GaussianBandit(Bandit):
         return record(pulls=np.int32, pulled=(np.int32, p.arms), earned=(np.float64, p.arms))
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """Means are finite."""
-        return None if np.isfinite(task.mean).all() else f"mean {task.mean.tolist()} is not finite"
+        yield "mean", ~np.isfinite(tasks["mean"]), "is not finite"
 
     @staticmethod
     def solve(p: SimpleNamespace, task: Row):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine import Integer, Parameters, Picture, Real, Row, kernel, normal, record, rendering
+from metarl_envs.engine import Integer, Parameters, Picture, Real, Row, TaskErrors, kernel, normal, record, rendering
 from metarl_envs.engine.records import for_drivers, rows
 from metarl_envs.engine.streams import FAMILY, STREAM, keyed
 from metarl_envs.families.bandits.arms import Bandit
@@ -116,13 +116,11 @@ class LinearBandit(Bandit):
         return record(weights=(np.float64, p.dimensions), mean=(np.float64, p.arms))
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """Weights are finite, and means follow from them."""
-        if not np.isfinite(task.weights).all():
-            return f"weights {task.weights.tolist()} are not finite"
-        if not np.allclose(task.mean, LinearBandit.features(p) @ np.asarray(task.weights)):
-            return f"mean {task.mean.tolist()} is not LinearBandit.features(p) @ weights"
-        return None
+        yield "weights", ~np.isfinite(tasks["weights"]), "is not finite"
+        follows = tasks["weights"] @ LinearBandit.features(p).T
+        yield "mean", ~np.isclose(tasks["mean"], follows), "is not what LinearBandit.features(p) @ weights is there"
 
     @staticmethod
     def prior(p: SimpleNamespace) -> dict[str, np.ndarray] | None:

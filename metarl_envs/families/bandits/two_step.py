@@ -19,6 +19,7 @@ from metarl_envs.engine import (
     Real,
     Returns,
     Row,
+    TaskErrors,
     kernel,
     normal,
     randint,
@@ -373,10 +374,9 @@ class TwoStep(Family):
         return next(even, p.horizon)
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """Chances lie between 0 and 1."""
-        chance = np.asarray(task.chance)
-        return None if ((chance >= 0) & (chance <= 1)).all() else "chance must lie between 0 and 1"
+        yield "chance", ~((tasks["chance"] >= 0) & (tasks["chance"] <= 1)), "is not between 0 and 1"
 
     @staticmethod
     def solve(p: SimpleNamespace, task: Row):

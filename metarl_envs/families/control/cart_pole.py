@@ -18,6 +18,7 @@ from metarl_envs.engine import (
     Parameters,
     Picture,
     Row,
+    TaskErrors,
     clip,
     kernel,
     record,
@@ -249,13 +250,11 @@ class CartPole(Family):
         return np.array([(GRAVITY, MASSCART, MASSPOLE, LENGTH, FORCE, sign) for sign in signs], dtype)
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """Everything is positive; a sign is 1 or -1."""
         for name in ("gravity", "masscart", "masspole", "length", "force"):
-            value = getattr(task, name)
-            if not (np.isfinite(value) and value > 0):
-                return f"{name} {value} must be a positive number"
-        return None if abs(task.sign) == 1 else f"sign {task.sign} must be 1 or -1"
+            yield name, ~(np.isfinite(tasks[name]) & (tasks[name] > 0)), "must be a positive number"
+        yield "sign", np.abs(tasks["sign"]) != 1, "must be 1 or -1"
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:

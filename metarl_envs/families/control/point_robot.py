@@ -10,7 +10,21 @@ from types import SimpleNamespace
 import numpy as np
 from gymnasium.spaces import Box
 
-from metarl_envs.engine import Family, Integer, Oracle, Parameters, Picture, Real, Returns, Row, clip, kernel, record, rendering
+from metarl_envs.engine import (
+    Family,
+    Integer,
+    Oracle,
+    Parameters,
+    Picture,
+    Real,
+    Returns,
+    Row,
+    TaskErrors,
+    clip,
+    kernel,
+    record,
+    rendering,
+)
 from metarl_envs.families.control.dynamics import within
 
 #: How far an action of 1 goes along its axis.
@@ -134,11 +148,9 @@ class PointRobot(Family):
         return None if p.low <= p.high else f"low={p.low} must not exceed high={p.high}"
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """A goal lies on the circle."""
-        if np.isclose(math.hypot(*task.goal), 1.0):
-            return None
-        return f"goal {task.goal.tolist()} does not lie on the unit circle"
+        yield "goal", ~np.isclose(np.hypot(*tasks["goal"].T), 1), "does not lie on the unit circle"
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:

@@ -16,6 +16,7 @@ from metarl_envs.engine import (
     Picture,
     Returns,
     Row,
+    TaskErrors,
     kernel,
     randint,
     record,
@@ -34,6 +35,7 @@ from metarl_envs.families.grids.dark_room import (
     middle_of,
     move,
     nearest_left,
+    outside,
     stands_on,
     walk_towards,
 )
@@ -195,12 +197,10 @@ class DarkKeyToDoor(DarkRoom):
         return tasks
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """Key and door must lie in the room."""
-        for name, place in (("key", task.key), ("door", task.door)):
-            if not all(0 <= cell < p.size for cell in place):
-                return f"{name} {place.tolist()} lies outside the {p.size}x{p.size} room"
-        return None
+        for name in ("key", "door"):
+            yield name, outside(p, tasks[name]), f"lies outside the {p.size}x{p.size} room"
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:

@@ -20,6 +20,7 @@ from metarl_envs.engine import (
     Picture,
     Returns,
     Row,
+    TaskErrors,
     clip,
     kernel,
     randint,
@@ -69,6 +70,11 @@ def move(params, state, action):
 def stands_on(state, cell):
     """Whether the agent is on a cell."""
     return (state.agent[0] == cell[0]) & (state.agent[1] == cell[1])
+
+
+def outside(p: SimpleNamespace, cells: np.ndarray) -> np.ndarray:
+    """Whether each cell lies outside the room, as bool [task]; `cells` has shape [task, 2]."""
+    return ((cells < 0) | (cells >= p.size)).any(axis=1)
 
 
 @kernel
@@ -302,11 +308,9 @@ class DarkRoom(Family):
         return tasks
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """The goal must lie in the room."""
-        if all(0 <= cell < p.size for cell in task.goal):
-            return None
-        return f"goal {task.goal.tolist()} lies outside the {p.size}x{p.size} room"
+        yield "goal", outside(p, tasks["goal"]), f"lies outside the {p.size}x{p.size} room"
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.engine import Learner, Oracle, Picture, Returns, Row, kernel, randint, record, rendering
+from metarl_envs.engine import Learner, Oracle, Picture, Returns, Row, TaskErrors, kernel, randint, record, rendering
 from metarl_envs.families.grids.dark_room import (
     DOWN,
     LEFT,
@@ -160,11 +160,10 @@ class DarkRoomPermuted(DarkRoom):
         return tasks
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """Each move must stand once."""
-        if sorted(task.move.tolist()) == [NOOP, UP, RIGHT, DOWN, LEFT]:
-            return None
-        return f"move {task.move.tolist()} is no permutation of 0 to 4"
+        wrong = (np.sort(tasks["move"], axis=1) != [NOOP, UP, RIGHT, DOWN, LEFT]).any(axis=1)
+        yield "move", wrong, "is no permutation of 0 to 4"
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.engine import Integer, Parameters, Returns, Row, kernel, randint
+from metarl_envs.engine import Integer, Parameters, Returns, Row, TaskErrors, kernel, randint
 from metarl_envs.families.grids.dark_room import DarkRoom, Search, Shortest, move, returns_of_walks, stands_on
 
 #: What a step costs that does not end on the goal.
@@ -115,11 +115,10 @@ class GridNavi(DarkRoom):
         return tasks[tasks["goal"].max(axis=1) >= p.nearest]
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """The goal must lie in the grid, and away from the start."""
-        if max(task.goal) < p.nearest:
-            return f"goal {task.goal.tolist()} is nearer to the start than nearest={p.nearest}"
-        return DarkRoom.task_error(p, task)
+        yield "goal", tasks["goal"].max(axis=1) < p.nearest, f"is nearer to the start than nearest={p.nearest}"
+        yield from DarkRoom.task_errors(p, tasks)
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:

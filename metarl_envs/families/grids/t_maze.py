@@ -17,6 +17,7 @@ from metarl_envs.engine import (
     Picture,
     Returns,
     Row,
+    TaskErrors,
     clip,
     kernel,
     randint,
@@ -189,9 +190,9 @@ class TMaze(Family):
         return tasks
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """The goal is above or below."""
-        return None if task.goal in (1, -1) else f"goal {task.goal} must be 1 (above) or -1 (below)"
+        yield "goal", np.abs(tasks["goal"]) != 1, "must be 1 (above) or -1 (below)"
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:

@@ -16,6 +16,7 @@ from metarl_envs.engine import (
     Real,
     Returns,
     Row,
+    TaskErrors,
     exponential,
     kernel,
     normal,
@@ -186,13 +187,11 @@ class TabularMDP(Family):
         return p.states
 
     @staticmethod
-    def task_error(p: SimpleNamespace, task: Row) -> str | None:
+    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """Rewards are finite, and chances of the next state add up to 1."""
-        if not np.isfinite(task.reward).all():
-            return "reward is not finite"
-        if (np.asarray(task.transition) < 0).any() or not np.allclose(task.transition.sum(axis=-1), 1):
-            return "transition[s, a] must be chances that add up to 1"
-        return None
+        yield "reward", ~np.isfinite(tasks["reward"]), "is not finite"
+        yield "transition", tasks["transition"] < 0, "is no chance"
+        yield "transition", ~np.isclose(tasks["transition"].sum(axis=-1), 1), "must be chances that add up to 1"
 
     @staticmethod
     def solve(p: SimpleNamespace, task: Row):

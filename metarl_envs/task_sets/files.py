@@ -1,0 +1,135 @@
+"""Files of task sets: the rows as `.npy`, what they are as JSON. Files come from anywhere, and can run no code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from metarl_envs.engine import taskrows
+from metarl_envs.engine.arguments import as_seed
+from metarl_envs.engine.family import Family, Variant, load_family
+from metarl_envs.engine.splits import Split
+from metarl_envs.registration import registered_families
+from metarl_envs.task_sets.listed import Listed, Mapped, check
+from metarl_envs.task_sets.parts import drawn_from
+
+_FORMAT = "metarl_envs task set 1"
+#: What the JSON file says.
+_SAID: Mapping[str, Any] = {"family": str, "params": dict, "split": str | None, "seed": int, "fingerprint": str}
+
+
+class Stored(NamedTuple):
+    """What two files hold: rows that are tasks of the variant and the split, and the fingerprint that was written."""
+
+    variant: Variant
+    split: Split
+    seed: int
+    listed: Listed
+    fingerprint: str
+
+
+def write(path: str | os.PathLike, listed: Listed, said: Mapping[str, Any]) -> None:
+    """Write the rows as `path.npy` and what is said of them as `path.json`, aside and then renamed."""
+    npy, about = files_of(path)
+    aside = npy.with_suffix(".npy.part"), about.with_suffix(".json.part")
+    try:
+        with open(aside[0], "wb") as file:
+            _write_rows(file, listed)
+        aside[1].write_text(json.dumps({"format": _FORMAT, **said}, indent=2), encoding="utf-8")
+        os.replace(aside[0], npy)
+        os.replace(aside[1], about)
+    finally:
+        for left in aside:
+            left.unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike, mmap: bool) -> Stored:
+    """Return what the files hold, checked but for the fingerprint; the rows stay in the file with `mmap`.
+
+    Raises:
+        FileNotFoundError: one of the two files is not there.
+        ValueError: the files are not a task set; the message names the file.
+    """
+    npy, about = files_of(path)
+    header = _header(about)
+    try:
+        variant = _known_family(header["family"]).at(**header["params"])
+        split, seed = variant.split(header["split"]), as_seed(header["seed"])
+        drawn_from(variant, split)  # which refuses a part that the family has not
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{about} is no task set that can be read here: {error}") from None
+    rows = _rows(npy, variant, mmap)
+    check(Listed(variant, rows), split, str(npy))
+    return Stored(variant, split, seed, Mapped(variant, rows, npy) if mmap else Listed(variant, rows), header["fingerprint"])
+
+
+def files_of(path: str | os.PathLike) -> tuple[Path, Path]:
+    """Return the array's file and the JSON file of a set; `path` is one of them, or their common stem."""
+    stem = Path(path)
+    stem = stem.with_suffix("") if stem.suffix in (".npy", ".json") else stem
+    return stem.with_name(stem.name + ".npy"), stem.with_name(stem.name + ".json")
+
+
+# ------------------------------------------------------------------------------------------------- what is said
+def _header(about: Path) -> dict[str, Any]:
+    """What the JSON file says; ValueError where it lacks something, or has it in another type."""
+    try:
+        header = json.loads(about.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{about} is no task set: {error}") from None
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
+        raise ValueError(f"{about} is no task set that this version reads: it must say format {_FORMAT!r}")
+    if missing := sorted(set(_SAID) - set(header)):
+        raise ValueError(f"{about} is no task set: it lacks {missing}")
+    for name, type in _SAID.items():
+        if not isinstance(header[name], type) or isinstance(header[name], bool):
+            raise ValueError(f"{about} is no task set: its {name}={header[name]!r} is of the wrong type")
+    return header
+
+
+def _known_family(path: str) -> type[Family]:
+    """The family that a file names; nothing is imported that is neither in the table of ids nor imported already."""
+    module, _, name = path.partition(":")
+    if module not in sys.modules and path not in registered_families():
+        raise ValueError(f"family={path!r} has no id: import {module} first, if you trust it")
+    try:
+        return load_family(f"{module}:{name}")
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"family={path!r} is not a family: {error}") from None
+
+
+# ------------------------------------------------------------------------------------------------- rows
+def _write_rows(file: BinaryIO, listed: Listed) -> None:
+    """Write what `np.save` would, a block at a time."""
+    dtype = listed.variant.task
+    said = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (len(listed),)}
+    np.lib.format.write_array_header_1_0(file, said)
+    for rows in listed.blocks():
+        file.write(rows.tobytes())
+
+
+def _rows(npy: Path, variant: Variant, mmap: bool) -> np.ndarray:
+    """The rows in a file. What its header says is compared with its size before there is memory for it."""
+    with open(npy, "rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+            shape, _, dtype = read(file)
+        except Exception as error:  # NumPy's parser raises whatever Python's own raises on the text in the file
+            raise ValueError(f"{npy} is no array of tasks: {type(error).__name__}: {error}") from None
+        if not taskrows.same_fields(dtype, variant.task):
+            raise ValueError(f"{npy} holds rows of {dtype}; {variant} has tasks of {variant.task}")
+        size = os.fstat(file.fileno()).st_size - file.tell()
+        if len(shape) != 1 or shape[0] * dtype.itemsize != size:
+            raise ValueError(
+                f"{npy} is cut off or damaged: it says that it holds an array of shape {shape}, and has {size} bytes"
+            )
+        if mmap:
+            return np.memmap(file, dtype, "r", file.tell(), shape).view(np.ndarray)
+        return np.fromfile(file, dtype)
