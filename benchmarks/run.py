@@ -23,6 +23,7 @@ GROUPS = {
     "histories": "history_speed",
     "boxes": "box_speed",
     "learners": "learner_speed",
+    "task_sets": "task_set_speed",
     "startup": "startup_time",
     "rules": "rules_of_speed",
 }
