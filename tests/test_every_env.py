@@ -28,7 +28,7 @@ from metarl_envs.testing.fairness import check_fair_parts
 
 IDS = [f"metarl_envs:{row.id}" for row in TABLE]
 SHORT = {"horizon": 5, "episodes_per_trial": 2}
-TRAIN = {id: "train" if metarl_envs.tasks(id).parts else None for id in IDS}
+TRAIN = {id: "train" if metarl_envs.tasks(id, horizon=SHORT["horizon"]).parts else None for id in IDS}
 every_id = pytest.mark.parametrize("id", IDS)
 every_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
 
