@@ -33,7 +33,7 @@ for package in (metarl_envs.engine, metarl_envs.families, metarl_envs.task_sets)
         if module.name != "metarl_envs.engine.pointers":  # which is for compiled code only
             importlib.import_module(module.name)
 for id in sys.argv[1:]:
-    for kwargs in ({}, {"split": "test" if metarl_envs.tasks(id).parts else None, "num_tasks": 2}):
+    for kwargs in ({}, {"split": "test" if metarl_envs.tasks(id, horizon=4).parts else None, "num_tasks": 2}):
         envs = gym.make_vec(id, num_envs=2, render_mode="rgb_array", horizon=4, episodes_per_trial=2, **kwargs)
         envs.reset(seed=0)
         for _ in range(10):
