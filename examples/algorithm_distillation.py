@@ -385,7 +385,7 @@ def gains(result: Result, difference: tuple[str, str] | None = None) -> Table:
     }
     if difference is not None:
         one, other = difference
-        ends[f"{one}, minus {other}"] = tuple(a - b for a, b in zip(ends[one], ends[other], strict=True))
+        ends[f"{one}, minus {other}"] = ends[one][0] - ends[other][0], ends[one][1] - ends[other][1]
     for name, (first, last) in ends.items():
         shown.add_row(name, *(f"{value:.3f}" for value in (first.mean(), last.mean(), *over_seeds(last - first))))
     return shown
