@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metarl_envs
-from metarl_envs.engine import records, streams, taskrows
+from metarl_envs.engine import kernel, records, streams, taskrows
 from metarl_envs.engine.splits import EVERY_PART, PARTS, Split
 from metarl_envs.engine.vector import FamilyVectorEnv
 from metarl_envs.families.bandits.two_step import TwoStep
+from metarl_envs.families.grids.dark_room import DarkRoom
 from metarl_envs.registration import TABLE
 from metarl_envs.task_sets import TaskSet, load, parts, tasks
 from metarl_envs.testing import part_p_values
@@ -178,6 +179,23 @@ def test_where_all_tasks_are_in_every_part_there_are_no_parts():
         assert tasks("TwoStep", **params).parts == ()
         with pytest.raises(ValueError, match="has no parts, since"):
             tasks("TwoStep", split="test", **params)
+
+
+@kernel
+def signed_hash(params, task):
+    """A hash as whoever writes a family may give it: a signed number, below 0 too."""
+    return -7 * (int(task.goal[0]) + 11 * int(task.goal[1]) + 1)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_hash_of_ones_own_may_be_signed(split):
+    family = type("SignedRoom", (DarkRoom,), {"meaning": signed_hash})
+    rows = TaskSet.of_family(family, split=split).rows(8)
+    drawn = taskrows.draw(family.at(), PARTS[split], 3, 0, 40)
+    ids, parts = taskrows.meanings(family.at(), drawn)
+    assert ids.tolist() == [-7 * (int(x) + 11 * int(y) + 1) % 2**64 for x, y in drawn["goal"]]
+    assert (parts == PARTS[split]).all()
+    assert (taskrows.meanings(family.at(), rows)[1] == PARTS[split]).all()
 
 
 def test_a_drift_is_in_one_part():

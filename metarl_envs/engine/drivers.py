@@ -69,7 +69,7 @@ _word = (lambda number: int(number) % 2**64) if PLAIN else np.uint64
 # ------------------------------------------------------------------------------------------------- what a task means
 def _content_meaning(params, task, words, i):
     """A hash of the content of task i, given as 64-bit words."""
-    h = unsigned(0x9E3779B97F4A7C15)
+    h = _word(0x9E3779B97F4A7C15)
     for j in range(words.shape[1]):
         h = mix(h ^ words[i, j])
     return h
@@ -82,7 +82,7 @@ def _meaning(variant: Variant) -> Callable:
         return glue(_content_meaning)
 
     def meaning(params, task, words, i):
-        return own(params, task)
+        return _word(own(params, task))  # a hash may be a signed number, and with one without a sign that makes a float
 
     return glue(meaning)
 
