@@ -141,7 +141,7 @@ class Rollouts:
             )
         )
         self.policy = Policy(self.env, args.hidden)
-        # Row i is stream seed + i: two trained policies share no task and no luck.
+        # Row i is stream seed + i: two trained policies share no stream, neither the order of their tasks nor starts and luck.
         seen, info = self.env.reset(seed=seed * args.num_envs)
         self.seen, self.start = torch.from_numpy(seen), torch.from_numpy(info["trial"]["trial_start"].copy())
         self.state = self.policy.memoryless(args.num_envs)

@@ -44,7 +44,7 @@ def test_means_and_difference_rest_on_the_same_boxes(monkeypatch):
     assert [mean.mean for mean in found.means] == [1.5, 0.5]
     assert found.difference == (1.0, 1.0, 1.0)
     tables["one"][0] = tables["other"][3] = np.nan
-    with pytest.raises(ValueError, match="none of 4 boxes has the measure under both conditions"):
+    with pytest.raises(ValueError, match="0 of 4 boxes have the measure under both conditions"):
         list(findings(4, 0, (effect,)))
 
 

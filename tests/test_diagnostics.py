@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 import metarl_envs
-from metarl_envs.evaluation import diagnostics
+from metarl_envs.evaluation import Through, diagnostics
 from metarl_envs.histories import collect
 from metarl_envs.learners import UCB1, EpsilonGreedy, GaussianThompson, QLearning, Thompson
+from metarl_wrappers import VectorPermuteActions
 
 GAP = "MetaRL/GapBandit-v0"
 THOMPSON, GREEDY = Thompson(), EpsilonGreedy(epsilon=0.0)
@@ -125,6 +126,21 @@ def test_python_agents_and_references_explore_the_same_tasks_with_the_same_noise
     for name in one:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
     assert 0.2 < found["python"].optimal.mean() < 1
+
+
+def test_what_is_pulled_counts_whatever_a_wrapper_makes_of_actions():
+    """An agent that learns is as good with its arms exchanged: what it calls them is not what it pulls."""
+    policies = {"intact": Likeliest, "permuted": Through(Likeliest, VectorPermuteActions)}
+    found = diagnostics.compare(policies, GAP, lives=200, horizon=50, gap=0.5)
+    intact, permuted = (explored.optimal.mean() for explored in found.values())
+    assert intact > 0.8
+    assert permuted == pytest.approx(intact, abs=0.05)
+
+
+def test_a_bias_of_one_life_has_no_standard_error():
+    one = diagnostics.compare(["thompson"], GAP, lives=1, horizon=50)["thompson"]
+    assert one.equals.sum() > 0
+    assert np.isnan(one.frequency_bias.error)
 
 
 def test_histories_are_diagnosed_on_the_tasks_that_they_were_lived_on(tmp_path):

@@ -125,8 +125,8 @@ def findings(boxes: int = BOXES, seed: int = SEED, effects: tuple[Effect, ...] |
 def _in_both(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the boxes in which a measure has a meaning under both conditions: means and difference rest on the same ones."""
     told = ~np.isnan(one) & ~np.isnan(other)
-    if not told.any():
-        raise ValueError(f"none of {len(one)} boxes has the measure under both conditions: give more boxes")
+    if told.sum() < 2:
+        raise ValueError(f"{told.sum()} of {len(one)} boxes have the measure under both conditions, and an interval needs two")
     return one[told], other[told]
 
 

@@ -123,8 +123,8 @@ class Family:
     * `locate(params, obs)`, where `states` is set: the index of an observation, from 0 to `states(p) - 1`.
     * `meaning(params, task)`, if the bytes of a task are not what it means: a hash of that, as 64 unsigned bits. Equal tasks
       have equal hashes, and the hash says whether it is a train, a validation or a test task (see `splits.part_of`).
-    * `in_every_part(params, task)`, if single tasks hold much of the distribution (more than 1 %): whether this is such a task.
-      It is drawn in each part as often as in all tasks, where by its hash it would be missing from all parts but one.
+    * `in_every_part(params, task)`, if single tasks hold much of the distribution (one in five hundred, say): whether this is
+      such a task. It is drawn in each part as often as in all tasks, where by its hash it would be in one part alone.
 
     Horizons, trials and autoreset are the engine's business. `horizon` is a parameter of every family.
 

@@ -101,14 +101,14 @@ def live(
     episodes: int,
     block: int,
     progress: Callable[[int], None] = lambda done: None,
-    watch: Callable[[np.ndarray, np.ndarray], None] = lambda actions, paid: None,
+    watch: Callable[[np.ndarray, np.ndarray], None] | None = None,
 ) -> np.ndarray:
     """One lifetime of a fresh agent on each task: what each episode (or block of steps) paid, as float64 [task, unit].
 
-    `watch` is called with the actions of each step and with what they paid, one element a row.
+    `watch` is called with the actions that the environment takes in each step, beneath all wrappers, and with what they paid.
     """
     rows = len(tasks)
-    env: VectorEnv = FamilyVectorEnv(
+    env: VectorEnv = _watched(watch)(
         TaskSet.of_family(variant.family, **variant.values),  # the tasks themselves are given at the reset
         num_envs=rows,
         episodes_per_trial=episodes,
@@ -133,9 +133,7 @@ def live(
         actions = np.asarray(agent.act(step))
         observation, reward, terminated, truncated, info = env.step(actions)
         unit = episode if block == 0 else t // block
-        paid = _paid(reward, info)
-        watch(actions, paid)
-        scores[np.flatnonzero(alive), unit[alive]] += paid[alive]
+        scores[np.flatnonzero(alive), unit[alive]] += _paid(reward, info)[alive]
         ended = _true(info, "episode_start")
         episode += ended
         t = np.where(ended, 0, t + 1)
@@ -145,6 +143,20 @@ def live(
         step = _step(observation, actions, reward, info, null)
     env.close()
     return scores
+
+
+def _watched(watch: Callable[[np.ndarray, np.ndarray], None] | None) -> type[FamilyVectorEnv]:
+    """The vector environment, or one that tells what is done in it, whatever wrappers make of an agent's actions."""
+    if watch is None:
+        return FamilyVectorEnv
+
+    class Watched(FamilyVectorEnv):
+        def step(self, actions: Any) -> tuple:
+            result = super().step(actions)
+            watch(np.asarray(actions), result[1])
+            return result
+
+    return Watched
 
 
 def _step(

@@ -84,9 +84,10 @@ class Exploration:
         choices = self.equals.sum()
         if not choices:
             return Estimate(np.nan, np.nan)
+        lives = int((self.equals > 0).sum())
         bias = self.frequent.sum() / choices
         spread = np.sqrt(((self.frequent - bias * self.equals) ** 2).sum())
-        return Estimate(float(bias), float(spread / choices))
+        return Estimate(float(bias), float(spread / choices) if lives > 1 else np.nan)
 
     def summary(self) -> dict[str, Estimate]:
         """By name, the mean over lives of each number, and the frequency bias."""

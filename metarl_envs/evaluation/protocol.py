@@ -82,7 +82,7 @@ def evaluate(
     return Result(
         id=id_of(id),
         params=variant.values,
-        split=split,
+        split=task_set.split,
         fingerprint=task_set.fingerprint,
         seeds=seed_list,
         unit=variant.family.unit,

@@ -6,7 +6,7 @@ One trained model is scored on all tasks, so tasks share what its seed did: an i
 
 What they cover was measured, at nominal 95 % (`python tests/test_intervals.py` does it again): 20,000 data sets in each of 16
 settings of 2 to 10 seeds and 2 to 100 tasks, with normal effects of seeds, of tasks and of both together. `over_seeds` covers
-95 %. `over_seeds_and_tasks` covers at least 94.5 %, and in some settings more than it need, up to 98 %. Effects of tasks may
+95 %. `over_seeds_and_tasks` covers at least 94.5 %, and in some settings more than it need, up to 99 %. Effects of tasks may
 be far from normal (94 to 95 %, where one task in ten is unsolved). Effects of seeds may not: where they are exponential, five
 seeds cover 90 % and ten 92 %; where one seed in ten fails altogether, 62 % and 68 %, since many a run does not show it.
 """

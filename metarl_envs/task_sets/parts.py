@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -45,10 +46,10 @@ def are_in(variant: Variant, tasks: np.ndarray, wanted: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=256)
 def parts_drawn(variant: Variant, wanted: int) -> int:
-    """Return those of the wanted parts that turn up in draws of an endless family; as a rule soon, and tasks can be large."""
+    """Return those of the wanted parts that turn up in draws of an endless family."""
     found = 0
-    for first, end in itertools.pairwise((0, 8, 64, _TRIED)):
-        found |= _parts_in(variant, taskrows.draw(variant, ALL, 0, first, end - first)) & wanted
+    for tasks in _looked_at(variant, None):
+        found |= _parts_in(variant, tasks) & wanted
         if found == wanted:
             break
     return found
@@ -58,19 +59,26 @@ def parts_drawn(variant: Variant, wanted: int) -> int:
 def _parts_of(variant: Variant) -> tuple[str, ...]:
     """The names of the parts that have tasks; none where there are not both train and test tasks."""
     listed = variant.family.all_tasks(variant.p, variant.task)
-    if listed is None:
-        found = parts_drawn(variant, EVERY_PART)
-    elif len(listed) < FEWEST_TO_SPLIT:
+    if listed is not None and len(listed) < FEWEST_TO_SPLIT:
         return ()
-    else:
-        found = _parts_in(variant, listed)
-        if len(listed) < FEWEST_TO_VALIDATE and found & PARTS["validation"]:
-            found = found & ~PARTS["validation"] | PARTS["train"]
+    if not any((taskrows.meanings(variant, tasks)[1] != EVERY_PART).any() for tasks in _looked_at(variant, listed)):
+        return ()  # all tasks are in every part
+    found = parts_drawn(variant, EVERY_PART) if listed is None else _parts_in(variant, listed)
+    if listed is not None and len(listed) < FEWEST_TO_VALIDATE and found & PARTS["validation"]:
+        found = found & ~PARTS["validation"] | PARTS["train"]
     both = PARTS["train"] | PARTS["test"]
     return tuple(name for name, bit in PARTS.items() if found & bit) if found & both == both else ()
 
 
+def _looked_at(variant: Variant, listed: np.ndarray | None) -> Iterator[np.ndarray]:
+    """All tasks of a finite family; of an endless one the first, a few and then more, for tasks can be large."""
+    if listed is not None:
+        yield listed
+        return
+    for first, end in itertools.pairwise((0, 8, 64, _TRIED)):
+        yield taskrows.draw(variant, ALL, 0, first, end - first)
+
+
 def _parts_in(variant: Variant, tasks: np.ndarray) -> int:
-    """The parts in which any of the tasks is, but for those in every part."""
-    parts = taskrows.meanings(variant, tasks)[1]
-    return int(np.bitwise_or.reduce(parts[parts != EVERY_PART], initial=0))
+    """The parts in which any of the tasks is."""
+    return int(np.bitwise_or.reduce(taskrows.meanings(variant, tasks)[1], initial=0))

@@ -76,7 +76,7 @@ class TaskSet:
 
     Task number i of an endless set is the one that an environment of the same split, seeded `seed`, draws in its trial i.
     Whether a task is a train, a validation or a test task follows from what it means alone, so no seed can leak one into the
-    other, and a shift moves none.
+    other, and a shift moves none. (But for tasks in every part: see `metarl_envs.engine.splits`.)
 
     Attributes:
         variant: the family with its parameters set (by the split's shifts too).

@@ -17,7 +17,7 @@ from metarl_envs.testing.runs import make
 
 #: Below this, two parts differ by more than chance: it is so small because every family is asked, of many things.
 _NOT_BY_CHANCE = 1e-6
-#: A task that is more of all draws than this is a kind of its own.
+#: A task that comes more often than this share of the smaller sample is a kind of its own.
 _LIKELY = 0.01
 
 
@@ -70,7 +70,7 @@ def _returns(variant: Variant, tasks: np.ndarray) -> np.ndarray:
 def _p_of_likely(one: np.ndarray, other: np.ndarray) -> float:
     """The p-value of how often the likely tasks come in two samples; 1 where there are none, or nothing else."""
     ids, counts = np.unique(np.concatenate([one, other]), return_counts=True)
-    likely = ids[counts > max(1, _LIKELY * (len(one) + len(other)))]
+    likely = ids[counts > max(1, _LIKELY * min(len(one), len(other)))]
     table = np.array([[*(np.sum(ids == task) for task in likely), np.sum(~np.isin(ids, likely))] for ids in (one, other)])
     table = table[:, table.sum(axis=0) > 0]
     if table.shape[1] < 2:

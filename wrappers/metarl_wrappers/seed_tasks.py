@@ -148,8 +148,7 @@ class SeedTasks(gym.Wrapper, RecordConstructorArgs):
     seeds anyone resets with. Draws depend on the seed given to `reset` and the number of the trial only.
 
     Noise: reset with the same seed, most environments repeat their noise as well (FrozenLake slips at the same steps in
-        each
-    episode). So after each reset the environment gets a new `np_random`, which depends on the episode.
+    each episode). So after each reset the environment gets a new `np_random`, which depends on the episode.
     `fresh_noise=False` leaves it.
 
     What truly follows from the seed must be looked up for each environment. In MiniGrid and BabyAI it is all of the

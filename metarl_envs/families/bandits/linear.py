@@ -74,8 +74,9 @@ class LinearBandit(Bandit):
         features, drawn once for the family from N(0, 1/d).
 
     Splits:
-        train, validation and test, by a hash of the weights. Shifts `noisy`: noise 0.5, of which no learner is told (`lin_ucb`
-        takes the default's as known there too); `other_arms`: arms with other features.
+        train, validation and test, by a hash of weights and means of arms. Shifts `noisy`: noise 0.5, of which no learner is
+        told (`lin_ucb` takes the default's as known there too); `other_arms`: arms with other features, under which weights
+        come again that were trained on, with the means of other arms (`test+other_arms` does not leave them out).
 
     References:
         Return of 200 pulls of the 10 default arms: random 0 in the mean over tasks, memoryless-best 0 (exact); the oracle knows

@@ -73,7 +73,7 @@ def drift(params, task, rng):
 
 @kernel
 def is_likely_course(params, task):
-    """Whether more than one course in a hundred is this one: with few swaps, as no drift ever comes twice."""
+    """Whether more than one course in five hundred is this one: with few swaps, as no drift ever comes twice."""
     if params.variant != WANG:
         return False
     chance = 0.5
@@ -310,10 +310,11 @@ class TwoStep(Family):
         a swap ("wang"), or the standard deviation of a round's drift ("daw").
 
     Splits:
-        train, validation and test, by a hash of the course. A course that is more than 1 % of all draws is in each of them, as
-        often as in all tasks: by default the two without a swap (8 % of draws); with 10 rounds these (80 %) and those of one
-        swap (18 %). With `change=0` there is nothing else, and so no parts. Shifts `volatile`: four times the change (where no
-        course is so likely); `reversed`: what was common is rare.
+        train, validation and test, by a hash of the course. A course that is more than 0.2 % of all draws is in each of
+        them, as often as in all tasks: by default the two without a swap (8 % of draws); with 10 rounds these (80 %) and
+        those of one swap (18 %), so that hardly anything is held out there. With `change=0` there is nothing else, and so no
+        parts. Shifts `volatile`: four times the change (no course is so likely there, and those two are in one part, as the
+        others are); `reversed`: what was common is rare.
 
     References:
         Return of an episode: random and memoryless-best 50; the oracle knows the chances of each round: 74, which is 100 (0.8
