@@ -174,11 +174,10 @@ def test_likely_courses_are_in_every_part_as_often_as_in_all(horizon):
         assert without_swap(split, horizon=horizon) == pytest.approx(exact, abs=5 * (exact * (1 - exact) / 4000) ** 0.5)
 
 
-@pytest.mark.parametrize("horizon", [10, 12, 14])
-def test_parts_do_not_depend_on_rare_tasks_being_drawn(horizon):
+def test_parts_do_not_depend_on_rare_tasks_being_drawn():
     """Of the few courses that are in one part alone none may be a test task among the first; the likely ones are."""
-    assert tasks("TwoStep", horizon=horizon).parts == ("train", "validation", "test")
-    assert len(tasks("TwoStep", horizon=horizon, split="test").rows(20)) == 20
+    assert tasks("TwoStep", horizon=12).parts == ("train", "validation", "test")
+    assert len(tasks("TwoStep", horizon=12, split="test").rows(20)) == 20
 
 
 def test_where_all_tasks_are_in_every_part_there_are_no_parts():
