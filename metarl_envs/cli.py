@@ -126,11 +126,12 @@ def evaluate(
 ) -> None:
     """Score references and learners on held-out tasks: a table, a picture of their learning curves, and the numbers."""
     import metarl_envs
+    from metarl_envs.engine.splits import PARTS
     from metarl_envs.evaluation.report import table
     from metarl_envs.registration import id_of
 
     params = _params(param or [])
-    if split in ("train", "validation", "test") and not metarl_envs.tasks(id, **params).parts:
+    if split.partition("+")[0] in PARTS and not metarl_envs.tasks(id, **params).parts:
         raise ValueError(f"the tasks of {id} are not split into train and test: add --split all")
     folder = out or Path("results") / f"{id_of(id).rpartition('/')[2].removesuffix('-v0')}-{split}"
     _see_that_it_can_be_written(folder)
@@ -196,10 +197,7 @@ def collect(
     out: Annotated[Path, typer.Option(help="folder to write to")],
     histories: Annotated[int, typer.Option(help="how many lives")] = 1000,
     steps: Annotated[int, typer.Option(help="in each")] = 1000,
-    split: Annotated[
-        str | None,
-        typer.Option(help=f"{_SPLITS} [default: as histories.collect]"),
-    ] = None,
+    split: Annotated[str | None, typer.Option(help=f"{_SPLITS} [default: as histories.collect]")] = None,
     seed: Annotated[int, typer.Option(help="of all")] = 0,
     hyper: Annotated[list[str] | None, typer.Option(help="of the learner, as name=value, repeatable")] = None,
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,

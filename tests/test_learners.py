@@ -14,6 +14,9 @@ from metarl_envs.learners import LEARNERS, PSRL, UCB1, QLearning, Random, Thomps
 from metarl_envs.registration import TABLE
 
 IDS = [row.id for row in TABLE]
+#: In these, planners and controllers take ordinary Python long.
+SLOW = {"MetaRL/GridNavi-v0", "MetaRL/CartPole-v0"}
+every_id = pytest.mark.parametrize("id", [pytest.param(id, marks=pytest.mark.slow if id in SLOW else ()) for id in IDS])
 LEARNING = [
     ("MetaRL/DarkRoom-v0", QLearning(), 60),
     ("MetaRL/TabularMDP-v0", QLearning(), 60),
@@ -69,7 +72,7 @@ def test_lives_are_alike_whatever_the_workers_and_the_neighbours(id, name):
 
 
 @pytest.mark.plain
-@pytest.mark.parametrize("id", IDS)
+@every_id
 def test_lives_of_every_suitable_policy_are_alike_whoever_lives_beside_them(id):
     tasks = metarl_envs.tasks(id, horizon=6)
     for name, policy in suitable_policies(tasks.variant).items():
@@ -106,7 +109,7 @@ def test_every_suitable_policy_lives_alike_compiled_and_plain():
 
 
 @pytest.mark.plain
-@pytest.mark.parametrize("id", IDS)
+@every_id
 def test_a_learner_does_the_same_on_two_tasks_until_they_pay_differently(id):
     tasks = metarl_envs.tasks(id)
     for name, policy in suitable_policies(tasks.variant).items():

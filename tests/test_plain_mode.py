@@ -51,7 +51,17 @@ MARKED = [path for path in sorted(HERE.parent.rglob("test_*.py")) if path != HER
 @pytest.mark.skipif(PLAIN, reason="they run by themselves")
 @pytest.mark.parametrize("path", MARKED, ids=lambda path: path.stem)
 def test_what_is_marked_plain_passes_as_ordinary_python(path):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "plain and not slow", str(path)]
+    run_plain("plain and not slow", path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PLAIN, reason="they run by themselves")
+def test_what_is_marked_plain_and_slow_passes_as_ordinary_python():
+    run_plain("plain and slow", *MARKED)
+
+
+def run_plain(which, *paths):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", which, *map(str, paths)]
     setting = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     setting["NUMBA_DISABLE_JIT"] = "1"
     result = subprocess.run(command, env=setting, capture_output=True, text=True, cwd=HERE.parents[1])

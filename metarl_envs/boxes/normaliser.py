@@ -56,9 +56,9 @@ def normaliser(box: str | type[Box], *, split: str | None = SPLIT, **params: Any
         `id`, `params`, `split`, `seed`, `boxes`, and `reached`: by agent and measure, the mean over boxes.
     """
     family = box_named(box)
-    variant = family.shifted(split, params)[0]
+    variant, found = family.shifted(split, params)
     for row in shipped():
-        if row["id"] == id_of(family) and row["split"] == split and family.at(**row["params"]).values == variant.values:
+        if row["id"] == id_of(family) and row["split"] == found.name and family.at(**row["params"]).values == variant.values:
             return row
     return compute(box, split=split, **params)
 
@@ -72,12 +72,14 @@ def shipped() -> list[Row]:
 def compute(box: str | type[Box], *, split: str | None = SPLIT, seed: int = SEED, boxes: int = BOXES, **params: Any) -> Row:
     """A row of the table, computed: nulls and oracle in all seats of the same boxes."""
     boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
-    params = {name: value for name, value in box_named(box).at(**params).values.items() if name in params}  # as JSON has them
+    family = box_named(box)
+    params = {name: value for name, value in family.at(**params).values.items() if name in params}  # as JSON has them
     reached = {}
     for agent in (*NULLS, ORACLE):
         table = measure(run(box, {"all": agent}, boxes=boxes, seed=seed, split=split, **params))
         reached[agent] = {name: round(float(column(table, name).mean()), 6) for name in MEASURES}
-    return {"id": id_of(box_named(box)), "params": params, "split": split, "seed": seed, "boxes": boxes, "reached": reached}
+    name = family.shifted(split, params)[1].name
+    return {"id": id_of(family), "params": params, "split": name, "seed": seed, "boxes": boxes, "reached": reached}
 
 
 def compute_table() -> str:

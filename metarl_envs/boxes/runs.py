@@ -209,7 +209,7 @@ def run(
     def played(steps: int) -> Run:
         names = tuple(_name_of(policy) for policy in chosen)
         rows, endings = np.array(worlds.task_rows.view(np.ndarray)), _endings(worlds.worlds["state"])
-        return Run(id_of(family), variant.values, split, names, rows, seeds, actions[:, :steps], endings)
+        return Run(id_of(family), variant.values, tasks.split, names, rows, seeds, actions[:, :steps], endings)
 
     for t in range(variant.horizon):
         try:

@@ -14,7 +14,8 @@ from metarl_envs.engine.kernels import kernel, unsigned
 from metarl_envs.engine.streams import mix
 
 #: The parts as bits: drivers are told the sum of those that may be drawn from, and 0 for all tasks.
-PARTS = {"train": 1, "validation": 2, "test": 4}
+TRAIN, VALIDATION, TEST = 1, 2, 4
+PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 ALL, EVERY_PART = 0, sum(PARTS.values())
 #: Families with fewer tasks have no parts; with fewer than the second number no validation: those tasks are train tasks.
 FEWEST_TO_SPLIT, FEWEST_TO_VALIDATE = 5, 25
@@ -25,10 +26,10 @@ _ONE_IN = 5
 def part_of(meaning):
     """The part, as its bit, of a task whose meaning has this hash."""
     if meaning % unsigned(_ONE_IN) == unsigned(0):
-        return 4
+        return TEST
     if mix(meaning ^ unsigned(0x5851F42D4C957F2D)) % unsigned(_ONE_IN) == unsigned(0):
-        return 2
-    return 1
+        return VALIDATION
+    return TRAIN
 
 
 class Split(NamedTuple):

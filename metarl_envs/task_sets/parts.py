@@ -10,7 +10,17 @@ import numpy as np
 
 from metarl_envs.engine import taskrows
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.splits import ALL, EVERY_PART, FEWEST_TO_SPLIT, FEWEST_TO_VALIDATE, PARTS, Split
+from metarl_envs.engine.splits import (
+    ALL,
+    EVERY_PART,
+    FEWEST_TO_SPLIT,
+    FEWEST_TO_VALIDATE,
+    PARTS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Split,
+)
 
 #: How many tasks of an endless family are tried before a part is taken to be empty.
 _TRIED = 1000
@@ -36,7 +46,7 @@ def drawn_from(variant: Variant, split: Split) -> int:
         if parts:
             why = f"below {FEWEST_TO_VALIDATE} tasks none are kept for validation (they are train tasks)"
         raise ValueError(f"split={split.name!r} of {variant} has no tasks: {why}")
-    return PARTS[split.part] | (PARTS["validation"] if split.part == "train" and "validation" not in parts else 0)
+    return PARTS[split.part] | (VALIDATION if split.part == "train" and "validation" not in parts else 0)
 
 
 def are_in(variant: Variant, tasks: np.ndarray, wanted: int) -> np.ndarray:
@@ -64,10 +74,10 @@ def _parts_of(variant: Variant) -> tuple[str, ...]:
     if not any((taskrows.meanings(variant, tasks)[1] != EVERY_PART).any() for tasks in _looked_at(variant, listed)):
         return ()  # all tasks are in every part
     found = parts_drawn(variant, EVERY_PART) if listed is None else _parts_in(variant, listed)
-    if listed is not None and len(listed) < FEWEST_TO_VALIDATE and found & PARTS["validation"]:
-        found = found & ~PARTS["validation"] | PARTS["train"]
-    both = PARTS["train"] | PARTS["test"]
-    return tuple(name for name, bit in PARTS.items() if found & bit) if found & both == both else ()
+    if listed is not None and len(listed) < FEWEST_TO_VALIDATE and found & VALIDATION:
+        found = found & ~VALIDATION | TRAIN
+    both = found & TRAIN and found & TEST
+    return tuple(name for name, bit in PARTS.items() if found & bit) if both else ()
 
 
 def _looked_at(variant: Variant, listed: np.ndarray | None) -> Iterator[np.ndarray]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine import Integer, Parameters, Picture, Real, Row, TaskErrors, kernel, normal, record, rendering
+from metarl_envs.engine import Integer, Parameters, Picture, Real, Row, TaskErrors, clip, kernel, normal, record, rendering
+from metarl_envs.engine.kernels import unsigned
 from metarl_envs.engine.records import for_drivers, rows
-from metarl_envs.engine.streams import FAMILY, STREAM, keyed
+from metarl_envs.engine.streams import FAMILY, STREAM, keyed, mix
 from metarl_envs.families.bandits.arms import Bandit
 from metarl_envs.families.bandits.gaussian import BestArm, GaussianBandit, draw_means_so_far, pull_with_noise, unpulled
 
@@ -47,6 +48,15 @@ def draw_weights(params, task, rng):
     rng.s = own
 
 
+@kernel
+def hash_of_weights(params, task):
+    """A hash of the weights alone, to 33 binary places: under other arms, too, they are the same task."""
+    h = unsigned(params.dimensions)
+    for j in range(params.dimensions):
+        h = mix(h ^ unsigned(int((clip(task.weights[j], -1e6, 1e6) + 1e6) * 2.0**33)))
+    return h
+
+
 # --------------------------------------------------------------------------------------------- the family
 class LinearBandit(Bandit):
     """A row of arms with known features. What an arm pays is linear in them, with weights that stay for the whole trial.
@@ -74,9 +84,9 @@ class LinearBandit(Bandit):
         features, drawn once for the family from N(0, 1/d).
 
     Splits:
-        train, validation and test, by a hash of weights and means of arms. Shifts `noisy`: noise 0.5, of which no learner is
-        told (`lin_ucb` takes the default's as known there too); `other_arms`: arms with other features, under which weights
-        come again that were trained on, with the means of other arms (`test+other_arms` does not leave them out).
+        train, validation and test, by a hash of the weights. Shifts `noisy`: noise 0.5, of which no learner is told (`lin_ucb`
+        takes the default's as known there too); `other_arms`: arms with other features (`test+other_arms`: with weights that
+        were not trained on).
 
     References:
         Return of 200 pulls of the 10 default arms: random 0 in the mean over tasks, memoryless-best 0 (exact); the oracle knows
@@ -97,6 +107,7 @@ class LinearBandit(Bandit):
         arms_seed=Integer(0, 0),
     )
     sample_task, reset, step = draw_weights, unpulled, pull_with_noise
+    meaning = hash_of_weights
     shifts = {"noisy": {"noise": 0.5}, "other_arms": {"arms_seed": 1}}  # noqa: RUF012
     references = {"oracle": BestArm()}  # noqa: RUF012
     state, solve, returns, describe = (
