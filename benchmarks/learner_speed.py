@@ -6,8 +6,8 @@ from timing import Case, Effort, Table, measure
 
 from metarl_envs import tasks
 from metarl_envs.histories import collect
+from metarl_envs.ids import TABLE
 from metarl_envs.learners import LEARNERS, Learner
-from metarl_envs.registration import TABLE
 
 _LIVES, _STEPS = 64, 500
 

@@ -6,8 +6,10 @@ become simpler.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -16,7 +18,9 @@ import numpy as np
 from numba import njit
 from timing import Case, Effort, Table, side_by_side
 
-from metarl_envs.engine import drivers
+from metarl_envs.engine.compiling import cache
+from metarl_envs.engine.loops import env as env_loops
+from metarl_envs.engine.loops import trial
 from metarl_envs.families.grids.dark_room import DarkRoom, see_position
 
 _ID, _ROWS = "MetaRL/DarkRoom-v0", 4_096
@@ -50,7 +54,7 @@ def first_outside_with_early_exit(variant):
                 return np.int64(i)
         return -1
 
-    return drivers.glue(first_outside)
+    return env_loops.glue(first_outside)
 
 
 def compiler(**options: Any) -> Callable[[Callable], Callable]:
@@ -71,7 +75,7 @@ def room(**kernels: Callable) -> type[DarkRoom]:
 
 _AS_KERNELS = compiler(_nrt=False)
 _OBSERVE_INLINED = compiler(inline="always")(see_position.py_func)  # type: ignore[attr-defined]
-#: What is given up; the family that shows it; what stands in the place of names in `engine.drivers`.
+#: What is given up; the family that shows it; what stands in the place of names in `engine.loops`.
 _HABITS: dict[str, tuple[type[DarkRoom], dict[str, Any]]] = {
     "nothing": (DarkRoom, {}),
     "no run-time in kernels (`_nrt=False`)": (with_run_time(), {"kernel": compiler()}),
@@ -105,10 +109,20 @@ def _loop(name: str, family: type[DarkRoom], instead: dict[str, Any], kind: type
     worlds = env.unwrapped._worlds
     worlds._fixed = tuple(array.view(kind) if array.dtype.names else array for array in worlds._fixed)
     actions, out = itertools.cycle(np.random.default_rng(0).integers(0, 5, (8, _ROWS))), worlds.empty()
-    with mock.patch.multiple(drivers, **instead, cached=lambda driver, name: driver):
-        worlds._go = drivers.env_drivers(family.at())
+    with contextlib.ExitStack() as patches:
+        for module, name, value in _replaced(instead):
+            patches.enter_context(mock.patch.object(module, name, value))
+        worlds._go = env_loops.env_drivers(family.at())
         worlds.advance(next(actions), out)  # compiles, while the names are what they are
     return Case(name, lambda: worlds.advance(next(actions), out), _ROWS)
+
+
+def _replaced(instead: dict[str, Any]) -> Iterator[tuple[ModuleType, str, Any]]:
+    """What stands in the place of names, in each module of the loops that has them; nothing goes to the compile cache."""
+    for module in (env_loops, trial, cache):
+        for name, value in {**instead, "cached": lambda driver, name: driver}.items():
+            if hasattr(module, name):
+                yield module, name, value
 
 
 def _calls() -> list[Case]:

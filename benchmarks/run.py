@@ -64,7 +64,7 @@ def _processor() -> str:
 
 
 if __name__ == "__main__":
-    from metarl_envs.engine.kernels import PLAIN
+    from metarl_envs.engine.compiling.kernels import PLAIN
 
     if PLAIN:
         sys.exit("kernels run as plain Python here (no Numba, or NUMBA_DISABLE_JIT is set): there is no speed to measure")

@@ -9,7 +9,7 @@ import minigrid  # noqa: F401  (registers its environments)
 from timing import Case, Effort, Table, side_by_side
 
 import metarl_envs  # noqa: F401  (registers its environments)
-from metarl_envs.registration import TABLE
+from metarl_envs.ids import TABLE
 
 _YARDSTICK = "CartPole-v1"
 _OTHERS = "FrozenLake-v1", "MiniGrid-Empty-8x8-v0"

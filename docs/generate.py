@@ -21,9 +21,10 @@ from mkdocs.structure.files import File, Files
 import metarl_envs
 from metarl_envs.catalogue import Entry, entries
 from metarl_envs.engine import Learner, Variant
+from metarl_envs.engine.truth.solving import exact_returns
 from metarl_envs.evaluation.references import scale_of, suitable_policies
 from metarl_envs.histories import collect
-from metarl_envs.registration import TABLE
+from metarl_envs.ids import TABLE
 from metarl_wrappers.catalogue import catalogue, names
 
 ROOT = Path(__file__).parents[1]
@@ -117,7 +118,7 @@ def _figures(variant: Variant) -> str:
     """What can be computed: spaces, length, tasks, splits, and what random play and the oracle earn."""
     tasks = metarl_envs.tasks(_id_of(variant))
     rows = tasks.rows(min(_TASKS, len(tasks)) if tasks.is_finite else _TASKS)
-    known = [variant.returns(task) for task in rows]
+    known = [exact_returns(variant, task) for task in rows]
     exact = all(returns is not None and not np.isnan(returns).any() for returns in known)
     scale = scale_of(variant, rows)
     which = f"{'exact' if exact else 'simulated'}, mean over {len(rows)} tasks"

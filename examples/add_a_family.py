@@ -18,7 +18,7 @@ from gymnasium.spaces import Discrete
 from rich.console import Console
 
 import metarl_envs
-from metarl_envs.engine import Family, Integer, Oracle, Parameters, kernel, randint, record, rendering
+from metarl_envs.engine import Family, Integer, Oracle, Parameters, canvas, kernel, randint, record
 from metarl_envs.evaluation.report import table
 
 
@@ -138,10 +138,10 @@ class Lock(Family):
     @staticmethod
     def draw(picture, p, state, task):
         """One light for each press of the code, and the code where it is shown."""
-        step = rendering.WORLD / (p.length + 1)
+        step = canvas.WORLD / (p.length + 1)
         for place in range(p.length):
-            x, y = (place + 1) * step, rendering.WORLD / 2
-            picture.circle(x, y, 0.3 * step, rendering.GOOD if place < state.right else rendering.FLOOR)
+            x, y = (place + 1) * step, canvas.WORLD / 2
+            picture.circle(x, y, 0.3 * step, canvas.GOOD if place < state.right else canvas.FLOOR)
             if task is not None:
                 picture.text(x, y - 14, str(task.code[place]), size=28, align="center")
 

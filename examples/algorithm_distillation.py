@@ -34,7 +34,7 @@ from torch.nn.functional import cross_entropy, one_hot, scaled_dot_product_atten
 import metarl_envs
 from metarl_envs import histories
 from metarl_envs.evaluation import Result, Step, Through, joined
-from metarl_envs.evaluation.report import table
+from metarl_envs.evaluation.report import draw_curves, table
 from metarl_envs.evaluation.statistics import over_seeds
 from metarl_envs.learners import Learner, QLambda
 from metarl_wrappers import VectorContextStream, VectorForgetEachEpisode, VectorSwapReward
@@ -371,7 +371,7 @@ def compared(args: Args, policies: Callable[[int], Mapping[str, Any]], differenc
     others = {"source learner": source(), "fixed sweep": "sweep"}
     result = joined([evaluated(args, {**policies(seed), **others}, seed, args.episodes) for seed in args.seeds])
     Console().print(table(result), gains(result, difference))
-    for path in [*result.save(args.out), result.plot(args.out / "curves.png")]:
+    for path in [*result.save(args.out), draw_curves(result, args.out / "curves.png")]:
         print(path)
 
 

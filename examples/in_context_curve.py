@@ -21,7 +21,7 @@ from rich.console import Console
 
 import metarl_envs
 from metarl_envs.evaluation import Step
-from metarl_envs.evaluation.report import table
+from metarl_envs.evaluation.report import draw_curves, table
 
 
 @dataclass
@@ -82,7 +82,7 @@ def main(args: Args) -> None:
             policies, args.id, split=args.split, tasks=args.tasks, episodes=args.episodes, seeds=args.seeds, **params
         )
     console.print(table(result))
-    for path in [*result.save(args.out), result.plot(args.out / "curves.png")]:
+    for path in [*result.save(args.out), draw_curves(result, args.out / "curves.png")]:
         print(path)
 
 

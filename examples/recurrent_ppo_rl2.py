@@ -30,7 +30,7 @@ from torch import nn
 
 import metarl_envs
 from metarl_envs.evaluation import Step, Through, joined
-from metarl_envs.evaluation.report import table
+from metarl_envs.evaluation.report import draw_curves, table
 from metarl_wrappers import VectorForgetEachEpisode, VectorPreviousStep, VectorSwapReward
 
 
@@ -267,7 +267,7 @@ def main(args: Args) -> None:
         )
     result = joined(results)
     Console().print(table(result))
-    for path in [*result.save(args.out), result.plot(args.out / "curves.png")]:
+    for path in [*result.save(args.out), draw_curves(result, args.out / "curves.png")]:
         print(path)
 
 

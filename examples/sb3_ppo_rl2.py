@@ -31,7 +31,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 import metarl_envs
 from metarl_envs.evaluation import Step, Through, joined
-from metarl_envs.evaluation.report import table
+from metarl_envs.evaluation.report import draw_curves, table
 from metarl_wrappers import VectorContext, VectorForgetEachEpisode
 from metarl_wrappers.sb3 import SB3VecEnv
 
@@ -145,7 +145,7 @@ def main(args: Args) -> None:
         )
     result = joined(results)
     Console().print(table(result))
-    for path in [*result.save(args.out), result.plot(args.out / "curves.png")]:
+    for path in [*result.save(args.out), draw_curves(result, args.out / "curves.png")]:
         print(path)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from metarl_envs.registration import register, register_all
+from metarl_envs.ids import register, register_all
 
 if TYPE_CHECKING:
     from metarl_envs import boxes, catalogue, engine, evaluation, families, histories, learners, play, task_sets, testing  # noqa: F401

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from metarl_envs.engine.family import Family, load_family
-from metarl_envs.registration import TABLE, family_of
+from metarl_envs.ids import TABLE, family_of
 
 #: The headings of a family's reference page, in order.
 HEADINGS = (

@@ -87,7 +87,7 @@ def list_environments(
 
     from metarl_envs.catalogue import entries, read_page
     from metarl_envs.engine.family import load_family
-    from metarl_envs.registration import family_of
+    from metarl_envs.ids import family_of
 
     console = _console()
     if id is not None:
@@ -127,8 +127,8 @@ def evaluate(
     """Score references and learners on held-out tasks: a table, a picture of their learning curves, and the numbers."""
     import metarl_envs
     from metarl_envs.engine.splits import PARTS
-    from metarl_envs.evaluation.report import table
-    from metarl_envs.registration import id_of
+    from metarl_envs.evaluation.report import draw_curves, table
+    from metarl_envs.ids import id_of
 
     params = _params(param or [])
     if split.partition("+")[0] in PARTS and not metarl_envs.tasks(id, **params).parts:
@@ -149,7 +149,7 @@ def evaluate(
         )
     written = result.save(folder)  # before anything is printed, which can fail
     try:
-        written.append(result.plot(folder / "curves.png"))
+        written.append(draw_curves(result, folder / "curves.png"))
         picture = ""
     except ModuleNotFoundError:
         picture = 'no picture: it needs matplotlib (pip install "metarl-envs[plot]")\n'
@@ -171,11 +171,11 @@ def play(
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     if sys.platform == "linux":  # else SDL complains on standard error that nobody has set it
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
-    from metarl_envs.engine.arguments import at_least_one
+    from metarl_envs.arguments import at_least_one
     from metarl_envs.engine.family import load_family
+    from metarl_envs.ids import family_of
     from metarl_envs.play import Game
     from metarl_envs.play.window import play as open_window
-    from metarl_envs.registration import family_of
 
     family = load_family(family_of(id))
     if episodes is None:
@@ -208,7 +208,7 @@ def collect(
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is there")] = False,
 ) -> None:
     """Write learning histories to a folder. Killed, it leaves whole shards, and --resume goes on."""
-    from metarl_envs.engine.arguments import at_least_one
+    from metarl_envs.arguments import at_least_one
     from metarl_envs.histories.collect import share_of
     from metarl_envs.histories.plan import Plan
 
@@ -304,8 +304,8 @@ def replay(
     pictures: Annotated[bool, typer.Option("--pictures", help="show the box in text after each step that changed it")] = False,
 ) -> None:
     """Print a box of a recorded run step by step: who made what, when, and what was written."""
-    from metarl_envs.boxes.replay import lines
-    from metarl_envs.boxes.runs import load
+    from metarl_envs.boxes.study.replay import lines
+    from metarl_envs.boxes.study.runs import load
 
     for line in lines(load(file), box, failures=failures, pictures=pictures):
         typer.echo(line)
@@ -321,7 +321,7 @@ def effects(
     seed: Annotated[int, typer.Option(help="of the first box")] = 10_000,
 ) -> None:
     """Put the published effects to the test with scripted agents: which hold, with 95 % intervals."""
-    from metarl_envs.boxes.effects import findings, report
+    from metarl_envs.boxes.study.effects import findings, report
 
     typer.echo(report(list(findings(boxes, seed))))
 
@@ -331,14 +331,15 @@ def normaliser(
     out: Annotated[Path | None, typer.Option(help="write it here [default: print it]")] = None,
 ) -> None:
     """Compute the table of nulls and oracle again that is shipped with the package."""
-    from metarl_envs.boxes.normaliser import compute_table
-    from metarl_envs.evaluation.report import write_aside
+    from metarl_envs.boxes.study.normaliser import compute_table
+    from metarl_envs.files import written_aside
 
     text = compute_table()
     if out is None:
         typer.echo(text, nl=False)
     else:
-        write_aside(out, lambda path: path.write_text(text))
+        with written_aside(out) as [aside]:
+            aside.write_text(text)
 
 
 def _learner(name: str, hyper: dict[str, Any]) -> Any:

@@ -7,8 +7,8 @@
 
 import pytest
 
-from metarl_envs.engine import cache
-from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.engine.compiling import cache
+from metarl_envs.engine.compiling.kernels import PLAIN
 
 MOST_DRIVERS = 355
 asked_for: set[str] = set()

@@ -10,15 +10,28 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "metarl_envs"
 
-#: For each room: the rooms of the package that it may import. A room not named here may import anything but `play`.
-ALLOWED = {
-    "engine": {"engine"},
-    "families": {"families", "engine"},
-    "boxes": {"boxes", "engine", "task_sets", "evaluation"},
-    "learners": {"learners", "engine"},
-    "task_sets": {"task_sets", "engine", "registration"},
-    "registration": {"registration", "engine", "task_sets"},
-    "histories": {"histories", "engine", "learners", "task_sets", "registration"},
+#: The rooms of the package, and for each those that it may import. What is not a room here is a file or folder too many.
+ROOMS = {
+    "files": set(),
+    "arguments": set(),
+    "ids": set(),
+    "engine": {"arguments", "files"},
+    "families": {"engine"},
+    "learners": {"engine"},
+    "task_sets": {"engine", "arguments", "files", "ids"},
+    "making": {"engine", "task_sets"},
+    "catalogue": {"engine", "ids"},
+    "histories": {"engine", "learners", "task_sets", "arguments", "files", "ids"},
+    "evaluation": {"engine", "learners", "task_sets", "histories", "arguments", "files", "ids"},
+    "boxes": {"engine", "task_sets", "evaluation", "arguments", "files", "ids"},
+    "play": {"engine", "learners", "histories", "catalogue", "ids", "making"},
+    "testing": {"engine", "learners", "task_sets", "histories", "catalogue"},
+    "cli": {"engine", "learners", "histories", "evaluation", "boxes", "play", "catalogue", "arguments", "files", "ids"},
+}
+#: Rooms with floors: a floor may import those above it in this list, and files of the room that stand in no folder.
+FLOORS = {
+    "engine": ("compiling", "loops", "worlds", "truth", "envs"),
+    "boxes": ("world", "view", "scenarios", "players", "envs", "study"),
 }
 #: Files of the wrappers that are there for one library, and are imported by their own names only.
 BRIDGES = {"sb3.py": {"stable_baselines3"}}
@@ -41,31 +54,66 @@ def files_of(room):
     return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
 
 
-def rooms():
-    entries = (ROOT / PACKAGE).iterdir()
-    names = {entry.stem for entry in entries if entry.suffix == ".py" or any(entry.glob("**/*.py"))}
-    return sorted(names - {"__init__", "__main__"})
+def module_of(file):
+    """The dotted name of a file of the package."""
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def rooms_imported(file):
-    """The rooms of this package that a file imports; names taken from the package itself count as what they stand for."""
-    inside = {name.split(".")[1] for name in imports(file) if name.startswith(f"{PACKAGE}.")}
-    return {name for name in inside if name in rooms()}
+MODULES = {module_of(file): file for file in sorted((ROOT / PACKAGE).rglob("*.py"))}
 
 
-def test_the_rooms_are_found():
-    assert {"engine", "families", "task_sets", "registration"} <= set(rooms())
-    assert "engine" in rooms_imported(ROOT / PACKAGE / "families" / "grids" / "dark_room.py")
+def modules_imported(file):
+    """The modules of this package that a file imports: at its head, where they are used, or for their types alone."""
+    names = [name for name in imports(file) if name in MODULES]
+    return {name for name in names if not any(other.startswith(f"{name}.") for other in names)} - {module_of(file)}
 
 
-@pytest.mark.parametrize("room", rooms())
-def test_arrows_point_one_way(room):
+def test_every_room_is_known():
+    assert {name.split(".")[1] for name in MODULES if "." in name} == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_arrows_between_rooms_point_one_way(room):
     for file in files_of(room):
-        allowed = ALLOWED.get(room, set(rooms()) - ({"play"} if room not in ("play", "cli") else set()))
-        wrong = rooms_imported(file) - allowed
-        assert not wrong, f"{file.relative_to(ROOT)} imports {sorted(wrong)}; {room} may import {sorted(allowed)}"
-        if room in ALLOWED:
+        imported = {name.split(".")[1] for name in modules_imported(file) if "." in name}
+        wrong = imported - ROOMS[room] - {room}
+        assert not wrong, f"{file.relative_to(ROOT)} imports {sorted(wrong)}; {room} may import {sorted(ROOMS[room])}"
+        if room != "cli":
             assert PACKAGE not in set(imports(file)), f"{file.relative_to(ROOT)} imports the whole package"
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_arrows_between_floors_point_one_way(room):
+    floors = FLOORS[room]
+    for file in files_of(room):
+        own = file.parent.name if file.parent.name in floors else None
+        for name in modules_imported(file):
+            floor = name.split(".")[2] if name.startswith(f"{PACKAGE}.{room}.") else None
+            if own in floors and floor in floors:
+                assert floors.index(floor) <= floors.index(own), f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Imports within functions and for types count too."""
+    graph = {module: modules_imported(file) for module, file in MODULES.items()}
+    left = dict(graph)
+    while free := [module for module, wanted in left.items() if not wanted & left.keys()]:
+        for module in free:
+            del left[module]
+    circles = [module for module in left if _reaches(graph, module, module)]
+    assert not circles, f"these import one another: {', '.join(circles)}"
+
+
+def _reaches(graph, start, goal):
+    seen, waiting = set(), [start]
+    while waiting:
+        for name in graph[waiting.pop()]:
+            if name == goal:
+                return True
+            if name not in seen:
+                seen.add(name)
+                waiting.append(name)
+    return False
 
 
 def test_what_is_not_public_of_numba_is_in_one_file():
@@ -104,12 +152,12 @@ def modules_after(statement):
 def test_importing_the_package_imports_nothing_heavy():
     extra = modules_after(f"import {PACKAGE}") - modules_after("import gymnasium")
     assert not {name.split(".")[0] for name in extra} & set(HEAVY)
-    assert {name for name in extra if name.startswith(PACKAGE)} == {PACKAGE, f"{PACKAGE}.registration"}
+    assert {name for name in extra if name.startswith(PACKAGE)} == {PACKAGE, f"{PACKAGE}.ids"}
 
 
 def test_making_an_environment_imports_no_picture_or_plot():
     made = modules_after("import gymnasium as gym; gym.make('metarl_envs:MetaRL/DarkRoom-v0').reset(seed=0)")
-    assert "metarl_envs.engine.single" in made
+    assert "metarl_envs.engine.envs.single" in made
     assert not {name.split(".")[0] for name in made} & {
         "minigrid",
         "pettingzoo",
@@ -123,7 +171,7 @@ def test_making_an_environment_imports_no_picture_or_plot():
 
 def test_importing_twice_registers_once():
     """Under errors for warnings, since Gymnasium warns when an id is registered over another."""
-    statement = "import warnings; warnings.simplefilter('error'); import metarl_envs.registration as r; r.register_all()"
+    statement = "import warnings; warnings.simplefilter('error'); import metarl_envs.ids as r; r.register_all()"
     assert PACKAGE in modules_after(statement)
 
 
@@ -131,7 +179,6 @@ def test_every_public_name_can_be_had():
     import metarl_envs
 
     for name in metarl_envs.__all__:
-        if name != "evaluate" or "evaluation" in rooms():
-            assert getattr(metarl_envs, name) is not None
+        assert getattr(metarl_envs, name) is not None
     with pytest.raises(AttributeError, match="nothing_such"):
         metarl_envs.nothing_such  # noqa: B018

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 import metarl_envs
 from metarl_envs.engine import records
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Real
-from metarl_envs.registration import TABLE
+from metarl_envs.ids import TABLE
 
 IDS = [f"metarl_envs:{row.id}" for row in TABLE]
 ROOM = "metarl_envs:MetaRL/DarkRoom-v0"

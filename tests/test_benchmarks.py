@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.engine.compiling.kernels import PLAIN
 
 RUN = Path(__file__).parents[1] / "benchmarks" / "run.py"
 

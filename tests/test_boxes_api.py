@@ -17,9 +17,9 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from metarl_envs.boxes import amnesia_v0, invention_v0
-from metarl_envs.boxes.batch import BoxVectorEnv, FlatBoxVectorEnv, make_vec
-from metarl_envs.boxes.box import verbs_of
-from metarl_envs.boxes.topology import TOPOLOGIES
+from metarl_envs.boxes.envs.batch import BoxVectorEnv, FlatBoxVectorEnv, make_vec
+from metarl_envs.boxes.world.box import verbs_of
+from metarl_envs.boxes.world.topology import TOPOLOGIES
 
 with warnings.catch_warnings():  # its own modules of tests import what it deprecates
     warnings.simplefilter("ignore")

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.box import WHEN, verbs_of, view_length
-from metarl_envs.boxes.invention import InventionBox
-from metarl_envs.boxes.scripted import SCRIPTED
-from metarl_envs.boxes.simulate import ScriptedSeats
-from metarl_envs.boxes.topology import TOPOLOGIES
-from metarl_envs.engine.worlds import TrialForm, Worlds
+from metarl_envs.boxes.players.scripted import SCRIPTED
+from metarl_envs.boxes.players.simulate import ScriptedSeats
+from metarl_envs.boxes.scenarios.invention import InventionBox
+from metarl_envs.boxes.world.box import WHEN, verbs_of, view_length
+from metarl_envs.boxes.world.topology import TOPOLOGIES
+from metarl_envs.engine.worlds.worlds import TrialForm, Worlds
 from metarl_envs.task_sets import TaskSet
 
 #: One box with one layout of rows for most tests of boxes: each box and layout is compiled once.

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metarl_envs.boxes import invention_v0
-from metarl_envs.boxes.batch import make_vec
-from metarl_envs.boxes.box import verbs_of
-from metarl_envs.boxes.seat import InventionSeat
-from metarl_envs.boxes.text_box import TextBox
-from metarl_envs.engine.single import SingleEnv
+from metarl_envs.boxes.envs.batch import make_vec
+from metarl_envs.boxes.envs.seat import InventionSeat
+from metarl_envs.boxes.envs.text_box import TextBox
+from metarl_envs.boxes.world.box import verbs_of
+from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.task_sets import TaskSet
 
 #: The layout of rows of `test_boxes_api`, in which days end and all see each other.

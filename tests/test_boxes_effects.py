@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.effects import EFFECTS, Condition, Effect, Finding, findings, report
+from metarl_envs.boxes.study.effects import EFFECTS, Condition, Effect, Finding, findings, report
 from metarl_envs.evaluation.statistics import Interval
 
 PAGE = Path(__file__).parents[1] / "docs" / "boxes.md"

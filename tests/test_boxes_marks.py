@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.seat import AmnesiaSeat, InventionSeat, action_mask
-from metarl_envs.boxes.tree import items_of
-from metarl_envs.engine.single import SingleEnv
+from metarl_envs.boxes.envs.seat import AmnesiaSeat, InventionSeat, action_mask
+from metarl_envs.boxes.world.tree import items_of
+from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.task_sets import TaskSet
 
 pytestmark = pytest.mark.plain

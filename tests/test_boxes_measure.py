@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from metarl_envs import boxes
-from metarl_envs.boxes import measures, normaliser
-from metarl_envs.boxes.box import verbs_of
+from metarl_envs.boxes.study import measures, normaliser
+from metarl_envs.boxes.world.box import verbs_of
 
 SMALL = {
     "agents": 3,

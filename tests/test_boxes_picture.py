@@ -5,16 +5,17 @@ import itertools
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.box import BOX, verbs_of, view_length
-from metarl_envs.boxes.invention import InventionBox
-from metarl_envs.boxes.picture import Tree, describe_box, describe_seat, draw_box, links
-from metarl_envs.boxes.seat import InventionSeat
-from metarl_envs.boxes.seat_picture import SeatView, draw_seat
-from metarl_envs.boxes.topology import TOPOLOGIES
-from metarl_envs.boxes.tree import items_of
+from metarl_envs.boxes.envs.seat import InventionSeat
+from metarl_envs.boxes.scenarios.box import BOX
+from metarl_envs.boxes.scenarios.invention import InventionBox
+from metarl_envs.boxes.view.picture import Tree, describe_box, describe_seat, draw_box, links
+from metarl_envs.boxes.view.seat_picture import SeatView, draw_seat
+from metarl_envs.boxes.world.box import verbs_of, view_length
+from metarl_envs.boxes.world.topology import TOPOLOGIES
+from metarl_envs.boxes.world.tree import items_of
 from metarl_envs.engine import Picture, Row
-from metarl_envs.engine.rendering import WORLD
-from metarl_envs.engine.worlds import TrialForm, Worlds
+from metarl_envs.engine.canvas import WORLD
+from metarl_envs.engine.worlds.worlds import TrialForm, Worlds
 from metarl_envs.task_sets import TaskSet
 
 #: One layout of rows for most tests: each layout is compiled once (it is that of `test_boxes_core.py`).

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from metarl_envs import boxes
-from metarl_envs.boxes import normaliser
-from metarl_envs.boxes.amnesia import AmnesiaBox
-from metarl_envs.boxes.box import ILLUSORY, verbs_of
-from metarl_envs.boxes.replay import lines
-from metarl_envs.boxes.scripted import Greedy, NeverRepeat
-from metarl_envs.boxes.seat import AmnesiaSeat
+from metarl_envs.boxes.envs.seat import AmnesiaSeat
+from metarl_envs.boxes.players.scripted import Greedy, NeverRepeat
+from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
+from metarl_envs.boxes.study import normaliser
+from metarl_envs.boxes.study.replay import lines
+from metarl_envs.boxes.world.box import ILLUSORY, verbs_of
 
 #: One small box that everything here is tried in: three days of eight steps, notes, companions.
 SMALL = {

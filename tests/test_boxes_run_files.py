@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from metarl_envs import boxes
-from metarl_envs.boxes.run_files import ARRAYS
+from metarl_envs.boxes.study.run_files import ARRAYS
 from tests.fuzzing import bytes_mutant, json_mutant
 
 #: The layout of rows of `test_boxes_run`.

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.box import verbs_of, view_length
-from metarl_envs.boxes.invention import InventionBox
-from metarl_envs.boxes.scripted import SCRIPTED
-from metarl_envs.boxes.seat import COMPANIONS, AmnesiaSeat, InventionSeat, action_mask, kept
-from metarl_envs.boxes.simulate import ScriptedSeats
-from metarl_envs.boxes.topology import TOPOLOGIES
-from metarl_envs.engine.kernels import PLAIN
-from metarl_envs.engine.single import SingleEnv
-from metarl_envs.engine.worlds import TrialForm, Worlds
+from metarl_envs.boxes.envs.seat import COMPANIONS, AmnesiaSeat, InventionSeat, action_mask, kept
+from metarl_envs.boxes.players.scripted import SCRIPTED
+from metarl_envs.boxes.players.simulate import ScriptedSeats
+from metarl_envs.boxes.scenarios.invention import InventionBox
+from metarl_envs.boxes.world.box import verbs_of, view_length
+from metarl_envs.boxes.world.topology import TOPOLOGIES
+from metarl_envs.engine.compiling.kernels import PLAIN
+from metarl_envs.engine.envs.single import SingleEnv
+from metarl_envs.engine.worlds.worlds import TrialForm, Worlds
 from metarl_envs.task_sets import TaskSet
 
 #: One layout of rows for most tests: each layout is compiled once (it is that of `test_boxes_core.py`).

@@ -9,11 +9,12 @@ from gymnasium.vector import AutoresetMode
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from metarl_envs.boxes.batch import make_vec
-from metarl_envs.boxes.box import Box, kernel, live_one_step, look_around, view_length
-from metarl_envs.boxes.sight import Sight
-from metarl_envs.boxes.topology import TOPOLOGIES
-from metarl_envs.boxes.tree import NOTHING, tree_error
+from metarl_envs.boxes.envs.batch import make_vec
+from metarl_envs.boxes.envs.sight import Sight
+from metarl_envs.boxes.scenarios.box import Box
+from metarl_envs.boxes.world.box import kernel, live_one_step, look_around, view_length
+from metarl_envs.boxes.world.topology import TOPOLOGIES
+from metarl_envs.boxes.world.tree import NOTHING, tree_error
 
 #: One layout of rows for most tests: each layout is compiled once.
 SMALL = {"agents": 3, "notes": 3, "board": 2, "page": 2, "lineages": 2, "levels": 3, "width": 2, "bases": 8, "dead_ends": 0.0}
@@ -163,7 +164,7 @@ def test_copies_of_boxes_are_kept_up_to_date_by_themselves():
 
 def test_rows_that_nobody_observes_are_the_same_rows():
     """The boxes of a batch write no observation of their own; they move as those that do."""
-    from metarl_envs.engine.vector import FamilyVectorEnv
+    from metarl_envs.engine.envs.vector import FamilyVectorEnv
 
     envs = make_vec("InventionBox", 3, **LIVELY)
     plain = FamilyVectorEnv(envs.tasks, num_envs=3)

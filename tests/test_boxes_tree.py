@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from metarl_envs.boxes.box import Box
-from metarl_envs.boxes.tree import NOTHING, tree_error
+from metarl_envs.boxes.scenarios.box import Box
+from metarl_envs.boxes.world.tree import NOTHING, tree_error
 from metarl_envs.task_sets import TaskSet
 
 TREE = {

@@ -8,8 +8,8 @@ from gymnasium.vector import AutoresetMode
 
 import metarl_envs
 import metarl_wrappers
-from metarl_envs.boxes.batch import make_vec
-from metarl_envs.boxes.seat import AmnesiaSeat
+from metarl_envs.boxes.envs.batch import make_vec
+from metarl_envs.boxes.envs.seat import AmnesiaSeat
 from metarl_envs.evaluation import agents
 
 #: The layout of rows of `test_boxes_api`, in trials of five steps.

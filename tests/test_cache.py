@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from metarl_envs.engine import cache
-from metarl_envs.engine.kernels import PLAIN
-from metarl_envs.registration import TABLE
+from metarl_envs.engine.compiling import cache
+from metarl_envs.engine.compiling.kernels import PLAIN
+from metarl_envs.ids import TABLE
 from metarl_envs.testing import trajectory_hash
 
 pytestmark = pytest.mark.skipif(PLAIN, reason="plain mode compiles nothing")
@@ -286,7 +286,7 @@ def test_a_home_that_is_none_means_compiling_again(tmp_path, filled):
 
 def test_a_read_only_install_works(tmp_path):
     """Nothing is written where the package lies (which nobody but root could)."""
-    package = Path(cache.__file__).parents[1]
+    package = Path(cache.__file__).parents[2]
     site = tmp_path / "site"
     shutil.copytree(package, site / "metarl_envs", ignore=shutil.ignore_patterns("__pycache__"))
     for path in [*site.rglob("*"), site]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.family import load_family
-from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.ids import TABLE, family_of
 from metarl_envs.learners import LEARNERS
-from metarl_envs.registration import TABLE, family_of
 
 pytestmark = pytest.mark.skipif(PLAIN, reason="plain mode compiles nothing")
 

@@ -68,7 +68,7 @@ def test_mistakes_are_one_clear_line(arguments, why, tmp_path, monkeypatch, caps
 
 def test_list_shows_every_id_and_one_page(tmp_path):
     from metarl_envs.catalogue import HEADINGS
-    from metarl_envs.registration import TABLE
+    from metarl_envs.ids import TABLE
 
     listed = command("list", cwd=tmp_path).stdout
     assert all(row.id in listed for row in TABLE)

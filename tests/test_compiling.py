@@ -8,16 +8,17 @@ import time
 import numpy as np
 import pytest
 
-from metarl_envs.engine import PLAIN, ByParameters, compile_notice, kernel
+from metarl_envs.engine import PLAIN, ByParameters, kernel
+from metarl_envs.engine.compiling import notice as compile_notice
+from metarl_envs.engine.envs.single import SingleEnv
+from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.engine.family import load_family
-from metarl_envs.engine.single import SingleEnv
-from metarl_envs.engine.vector import FamilyVectorEnv
-from metarl_envs.registration import family_of
+from metarl_envs.ids import family_of
 from metarl_envs.task_sets import TaskSet
 
 DarkRoom = load_family(family_of("MetaRL/DarkRoom-v0"))
 if not PLAIN:
-    from metarl_envs.engine import numba_parts
+    from metarl_envs.engine.compiling import numba_parts
 compiled = pytest.mark.skipif(PLAIN, reason="nothing is compiled")
 
 

@@ -9,7 +9,7 @@ import gymnasium as gym
 import pytest
 
 import metarl_envs
-from metarl_envs.registration import family_of
+from metarl_envs.ids import family_of
 from metarl_envs.testing import check_family
 
 ROOT = Path(__file__).parents[1]

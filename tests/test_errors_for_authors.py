@@ -7,7 +7,7 @@ import pytest
 
 import metarl_envs
 from metarl_envs.engine import PLAIN, Family, Integer, Parameters, kernel
-from metarl_envs.engine.compile_errors import KernelError
+from metarl_envs.engine.compiling.errors import KernelError
 from metarl_envs.families.bandits.gaussian import GaussianBandit
 from metarl_envs.families.grids.dark_room import DarkRoom
 from metarl_envs.testing import check_family
@@ -82,7 +82,7 @@ def test_a_kernel_that_does_not_compile_is_told_in_a_few_lines(step, line, reaso
 
 
 def one_step(family):
-    from metarl_envs.engine.single import SingleEnv
+    from metarl_envs.engine.envs.single import SingleEnv
     from metarl_envs.task_sets import TaskSet
 
     env = SingleEnv(TaskSet.of_family(family))

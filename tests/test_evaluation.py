@@ -14,6 +14,7 @@ import metarl_envs
 from metarl_envs.engine import Family, Flag, Integer, Oracle, Parameters, kernel, randint, record
 from metarl_envs.evaluation import Through, joined
 from metarl_envs.evaluation.references import Scale
+from metarl_envs.evaluation.report import draw_curves
 from metarl_envs.evaluation.statistics import curve_over_seeds_and_tasks, over_seeds, over_seeds_and_tasks
 from metarl_envs.learners import QLearning, Random
 from metarl_wrappers import (
@@ -136,7 +137,7 @@ def test_common_random_numbers_pair_policies_and_seeds_differ():
 def test_result_files(tmp_path):
     result = metarl_envs.evaluate(["random", "q_learning"], ROOM, episodes=5, seeds=2)
     result.save(tmp_path)
-    result.plot(tmp_path / "curves.png")
+    draw_curves(result, tmp_path / "curves.png")
     about = json.loads((tmp_path / "result.json").read_text())
     assert about["fingerprint"] == metarl_envs.tasks(ROOM, split="test").fingerprint
     assert about["versions"]["gymnasium"] == gym.__version__
@@ -212,7 +213,7 @@ def test_policies_are_given_alone_in_lists_and_by_name_alike():
 def test_a_policy_may_have_any_name_of_one_line(name, tmp_path):
     from rich.console import Console
 
-    from metarl_envs.evaluation.report import table
+    from metarl_envs.evaluation.report import draw_curves, table
 
     result = metarl_envs.evaluate({name: "random", "b": "oracle"}, ROOM, tasks=3, episodes=2, seeds=2)
     result.save(tmp_path)
@@ -221,7 +222,7 @@ def test_a_policy_may_have_any_name_of_one_line(name, tmp_path):
     assert (stored["scores"][0] == result.raw[name]).all()
     assert (stored["random_return"] == result.scale.random).all()
     assert set(json.loads((tmp_path / "result.json").read_text())["policies"]) == {name, "b"}
-    assert result.plot(tmp_path / "curves.png").stat().st_size > 10_000
+    assert draw_curves(result, tmp_path / "curves.png").stat().st_size > 10_000
     for width in (120, 40):
         console = Console(width=width, record=True, file=io.StringIO())
         console.print(table(result, width))

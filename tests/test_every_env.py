@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 import metarl_envs
-from metarl_envs.registration import TABLE
+from metarl_envs.ids import TABLE
 from metarl_envs.testing import (
     FAMILY_CHECKS,
     VECTOR_CHECKS,

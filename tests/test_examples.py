@@ -135,7 +135,7 @@ def test_the_policy_in_boxes_takes_items_of_a_kind_alike_and_never_what_the_mask
     torch = pytest.importorskip("torch")
     pytest.importorskip("stable_baselines3")
     from metarl_envs import boxes
-    from metarl_envs.boxes.measures import levels_of
+    from metarl_envs.boxes.study.measures import levels_of
 
     example = load("ppo_boxes.py")
     params = {"bases": 4, "levels": 2, "width": 2, "recipes": 1, "notes": 3, "horizon": 60, "free_reading": "yes"}

@@ -28,7 +28,7 @@ import pytest
 import metarl_envs
 from metarl_envs.engine.family import load_family
 from metarl_envs.histories import collect
-from metarl_envs.registration import TABLE, family_of
+from metarl_envs.ids import TABLE, family_of
 
 FOLDER = Path(__file__).parent / "golden"
 LONGEST, EPISODES, SEED = 60, 2, 1
@@ -235,7 +235,7 @@ def what_to_do(id: str) -> str:
     new = re.sub(r"\d+$", lambda version: str(int(version[0]) + 1), id)
     return (
         f"Results under one id must stay comparable. If {id} was not to change, mend it. If it was, keep {id} as it is, give "
-        f"the change an id of its own, {new} (a row in metarl_envs/registration.py), and record that: "
+        f"the change an id of its own, {new} (a row in metarl_envs/ids.py), and record that: "
         f"python tests/test_golden.py {new}"
     )
 

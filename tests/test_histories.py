@@ -15,7 +15,7 @@ import metarl_envs
 from metarl_envs import histories
 from metarl_envs.histories import StoreError, collect
 from metarl_envs.histories.layout import TABLES
-from metarl_envs.histories.store import digest_of
+from metarl_envs.histories.shard_files import digest_of
 from metarl_envs.learners import PSRL, QLearning, Random, RandomArray
 
 ID = "MetaRL/DarkRoom-v0"

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from metarl_envs import histories
-from metarl_envs.histories import History, StoreError, save, store
-from metarl_envs.histories.layout import TABLES, check_history
-from metarl_envs.histories.store import digest_of, plan_of
+from metarl_envs.histories import History, StoreError, save, shard_files
+from metarl_envs.histories.history import check_history
+from metarl_envs.histories.layout import TABLES
+from metarl_envs.histories.shard_files import digest_of, plan_of
 from tests.fuzzing import NAMES, NUMBERS, Deep, array_mutant, bytes_mutant, json_mutant, survive
 
 COUNTS = [pytest.param(300, id="few"), pytest.param(10_000, id="many", marks=pytest.mark.slow)]
@@ -204,7 +205,7 @@ def test_mutants_of_a_store(sandbox, monkeypatch, count):
         refused=StoreError,
         name=str(folder),
         sandbox=sandbox,
-        deep=Deep(monkeypatch, store, "map_array"),
+        deep=Deep(monkeypatch, shard_files, "map_array"),
     )
     print(counts)
     assert counts["deep"] >= count / 10

@@ -11,7 +11,7 @@ from scipy import special, stats
 
 import metarl_envs
 from metarl_envs.engine import beta, kernel, streams
-from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.parameters import Choice, Flag
 from metarl_envs.engine.records import for_drivers
 from metarl_envs.histories import collect, scores

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, VectorWrapper
 
-from metarl_envs.boxes.batch import make_vec
+from metarl_envs.boxes.envs.batch import make_vec
 from metarl_wrappers import PreviousStep, Trial, VectorPreviousStep, VectorTrial
 
 pytestmark = pytest.mark.slow

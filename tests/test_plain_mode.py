@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from metarl_envs.engine.kernels import PLAIN
-from metarl_envs.registration import TABLE
+from metarl_envs.engine.compiling.kernels import PLAIN
+from metarl_envs.ids import TABLE
 from metarl_envs.testing import trajectory_hash
 
 IDS = [row.id for row in TABLE]
@@ -16,7 +16,7 @@ IDS = [row.id for row in TABLE]
 SHORTER = {row.id: {"horizon": 60} for row in TABLE if row.kind == "box"}
 
 HASHES = f"""
-from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.testing import trajectory_hash
 import sys
 print(PLAIN, *(trajectory_hash(id, **{SHORTER}.get(id, {{}})) for id in sys.argv[1:]))
@@ -30,7 +30,7 @@ import gymnasium as gym, numpy as np
 import metarl_envs, metarl_envs.engine, metarl_envs.families, metarl_envs.task_sets
 for package in (metarl_envs.engine, metarl_envs.families, metarl_envs.task_sets):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if module.name != "metarl_envs.engine.pointers":  # which is for compiled code only
+        if module.name != "metarl_envs.engine.compiling.pointers":  # which is for compiled code only
             importlib.import_module(module.name)
 for id in sys.argv[1:]:
     for kwargs in ({}, {"split": "test" if metarl_envs.tasks(id, horizon=4).parts else None, "num_tasks": 2}):

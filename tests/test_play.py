@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
-from metarl_envs.boxes.seat import Seat
-from metarl_envs.engine import rendering
+from metarl_envs.boxes.envs.seat import Seat
+from metarl_envs.engine import canvas
 from metarl_envs.engine.family import load_family
+from metarl_envs.ids import TABLE, family_of
 from metarl_envs.play import Controls, Game
 from metarl_envs.play import game as game_module
 from metarl_envs.play.game import SPEEDS, STRIP
 from metarl_envs.play.window import FRAMES_A_SECOND, first_size, fit, play
-from metarl_envs.registration import TABLE, family_of
 
 IDS = [row.id for row in TABLE]
 FRAME = 1 / 60
@@ -125,8 +125,8 @@ def test_what_to_do_is_said_and_fits(id):
     assert "`" not in game.instructions
     play_out(game)
     for picture in (game.frame(), Game(id, seed=1).frame()):
-        assert (picture[480 + 40 :, -20:] == rendering.BACKGROUND).all(), "keys or texts run out of the window"
-        assert (picture[-4:] == rendering.BACKGROUND).all()
+        assert (picture[480 + 40 :, -20:] == canvas.BACKGROUND).all(), "keys or texts run out of the window"
+        assert (picture[-4:] == canvas.BACKGROUND).all()
 
 
 @pytest.mark.parametrize("id", IDS)
@@ -440,7 +440,7 @@ def test_a_goal_is_seen_though_one_stands_on_it():
         game.env.reveal = True
         size = game.env.variant.p.size
         x, y = (round(24 + (place + 0.5) * 432 / size) for place in goal)
-        assert tuple(game.env.render()[y, x]) == rendering.GOAL
+        assert tuple(game.env.render()[y, x]) == canvas.GOAL
 
 
 def test_the_key_is_shown_though_it_was_taken():

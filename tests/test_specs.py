@@ -10,13 +10,13 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 
 import metarl_envs
-from metarl_envs import registration
+from metarl_envs import ids, making
 from metarl_envs.engine import Choice, Family, Flag, Integer, Parameters, Real, kernel, record
+from metarl_envs.engine.envs.scoreboard import RENDER_MODES
+from metarl_envs.engine.envs.single import SingleEnv
+from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.engine.family import RESERVED
-from metarl_envs.engine.scoreboard import RENDER_MODES
-from metarl_envs.engine.single import SingleEnv
-from metarl_envs.engine.vector import FamilyVectorEnv
-from metarl_envs.registration import TABLE
+from metarl_envs.ids import TABLE
 
 IDS = [f"metarl_envs:{row.id}" for row in TABLE]
 ROOM = "metarl_envs:MetaRL/DarkRoom-v0"
@@ -111,7 +111,7 @@ def test_every_environment_can_be_shown_in_a_window_and_collect_pictures(id, mon
 
 
 def test_what_gymnasium_asks_of_the_maker_is_what_the_environment_says():
-    assert registration.make_single.metadata == SingleEnv.metadata
+    assert making.make_single.metadata == SingleEnv.metadata
     assert tuple(SingleEnv.metadata["render_modes"]) == RENDER_MODES
     envs = gym.make_vec(ROOM, num_envs=2)
     assert tuple(envs.metadata["render_modes"]) == RENDER_MODES
@@ -153,13 +153,14 @@ def test_the_words_are_those_of_python():
 
 def doors():
     """Every public function that takes the parameters of a family beside arguments of its own."""
-    from metarl_envs.boxes import batch, parallel, runs
+    from metarl_envs.boxes.envs import batch, parallel
+    from metarl_envs.boxes.study import runs
     from metarl_envs.histories import collect
     from metarl_envs.histories.plan import Plan
     from metarl_envs.play import Game
     from metarl_envs.task_sets import TaskSet, tasks
 
-    yield from (gym.make, gym.make_vec, registration.make_single, registration.make_vector, SingleEnv, FamilyVectorEnv)
+    yield from (gym.make, gym.make_vec, making.make_single, making.make_vector, SingleEnv, FamilyVectorEnv)
     yield from (tasks, TaskSet.of_family, metarl_envs.evaluate, collect, Plan.of, Game)
     yield from (batch.make_vec, batch.BoxVectorEnv, parallel.ParallelBox, runs.run)
 
@@ -206,6 +207,6 @@ def test_a_short_id_is_ours_where_gymnasium_has_one_of_that_name():
 
 
 def test_whole_boxes_are_those_that_boxes_know():
-    from metarl_envs.boxes.batch import BOXES
+    from metarl_envs.boxes.scenarios import BOXES
 
-    assert set(BOXES.values()) == registration.WHOLE_BOXES
+    assert set(BOXES.values()) == ids.WHOLE_BOXES

@@ -11,9 +11,9 @@ import pytest
 from scipy import stats
 
 from metarl_envs.engine import beta, exponential, gamma, kernel, normal, randint, streams, uniform
-from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.records import for_drivers
-from metarl_envs.registration import TABLE
+from metarl_envs.ids import TABLE
 
 IDS = [f"metarl_envs:{row.id}" for row in TABLE]
 ROOM = "metarl_envs:MetaRL/DarkRoom-v0"
@@ -137,7 +137,7 @@ def test_the_generator_is_splitmix64():
 
 
 MIXED = (
-    "from metarl_envs.engine import streams as s; from metarl_envs.engine.kernels import PLAIN;"
+    "from metarl_envs.engine import streams as s; from metarl_envs.engine.compiling.kernels import PLAIN;"
     "import numpy as np; word = int if PLAIN else np.uint64;"
     "print(PLAIN, [int(s.mix(word(z))) for z in (0, 1, 2**63, 2**64 - 1)],"
     "[int(s.keyed(word(a), b, c, d)) for a, b, c, d in ((0, 1, 0, 0), (2**64 - 1, 4, 10**9, 7), (5, 2, -1, 3))])"

@@ -15,9 +15,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from metarl_envs.engine import taskrows
-from metarl_envs.engine.kernels import PLAIN
-from metarl_envs.engine.vector import FamilyVectorEnv
+from metarl_envs.engine.compiling.kernels import PLAIN
+from metarl_envs.engine.envs.vector import FamilyVectorEnv
+from metarl_envs.engine.worlds import task_rows
 from metarl_envs.task_sets import TaskSet, load, tasks
 from tests.fuzzing import bytes_mutant, json_mutant
 
@@ -38,7 +38,7 @@ def with_header(folder, **changed):
 
 def fingerprint_of(header, variant, rows):
     """What `TaskSet.fingerprint` computes: whoever forges a file can do so too."""
-    ids = taskrows.meanings(variant, rows)[0]
+    ids = task_rows.meanings(variant, rows)[0]
     about = [header["family"], header["params"], header["split"], None]
     return hashlib.sha256(json.dumps(about).encode() + ids.tobytes()).hexdigest()[:32]
 
@@ -77,7 +77,7 @@ def forge(folder, rows, **header):
         {"family": "metarl_envs.families.grids.dark_room:../DarkRoom"},
         {"family": "../grids.dark_room:DarkRoom"},
         {"family": "metarl_envs.families.grids.dark_room"},
-        {"family": "metarl_envs.boxes.effects:EFFECTS"},
+        {"family": "metarl_envs.boxes.study.effects:EFFECTS"},
         {"family": ""},
     ],
     ids=str,
@@ -285,7 +285,7 @@ LOAD = "import sys; from metarl_envs.task_sets import load; print(load(sys.argv[
 @pytest.mark.parametrize("id", [ROOM, BOX, "whole box"])
 def test_a_saved_set_comes_back_in_a_fresh_process(id, tmp_path):
     if id == "whole box":
-        from metarl_envs.boxes.invention import InventionBox
+        from metarl_envs.boxes.scenarios.invention import InventionBox
 
         saved = TaskSet.of_family(InventionBox)[:3]
     else:
@@ -325,14 +325,14 @@ def test_no_byte_of_a_task_comes_from_elsewhere(id, tmp_path):
         part[::2].rows(3),
     ]
     for rows in given:
-        assert rows.tobytes() == taskrows.padded(rows, whole.dtype).tobytes()
+        assert rows.tobytes() == task_rows.padded(rows, whole.dtype).tobytes()
     assert [part[i].tobytes() for i in range(5)] == [part.rows(5)[i].tobytes() for i in range(5)]
     dirty = np.full(whole.dtype.itemsize * 5, 0xFF, np.uint8).view(whole.dtype)
     for name in whole.dtype.names:
         dirty[name] = part.rows(5)[name]
     dirty = TaskSet.of_rows(whole.variant, dirty)
     for rows in (dirty.rows(5), dirty[1:].rows(4), dirty.sample(9), np.array(dirty[2]).reshape(1), dirty.row(3)):
-        assert rows.tobytes() == taskrows.padded(rows, whole.dtype).tobytes()
+        assert rows.tobytes() == task_rows.padded(rows, whole.dtype).tobytes()
     part.save(tmp_path / "a")
     part.save(tmp_path / "b")
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()

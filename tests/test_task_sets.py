@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metarl_envs
-from metarl_envs.engine import kernel, records, streams, taskrows
+from metarl_envs.engine import kernel, records, streams
+from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.engine.family import load_family
 from metarl_envs.engine.splits import EVERY_PART, PARTS, Split
-from metarl_envs.engine.vector import FamilyVectorEnv
+from metarl_envs.engine.worlds import task_rows
 from metarl_envs.families.bandits.two_step import TwoStep
 from metarl_envs.families.grids.dark_room import DarkRoom
-from metarl_envs.registration import TABLE, family_of
+from metarl_envs.ids import TABLE, family_of
 from metarl_envs.task_sets import TaskSet, load, parts, tasks
 from metarl_envs.testing import part_p_values
 from metarl_envs.testing.fairness import check_fair_parts
@@ -38,7 +39,7 @@ ROOM, BANDIT = "MetaRL/DarkRoom-v0", "MetaRL/BernoulliBandit-v0"
 def meant(task_set, count=200):
     """What the first tasks of a set mean."""
     rows = task_set.rows(min(count, len(task_set)) if task_set.is_finite else count)
-    return taskrows.meanings(task_set.variant, rows)[0].tolist()
+    return task_rows.meanings(task_set.variant, rows)[0].tolist()
 
 
 def same_task(a, b):
@@ -54,7 +55,7 @@ def test_which_families_have_which_parts(id):
 def lies_in(task_set, rows, part):
     """Whether each row is a task of a part, or of all."""
     merged = part == "train" and "validation" not in task_set.parts
-    return taskrows.meanings(task_set.variant, rows)[1] & (PARTS[part] | (PARTS["validation"] if merged else 0)) != 0
+    return task_rows.meanings(task_set.variant, rows)[1] & (PARTS[part] | (PARTS["validation"] if merged else 0)) != 0
 
 
 @every_id_with_splits
@@ -72,14 +73,14 @@ def likely_courses():
     """The two courses that are in every part of TwoStep."""
     whole = tasks("TwoStep")
     rows = whole.rows(100)
-    return TaskSet.of_rows(whole.variant, rows[taskrows.meanings(whole.variant, rows)[1] == EVERY_PART])
+    return TaskSet.of_rows(whole.variant, rows[task_rows.meanings(whole.variant, rows)[1] == EVERY_PART])
 
 
 @every_id_with_splits
 def test_a_task_is_in_the_same_part_whatever_seed_drew_it(id):
     whole = tasks(id)
     rows = whole.sample(600, seed=4)
-    rows = rows[taskrows.meanings(whole.variant, rows)[1] != EVERY_PART]
+    rows = rows[task_rows.meanings(whole.variant, rows)[1] != EVERY_PART]
     share = {part: lies_in(whole, rows, part).mean() for part in whole.parts}
     assert 0.1 < share["test"] < 0.35, "about one task in five"
     assert 0.1 < share.get("validation", 0.16) < 0.25, "about one in five of the others"
@@ -97,7 +98,7 @@ def test_environments_draw_from_their_part_alone(id, split):
         for name in rows.dtype.names:
             rows[name] = info["metarl"]["task"][name]
         assert lies_in(envs.tasks, rows, split).all()
-        assert (taskrows.meanings(envs.variant, rows)[0] == info["metarl"]["task_id"]).all()
+        assert (task_rows.meanings(envs.variant, rows)[0] == info["metarl"]["task_id"]).all()
 
 
 def test_a_family_of_few_tasks_keeps_none_for_validation():
@@ -133,7 +134,7 @@ def parts_of_hidden(task_set):
     """The part of each of some tasks, by what is hidden in it: of a linear bandit the weights, from which means only follow."""
     rows = task_set.rows(len(task_set) if task_set.is_finite else 40)
     hidden = [row["weights"].tobytes() if "weights" in rows.dtype.names else row.tobytes() for row in rows]
-    return dict(zip(hidden, taskrows.meanings(task_set.variant, rows)[1].tolist(), strict=True))
+    return dict(zip(hidden, task_rows.meanings(task_set.variant, rows)[1].tolist(), strict=True))
 
 
 @pytest.mark.parametrize(("id", "shift"), [pair for pair in SHIFTED if pair != ("MetaRL/TwoStep-v0", "volatile")])
@@ -223,16 +224,16 @@ def signed_hash(params, task):
 def test_a_hash_of_ones_own_may_be_signed(split):
     family = type("SignedRoom", (DarkRoom,), {"meaning": signed_hash})
     rows = TaskSet.of_family(family, split=split).rows(8)
-    drawn = taskrows.draw(family.at(), PARTS[split], 3, 0, 40)
-    ids, parts = taskrows.meanings(family.at(), drawn)
+    drawn = task_rows.draw(family.at(), PARTS[split], 3, 0, 40)
+    ids, parts = task_rows.meanings(family.at(), drawn)
     assert ids.tolist() == [-7 * (int(x) + 11 * int(y) + 1) % 2**64 for x, y in drawn["goal"]]
     assert (parts == PARTS[split]).all()
-    assert (taskrows.meanings(family.at(), rows)[1] == PARTS[split]).all()
+    assert (task_rows.meanings(family.at(), rows)[1] == PARTS[split]).all()
 
 
 def test_a_drift_is_in_one_part():
     whole = tasks("TwoStep", variant="daw", change=0.0)
-    assert (taskrows.meanings(whole.variant, whole.rows(50))[1] != EVERY_PART).all()
+    assert (task_rows.meanings(whole.variant, whole.rows(50))[1] != EVERY_PART).all()
 
 
 @pytest.mark.slow
@@ -257,7 +258,7 @@ def test_the_check_of_parts_finds_a_family_that_splits_unfairly():
 def test_a_family_of_few_tasks_is_not_split(id, split):
     """Nor is one whose tasks are all in every part: GapBandit."""
     whole = tasks(id)
-    parts_of_all = taskrows.meanings(whole.variant, whole.rows(len(whole)))[1]
+    parts_of_all = task_rows.meanings(whole.variant, whole.rows(len(whole)))[1]
     assert len(whole) < 5 or (parts_of_all == EVERY_PART).all()
     with pytest.raises(ValueError, match="has no parts, since"):
         gym.make(id, split=split)
@@ -275,8 +276,8 @@ def test_a_split_without_tasks_is_refused():
 def test_making_an_environment_of_a_split_draws_few_tasks(monkeypatch):
     """A task of a large MDP takes megabytes: to find out that a split has tasks, the first few must do."""
     drawn = []
-    draw = taskrows.draw
-    monkeypatch.setattr(taskrows, "draw", lambda *key: drawn.append(key[-1]) or draw(*key))
+    draw = task_rows.draw
+    monkeypatch.setattr(task_rows, "draw", lambda *key: drawn.append(key[-1]) or draw(*key))
     parts.parts_drawn.cache_clear()
     parts._parts_of.cache_clear()
     for split in ("train", "test", "validation"):
@@ -290,22 +291,22 @@ def test_equal_tasks_have_equal_ids_however_their_rows_came_about(id):
     """NumPy does not copy what lies between the fields of a row; that must not matter."""
     whole = tasks(id)
     rows = whole.rows(6)
-    expected = taskrows.meanings(whole.variant, rows)[0]
+    expected = task_rows.meanings(whole.variant, rows)[0]
     dirty = np.full(rows.nbytes, 0xFF, np.uint8).view(whole.dtype)
     for name in rows.dtype.names:
         dirty[name] = rows[name]
     for same in (dirty, rows[::-1][::-1].copy(), np.stack([whole[i] for i in range(6)]), np.concatenate([rows[:3], rows[3:]])):
-        np.testing.assert_array_equal(taskrows.meanings(whole.variant, same)[0], expected)
+        np.testing.assert_array_equal(task_rows.meanings(whole.variant, same)[0], expected)
 
 
 @every_id
 @pytest.mark.parametrize("split", [0, 1, 4])
 def test_what_is_drawn_depends_on_nothing_that_stood_there(id, split):
     variant = tasks(id).variant
-    clean = taskrows.draw(variant, split, 5, 0, 6)
+    clean = task_rows.draw(variant, split, 5, 0, 6)
     dirty = records.for_drivers(np.full(clean.nbytes, 0xFF, np.uint8).view(variant.task))
     stream = records.rows(1, streams.STREAM)
-    taskrows._drivers(variant).draw(variant.params, split, np.uint64(5), 0, dirty, records.words(dirty), stream)
+    task_rows._drivers(variant).draw(variant.params, split, np.uint64(5), 0, dirty, records.words(dirty), stream)
     assert dirty.view(np.ndarray).tobytes() == clean.tobytes()
 
 
@@ -342,9 +343,9 @@ def _row(fields, dtype):
 
 @every_id
 def test_the_draw_driver_draws_what_environments_draw(id):
-    """Also where the set is finite: `taskrows.draw` and the environment share one kernel and one key."""
+    """Also where the set is finite: `task_rows.draw` and the environment share one kernel and one key."""
     env = gym.make(id, ground_truth=True)
-    drawn = taskrows.draw(env.unwrapped.variant, 0, 12, 0, 5)
+    drawn = task_rows.draw(env.unwrapped.variant, 0, 12, 0, 5)
     for i in range(5):
         _, info = env.reset(seed=12 if i == 0 else None)
         assert same_task(drawn[i], _row(info["metarl"]["task"], drawn.dtype))
@@ -424,9 +425,9 @@ def test_samples_repeat_by_seed(id):
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**64 - 1), first=st.integers(0, 10**9), split=st.sampled_from([0, 1, 2]))
 def test_drawing_many_is_drawing_each(seed, first, split):
-    together = taskrows.draw(ENDLESS.variant, split, seed, first, 3)
+    together = task_rows.draw(ENDLESS.variant, split, seed, first, 3)
     for i in range(3):
-        assert same_task(together[i], taskrows.draw(ENDLESS.variant, split, seed, first + i, 1)[0])
+        assert same_task(together[i], task_rows.draw(ENDLESS.variant, split, seed, first + i, 1)[0])
 
 
 @settings(deadline=None, max_examples=40)
@@ -562,7 +563,7 @@ def test_the_first_row_that_is_wrong_is_named_whatever_is_looked_at_first(monkey
     rows = pendulum.rows(30)
     rows["gravity"][20] = rows["mass"][12] = rows["sign"][5] = rows["length"][25] = 0
     for block in (2**21, 4 * rows.itemsize, 1):  # all rows at a time, four, and one
-        monkeypatch.setattr(taskrows, "_BLOCK", block)
+        monkeypatch.setattr(task_rows, "_BLOCK", block)
         with pytest.raises(ValueError, match=r"row 5 of rows .*: sign=0.0"):
             TaskSet.of_rows(pendulum.variant, rows)
 

@@ -7,7 +7,7 @@ from gymnasium.spaces import Box, Discrete
 
 import metarl_envs
 from metarl_envs.engine import Family, Integer, Learner, Parameters, kernel, record, uniform
-from metarl_envs.engine.solving import exact_returns, explore
+from metarl_envs.engine.truth.solving import exact_returns, explore
 from metarl_envs.families.grids.dark_room import DarkRoom
 from metarl_envs.histories import collect, scores
 from metarl_envs.learners import QLearning

@@ -10,24 +10,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metarl_envs.boxes.batch import make_vec
-    from metarl_envs.boxes.measures import column, measure
-    from metarl_envs.boxes.normaliser import score
-    from metarl_envs.boxes.policy_seats import PolicyError
-    from metarl_envs.boxes.runs import Run, load, run
-    from metarl_envs.boxes.text_box import TextBox
+    from metarl_envs.boxes.envs.batch import make_vec
+    from metarl_envs.boxes.envs.text_box import TextBox
+    from metarl_envs.boxes.players.policy_seats import PolicyError
+    from metarl_envs.boxes.study.measures import column, measure
+    from metarl_envs.boxes.study.normaliser import score
+    from metarl_envs.boxes.study.runs import Run, load, run
 
 #: Public names that are imported when they are first used.
 _LAZY = {
-    "PolicyError": "metarl_envs.boxes.policy_seats",
-    "Run": "metarl_envs.boxes.runs",
-    "TextBox": "metarl_envs.boxes.text_box",
-    "column": "metarl_envs.boxes.measures",
-    "load": "metarl_envs.boxes.runs",
-    "make_vec": "metarl_envs.boxes.batch",
-    "measure": "metarl_envs.boxes.measures",
-    "run": "metarl_envs.boxes.runs",
-    "score": "metarl_envs.boxes.normaliser",
+    "PolicyError": "metarl_envs.boxes.players.policy_seats",
+    "Run": "metarl_envs.boxes.study.runs",
+    "TextBox": "metarl_envs.boxes.envs.text_box",
+    "column": "metarl_envs.boxes.study.measures",
+    "load": "metarl_envs.boxes.study.runs",
+    "make_vec": "metarl_envs.boxes.envs.batch",
+    "measure": "metarl_envs.boxes.study.measures",
+    "run": "metarl_envs.boxes.study.runs",
+    "score": "metarl_envs.boxes.study.normaliser",
 }
 
 __all__ = ["PolicyError", "Run", "TextBox", "column", "load", "make_vec", "measure", "run", "score"]

@@ -1,4 +1,4 @@
-"""`AmnesiaBox` in PettingZoo's interfaces. Arguments: see `metarl_envs.boxes.parallel.ParallelBox`."""
+"""`AmnesiaBox` in PettingZoo's interfaces. Arguments: see `metarl_envs.boxes.envs.parallel.ParallelBox`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from pettingzoo import AECEnv
 
-from metarl_envs.boxes.amnesia import AmnesiaBox
-from metarl_envs.boxes.parallel import ParallelBox, aec, raw_aec
+from metarl_envs.boxes.envs.parallel import ParallelBox, aec, raw_aec
+from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 
 
 def parallel_env(**arguments: Any) -> ParallelBox:

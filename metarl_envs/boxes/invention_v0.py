@@ -1,4 +1,4 @@
-"""`InventionBox` in PettingZoo's interfaces. Arguments: see `metarl_envs.boxes.parallel.ParallelBox`."""
+"""`InventionBox` in PettingZoo's interfaces. Arguments: see `metarl_envs.boxes.envs.parallel.ParallelBox`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from pettingzoo import AECEnv
 
-from metarl_envs.boxes.invention import InventionBox
-from metarl_envs.boxes.parallel import ParallelBox, aec, raw_aec
+from metarl_envs.boxes.envs.parallel import ParallelBox, aec, raw_aec
+from metarl_envs.boxes.scenarios.invention import InventionBox
 
 
 def parallel_env(**arguments: Any) -> ParallelBox:

@@ -1,12 +1,12 @@
 """The engine: rows, kernels, streams, cache, and the drivers over them. It knows no family by name."""
 
-from metarl_envs.engine import rendering
+from metarl_envs.engine import canvas
+from metarl_envs.engine.canvas import Picture
+from metarl_envs.engine.compiling.kernels import PLAIN, kernel
 from metarl_envs.engine.family import ByParameters, Family, Returns, TaskErrors, Variant
-from metarl_envs.engine.kernels import PLAIN, kernel
 from metarl_envs.engine.learner import Internal, Learner, Oracle
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Real
 from metarl_envs.engine.records import Row, record
-from metarl_envs.engine.rendering import Picture
 from metarl_envs.engine.streams import beta, clip, exponential, gamma, normal, randint, uniform
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "TaskErrors",
     "Variant",
     "beta",
+    "canvas",
     "clip",
     "exponential",
     "gamma",
@@ -34,6 +35,5 @@ __all__ = [
     "normal",
     "randint",
     "record",
-    "rendering",
     "uniform",
 ]

@@ -5,22 +5,21 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeGuard
 
 import gymnasium as gym
 import numpy as np
 
-from metarl_envs.engine.kernels import PLAIN
-from metarl_envs.engine.parameters import Parameters
+from metarl_envs.engine.action_form import ActionForm
+from metarl_envs.engine.compiling.kernels import PLAIN
+from metarl_envs.engine.parameters import RESERVED, Parameters
 from metarl_envs.engine.records import Row, for_drivers, record
 from metarl_envs.engine.splits import Split
 from metarl_envs.engine.streams import STREAM
 
 if TYPE_CHECKING:
-    from metarl_envs.engine.learner import Learner
-    from metarl_envs.engine.rendering import Picture
+    from metarl_envs.engine.canvas import Picture
 
 #: What rows must be to be tasks: a field, where it is wrong (bool [task, ...]), and what is wrong. See `Family.task_errors`.
 TaskErrors = Iterator[tuple[str, np.ndarray, str]]
@@ -38,55 +37,6 @@ _FOLLOWS_FROM = {
     "all_tasks": {"sample_task"},
     "in_every_part": {"sample_task"},
 }
-#: Names of arguments beside which parameters are given: a parameter of such a name could not be reached.
-RESERVED = frozenset(
-    {
-        "autoreset_mode",
-        "box",
-        "boxes",
-        "dense_final_obs",
-        "disable_env_checker",
-        "episodes",
-        "episodes_per_trial",
-        "executor",
-        "family",
-        "flat",
-        "ground_truth",
-        "histories",
-        "id",
-        "internals",
-        "labels",
-        "learner",
-        "least_spread",
-        "lifetimes",
-        "max_cycles",
-        "max_episode_steps",
-        "num_boxes",
-        "num_envs",
-        "num_tasks",
-        "num_threads",
-        "observed",
-        "out",
-        "policies",
-        "progress",
-        "render_mode",
-        "resume",
-        "reuse_arrays",
-        "reveal",
-        "seats",
-        "seed",
-        "seeds",
-        "shard",
-        "split",
-        "steps",
-        "tasks",
-        "trial_end",
-        "vector_kwargs",
-        "vectorization_mode",
-        "workers",
-        "wrappers",
-    }
-)
 #: What a family cannot be without.
 _NEEDED = ("params", "task", "state", "sample_task", "reset", "step", "observe")
 
@@ -110,7 +60,7 @@ class ByParameters(NamedTuple):
 class Family:
     """A registered environment with hidden parameters: records, spaces, and a few kernels.
 
-    Subclass it in one file, and give the id one row in `metarl_envs.registration`. The class docstring is the family's
+    Subclass it in one file, and give the id one row in `metarl_envs.ids`. The class docstring is the family's
     reference page; `metarl_envs.testing.check_family` says which headings it needs and checks what can be checked.
 
     A kernel is bound by name (or chosen by the parameters, see `ByParameters`). What each is given (all rows are passed by
@@ -158,8 +108,8 @@ class Family:
     #: Named shifts of the task distribution: what each changes in the parameters. They leave the spaces as they are, and which
     #: tasks are train, validation and test tasks.
     shifts: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    #: References of the family's own that do not learn, by name. `oracle` may read the task.
-    references: ClassVar[Mapping[str, Learner]] = {}
+    #: References of the family's own that do not learn, by name, as `Learner`s. `oracle` may read the task.
+    references: ClassVar[Mapping[str, Any]] = {}
     #: The first observation of a trial may tell the task (a cue to be remembered); in no other family does it.
     reveals_task_at_start: ClassVar[bool] = False
     #: For people who play: by key (as pygame names it) a Discrete action and what it is called, or a function from parameters
@@ -445,12 +395,6 @@ class Variant:
             observations = observations.view(np.ndarray)
         return observations if self.observation_space.shape else observations[:, 0]
 
-    def returns(self, task: np.void | np.ndarray) -> Returns | None:
-        """The exact expected return of an episode on a task row for random and oracle; None where it is not known."""
-        from metarl_envs.engine.solving import exact_returns
-
-        return exact_returns(self, task)
-
     def memoryless_best(self, task: np.void | np.ndarray) -> float | None:
         """What the best policy without history is expected to earn on a task row; None where it is not known."""
         return self.family.memoryless_best(self.p, Row(np.asarray(task).reshape(())))
@@ -461,38 +405,6 @@ class Variant:
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
-
-
-@dataclass(frozen=True)
-class ActionForm:
-    """How actions reach kernels: an int64 for Discrete, an array row for Box and MultiDiscrete."""
-
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    low: np.ndarray
-    high: np.ndarray
-    allowed: str
-
-    def bounds(self) -> np.ndarray:
-        """Return the lowest and the highest numbers of an action, of shape (2, size of an action)."""
-        return for_drivers(np.stack([np.ravel(self.low), np.ravel(self.high)]))
-
-    @classmethod
-    def of(cls, space: gym.Space) -> ActionForm:
-        """The form of an action space; TypeError for a kind that drivers do not take."""
-        spaces = gym.spaces
-        if np.any(getattr(space, "start", 0)):
-            raise TypeError(f"action space {space} must start at 0: kernels number actions from 0")
-        if isinstance(space, spaces.Discrete):
-            bounds = np.array([0]), np.array([space.n - 1])
-            return cls(np.dtype(np.int64), (), *bounds, f"an integer from 0 to {space.n - 1}")
-        if isinstance(space, spaces.MultiDiscrete):
-            bounds = np.zeros(space.shape, np.int64), np.asarray(space.nvec, np.int64) - 1
-            return cls(np.dtype(np.int64), space.shape, *bounds, f"integers from 0 to {bounds[1].tolist()}")
-        if isinstance(space, spaces.Box):
-            kind = f"{space.shape} finite numbers within [{space.low.min():g}, {space.high.max():g}]"
-            return cls(space.dtype, space.shape, space.low, space.high, kind)
-        raise TypeError(f"action space {space} must be Discrete, MultiDiscrete or Box")
 
 
 def load_family(path: str) -> type[Family]:

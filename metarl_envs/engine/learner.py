@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from metarl_envs.engine.kernels import kernel
+from metarl_envs.engine.compiling.kernels import kernel
+from metarl_envs.engine.family import Variant
 from metarl_envs.engine.parameters import Parameters
 from metarl_envs.engine.records import record
-
-if TYPE_CHECKING:
-    from metarl_envs.engine.family import Variant
 
 
 @kernel
@@ -117,3 +115,11 @@ class Oracle(Learner):
 
     sees = "task"
     begin = prepare_nothing_for_task
+
+
+def references_of(variant: Variant) -> dict[str, Learner]:
+    """Return the references that a family binds, by name; TypeError where one is no `Learner`."""
+    for name, reference in variant.family.references.items():
+        if not isinstance(reference, Learner):
+            raise TypeError(f"reference {name!r} of {variant.name} is {reference!r}, and must be a Learner")
+    return dict(variant.family.references)

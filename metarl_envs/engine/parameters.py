@@ -13,6 +13,56 @@ import numpy as np
 
 from metarl_envs.engine.records import for_drivers, record
 
+#: Names of arguments beside which parameters are given: a parameter of such a name could not be reached.
+RESERVED = frozenset(
+    {
+        "autoreset_mode",
+        "box",
+        "boxes",
+        "dense_final_obs",
+        "disable_env_checker",
+        "episodes",
+        "episodes_per_trial",
+        "executor",
+        "family",
+        "flat",
+        "ground_truth",
+        "histories",
+        "id",
+        "internals",
+        "labels",
+        "learner",
+        "least_spread",
+        "lifetimes",
+        "max_cycles",
+        "max_episode_steps",
+        "num_boxes",
+        "num_envs",
+        "num_tasks",
+        "num_threads",
+        "observed",
+        "out",
+        "policies",
+        "progress",
+        "render_mode",
+        "resume",
+        "reuse_arrays",
+        "reveal",
+        "seats",
+        "seed",
+        "seeds",
+        "shard",
+        "split",
+        "steps",
+        "tasks",
+        "trial_end",
+        "vector_kwargs",
+        "vectorization_mode",
+        "workers",
+        "wrappers",
+    }
+)
+
 
 @dataclass(frozen=True)
 class Integer:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.engine.compiling.kernels import PLAIN
 
 
 def record(**fields: Any) -> np.dtype:

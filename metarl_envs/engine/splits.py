@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from metarl_envs.engine.kernels import kernel, unsigned
+from metarl_envs.engine.compiling.kernels import kernel, unsigned
 from metarl_envs.engine.streams import mix
 
 #: The parts as bits: drivers are told the sum of those that may be drawn from, and 0 for all tasks.

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine.kernels import PLAIN, kernel
+from metarl_envs.engine.compiling.kernels import PLAIN, kernel
 
 STREAM = np.dtype([("s", np.uint64)])
 

@@ -11,8 +11,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.vector import FamilyVectorEnv
 from metarl_envs.task_sets import TaskSet
 
 

@@ -16,18 +16,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metarl_envs.engine.arguments import as_integer, as_seed, at_least_one
+from metarl_envs.arguments import as_integer, as_seed, at_least_one
 from metarl_envs.engine.family import Variant, load_family
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.records import Row
-from metarl_envs.engine.solving import solve
 from metarl_envs.engine.streams import EVALUATION, keyed
+from metarl_envs.engine.truth.solving import solve
 from metarl_envs.evaluation.agents import live
 from metarl_envs.evaluation.protocol import Policy, chosen_policies
 from metarl_envs.histories import Histories
 from metarl_envs.histories.columns import Columns
 from metarl_envs.histories.lives import Lives
-from metarl_envs.registration import family_of
+from metarl_envs.ids import family_of
 from metarl_envs.task_sets import TaskSet
 
 

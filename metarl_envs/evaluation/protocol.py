@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine.arguments import as_seed, at_least_one
+from metarl_envs.arguments import as_seed, at_least_one
 from metarl_envs.engine.family import Variant, load_family
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.streams import EVALUATION, keyed
@@ -17,8 +17,8 @@ from metarl_envs.evaluation.agents import AgentFactory, Through, live, name_of
 from metarl_envs.evaluation.references import memoryless_returns, scaled_tasks, suitable_policies
 from metarl_envs.evaluation.result import Result
 from metarl_envs.histories import scores
+from metarl_envs.ids import family_of, id_of
 from metarl_envs.learners import LEARNERS
-from metarl_envs.registration import family_of, id_of
 from metarl_envs.task_sets import TaskSet
 
 Policy = Learner | AgentFactory

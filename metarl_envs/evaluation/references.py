@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from metarl_envs.engine.family import Returns, Variant, oracle_error
-from metarl_envs.engine.learner import Learner
+from metarl_envs.engine.learner import Learner, references_of
+from metarl_envs.engine.truth.solving import exact_returns
 from metarl_envs.histories import scores
 from metarl_envs.learners import LEARNERS, random_policy
 from metarl_envs.task_sets import TaskSet
@@ -78,7 +79,7 @@ def scale_of(variant: Variant, tasks: np.ndarray, block: int = 0) -> Scale:
     Raises:
         ValueError: the oracle has neither a formula nor a reference to be simulated.
     """
-    exact = np.array([variant.returns(task) or (np.nan, np.nan) for task in tasks]).reshape(-1, 2)
+    exact = np.array([exact_returns(variant, task) or (np.nan, np.nan) for task in tasks]).reshape(-1, 2)
     random, oracle = exact.T
     if problem := oracle_error(variant, Returns(random.sum(), oracle.sum())):
         raise ValueError(problem)
@@ -87,7 +88,7 @@ def scale_of(variant: Variant, tasks: np.ndarray, block: int = 0) -> Scale:
     if np.isnan(random).any():
         random = _simulated(variant, tasks, random_policy(variant))
     if np.isnan(oracle).any():
-        oracle = _simulated(variant, tasks, variant.family.references["oracle"])
+        oracle = _simulated(variant, tasks, references_of(variant)["oracle"])
     return Scale(random, oracle)
 
 
@@ -114,7 +115,7 @@ def lead_lasts(variant: Variant, tasks: np.ndarray, block: int) -> bool:
     lived = np.resize(tasks, max(len(tasks), _LIVES))
     random, oracle = (
         scores(lived, variant, policy, np.arange(len(lived)), episodes=1, block=block)
-        for policy in (random_policy(variant), variant.family.references["oracle"])
+        for policy in (random_policy(variant), references_of(variant)["oracle"])
     )
     lead = oracle.mean(axis=0) - random.mean(axis=0)
     error = np.sqrt((oracle.var(axis=0) + random.var(axis=0)) / len(lived))
@@ -124,7 +125,7 @@ def lead_lasts(variant: Variant, tasks: np.ndarray, block: int) -> bool:
 def suitable_policies(variant: Variant) -> dict[str, Learner]:
     """By name, all that can live in a family: the learners with default hyper-parameters, and its own references."""
     learners = {name: learner() for name, learner in LEARNERS.items()}
-    policies = {**learners, "random": random_policy(variant), **variant.family.references}
+    policies = {**learners, "random": random_policy(variant), **references_of(variant)}
     return {name: policy for name, policy in policies.items() if policy.objection(variant) is None}
 
 
@@ -135,7 +136,7 @@ def _simulated(variant: Variant, tasks: np.ndarray, policy: Learner) -> np.ndarr
 def _until(variant: Variant, tasks: np.ndarray, block: int, exact: np.ndarray) -> tuple[np.ndarray, ...]:
     """What random and oracle earn in an episode, and up to the end of each block; the whole is exact where it is known."""
     episodes, until = variant.family.simulated, []
-    for policy, whole in zip((random_policy(variant), variant.family.references["oracle"]), exact.T, strict=True):
+    for policy, whole in zip((random_policy(variant), references_of(variant)["oracle"]), exact.T, strict=True):
         paid = scores(tasks, variant, policy, np.arange(len(tasks)), episodes=episodes, block=block) / episodes
         earned = paid.cumsum(axis=1)
         earned[:, -1] = np.where(np.isnan(whole), earned[:, -1], whole)

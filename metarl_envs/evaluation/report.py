@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from metarl_envs.evaluation.result import Result, Summary
+from metarl_envs.evaluation.statistics import Interval
+from metarl_envs.files import written_aside
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from metarl_envs.evaluation.result import Result, Summary
-    from metarl_envs.evaluation.statistics import Interval
 
 #: Columns of a terminal below which a table shows one number a row.
 _NARROW = 80
@@ -76,8 +77,11 @@ def _cells(summary: Summary) -> dict[str, str]:
     }
 
 
-def draw_curves(result: Result, path: Path) -> Path:
-    """The normalised score at each unit, with intervals for the distribution of tasks."""
+def draw_curves(result: Result, path: str | os.PathLike) -> Path:
+    """Draw the in-context learning curves, with intervals for the distribution of tasks, as a PNG; needs matplotlib.
+
+    `pip install "metarl-envs[plot]"` installs it. Returns the path.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -87,8 +91,10 @@ def draw_curves(result: Result, path: Path) -> Path:
     draw_on(axes, result)
     axes.set_title(f"In-context learning curves: {result.id}, split {result.split}", fontsize=11)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_aside(path, lambda aside: figure.savefig(aside, format="png"))
+    with written_aside(path) as [aside]:
+        figure.savefig(aside, format="png")
     return path
 
 
@@ -108,13 +114,6 @@ def draw_on(axes: Axes, result: Result) -> None:
     axes.set_ylabel(f"score{' up to here' if result.is_cumulative else ''} (0 random, 1 oracle)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.01)
-
-
-def write_aside(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and rename it: whoever looks sees the old one or the new one, whole."""
-    aside = path.with_name(f".{path.stem}.part{path.suffix}")
-    write(aside)
-    os.replace(aside, path)
 
 
 def _with_half_width(interval: Interval) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine.versions import versions
 from metarl_envs.evaluation.references import Scale
 from metarl_envs.evaluation.statistics import Interval, curve_over_seeds_and_tasks, over_seeds, over_seeds_and_tasks
+from metarl_envs.files import versions, written_aside
 
 #: A cumulative score begins where the oracle leads random by this share of its lead in the whole episode.
 _LEAST_LEAD = 0.01
@@ -166,30 +166,23 @@ class Result:
         }
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
-        """Write `result.json` and `scores.npz` into a folder (made if need be); return their paths. `plot` draws curves.
+        """Write `result.json` and `scores.npz` into a folder (made if need be); return their paths.
 
         `scores.npz` holds `policies` (the names), `scores` (what was earned, float64 [policy, seed, task, lifetime, unit]),
         `random_return` and `oracle_return` (of an episode, float64 [task]), and where the result `is_cumulative`
         `random_until` and `oracle_until` (float64 [task, unit]). Names are data there, so that none can take another's place.
         """
-        from metarl_envs.evaluation.report import write_aside
-
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / "result.json", folder / "scores.npz"]
-        write_aside(written[0], lambda path: path.write_text(json.dumps(self.as_json(), indent=2) + "\n"))
         columns: dict[str, Any] = {"policies": np.array(list(self.raw)), "scores": np.stack(list(self.raw.values()))}
         columns |= {"random_return": self.scale.random, "oracle_return": self.scale.oracle}
         if self.scale.random_until is not None and self.scale.oracle_until is not None:
             columns |= {"random_until": self.scale.random_until, "oracle_until": self.scale.oracle_until}
-        write_aside(written[1], lambda path: np.savez_compressed(path, **columns))
+        with written_aside(*written) as [about, scores]:
+            about.write_text(json.dumps(self.as_json(), indent=2) + "\n")
+            np.savez_compressed(scores, **columns)
         return written
-
-    def plot(self, path: str | os.PathLike) -> Path:
-        """Draw the in-context learning curves as a PNG; needs matplotlib (`pip install "metarl-envs[plot]"`)."""
-        from metarl_envs.evaluation.report import draw_curves
-
-        return draw_curves(self, Path(path))
 
     def __repr__(self) -> str:
         seeds, tasks, lifetimes, units = next(iter(self.raw.values())).shape

@@ -1,1 +1,1 @@
-"""The families: one file each, one row each in `metarl_envs.registration`."""
+"""The families: one file each, one row each in `metarl_envs.ids`."""

@@ -6,9 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from metarl_envs.histories.collect import collect
+from metarl_envs.histories.history import History
 from metarl_envs.histories.lives import scores
 from metarl_envs.histories.saving import save
-from metarl_envs.histories.store import Histories, History, StoreError, concatenate, open
+from metarl_envs.histories.store import Histories, StoreError, concatenate, open
 
 if TYPE_CHECKING:
     from metarl_envs.histories.exchange import export, import_from

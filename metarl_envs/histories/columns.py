@@ -9,8 +9,8 @@ import gymnasium as gym
 import numpy as np
 
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.learner import Learner
-from metarl_envs.engine.solving import solve
+from metarl_envs.engine.learner import Learner, references_of
+from metarl_envs.engine.truth.solving import solve
 from metarl_envs.histories.layout import check_names, names_in
 
 #: What of the ground truth can be recorded beside them. `q_star` and `regret` follow from the value of every action.
@@ -66,7 +66,7 @@ class Columns:
             self.all[name] = _internal(name, variant, learner)
         for name in labels:
             self.all[name] = _label(name, variant)
-        self.oracle = variant.family.references["oracle"].made_for(variant) if "optimal_action" in labels else None
+        self.oracle = references_of(variant)["oracle"].made_for(variant) if "optimal_action" in labels else None
         self.needs_states = "q_star" in labels or "regret" in labels
 
     def internals(self, *, after: bool) -> list[str]:
@@ -127,8 +127,8 @@ def _label(name: str, variant: Variant) -> Column:
         if "oracle" not in variant.family.references:
             raise ValueError(f"labels: {variant.name} has no reference 'oracle' that could say what it would do")
         return _transition(variant)["action"]
-    from metarl_envs.engine import taskrows
+    from metarl_envs.engine.worlds import task_rows
 
-    if variant.action.shape or solve(variant, taskrows.draw(variant, 0, 0, 0, 1)) is None:
+    if variant.action.shape or solve(variant, task_rows.draw(variant, 0, 0, 0, 1)) is None:
         raise ValueError(f"labels: the value of every action, and so {name!r}, is not known exactly in {variant}")
     return Column(np.dtype(np.float64), (variant.actions,) if name == "q_star" else ())

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from metarl_envs.engine.kernels import PLAIN
+from metarl_envs.engine.compiling.cache import compiled
+from metarl_envs.engine.compiling.kernels import PLAIN
 
 
 class Gatherer:
@@ -47,8 +48,7 @@ def _bytes_a_step(array: np.ndarray) -> int:
 
 @functools.cache
 def _copier() -> Callable:
-    from metarl_envs.engine.drivers import compiled
-    from metarl_envs.engine.pointers import copy
+    from metarl_envs.engine.compiling.pointers import copy
 
     def gather(addresses, sizes, shard, start, length, places):
         """Copy each window of each column to its place. Whoever calls holds all arrays."""

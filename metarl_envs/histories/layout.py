@@ -6,14 +6,9 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-from metarl_envs.engine.arguments import as_seed
-
-if TYPE_CHECKING:
-    from metarl_envs.histories.store import History
 
 #: Columns that every history has.
 TRANSITION = ("observation", "action", "reward", "terminated", "truncated")
@@ -80,38 +75,6 @@ def check_columns(columns: Mapping[str, Form]) -> None:
             raise ValueError(f"column {name!r} must be bool [steps], not {_told(columns[name])}")
     if columns["reward"][0].kind == "b" or columns["reward"][1]:
         raise ValueError(f"column 'reward' must be numbers [steps], not {_told(columns['reward'])}")
-
-
-def check_history(history: History) -> dict[str, Form]:
-    """See that a history is whole, and return the dtypes and shapes of its columns.
-
-    Raises:
-        TypeError: a column or a table is no array; the seed or the task's id is no integer.
-        ValueError: a name, a dtype, a length, or the ends of the episodes are wrong (the message says which, and how).
-    """
-    arrays = {f"column {name!r}": column for name, column in history.columns.items()}
-    arrays["episode_end"] = history.episode_end
-    if history.final_observation is not None:
-        arrays["final_observation"] = history.final_observation
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"{name} is a {type(array).__name__}, and must be a NumPy array")
-        if array.ndim == 0:
-            raise ValueError(f"{name} has no axis: the first one must be that of steps (or episodes)")
-    columns = {name: (column.dtype, column.shape[1:]) for name, column in history.columns.items()}
-    check_columns(columns)
-    steps = len(history.columns["reward"])
-    for name, column in history.columns.items():
-        if len(column) != steps:
-            raise ValueError(f"column {name!r} has {len(column)} steps, and 'reward' has {steps}")
-    check_episodes(np.array([0, steps]), history.episode_end, history.columns, history.final_observation)
-    as_seed(history.seed, "seed of a history")
-    as_seed(history.task_id, "task_id of a history")
-    if history.task is not None and not isinstance(history.task, np.void):
-        raise TypeError(f"task is a {type(history.task).__name__}, and must be a row of a structured array, or None")
-    if history.task is not None and (history.task.dtype.hasobject or history.task.dtype.names is None):
-        raise ValueError(f"task has dtype {history.task.dtype}: it must have fields, and none that holds Python objects")
-    return columns
 
 
 def check_episodes(offsets: np.ndarray, ends: np.ndarray, columns: Mapping[str, np.ndarray], final: np.ndarray | None) -> None:

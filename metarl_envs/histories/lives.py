@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metarl_envs.engine import drivers
+from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.learner import Learner
+from metarl_envs.engine.loops.life import LOST, fault_of
+from metarl_envs.engine.loops.lifetime import score_driver, write_driver
+from metarl_envs.engine.loops.trial import RULES
 from metarl_envs.engine.records import Row, check_memory, for_drivers, record, rows, words
-from metarl_envs.engine.solving import solve
 from metarl_envs.engine.splits import ALL
 from metarl_envs.engine.streams import STREAM
+from metarl_envs.engine.truth.solving import solve
 from metarl_envs.histories.columns import Columns
 
 #: Lives are handed to a thread this many at a time: enough to keep a loop long, few enough to show progress.
@@ -81,7 +84,7 @@ class Lives:
         self.worlds["task"] = np.arange(count)
         self.memories = rows(count, learner.memory(learner.p, variant), "learners")
         self.streams = rows(count, STREAM)
-        self.rules = np.zeros(1, drivers.RULES)
+        self.rules = np.zeros(1, RULES)
         self.rules["parts"] = drawn_from
         self.rules["states"] = variant.family.states(variant.p) or 0
         self.rules = for_drivers(self.rules)
@@ -151,7 +154,7 @@ class Lives:
         return room
 
     def _advice(self, oracle: Learner, out: np.ndarray) -> tuple:
-        """What an oracle that looks on needs (see `drivers.write_driver`)."""
+        """What an oracle that looks on needs (see `write_driver`)."""
         memories = rows(self.count, oracle.memory(oracle.p, self.variant), "oracles")
         memories.view(np.ndarray)[...] = oracle.newborn(self.variant)
         return oracle.hyper, memories, rows(self.count, STREAM), np.zeros_like(self.slots), for_drivers(out)
@@ -209,8 +212,8 @@ class Lives:
 
     def _fault(self, code: int) -> ValueError:
         """What went wrong in a driver, as an error for the author of the family or of the learner."""
-        what, life = drivers.fault_of(code)
-        if what == drivers.LOST:
+        what, life = fault_of(code)
+        if what == LOST:
             count = int(self.rules.view(np.ndarray)["states"][0])
             return ValueError(
                 f"{self.variant.name}.locate gave an index that is not from 0 to {count - 1} (life {life}): it must number the "
@@ -225,7 +228,7 @@ class Lives:
 def run_all(run: Callable[[int], int], starts: range, workers: int | None, progress: Callable[[int], None]) -> None:
     """Call `run` for every start, by threads; the drivers release the GIL."""
     workers = min(workers or os.cpu_count() or 1, len(starts)) or 1
-    if workers == 1 or drivers.PLAIN:
+    if workers == 1 or PLAIN:
         for start in starts:
             progress(run(start))
         return
@@ -236,9 +239,9 @@ def run_all(run: Callable[[int], int], starts: range, workers: int | None, progr
 
 @functools.lru_cache(maxsize=256)
 def _score_driver(variant: Variant, learner: type[Learner]) -> Callable:
-    return drivers.score_driver(variant, learner)
+    return score_driver(variant, learner)
 
 
 @functools.lru_cache(maxsize=256)
 def _write_driver(*what: Any) -> Callable:
-    return drivers.write_driver(*what)
+    return write_driver(*what)

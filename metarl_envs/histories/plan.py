@@ -14,20 +14,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metarl_envs.engine.arguments import as_seed, at_least_one
+from metarl_envs.arguments import as_seed, at_least_one
 from metarl_envs.engine.family import Family, Variant, load_family
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.streams import HISTORY, keyed
-from metarl_envs.engine.taskrows import meanings, padded
-from metarl_envs.engine.versions import versions
+from metarl_envs.engine.worlds.task_rows import meanings, padded
+from metarl_envs.files import versions
 from metarl_envs.histories.columns import Columns
+from metarl_envs.histories.history import Shard
 from metarl_envs.histories.layout import names_in
 from metarl_envs.histories.lives import Lives, Written
 from metarl_envs.histories.reading import told_forms
+from metarl_envs.histories.shard_files import FORMAT, finished, read_manifest
 from metarl_envs.histories.shards import ShardWriter, aside_prefix, write_manifest
-from metarl_envs.histories.store import FORMAT, Histories, Shard, finished, read_manifest
+from metarl_envs.histories.store import Histories
 from metarl_envs.histories.store import open as open_store
-from metarl_envs.registration import family_of, id_of
+from metarl_envs.ids import family_of, id_of
 from metarl_envs.task_sets import TaskSet
 
 #: A shard has a sixteenth of all, but within these bytes: enough to be worth a file, few enough to be lost by a kill.

@@ -13,12 +13,13 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Space
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
-from metarl_envs.engine.arguments import at_least_one
+from metarl_envs.arguments import at_least_one
 from metarl_envs.engine.records import check_memory
 from metarl_envs.histories.columns import smallest_integers
+from metarl_envs.histories.history import History
 from metarl_envs.histories.layout import TRANSITION, as_json, check_columns
 from metarl_envs.histories.saving import save
-from metarl_envs.histories.store import Histories, History
+from metarl_envs.histories.store import Histories
 from metarl_envs.histories.store import open as open_store
 
 #: Called with the observations and the actions of a step: what to record of the learner's mind, [rows] or [rows, ...].

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metarl_envs.histories.layout import Form, as_json, check_history
+from metarl_envs.files import new_folder
+from metarl_envs.histories.history import History, check_history
+from metarl_envs.histories.layout import Form, as_json
 from metarl_envs.histories.reading import told_forms
+from metarl_envs.histories.shard_files import FORMAT
 from metarl_envs.histories.shards import ShardWriter, write_manifest
-from metarl_envs.histories.store import FORMAT, Histories, History
+from metarl_envs.histories.store import Histories
 from metarl_envs.histories.store import open as open_store
 
 #: Bytes of a shard.
@@ -52,7 +52,7 @@ def save(histories: Iterable[History], out: str | os.PathLike, about: Mapping[st
     if first is None:
         raise ValueError("histories is empty: there is nothing to save")
     columns = told_forms({name: (array.dtype, array.shape[1:]) for name, array in first.columns.items()})
-    with _new_folder(folder) as aside:
+    with new_folder(folder) as aside:
         manifest = {**told, "format": FORMAT, "columns": columns, "shards": 0}
         for number, group in enumerate(_groups(itertools.chain([first], checked))):
             _write(aside, number, manifest, group)
@@ -74,40 +74,6 @@ def _checked(histories: Iterable[History]) -> Iterator[History]:
         if told != (wanted := wanted or told):
             raise ValueError(f"columns differ: {wanted} in history 0, and {told} in history {number}")
         yield history
-
-
-@contextlib.contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write to, which gets its name when all has gone well, and else is gone with the parents made for it."""
-    made = [parent for parent in folder.parents if not parent.exists()]
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.part-", dir=folder.parent))
-        try:
-            yield aside
-            os.chmod(aside, 0o755)
-            os.rename(aside, folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    except BaseException:
-        with contextlib.suppress(OSError):  # somebody else has begun to use one
-            for parent in made:
-                parent.rmdir()
-        raise
-
-
-@contextlib.contextmanager
-def new_file(target: str | os.PathLike) -> Iterator[Path]:
-    """A file to write to, which gets its name when all has gone well, and else is gone; FileExistsError where there is one."""
-    path = Path(target).absolute()
-    if path.exists():
-        raise FileExistsError(f"{path} is there already: give another name")
-    aside = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        yield aside
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _groups(histories: Iterable[History]) -> Iterator[list[History]]:

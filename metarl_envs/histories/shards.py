@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from metarl_envs.files import sync_folder, write_synced, written_aside
 from metarl_envs.histories.layout import check_names
-from metarl_envs.histories.store import digest_of, plan_of, shard_path
+from metarl_envs.histories.shard_files import digest_of, plan_of, shard_path
 
 
 class ShardWriter:
@@ -130,30 +131,9 @@ def npy_header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
     return header.getvalue()
 
 
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file whole and let it reach the disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Let the names in a folder reach the disk, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
     """Write `manifest.json` aside and rename it."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=".manifest.", dir=folder)
-    os.close(handle)
-    write_synced(Path(aside), json.dumps(about, indent=2).encode())
-    os.chmod(aside, 0o644)
-    os.replace(aside, folder / "manifest.json")
+    with written_aside(folder / "manifest.json") as [aside]:
+        write_synced(aside, json.dumps(about, indent=2).encode())
     sync_folder(folder)

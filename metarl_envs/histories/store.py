@@ -8,133 +8,28 @@ the numbers can read them with `numpy.load`. Nothing in a store can run code: ar
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine.arguments import as_integer, at_least_one
+from metarl_envs.arguments import at_least_one
 from metarl_envs.histories.gather import Gatherer
-from metarl_envs.histories.layout import OPTIONAL_TABLES, TABLES, Form, check_ends, check_episodes, check_offsets, names_in
-from metarl_envs.histories.mapping import advise_random, map_array
-from metarl_envs.histories.reading import StoreError, forms_in, read_json, refusing
-
-#: What a manifest says that this version reads.
-FORMAT = "metarl_envs histories 2"
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Histories one after the other, in flat arrays.
-
-    Attributes:
-        columns: by name, [steps, ...].
-        offsets: where each history begins, and the end of the last, int64 [histories + 1].
-        episode_end: the step after the last of each episode, int64 [episodes]. A history's last episode may be cut off.
-        final_observation: what was seen after the last step of each episode, [episodes, ...]; None where nobody knows.
-        seed: of each history, uint64 [histories] (see `collect`).
-        task: the task row of each history; None where there is none.
-        task_id: what the task means, uint64 [histories].
-        path: its folder; None in memory.
-    """
-
-    columns: dict[str, np.ndarray]
-    offsets: np.ndarray
-    episode_end: np.ndarray
-    final_observation: np.ndarray | None
-    seed: np.ndarray
-    task: np.ndarray | None
-    task_id: np.ndarray
-    path: Path | None = None
-
-    @functools.cached_property
-    def episode_offsets(self) -> np.ndarray:
-        """The first episode of each history, and the end of the last, int64 [histories + 1]; StoreError where none is."""
-        with refusing(self.path or "a shard in memory"):
-            check_ends(self.offsets, self.episode_end)
-        return np.searchsorted(self.episode_end, self.offsets, side="right")
-
-
-@dataclass(frozen=True, eq=False)
-class History(Mapping[str, np.ndarray]):
-    """One history: its columns by name, [steps, ...], none of them copied.
-
-    Attributes:
-        columns: the columns by name; `history["reward"]` is one of them.
-        episode_end: the step after the last of each episode, int64 [episodes]; the last one may be cut off.
-        final_observation: what was seen after the last step of each episode, [episodes, ...]; None where that is not known.
-        seed: a single environment reset with it, on the same task, meets the same luck; 0 where that is not known.
-        task: the task row; None where that is not known.
-        task_id: what the task means.
-    """
-
-    columns: Mapping[str, np.ndarray]
-    episode_end: np.ndarray
-    final_observation: np.ndarray | None
-    seed: int = 0
-    task: np.void | None = None
-    task_id: int = 0
-
-    @classmethod
-    def of(cls, shard: Shard, number: int) -> History:
-        """A history of a shard."""
-        lo, hi = (int(at) for at in shard.offsets[number : number + 2])
-        first, end = (int(at) for at in shard.episode_offsets[number : number + 2])
-        return cls(
-            {name: column[lo:hi] for name, column in shard.columns.items()},
-            shard.episode_end[first:end] - lo,
-            None if shard.final_observation is None else shard.final_observation[first:end],
-            int(shard.seed[number]),
-            None if shard.task is None else shard.task[number],
-            int(shard.task_id[number]),
-        )
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.columns[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.columns)
-
-    def __len__(self) -> int:
-        return len(self.columns)
-
-    @property
-    def steps(self) -> int:
-        """How long it is."""
-        return len(self.columns["reward"])
-
-    @property
-    def episodes(self) -> int:
-        """How many episodes it has, the last one perhaps cut off."""
-        return len(self.episode_end)
-
-    @property
-    def episode_start(self) -> np.ndarray:
-        """Whether each step is the first of an episode, bool [steps]."""
-        start = np.zeros(self.steps, np.bool_)
-        start[0] = True
-        start[self.episode_end[:-1]] = True
-        return start
-
-    def episode(self, number: int) -> dict[str, np.ndarray]:
-        """One episode: its columns by name, and `final_observation` where it is known."""
-        if not -self.episodes <= number < self.episodes:
-            raise IndexError(f"episode {number}: this history has {self.episodes}")
-        number %= self.episodes
-        lo = int(self.episode_end[number - 1]) if number else 0
-        part = {name: self[name][lo : self.episode_end[number]] for name in self}
-        return part if self.final_observation is None else {**part, "final_observation": self.final_observation[number]}
-
-    def returns(self) -> np.ndarray:
-        """What each episode paid, float64 [episodes]; that of one that was cut off is what it paid so far."""
-        starts = np.concatenate([[0], self.episode_end[:-1]])
-        return np.add.reduceat(self["reward"].astype(np.float64), starts)
+from metarl_envs.histories.history import History, Shard
+from metarl_envs.histories.layout import check_episodes, names_in
+from metarl_envs.histories.mapping import advise_random
+from metarl_envs.histories.reading import StoreError, refusing
+from metarl_envs.histories.shard_files import (
+    _listed,
+    _sha256,
+    _told,
+    finished,
+    map_shard,
+    read_manifest,
+    shard_path,
+)
 
 
 class Histories(Sequence[History]):
@@ -474,114 +369,6 @@ def concatenate(several: Sequence[Histories]) -> Histories:
         shards += histories._shards
     alike = all(other.about == first.about for other in several)
     return Histories(shards, first.about if alike else {}, np.concatenate(which))
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What `manifest.json` says; StoreError where this version cannot read it."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder: collect(..., out={str(folder)!r}) would make it")
-    path = folder / "manifest.json"
-    about = read_json(path)
-    if not str(about.get("format", "")).startswith("metarl_envs histories"):
-        raise StoreError(f"{folder} is no store of histories: its manifest.json does not say so")
-    if about["format"] != FORMAT:
-        raise StoreError(
-            f"{folder} says format {about['format']!r}, and this version reads {FORMAT!r}: collect it again (in the first "
-            "format, histories with two or more internals, or with labels, may hold wrong values)"
-        )
-    with refusing(path, "manifest"):
-        forms_in(about["columns"])
-        at_least_one("shards", about["shards"])
-    return about
-
-
-def digest_of(about: Mapping[str, Any]) -> str:
-    """A digest of what JSON holds. Of a manifest, leave out what does not decide the bytes of a shard (see `plan_of`)."""
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-
-
-def plan_of(about: Mapping[str, Any]) -> str:
-    """What binds shards to their manifest: a digest of all that decides their bytes."""
-    return digest_of({name: value for name, value in about.items() if name not in ("shards", "versions")})
-
-
-def shard_path(folder: Path, number: int) -> Path:
-    """Where a shard lies."""
-    return folder / "shards" / f"{number:05d}"
-
-
-def finished(folder: Path) -> list[int]:
-    """The numbers of the shards that are whole, in order."""
-    inside = folder / "shards"
-    names = [entry.name for entry in inside.iterdir() if entry.is_dir()] if inside.is_dir() else []
-    return sorted(int(name) for name in names if re.fullmatch("[0-9]{5}|[1-9][0-9]{5,8}", name))
-
-
-def map_shard(path: Path, about: Mapping[str, Any] | None = None) -> Shard:
-    """Map a shard's files. With a manifest, see that it is a shard of it.
-
-    Raises:
-        StoreError: it is not, a file is missing or has another size or form than was written, or histories do not lie one after
-            the other.
-    """
-    with refusing(path, "shard"):
-        told = _told(path)
-        if about is not None and told["plan"] != plan_of(about):
-            raise StoreError(f"{path} is no shard of this manifest (another collection, or one of the two has been changed)")
-        forms = forms_in(told["columns"])
-        if about is not None and list(forms.items()) != list(forms_in(about["columns"]).items()):
-            raise StoreError(f"{path} has columns {list(forms)}, not {list(about['columns'])} as the manifest says")
-        files = {file.stem: (file, size) for file, size, _ in _listed(path, told)}
-        if lacking := [name for name in (*forms, *TABLES) if name not in files and name not in OPTIONAL_TABLES]:
-            raise StoreError(f"{path} lacks {lacking[0]}.npy: copy or collect this shard again")
-        if more := [name for name in files if name not in forms and name not in TABLES]:
-            raise StoreError(f"{path} has {more[0]}.npy, which is no column of it")
-        arrays = {name: map_array(*file) for name, file in files.items()}
-        _check_forms(path, arrays, forms)
-        tables = {name: arrays.get(name) for name in TABLES}
-        shard = Shard({name: arrays[name] for name in forms}, **tables, path=path)  # type: ignore[arg-type]
-        check_offsets(shard.offsets, len(shard.columns["reward"]))
-        return shard
-
-
-def _check_forms(path: Path, arrays: Mapping[str, np.ndarray], columns: Mapping[str, Form]) -> None:
-    """See that arrays have the dtypes, shapes and lengths that they must have; StoreError with the first that has not."""
-    count, index = (np.dtype(np.uint64), ()), (np.dtype(np.int64), ())
-    forms = {**columns, "offsets": index, "episode_end": index, "seed": count, "task_id": count}
-    forms["final_observation"] = columns["observation"]
-    alike = [list(columns), ["episode_end", "final_observation"], ["seed", "task_id", "task"]]
-    for name, array in arrays.items():
-        form = (array.dtype, array.shape[1:])
-        fits = form == forms[name] if name != "task" else array.dtype.names is not None and array.ndim == 1
-        if not array.ndim or not fits:
-            raise StoreError(f"{path}/{name}.npy has {array.dtype} {list(array.shape)}: copy or collect this shard again")
-    for names in alike:
-        lengths = {name: len(arrays[name]) for name in names if name in arrays}
-        if len(set(lengths.values())) > 1:
-            raise StoreError(f"{path} has files of different lengths ({lengths}): copy or collect this shard again")
-    if len(arrays["seed"]) != len(arrays["offsets"]) - 1:
-        raise StoreError(f"{path} has {len(arrays['seed'])} histories, and {len(arrays['offsets'])} offsets: collect it again")
-
-
-def _told(path: Path) -> dict[str, Any]:
-    """What `shard.json` says, if nobody has changed it."""
-    told = read_json(path / "shard.json")
-    if told.pop("digest", None) != digest_of(told):
-        raise StoreError(f"{path}/shard.json has been changed since it was written: copy or collect this shard again")
-    return told
-
-
-def _listed(path: Path, told: Mapping[str, Any]) -> Iterator[tuple[Path, int, str]]:
-    """The files of a shard: path, bytes, digest."""
-    for name, file in told["files"].items():
-        if Path(name).name != name or not name.endswith(".npy"):
-            raise StoreError(f"{path}/shard.json lists {name!r}, which is no file of a shard")
-        yield path / name, as_integer("bytes", file["bytes"]), str(file["sha256"])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _memory() -> float:

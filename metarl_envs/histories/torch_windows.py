@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from metarl_envs.engine.arguments import as_integer, as_seed, at_least_one
+from metarl_envs.arguments import as_integer, as_seed, at_least_one
 from metarl_envs.histories.store import Histories
 
 #: Workers that one `DataLoader` may have: each counts its epochs in a place of its own.

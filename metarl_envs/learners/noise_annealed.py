@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from metarl_envs.engine import Integer, Internal, Learner, Parameters, Real, Variant, kernel, randint, record, uniform
+from metarl_envs.engine.learner import references_of
 from metarl_envs.learners.choosing import one_each_action
 
 
@@ -72,7 +73,7 @@ class NoiseAnnealed(Learner):
         """It needs an oracle whose actions are numbers."""
         if "oracle" not in variant.family.references:
             return f"NoiseAnnealed needs a family with a reference 'oracle', and {variant.name} has none"
-        if variant.family.references["oracle"].sees != "task":
+        if references_of(variant)["oracle"].sees != "task":
             return f"NoiseAnnealed needs an oracle that is given the task, and that of {variant.name} is not"
         return super().objection(variant)
 
@@ -84,7 +85,7 @@ class NoiseAnnealed(Learner):
 @functools.cache
 def _with_oracle(base: type[NoiseAnnealed], variant: Variant) -> type[NoiseAnnealed]:
     """A class whose kernels call those of the family's oracle, and whose memory holds the oracle's."""
-    oracle = variant.family.references["oracle"]
+    oracle = references_of(variant)["oracle"]
     kernels = type(oracle)  # of an instance, they would be methods where they are ordinary Python
     prepare, intend, take_notice = kernels.begin, kernels.act, kernels.learn
 

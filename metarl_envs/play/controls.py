@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 
-from metarl_envs.engine import Row, rendering
+from metarl_envs.engine import Row, canvas
 from metarl_envs.engine.family import Keys, Variant
 
 #: Keys for actions that the family does not name itself: the action's own number.
@@ -112,7 +112,7 @@ class Controls:
 
 def _joystick(state: Row, x: float, y: float) -> tuple[float, float]:
     """How far a place is from the middle of the picture, from -1 to 1, to the right and up."""
-    return 2 * x / rendering.WORLD - 1, 1 - 2 * y / rendering.WORLD
+    return 2 * x / canvas.WORLD - 1, 1 - 2 * y / canvas.WORLD
 
 
 def _aim(variant: Variant) -> Callable[[Row, float, float], Any] | None:

@@ -9,17 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metarl_envs.catalogue import read_page
-from metarl_envs.engine import Learner, Picture, Row, Variant, rendering
-from metarl_envs.engine.single import SingleEnv
+from metarl_envs.engine import Learner, Picture, Row, Variant, canvas
+from metarl_envs.engine.envs.single import SingleEnv
+from metarl_envs.engine.learner import references_of
 from metarl_envs.histories import scores
+from metarl_envs.ids import family_of
 from metarl_envs.learners import random_policy
+from metarl_envs.making import make_single
 from metarl_envs.play.controls import MOUSE, Controls
-from metarl_envs.registration import family_of, make_single
 
 #: The strip below the picture that says what to do and which keys there are.
 STRIP = 140
 #: Where the strip's text begins, and how wide it may be.
-LEFT, TEXT_WIDTH = 24, rendering.WIDTH - 48
+LEFT, TEXT_WIDTH = 24, canvas.WIDTH - 48
 #: The keys of every game.
 GAME_KEYS = {"N": "next trial", "R": "same trial again", "P": "pause", "S": "screenshot", "Esc": "quit"}
 #: Steps a second that one can choose from where steps follow one another.
@@ -151,7 +153,7 @@ class Game:
         world = self.env.render()
         assert isinstance(world, np.ndarray)
         if banner := self._banner():
-            world[40:84, : rendering.WORLD] = _banner_picture(banner)
+            world[40:84, : canvas.WORLD] = _banner_picture(banner)
         return np.vstack([world, self._strip()])
 
     def headline(self) -> str:
@@ -180,13 +182,13 @@ class Game:
         return f"The oracle knows the task. From random play (0%) to the oracle (100%), you are at {percent}%."
 
     def _strip(self) -> np.ndarray:
-        strip = Picture(rendering.WIDTH, STRIP)
-        strip.line(0, 0, rendering.WIDTH, 0, rendering.LINES, 2)
-        strip.text(LEFT, 12, self.headline(), size=16, color=rendering.GOAL if self.over or self._notice else rendering.TEXT)
+        strip = Picture(canvas.WIDTH, STRIP)
+        strip.line(0, 0, canvas.WIDTH, 0, canvas.LINES, 2)
+        strip.text(LEFT, 12, self.headline(), size=16, color=canvas.GOAL if self.over or self._notice else canvas.TEXT)
         if self._steps:
-            color = rendering.GOOD if self.reward > 0 else rendering.BAD if self.reward < 0 else rendering.MUTED
+            color = canvas.GOOD if self.reward > 0 else canvas.BAD if self.reward < 0 else canvas.MUTED
             reward = f"reward {self.reward:+.3g}" if self.reward else "reward 0"
-            strip.text(rendering.WIDTH - LEFT, 10, reward, size=19, color=color, align="right")
+            strip.text(canvas.WIDTH - LEFT, 10, reward, size=19, color=color, align="right")
         if self.over:
             self._draw_scores(strip)
         else:
@@ -198,15 +200,15 @@ class Game:
         return strip.array()
 
     def _draw_scores(self, strip: Picture) -> None:
-        rows = [("you", self.total, rendering.AGENT)]
+        rows = [("you", self.total, canvas.AGENT)]
         if self.scores is not None:
-            rows += [("oracle", self.scores.oracle, rendering.GOAL), ("random play", self.scores.random, rendering.MUTED)]
+            rows += [("oracle", self.scores.oracle, canvas.GOAL), ("random play", self.scores.random, canvas.MUTED)]
         x = float(LEFT)
         for name, score, color in (row for row in rows if not math.isnan(row[1])):
-            x += strip.text(x, 41, name, size=14, color=rendering.MUTED) + 8
+            x += strip.text(x, 41, name, size=14, color=canvas.MUTED) + 8
             x += strip.text(x, 36, f"{score:.4g}", size=20, color=color) + 8
             if name != "you":
-                x += strip.text(x, 41, "on average", size=13, color=rendering.MUTED)
+                x += strip.text(x, 41, "on average", size=13, color=canvas.MUTED)
             x += 28
         strip.text(LEFT, 61, self.verdict(), size=13)
 
@@ -235,7 +237,7 @@ class Game:
 
     def _take_up(self, key: str) -> None:
         """A key of the family goes down: alone it is a step, in a world that flows it counts from the next one on."""
-        if key == MOUSE and not (self._place[0] < rendering.WORLD and self._place[1] < rendering.HEIGHT):
+        if key == MOUSE and not (self._place[0] < canvas.WORLD and self._place[1] < canvas.HEIGHT):
             return
         self.waiting = False
         self._held = [*(other for other in self._held if other != key), key]
@@ -268,7 +270,7 @@ class Game:
         """Exact where there is a formula, else the mean of some trials."""
         variant = self.env.variant
         return Scores(
-            self._score(float(self.truth["oracle_return"]), variant.family.references.get("oracle")),
+            self._score(float(self.truth["oracle_return"]), references_of(variant).get("oracle")),
             self._score(float(self.truth["random_return"]), random_policy(variant)),
         )
 
@@ -292,13 +294,13 @@ def _draw_keys(strip: Picture, y: float, legend: list[tuple[tuple[str, ...], str
     for keys, meaning in legend:
         for key in keys:
             x += strip.key_cap(x, y, key, "") - 2
-        x += strip.text(x + 2, y + 3, meaning, size=13, color=rendering.MUTED) + 16
+        x += strip.text(x + 2, y + 3, meaning, size=13, color=canvas.MUTED) + 16
 
 
 def _banner_picture(text: str) -> np.ndarray:
-    banner = Picture(rendering.WORLD, 44)
-    banner.rectangle(0, 0, rendering.WORLD, 44, rendering.LINES)
-    banner.text(rendering.WORLD / 2, 12, text, size=17, color=rendering.GOAL, align="center")
+    banner = Picture(canvas.WORLD, 44)
+    banner.rectangle(0, 0, canvas.WORLD, 44, canvas.LINES)
+    banner.text(canvas.WORLD / 2, 12, text, size=17, color=canvas.GOAL, align="center")
     return banner.array()
 
 

@@ -11,11 +11,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from metarl_envs.engine import taskrows
-from metarl_envs.engine.arguments import as_seed
+from metarl_envs.arguments import as_seed
 from metarl_envs.engine.family import Family, Variant, load_family
 from metarl_envs.engine.splits import Split
-from metarl_envs.registration import registered_families
+from metarl_envs.engine.worlds import task_rows
+from metarl_envs.files import written_aside
+from metarl_envs.ids import registered_families
 from metarl_envs.task_sets.listed import Listed, Mapped, check
 from metarl_envs.task_sets.parts import drawn_from
 
@@ -37,16 +38,10 @@ class Stored(NamedTuple):
 def write(path: str | os.PathLike, listed: Listed, said: Mapping[str, Any]) -> None:
     """Write the rows as `path.npy` and what is said of them as `path.json`, aside and then renamed."""
     npy, about = files_of(path)
-    aside = npy.with_suffix(".npy.part"), about.with_suffix(".json.part")
-    try:
-        with open(aside[0], "wb") as file:
+    with written_aside(npy, about) as [rows, header]:
+        with open(rows, "wb") as file:
             _write_rows(file, listed)
-        aside[1].write_text(json.dumps({"format": _FORMAT, **said}, indent=2), encoding="utf-8")
-        os.replace(aside[0], npy)
-        os.replace(aside[1], about)
-    finally:
-        for left in aside:
-            left.unlink(missing_ok=True)
+        header.write_text(json.dumps({"format": _FORMAT, **said}, indent=2), encoding="utf-8")
 
 
 def read(path: str | os.PathLike, mmap: bool) -> Stored:
@@ -123,7 +118,7 @@ def _rows(npy: Path, variant: Variant, mmap: bool) -> np.ndarray:
             shape, _, dtype = read(file)
         except Exception as error:  # NumPy's parser raises whatever Python's own raises on the text in the file
             raise ValueError(f"{npy} is no array of tasks: {type(error).__name__}: {error}") from None
-        if not taskrows.same_fields(dtype, variant.task):
+        if not task_rows.same_fields(dtype, variant.task):
             raise ValueError(f"{npy} holds rows of {dtype}; {variant} has tasks of {variant.task}")
         size = os.fstat(file.fileno()).st_size - file.tell()
         if len(shape) != 1 or shape[0] * dtype.itemsize != size:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine import taskrows
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.splits import Split
+from metarl_envs.engine.worlds import task_rows
 from metarl_envs.task_sets.parts import are_in, drawn_from
 
 
@@ -31,7 +31,7 @@ class Listed:
 
     def take(self, index: Any) -> np.ndarray:
         """Return the rows of a slice or an array of indices as drivers take them: a copy, zero between the fields."""
-        return taskrows.padded(self.rows[index], self.variant.task)
+        return task_rows.padded(self.rows[index], self.variant.task)
 
     def cut(self, index: slice) -> Listed:
         """Return the rows of a slice, as a list of their own."""
@@ -39,7 +39,7 @@ class Listed:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield copies of all rows in order, few at a time: there may not be memory for all."""
-        return map(self.take, taskrows.blocks(len(self), self.variant.task))
+        return map(self.take, task_rows.blocks(len(self), self.variant.task))
 
 
 class Sorted(Listed):
@@ -54,7 +54,7 @@ class Sorted(Listed):
     @functools.cached_property
     def rows(self) -> np.ndarray:  # type: ignore[override]
         """The rows in order."""
-        return self._unsorted[np.argsort(taskrows.meanings(self.variant, self._unsorted)[0], kind="stable")]
+        return self._unsorted[np.argsort(task_rows.meanings(self.variant, self._unsorted)[0], kind="stable")]
 
     def __len__(self) -> int:
         return len(self._unsorted)
@@ -70,7 +70,7 @@ class Mapped(Listed):
     def take(self, index: Any) -> np.ndarray:
         """Return a copy of rows as they are now; ValueError where one is no task any more."""
         taken = super().take(index)
-        if wrong := taskrows.first_wrong(self.variant, taken):
+        if wrong := task_rows.first_wrong(self.variant, taken):
             raise ValueError(f"{self.file} was changed after it was loaded: a row is no task of {self.variant}: {wrong[1]}")
         return taken
 
@@ -83,7 +83,7 @@ def check(listed: Listed, split: Split, what: str) -> None:
     """ValueError where a row is no task of the family, or not of the split's part; `what` says where the rows are from."""
     variant, wanted, first = listed.variant, drawn_from(listed.variant, split), 0
     for rows in listed.blocks():
-        if wrong := taskrows.first_wrong(variant, rows):
+        if wrong := task_rows.first_wrong(variant, rows):
             raise ValueError(f"row {first + wrong[0]} of {what} is no task of {variant}: {wrong[1]}")
         inside = are_in(variant, rows, wanted)
         if not inside.all():

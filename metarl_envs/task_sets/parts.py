@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from metarl_envs.engine import taskrows
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.splits import (
     ALL,
@@ -21,6 +20,7 @@ from metarl_envs.engine.splits import (
     VALIDATION,
     Split,
 )
+from metarl_envs.engine.worlds import task_rows
 
 #: How many tasks of an endless family are tried before a part is taken to be empty.
 _TRIED = 1000
@@ -51,7 +51,7 @@ def drawn_from(variant: Variant, split: Split) -> int:
 
 def are_in(variant: Variant, tasks: np.ndarray, wanted: int) -> np.ndarray:
     """Whether each task row is in one of the wanted parts, as bool [task]."""
-    return np.ones(len(tasks), np.bool_) if wanted == ALL else taskrows.meanings(variant, tasks)[1] & wanted != 0
+    return np.ones(len(tasks), np.bool_) if wanted == ALL else task_rows.meanings(variant, tasks)[1] & wanted != 0
 
 
 @functools.lru_cache(maxsize=256)
@@ -71,7 +71,7 @@ def _parts_of(variant: Variant) -> tuple[str, ...]:
     listed = variant.family.all_tasks(variant.p, variant.task)
     if listed is not None and len(listed) < FEWEST_TO_SPLIT:
         return ()
-    if not any((taskrows.meanings(variant, tasks)[1] != EVERY_PART).any() for tasks in _looked_at(variant, listed)):
+    if not any((task_rows.meanings(variant, tasks)[1] != EVERY_PART).any() for tasks in _looked_at(variant, listed)):
         return ()  # all tasks are in every part
     found = parts_drawn(variant, EVERY_PART) if listed is None else _parts_in(variant, listed)
     if listed is not None and len(listed) < FEWEST_TO_VALIDATE and found & VALIDATION:
@@ -86,9 +86,9 @@ def _looked_at(variant: Variant, listed: np.ndarray | None) -> Iterator[np.ndarr
         yield listed
         return
     for first, end in itertools.pairwise((0, 8, 64, _TRIED)):
-        yield taskrows.draw(variant, ALL, 0, first, end - first)
+        yield task_rows.draw(variant, ALL, 0, first, end - first)
 
 
 def _parts_in(variant: Variant, tasks: np.ndarray) -> int:
     """The parts in which any of the tasks is."""
-    return int(np.bitwise_or.reduce(taskrows.meanings(variant, tasks)[1], initial=0))
+    return int(np.bitwise_or.reduce(task_rows.meanings(variant, tasks)[1], initial=0))

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine import taskrows
-from metarl_envs.engine.arguments import as_integer, as_seed
+from metarl_envs.arguments import as_integer, as_seed
 from metarl_envs.engine.family import Family, Variant, load_family
 from metarl_envs.engine.splits import Split
-from metarl_envs.registration import family_of
+from metarl_envs.engine.worlds import task_rows
+from metarl_envs.ids import family_of
 from metarl_envs.task_sets import files, parts
 from metarl_envs.task_sets.listed import Listed, Sorted, check
 
@@ -123,12 +123,12 @@ class TaskSet:
             variant, found = family, family.split(split)
         else:
             raise TypeError(f"family={family!r} must be a family or a variant of one, such as tasks(id).variant")
-        if not isinstance(rows, np.ndarray) or not taskrows.same_fields(rows.dtype, variant.task):
+        if not isinstance(rows, np.ndarray) or not task_rows.same_fields(rows.dtype, variant.task):
             kind = f"of dtype {rows.dtype}" if isinstance(rows, np.ndarray) else f"{type(rows).__name__}"
             raise TypeError(f"rows={kind} must be an array of task rows of {variant}, of dtype {variant.task}")
         if rows.ndim != 1:
             raise ValueError(f"rows has shape {rows.shape}; it must have one axis, of tasks")
-        listed = Listed(variant, taskrows.padded(rows, variant.task))
+        listed = Listed(variant, task_rows.padded(rows, variant.task))
         check(listed, found, "rows")
         return cls(variant, found, 0, listed)
 
@@ -180,7 +180,7 @@ class TaskSet:
             raise IndexError(f"task index {index} counts from the end, and {self!r} is endless")
         if index >= _INDICES:
             raise IndexError(f"task index {index} must be below 2**63")
-        return taskrows.draw(self.variant, self.drawn_from, self.seed, int(index), 1)[0]
+        return task_rows.draw(self.variant, self.drawn_from, self.seed, int(index), 1)[0]
 
     def __iter__(self) -> Iterator[np.void]:
         i = 0
@@ -197,7 +197,7 @@ class TaskSet:
         """
         count = as_integer("count", count)
         if self._listed is None:
-            return taskrows.draw(self.variant, self.drawn_from, self.seed, 0, count)
+            return task_rows.draw(self.variant, self.drawn_from, self.seed, 0, count)
         if count > len(self._listed):
             raise ValueError(f"{count} tasks were asked for; {self!r} has {len(self._listed)}")
         return self._listed.take(slice(count))
@@ -211,7 +211,7 @@ class TaskSet:
         """
         count, seed = as_integer("count", count), as_seed(seed)
         if self._listed is None:
-            return taskrows.draw(self.variant, self.drawn_from, seed, 0, count)
+            return task_rows.draw(self.variant, self.drawn_from, seed, 0, count)
         if count and not len(self._listed):
             raise ValueError(f"count={count!r}: {self!r} has no task to draw")
         drawn = np.random.default_rng(seed).integers(0, len(self._listed) or 1, count)
@@ -227,12 +227,12 @@ class TaskSet:
             return np.array(self[int(task)]).reshape(1)
         if isinstance(task, Mapping):
             row = self._from_fields(task)
-        elif isinstance(task, np.void | np.ndarray) and task.size == 1 and taskrows.same_fields(task.dtype, self.dtype):
-            row = taskrows.padded(np.array(task).reshape(1), self.dtype)
+        elif isinstance(task, np.void | np.ndarray) and task.size == 1 and task_rows.same_fields(task.dtype, self.dtype):
+            row = task_rows.padded(np.array(task).reshape(1), self.dtype)
         else:
             kind = f"{type(task).__name__} of dtype {task.dtype}" if hasattr(task, "dtype") else repr(task)
             raise TypeError(f"task={kind} is no task of {self.variant}: give an index or one row of {self.dtype}")
-        if wrong := taskrows.first_wrong(self.variant, row):
+        if wrong := task_rows.first_wrong(self.variant, row):
             raise ValueError(f"task is no task of {self.variant}: {wrong[1]}")
         return row
 
@@ -266,7 +266,7 @@ class TaskSet:
     def _ids(self) -> Iterator[np.ndarray]:
         """What the tasks mean, as uint64, in blocks; of an endless set, those that stand for it in its fingerprint."""
         blocks = [self.rows(_STANDING_IN)] if self._listed is None else self._listed.blocks()
-        return (taskrows.meanings(self.variant, rows)[0] for rows in blocks)
+        return (task_rows.meanings(self.variant, rows)[0] for rows in blocks)
 
     def _family(self) -> str:
         return f"{self.variant.family.__module__}:{self.variant.family.__qualname__}"
@@ -279,8 +279,8 @@ class TaskSet:
             raise IndexError(f"{self!r} is endless: a slice of it needs an end, and counts from the front")
         if stop > _INDICES:
             raise IndexError(f"task index {stop} must be below 2**63")
-        drawn = taskrows.draw(self.variant, self.drawn_from, self.seed, start, max(0, stop - start))
-        return Listed(self.variant, taskrows.padded(drawn[::step], self.dtype))
+        drawn = task_rows.draw(self.variant, self.drawn_from, self.seed, start, max(0, stop - start))
+        return Listed(self.variant, task_rows.padded(drawn[::step], self.dtype))
 
     def _from_fields(self, fields: Mapping[str, Any]) -> np.ndarray:
         if set(fields) != set(self.dtype.names or ()):
@@ -313,7 +313,7 @@ def _exactly(value: Any, dtype: np.dtype, what: str) -> np.ndarray:
     if given.shape != dtype.shape:
         raise ValueError(f"{what} has shape {given.shape}; it must have {dtype.shape}")
     if dtype.base.names is not None:
-        if not taskrows.same_fields(given.dtype, dtype.base):
+        if not task_rows.same_fields(given.dtype, dtype.base):
             raise TypeError(f"{what} has dtype {given.dtype}; it must have {dtype.base}")
         return given
     if given.dtype == object and all(isinstance(number, int) for number in given.ravel()):

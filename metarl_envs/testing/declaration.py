@@ -15,7 +15,7 @@ from gymnasium.utils.env_checker import check_env
 from metarl_envs.catalogue import HEADINGS
 from metarl_envs.engine.records import Cells
 from metarl_envs.engine.splits import EVERY_PART
-from metarl_envs.engine.taskrows import meanings
+from metarl_envs.engine.worlds.task_rows import meanings
 from metarl_envs.testing.runs import EPISODES, fixed_actions, make, run, trial_length
 
 

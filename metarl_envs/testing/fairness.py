@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.kernels import PLAIN
-from metarl_envs.engine.taskrows import meanings
+from metarl_envs.engine.learner import references_of
+from metarl_envs.engine.truth.solving import exact_returns
+from metarl_envs.engine.worlds.task_rows import meanings
 from metarl_envs.histories import scores
 from metarl_envs.learners import random_policy
 from metarl_envs.task_sets import TaskSet
@@ -60,8 +62,8 @@ def part_p_values(id: str, params: dict[str, Any], count: int = 1000) -> dict[tu
 
 def _returns(variant: Variant, tasks: np.ndarray) -> np.ndarray:
     """What random and oracle earn on each task, float64 [task, policy]: exactly, else in one episode, else NaN."""
-    earned = np.array([variant.returns(task) or (np.nan, np.nan) for task in tasks]).reshape(-1, 2)
-    for i, policy in enumerate((random_policy(variant), variant.family.references.get("oracle"))):
+    earned = np.array([exact_returns(variant, task) or (np.nan, np.nan) for task in tasks]).reshape(-1, 2)
+    for i, policy in enumerate((random_policy(variant), references_of(variant).get("oracle"))):
         if np.isnan(earned[:, i]).any() and policy is not None and not PLAIN:
             earned[:, i] = scores(tasks, variant, policy, np.arange(len(tasks)), episodes=1).sum(axis=1)
     return np.round(earned, 9)  # sums of equal numbers in another order are equal

@@ -7,18 +7,18 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.family import oracle_error
-from metarl_envs.engine.kernels import PLAIN
 from metarl_envs.engine.records import Row, rows
-from metarl_envs.engine.solving import contents, drivers_of, explore
 from metarl_envs.engine.streams import STREAM
+from metarl_envs.engine.truth.solving import contents, drivers_of, exact_returns, explore
 from metarl_envs.testing.runs import EPISODES, fixed_actions, make, run, some_tasks, trial_length
 
 
 def check_oracle(id: str, params: dict[str, Any]) -> None:
     """The upper end of every score is known: by a formula, by exploring, or else by a reference `oracle` that is simulated."""
     variant = make(id, params).variant
-    if problem := oracle_error(variant, variant.returns(some_tasks(id, params, 1)[0])):
+    if problem := oracle_error(variant, exact_returns(variant, some_tasks(id, params, 1)[0])):
         raise AssertionError(problem)
 
 
@@ -51,8 +51,8 @@ def check_returns(id: str, params: dict[str, Any]) -> None:
     """Exact returns, where the family has them: random play earns what it is said to, and at most the oracle's."""
     tasks = some_tasks(id, params, 256)
     variant = make(id, params).variant
-    exact = [variant.returns(task) for task in tasks]
-    if exact[0] is None:
+    exact = [returns for task in tasks if (returns := exact_returns(variant, task))]
+    if not exact:
         return
     for task, returns in zip(tasks, exact, strict=True):
         assert not np.isinf(returns).any(), f"{id}: the returns on {task} are {returns}; they must be finite, or NaN if unknown"
@@ -78,7 +78,7 @@ def check_memoryless(id: str, params: dict[str, Any]) -> None:
     """The best policy without memory earns at most what the oracle does on each task, and in the mean what random play does."""
     env = make(id, params)
     variant, tasks = env.variant, some_tasks(id, params, 2048)
-    values, exact = [variant.memoryless_best(task) for task in tasks], [variant.returns(task) for task in tasks]
+    values, exact = [variant.memoryless_best(task) for task in tasks], [exact_returns(variant, task) for task in tasks]
     if None in values or None in exact:
         return
     best, (random, oracle) = np.array(values), np.array(exact).T

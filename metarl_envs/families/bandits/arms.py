@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from metarl_envs.engine import Family, Picture, Returns, Row, kernel, record, rendering, uniform
+from metarl_envs.engine import Family, Picture, Returns, Row, canvas, kernel, record, uniform
 
 
 @kernel
@@ -108,25 +108,25 @@ def wins_and_pulls(p: SimpleNamespace) -> np.dtype:
 def draw_wins(picture: Picture, p: SimpleNamespace, state: Row, chances: np.ndarray | None) -> None:
     """One column an arm: pulls as height, the paying ones bright; and chances, where they are shown."""
     shown = min(p.arms, 40)
-    step = (rendering.WORLD - 48) / shown
+    step = (canvas.WORLD - 48) / shown
     most = max(4, *(state.pulled[arm] for arm in range(shown)))
     for arm in range(shown):
         x, width = 24 + arm * step, step - min(10, 0.2 * step)
-        picture.rectangle(x, 60, width, 330, rendering.FLOOR, 6)
+        picture.rectangle(x, 60, width, 330, canvas.FLOOR, 6)
         pulled, won = state.pulled[arm] * 320 / most, state.won[arm] * 320 / most
-        picture.rectangle(x, 390 - pulled, width, pulled, rendering.BAD, 4)
-        picture.rectangle(x, 390 - pulled, width, won, rendering.GOOD, 4)
+        picture.rectangle(x, 390 - pulled, width, pulled, canvas.BAD, 4)
+        picture.rectangle(x, 390 - pulled, width, won, canvas.GOOD, 4)
         if chances is not None:
             height = 390 - 320 * chances[arm]
-            picture.line(x, height, x + width, height, rendering.GOAL, 3)
+            picture.line(x, height, x + width, height, canvas.GOAL, 3)
             if shown <= 12:
-                picture.text(x + width / 2, 44, f"{chances[arm]:.2f}", size=13, color=rendering.GOAL, align="center")
+                picture.text(x + width / 2, 44, f"{chances[arm]:.2f}", size=13, color=canvas.GOAL, align="center")
         if shown <= 12:
             label = f"{state.won[arm]} of {state.pulled[arm]}"
-            picture.text(x + width / 2, 400, label, size=14, color=rendering.MUTED, align="center")
+            picture.text(x + width / 2, 400, label, size=14, color=canvas.MUTED, align="center")
             picture.text(x + width / 2, 420, f"arm {arm}", size=15, align="center")
     legend = "wins (green) and losses (red) so far" + ("" if chances is None else "; line and number: chance")
-    picture.text(24, 26, legend, size=15, color=rendering.MUTED)
+    picture.text(24, 26, legend, size=15, color=canvas.MUTED)
 
 
 def tell_wins(p: SimpleNamespace, state: Row, chances: np.ndarray | None) -> str:

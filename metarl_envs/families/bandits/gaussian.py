@@ -15,10 +15,10 @@ from metarl_envs.engine import (
     Returns,
     Row,
     TaskErrors,
+    canvas,
     kernel,
     normal,
     record,
-    rendering,
 )
 from metarl_envs.families.bandits.arms import (
     Bandit,
@@ -190,21 +190,21 @@ def draw_means_so_far(picture: Picture, p: SimpleNamespace, state: Row, task: Ro
         return 390 - 330 * min(max((value - low) / (high - low) * 0.8 + 0.1, 0.0), 1.0)
 
     shown = min(p.arms, 40)
-    step = (rendering.WORLD - 48) / shown
+    step = (canvas.WORLD - 48) / shown
     for arm in range(shown):
         x, width = 24 + arm * step, step - min(10, 0.2 * step)
-        picture.rectangle(x, 60, width, 330, rendering.FLOOR, 6)
+        picture.rectangle(x, 60, width, 330, canvas.FLOOR, 6)
         paid = state.earned[arm] / max(state.pulled[arm], 1)
         top, bottom = sorted((height(paid), height(0.0)))
-        picture.rectangle(x, top, width, bottom - top, rendering.GOOD if paid >= 0 else rendering.BAD, 4)
+        picture.rectangle(x, top, width, bottom - top, canvas.GOOD if paid >= 0 else canvas.BAD, 4)
         if task is not None:
             true = height(task.mean[arm])
-            picture.line(x, true, x + width, true, rendering.GOAL, 3)
+            picture.line(x, true, x + width, true, canvas.GOAL, 3)
             if shown <= 12:
-                picture.text(x + width / 2, 44, f"{task.mean[arm]:.2f}", size=13, color=rendering.GOAL, align="center")
+                picture.text(x + width / 2, 44, f"{task.mean[arm]:.2f}", size=13, color=canvas.GOAL, align="center")
         if shown <= 12:
-            picture.text(x + width / 2, 400, f"{state.pulled[arm]}x", size=14, color=rendering.MUTED, align="center")
+            picture.text(x + width / 2, 400, f"{state.pulled[arm]}x", size=14, color=canvas.MUTED, align="center")
             picture.text(x + width / 2, 420, f"arm {arm}" if shown <= 8 else f"{arm}", size=15, align="center")
-    picture.line(24, height(0.0), rendering.WORLD - 24, height(0.0), rendering.MUTED, 1)
+    picture.line(24, height(0.0), canvas.WORLD - 24, height(0.0), canvas.MUTED, 1)
     legend = "bar: mean reward so far; 3x: pulled 3 times" + ("" if task is None else "; line: true mean")
-    picture.text(24, 26, legend, size=15, color=rendering.MUTED)
+    picture.text(24, 26, legend, size=15, color=canvas.MUTED)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine import Integer, Parameters, Picture, Real, Row, TaskErrors, clip, kernel, normal, record, rendering
-from metarl_envs.engine.kernels import unsigned
+from metarl_envs.engine import Integer, Parameters, Picture, Real, Row, TaskErrors, canvas, clip, kernel, normal, record
+from metarl_envs.engine.compiling.kernels import unsigned
 from metarl_envs.engine.records import for_drivers, rows
 from metarl_envs.engine.streams import FAMILY, STREAM, keyed, mix
 from metarl_envs.families.bandits.arms import Bandit
@@ -167,17 +167,17 @@ class LinearBandit(Bandit):
         draw_means_so_far(picture, p, state, task, -2.0, 2.0)
         if p.arms > 12 or p.dimensions > 6:
             return
-        step, features = (rendering.WORLD - 48) / p.arms, LinearBandit.features(p)
+        step, features = (canvas.WORLD - 48) / p.arms, LinearBandit.features(p)
         wide = min(11.0, 0.8 * step / p.dimensions)
         for arm, feature in enumerate(features):
             x = 24 + (arm + 0.4) * step - p.dimensions * wide / 2
             for j, value in enumerate(feature):
                 length = 16 * min(abs(value) / abs(features).max(), 1.0)
-                picture.rectangle(x + j * wide, 456 - length * (value > 0), wide - 1, length, rendering.ACCENT)
-            picture.line(x, 456, x + p.dimensions * wide, 456, rendering.MUTED, 1)
+                picture.rectangle(x + j * wide, 456 - length * (value > 0), wide - 1, length, canvas.ACCENT)
+            picture.line(x, 456, x + p.dimensions * wide, 456, canvas.MUTED, 1)
         if task is not None:
             weights = ", ".join(f"{weight:+.2f}" for weight in task.weights)
-            picture.text(rendering.WORLD - 24, 6, f"weights of the features: {weights}", 14, rendering.GOAL, "right")
+            picture.text(canvas.WORLD - 24, 6, f"weights of the features: {weights}", 14, canvas.GOAL, "right")
 
 
 @functools.lru_cache(maxsize=64)

@@ -20,11 +20,11 @@ from metarl_envs.engine import (
     Returns,
     Row,
     TaskErrors,
+    canvas,
     kernel,
     normal,
     randint,
     record,
-    rendering,
     uniform,
 )
 
@@ -425,16 +425,16 @@ class TwoStep(Family):
             start, end = spots[0][0] + (60 * action - 30), spots[place][0] + (24 * action - 12)
             common = (action + 1 == place) == (p.common >= 0.5)
             taken = state.first == action and state.place == place
-            color = rendering.AGENT if taken else rendering.LINES
+            color = canvas.AGENT if taken else canvas.LINES
             picture.line(start, spots[0][1], end, spots[place][1], color, 7 if common else 2)
         for place, (x, y) in enumerate(spots):
             here = state.place == place
-            picture.circle(x, y, 52, rendering.AGENT if here else rendering.FLOOR)
-            color = rendering.BACKGROUND if here else rendering.TEXT
+            picture.circle(x, y, 52, canvas.AGENT if here else canvas.FLOOR)
+            color = canvas.BACKGROUND if here else canvas.TEXT
             picture.text(x, y - 10, "choose" if place == 0 else f"place {place}", size=18, color=color, align="center")
         if state.paid >= 0:
             won = state.paid == 1
-            color = rendering.GOOD if won else rendering.BAD
+            color = canvas.GOOD if won else canvas.BAD
             picture.text(
                 240, 20, "the lottery paid" if won else "the lottery did not pay", size=17, color=color, align="center"
             )
@@ -442,12 +442,12 @@ class TwoStep(Family):
             for place in (1, 2):
                 chances = task.chance[min(state.round, len(task.chance) - 1), place - 1]
                 text = f"{chances[0]:.2f}" if p.variant == "wang" else f"{chances[0]:.2f} or {chances[1]:.2f}"
-                picture.text(spots[place][0], 388, f"pays: {text}", size=16, color=rendering.GOAL, align="center")
+                picture.text(spots[place][0], 388, f"pays: {text}", size=16, color=canvas.GOAL, align="center")
             _draw_course(picture, task)
         else:
             todo = "choose the left or the right way" if state.place == 0 else "play the lottery here: left or right"
             picture.text(240, 412, todo, size=16, align="center")
-        picture.text(240, 454, "thick line: common way, thin line: rare way", size=14, color=rendering.MUTED, align="center")
+        picture.text(240, 454, "thick line: common way, thin line: rare way", size=14, color=canvas.MUTED, align="center")
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
@@ -465,13 +465,13 @@ def _draw_course(picture: Picture, task: Row) -> None:
     """The chances of both places in every round, from the first at the left to the last: the better lottery of each."""
     best = np.asarray(task.chance).max(axis=2)
     left, width = 100, 280 / len(best)
-    for place, color in ((0, rendering.AGENT), (1, rendering.ACCENT)):
+    for place, color in ((0, canvas.AGENT), (1, canvas.ACCENT)):
         picture.text(left - 8, 412 + 18 * place, f"place {place + 1}", size=13, color=color, align="right")
         for r, chance in enumerate(best[:, place]):
             height = 14 * chance
             picture.rectangle(left + r * width, 426 + 18 * place - height, max(width, 1), height, color)
-    picture.text(388, 412, "chance in each", size=13, color=rendering.MUTED)
-    picture.text(388, 430, "round", size=13, color=rendering.MUTED)
+    picture.text(388, 412, "chance in each", size=13, color=canvas.MUTED)
+    picture.text(388, 430, "round", size=13, color=canvas.MUTED)
 
 
 def _first_choices(p: SimpleNamespace, task: Row) -> np.ndarray:

@@ -19,10 +19,10 @@ from metarl_envs.engine import (
     Picture,
     Row,
     TaskErrors,
+    canvas,
     clip,
     kernel,
     record,
-    rendering,
     uniform,
 )
 from metarl_envs.families.control.dynamics import (
@@ -268,24 +268,24 @@ class CartPole(Family):
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The cart from the side; the pole has its true length only where the task is shown."""
-        middle, ground, metre = rendering.WORLD / 2, 330, 440 / (2 * FARTHEST)
-        picture.line(20, ground, rendering.WORLD - 20, ground, rendering.LINES, 3)
+        middle, ground, metre = canvas.WORLD / 2, 330, 440 / (2 * FARTHEST)
+        picture.line(20, ground, canvas.WORLD - 20, ground, canvas.LINES, 3)
         for end in (-1, 1):
-            picture.line(middle + end * 220, ground - 14, middle + end * 220, ground + 14, rendering.BAD, 3)
+            picture.line(middle + end * 220, ground - 14, middle + end * 220, ground + 14, canvas.BAD, 3)
         x = middle + metre * state.x[0]
         length = metre * 2 * (LENGTH if task is None else task.length)
         for side in (-1, 1):  # beyond these the episode ends
             end = x + side * 130 * math.sin(STEEPEST), ground - 34 - 130 * math.cos(STEEPEST)
-            picture.line(x, ground - 34, *end, rendering.LINES, 2)
-        picture.rectangle(x - 32, ground - 34, 64, 34, rendering.AGENT, 5)
+            picture.line(x, ground - 34, *end, canvas.LINES, 2)
+        picture.rectangle(x - 32, ground - 34, 64, 34, canvas.AGENT, 5)
         tip = x + length * math.sin(state.x[2]), ground - 34 - length * math.cos(state.x[2])
-        picture.line(x, ground - 34, *tip, rendering.GOAL if task is not None else rendering.TEXT, 9)
-        picture.circle(x, ground - 34, 6, rendering.BACKGROUND)
+        picture.line(x, ground - 34, *tip, canvas.GOAL if task is not None else canvas.TEXT, 9)
+        picture.circle(x, ground - 34, 6, canvas.BACKGROUND)
         degrees = f"{math.degrees(state.x[2]):+.1f} degrees, {state.x[0]:+.2f} m"
-        picture.text(middle, 366, degrees, size=17, color=rendering.MUTED, align="center")
+        picture.text(middle, 366, degrees, size=17, color=canvas.MUTED, align="center")
         lines = _facts(task) if task is not None else ["pole drawn at 1 m: its length is hidden"]
         for i, line in enumerate(lines):
-            color = rendering.MUTED if task is None else rendering.GOAL
+            color = canvas.MUTED if task is None else canvas.GOAL
             picture.text(middle, 400 + 22 * i, line, size=15, color=color, align="center")
 
     @staticmethod

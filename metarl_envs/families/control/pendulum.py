@@ -19,10 +19,10 @@ from metarl_envs.engine import (
     Picture,
     Row,
     TaskErrors,
+    canvas,
     clip,
     kernel,
     record,
-    rendering,
     uniform,
 )
 from metarl_envs.families.control.dynamics import (
@@ -283,20 +283,20 @@ class Pendulum(Family):
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The pendulum from the side, and the torque last asked for; it has its true length only where the task is shown."""
-        middle, metre = rendering.WORLD / 2, 110
+        middle, metre = canvas.WORLD / 2, 110
         length = metre * (LENGTH if task is None else task.length)
         tip = middle - length * math.sin(state.x[0]), middle - 30 - length * math.cos(state.x[0])
-        picture.line(middle, middle - 30 - 190, middle, middle - 30 - 178, rendering.GOOD, 4)
-        picture.line(middle, middle - 30, *tip, rendering.GOAL if task is not None else rendering.TEXT, 12)
-        picture.circle(*tip, 16, rendering.AGENT)
-        picture.circle(middle, middle - 30, 8, rendering.MUTED)
+        picture.line(middle, middle - 30 - 190, middle, middle - 30 - 178, canvas.GOOD, 4)
+        picture.line(middle, middle - 30, *tip, canvas.GOAL if task is not None else canvas.TEXT, 12)
+        picture.circle(*tip, 16, canvas.AGENT)
+        picture.circle(middle, middle - 30, 8, canvas.MUTED)
         turn = "" if not state.torque else ", anticlockwise" if state.torque > 0 else ", clockwise"
         asked = f"torque asked for {state.torque:+.2f} N m{turn}"
-        picture.text(middle, 400, asked, size=15, color=rendering.MUTED, align="center")
-        picture.rectangle(middle - 100, 424, 200, 8, rendering.LINES, 4)
+        picture.text(middle, 400, asked, size=15, color=canvas.MUTED, align="center")
+        picture.rectangle(middle - 100, 424, 200, 8, canvas.LINES, 4)
         reach = 100 * state.torque / STRONGEST
-        picture.rectangle(middle + min(reach, 0), 424, abs(reach), 8, rendering.ACCENT, 4)
-        text, color = ("length and mass are hidden", rendering.MUTED) if task is None else (_facts(task), rendering.GOAL)
+        picture.rectangle(middle + min(reach, 0), 424, abs(reach), 8, canvas.ACCENT, 4)
+        text, color = ("length and mass are hidden", canvas.MUTED) if task is None else (_facts(task), canvas.GOAL)
         picture.text(middle, 444, text, size=15, color=color, align="center")
 
     @staticmethod

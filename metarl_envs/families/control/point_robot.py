@@ -20,10 +20,10 @@ from metarl_envs.engine import (
     Returns,
     Row,
     TaskErrors,
+    canvas,
     clip,
     kernel,
     record,
-    rendering,
 )
 from metarl_envs.families.control.dynamics import within
 
@@ -32,7 +32,7 @@ STRIDE = 0.1
 #: Goals that stand for all of them, where an expectation is worked out.
 _GOALS = 20_000
 #: Where the start is in the picture, along both axes, and how long a circle's radius is there.
-_MIDDLE, _RADIUS = rendering.WORLD / 2, rendering.WORLD / 3
+_MIDDLE, _RADIUS = canvas.WORLD / 2, canvas.WORLD / 3
 
 
 @kernel
@@ -188,25 +188,25 @@ class PointRobot(Family):
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The plane from above, three radii wide, with the arc on which goals lie; beyond it the point is at the edge."""
         middle, radius = _MIDDLE, _RADIUS
-        picture.rectangle(12, 12, rendering.WORLD - 24, rendering.WORLD - 24, rendering.FLOOR, 10)
+        picture.rectangle(12, 12, canvas.WORLD - 24, canvas.WORLD - 24, canvas.FLOOR, 10)
 
         def spot(x: float, y: float) -> tuple[float, float]:
-            low, high = 20, rendering.WORLD - 20
+            low, high = 20, canvas.WORLD - 20
             return min(max(middle + radius * x, low), high), min(max(middle - radius * y, low), high)
 
         arc = [spot(x, y) for x, y in _all_goals(p.low, p.high, 91).T]
         for (x0, y0), (x1, y1) in itertools.pairwise(arc):
-            picture.line(x0, y0, x1, y1, rendering.LINES, 4)
-        picture.circle(middle, middle, 4, rendering.MUTED)
+            picture.line(x0, y0, x1, y1, canvas.LINES, 4)
+        picture.circle(middle, middle, 4, canvas.MUTED)
         if task is not None:
             near = getattr(p, "radius", 0.0)
             if near:
-                picture.circle(*spot(*task.goal), near * radius, rendering.PANEL)
-            picture.star(*spot(*task.goal), 14, rendering.GOAL)
-        picture.circle(*spot(*state.at), 10, rendering.AGENT)
+                picture.circle(*spot(*task.goal), near * radius, canvas.PANEL)
+            picture.star(*spot(*task.goal), 14, canvas.GOAL)
+        picture.circle(*spot(*state.at), 10, canvas.AGENT)
         if task is None:
-            picture.text(middle, rendering.WORLD - 40, "hidden: where on the arc", 14, rendering.MUTED, "center")
-        picture.text(24, 24, f"({state.at[0]:+.2f}, {state.at[1]:+.2f})", size=15, color=rendering.MUTED)
+            picture.text(middle, canvas.WORLD - 40, "hidden: where on the arc", 14, canvas.MUTED, "center")
+        picture.text(24, 24, f"({state.at[0]:+.2f}, {state.at[1]:+.2f})", size=15, color=canvas.MUTED)
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:

@@ -17,10 +17,10 @@ from metarl_envs.engine import (
     Returns,
     Row,
     TaskErrors,
+    canvas,
     kernel,
     randint,
     record,
-    rendering,
 )
 from metarl_envs.families.grids.dark_room import (
     NOOP,
@@ -241,16 +241,16 @@ class DarkKeyToDoor(DarkRoom):
         cell = draw_floor(picture, p.size)
         if task is not None:
             x, y = middle_of(task.door, cell)
-            picture.rectangle(x - 0.24 * cell, y - 0.4 * cell, 0.48 * cell, 0.8 * cell, rendering.ACCENT, 0.08 * cell)
-            picture.circle(x + 0.12 * cell, y, 0.05 * cell, rendering.BACKGROUND)
-            color = rendering.GOAL if state.stage == _FIND_KEY else rendering.MUTED  # dim where it was taken
+            picture.rectangle(x - 0.24 * cell, y - 0.4 * cell, 0.48 * cell, 0.8 * cell, canvas.ACCENT, 0.08 * cell)
+            picture.circle(x + 0.12 * cell, y, 0.05 * cell, canvas.BACKGROUND)
+            color = canvas.GOAL if state.stage == _FIND_KEY else canvas.MUTED  # dim where it was taken
             _draw_key(picture, *middle_of(task.key, cell), cell, color)
         x, y = middle_of(state.agent, cell)
         if state.stage != _FIND_KEY:
-            picture.circle(x, y, 0.36 * cell, rendering.GOAL)
-        picture.circle(x, y, 0.3 * cell, rendering.AGENT)
+            picture.circle(x, y, 0.36 * cell, canvas.GOAL)
+        picture.circle(x, y, 0.3 * cell, canvas.AGENT)
         text = ("no key yet", "has the key", "door opened")[state.stage]
-        picture.text(rendering.WORLD / 2, rendering.WORLD - 20, text, size=14, color=rendering.MUTED, align="center")
+        picture.text(canvas.WORLD / 2, canvas.WORLD - 20, text, size=14, color=canvas.MUTED, align="center")
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
@@ -260,11 +260,11 @@ class DarkKeyToDoor(DarkRoom):
         return floor_in_text(p.size, marks, state.agent) + "\n" + has
 
 
-def _draw_key(picture: Picture, x: float, y: float, cell: float, color: rendering.Color) -> None:
+def _draw_key(picture: Picture, x: float, y: float, cell: float, color: canvas.Color) -> None:
     """A key: a ring, a shaft, two teeth."""
     thickness = max(1.0, 0.08 * cell)
     picture.line(x - 0.1 * cell, y, x + 0.36 * cell, y, color, thickness)
     for tooth in (0.22, 0.34):
         picture.line(x + tooth * cell, y, x + tooth * cell, y + 0.14 * cell, color, thickness)
     picture.circle(x - 0.2 * cell, y, 0.17 * cell, color)
-    picture.circle(x - 0.2 * cell, y, 0.08 * cell, rendering.FLOOR)
+    picture.circle(x - 0.2 * cell, y, 0.08 * cell, canvas.FLOOR)

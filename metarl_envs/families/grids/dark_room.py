@@ -21,11 +21,11 @@ from metarl_envs.engine import (
     Returns,
     Row,
     TaskErrors,
+    canvas,
     clip,
     kernel,
     randint,
     record,
-    rendering,
 )
 
 NOOP, UP, RIGHT, DOWN, LEFT = range(5)
@@ -352,9 +352,9 @@ class DarkRoom(Family):
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The room from above."""
         cell = draw_floor(picture, p.size)
-        picture.circle(*middle_of(state.agent, cell), 0.3 * cell, rendering.AGENT)
+        picture.circle(*middle_of(state.agent, cell), 0.3 * cell, canvas.AGENT)
         if task is not None:  # over the agent, which may stand on it
-            picture.star(*middle_of(task.goal, cell), 0.42 * cell, rendering.GOAL)
+            picture.star(*middle_of(task.goal, cell), 0.42 * cell, canvas.GOAL)
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
@@ -496,11 +496,11 @@ def _cells_without_return(size: int, start: str, steps: int) -> frozenset[tuple[
 
 def draw_floor(picture: Picture, size: int) -> float:
     """Draw the cells of a room; the side of a cell."""
-    cell = (rendering.WORLD - 48) / size
+    cell = (canvas.WORLD - 48) / size
     gap = 1.5 if size <= 24 else 0.0
     for x in range(size):
         for y in range(size):
-            picture.rectangle(24 + x * cell + gap, 24 + y * cell + gap, cell - 2 * gap, cell - 2 * gap, rendering.FLOOR, 4)
+            picture.rectangle(24 + x * cell + gap, 24 + y * cell + gap, cell - 2 * gap, cell - 2 * gap, canvas.FLOOR, 4)
     return cell
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.engine import Learner, Oracle, Picture, Returns, Row, TaskErrors, kernel, randint, record, rendering
+from metarl_envs.engine import Learner, Oracle, Picture, Returns, Row, TaskErrors, canvas, kernel, randint, record
 from metarl_envs.families.grids.dark_room import (
     DOWN,
     LEFT,
@@ -188,14 +188,12 @@ class DarkRoomPermuted(DarkRoom):
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The room from above, with its goal; revealed, what each action does."""
         cell = draw_floor(picture, p.size)
-        picture.circle(*middle_of(state.agent, cell), 0.3 * cell, rendering.AGENT)
-        picture.star(*middle_of((p.size - 1, p.size - 1), cell), 0.42 * cell, rendering.GOAL)
+        picture.circle(*middle_of(state.agent, cell), 0.3 * cell, canvas.AGENT)
+        picture.star(*middle_of((p.size - 1, p.size - 1), cell), 0.42 * cell, canvas.GOAL)
         if task is not None:
             for action in range(5):
                 text = f"{action}: {_MOVES[task.move[action]]}"
-                picture.text(
-                    24 + 86.4 * (action + 0.5), rendering.WORLD - 20, text, size=14, color=rendering.GOAL, align="center"
-                )
+                picture.text(24 + 86.4 * (action + 0.5), canvas.WORLD - 20, text, size=14, color=canvas.GOAL, align="center")
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:

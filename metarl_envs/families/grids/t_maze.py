@@ -18,11 +18,11 @@ from metarl_envs.engine import (
     Returns,
     Row,
     TaskErrors,
+    canvas,
     clip,
     kernel,
     randint,
     record,
-    rendering,
 )
 
 RIGHT, UP, LEFT, DOWN = range(4)
@@ -239,10 +239,10 @@ class TMaze(Family):
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The maze from above, a sign that shows the cue while it is seen, and what the agent sees."""
         columns = p.active + p.length + 1
-        step = min((rendering.WORLD - 48) / columns, 72)
+        step = min((canvas.WORLD - 48) / columns, 72)
         side = max(step, 16)
         gap = 1.5 if step > 12 else 0.0
-        left, middle = (rendering.WORLD - columns * step) / 2, rendering.WORLD / 2
+        left, middle = (canvas.WORLD - columns * step) / 2, canvas.WORLD / 2
 
         def middle_of(x: int, y: int) -> tuple[float, float]:
             return left + (x + 0.5) * step, middle - y * side
@@ -250,12 +250,12 @@ class TMaze(Family):
         for x, y in [*((x, 0) for x in range(columns)), (columns - 1, 1), (columns - 1, -1)]:
             a, b = middle_of(x, y)
             wide = side if y else step
-            picture.rectangle(a - wide / 2 + gap, b - side / 2 + gap, wide - 2 * gap, side - 2 * gap, rendering.FLOOR, 4)
+            picture.rectangle(a - wide / 2 + gap, b - side / 2 + gap, wide - 2 * gap, side - 2 * gap, canvas.FLOOR, 4)
         _draw_sign(picture, left, middle - side / 2 - 60, state.cue)
         if task is not None:
-            picture.star(*middle_of(columns - 1, task.goal), 0.42 * side, rendering.GOAL)
-        picture.circle(*middle_of(state.x, state.y), 0.3 * side, rendering.AGENT)
-        picture.text(middle, rendering.WORLD - 60, f"you see {_sight(p, state)}", size=18, align="center")
+            picture.star(*middle_of(columns - 1, task.goal), 0.42 * side, canvas.GOAL)
+        picture.circle(*middle_of(state.x, state.y), 0.3 * side, canvas.AGENT)
+        picture.text(middle, canvas.WORLD - 60, f"you see {_sight(p, state)}", size=18, align="center")
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
@@ -277,10 +277,10 @@ def _sight(p: SimpleNamespace, state: Row) -> str:
 
 def _draw_sign(picture: Picture, x: float, y: float, cue: int) -> None:
     """The sign at the left end; an arrow on it while the cue is seen."""
-    picture.outline(x, y, 48, 48, rendering.LINES)
-    picture.text(x + 24, y - 22, "cue", size=14, color=rendering.MUTED, align="center")
+    picture.outline(x, y, 48, 48, canvas.LINES)
+    picture.text(x + 24, y - 22, "cue", size=14, color=canvas.MUTED, align="center")
     if cue:
         tip = y + 24 - 14 * cue
-        picture.line(x + 24, y + 38, x + 24, y + 10, rendering.GOAL, 4)
+        picture.line(x + 24, y + 38, x + 24, y + 10, canvas.GOAL, 4)
         for side in (-10, 10):
-            picture.line(x + 24 + side, tip + 11 * cue, x + 24, tip, rendering.GOAL, 4)
+            picture.line(x + 24 + side, tip + 11 * cue, x + 24, tip, canvas.GOAL, 4)

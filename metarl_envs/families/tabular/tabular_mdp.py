@@ -17,11 +17,11 @@ from metarl_envs.engine import (
     Returns,
     Row,
     TaskErrors,
+    canvas,
     exponential,
     kernel,
     normal,
     record,
-    rendering,
     uniform,
 )
 
@@ -253,27 +253,27 @@ class TabularMDP(Family):
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
         """The states on a circle, the present one bright; revealed, the mean reward of each action as a coloured square."""
-        middle, radius = rendering.WORLD / 2, 175
+        middle, radius = canvas.WORLD / 2, 175
         size = min(34.0, 380.0 / p.states)
         values = TabularMDP.solve(p, task) if task is not None and p.actions <= 12 and p.states <= 30 else None
         for s in range(p.states):
             angle = 2 * np.pi * s / p.states - np.pi / 2
             x, y = middle + radius * np.cos(angle), middle + radius * np.sin(angle)
             here = s == state.s
-            picture.circle(x, y, size, rendering.AGENT if here else rendering.FLOOR)
+            picture.circle(x, y, size, canvas.AGENT if here else canvas.FLOOR)
             if p.states <= 30:
-                color = rendering.BACKGROUND if here else rendering.MUTED
+                color = canvas.BACKGROUND if here else canvas.MUTED
                 picture.text(x, y - 9, str(s), size=18, color=color, align="center")
             if values and task is not None:
                 best = int(values(Row(np.array((s,), record(s=np.int64))), 0).argmax())
                 _draw_rewards(picture, p, task, s, best, x, y + size + 4)
         if task is None:
             picture.text(middle, middle - 22, f"state {state.s}", size=26, align="center")
-            picture.text(middle, middle + 12, f"{p.actions} actions", size=15, color=rendering.MUTED, align="center")
+            picture.text(middle, middle + 12, f"{p.actions} actions", size=15, color=canvas.MUTED, align="center")
         else:
             lines = "squares: what actions pay", "in the mean, in order", "(red low, green high)", "ringed: the best one"
             for i, line in enumerate(lines):
-                picture.text(middle, middle - 40 + 20 * i, line, size=14, color=rendering.GOAL, align="center")
+                picture.text(middle, middle - 40 + 20 * i, line, size=14, color=canvas.GOAL, align="center")
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
@@ -288,9 +288,9 @@ class TabularMDP(Family):
 def _draw_rewards(picture: Picture, p: SimpleNamespace, task: Row, s: int, best: int, x: float, y: float) -> None:
     """A row of small squares, from red (low) to green (high); a ring around the action that is best with an episode ahead."""
     side = 9
-    picture.outline(x + (best - p.actions / 2) * (side + 2) - 3, y - 3, side + 6, side + 6, rendering.GOAL, 1.5)
+    picture.outline(x + (best - p.actions / 2) * (side + 2) - 3, y - 3, side + 6, side + 6, canvas.GOAL, 1.5)
     for a in range(p.actions):
         share = min(max((task.reward[s, a] - p.reward_mean) / (4 * (p.reward_sd or 1)) + 0.5, 0), 1)
-        low, high = rendering.BAD, rendering.GOOD
+        low, high = canvas.BAD, canvas.GOOD
         color = tuple(round(low[i] + share * (high[i] - low[i])) for i in range(3))
         picture.rectangle(x + (a - p.actions / 2) * (side + 2), y, side, side, color, 2)

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from metarl_envs.engine.arguments import at_least_one
-from metarl_envs.histories.layout import Form, as_json, check_history
+from metarl_envs.arguments import at_least_one
+from metarl_envs.files import new_file
+from metarl_envs.histories.history import History, check_history
+from metarl_envs.histories.layout import Form, as_json
 from metarl_envs.histories.mapping import array_of
 from metarl_envs.histories.reading import forms_in, refusing, told_forms
-from metarl_envs.histories.saving import new_file
-from metarl_envs.histories.store import Histories, History
+from metarl_envs.histories.store import Histories
 
 _FORMAT = b"metarl_envs histories in arrow 2"
 #: What a history has beside its columns, as bytes of `.npy` in the metadata of its batch.

@@ -26,10 +26,11 @@ from minari.data_collector import EpisodeBuffer
 from minari.storage import get_dataset_path
 
 from metarl_envs.histories.exchange.hdf5 import opened, see_that_it_is_there, walk
-from metarl_envs.histories.layout import TRANSITION, Form, check_columns, check_history
+from metarl_envs.histories.history import History, check_history
+from metarl_envs.histories.layout import TRANSITION, Form, check_columns
 from metarl_envs.histories.reading import StoreError, read_json, refusing
-from metarl_envs.histories.store import Histories, History
-from metarl_envs.registration import family_of
+from metarl_envs.histories.store import Histories
+from metarl_envs.ids import family_of
 
 #: What Minari takes for the id of a dataset, with a version as it should be.
 _ID = re.compile(r"([-\w]+/)*[-\w]+-v[0-9]+", re.ASCII)

@@ -18,11 +18,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from metarl_envs.files import new_file
 from metarl_envs.histories.exchange.hdf5 import members, native, numbers_in, opened
-from metarl_envs.histories.layout import as_json, check_history
+from metarl_envs.histories.history import History, check_history
+from metarl_envs.histories.layout import as_json
 from metarl_envs.histories.reading import refusing
-from metarl_envs.histories.saving import new_file
-from metarl_envs.histories.store import Histories, History
+from metarl_envs.histories.store import Histories
 
 _CHUNK = 4096
 #: The datasets of a group that are read: by name, the column that each becomes.

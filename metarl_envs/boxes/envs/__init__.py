@@ -1,0 +1,1 @@
+"""Boxes as environments: parallel, in batches, and one seat of them."""

@@ -1,0 +1,222 @@
+"""A box as PettingZoo has it: every agent by its name, one box at a time.
+
+`invention_v0` and `amnesia_v0` are the modules that PettingZoo's users look for: `parallel_env`, `env` and `raw_env`. Where
+the installed PettingZoo keeps a registry, importing either of them registers both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pettingzoo
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+from gymnasium.wrappers import HumanRendering
+from pettingzoo.utils import wrappers
+from pettingzoo.utils.conversions import parallel_to_aec
+
+from metarl_envs.boxes.envs.batch import RENDER_MODES, check_render_mode, tasks_of
+from metarl_envs.boxes.scenarios import BOXES
+from metarl_envs.boxes.scenarios.box import Box, agent_spaces
+from metarl_envs.boxes.world.box import view_length
+from metarl_envs.boxes.world.tree import NOTHING
+from metarl_envs.engine.envs.single import SingleEnv
+from metarl_envs.engine.loops.trial import NEW_TASK
+
+_NOBODY = np.zeros(1, np.bool_)
+
+
+class ParallelBox(pettingzoo.ParallelEnv):
+    """One box, as a PettingZoo `ParallelEnv`.
+
+    Agents are `agent_0`, `agent_1`, ...; nobody leaves before the horizon, where all are truncated. Each is given:
+
+    * an observation, `{"observation": float32 [view], "action_mask": int8 [actions]}`, both within [0, 1];
+    * an info: `memory_reset` (bool: whoever acts for this agent must begin anew, with no more than what it observes now) and
+      `made` (int: the item that it newly made in this step, or -1; where memory is reset always -1). Where experiments
+      deceive, `made` and rewards tell what is true of one, and the observation only what it seemed to be.
+
+    Nothing in an info outlasts a memory reset, so that no agent can leave itself a message there. What those who watch want
+    to know beside that is in `world`, such as `world["made"]`, and in `illegal`.
+
+    An action that the mask does not allow does nothing, and is counted. `reset(options={"task": ...})` takes a given task:
+    an index into `tasks`, a row, or a mapping of its fields; options of other names are left to others.
+
+    Args:
+        box: which box.
+        split: where recipe books come from, as of any tasks (see `metarl_envs.tasks`): None has all.
+        max_cycles: what PettingZoo calls `horizon`.
+        num_tasks: see `metarl_envs.engine.worlds.worlds.TrialForm`.
+        ground_truth: add `info["metarl"]`, the same for all agents (see `metarl_envs.engine.truth.ground_truth.GroundTruth`).
+        render_mode: None, `"rgb_array"`, `"ansi"`, or `"human"` (a window that shows every step; it needs a screen).
+        reveal: show the recipes in pictures and text.
+        params: the parameters of the box.
+
+    Raises:
+        TypeError, ValueError: an argument is not one of these, or parameters do not go together.
+    """
+
+    metadata = {"name": "box_v0", "render_modes": [*RENDER_MODES, "human"], "render_fps": 10, "is_parallelizable": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        box: type[Box],
+        *,
+        split: str | None = None,
+        max_cycles: int | None = None,
+        num_tasks: int | None = None,
+        ground_truth: bool = False,
+        render_mode: str | None = None,
+        reveal: bool = False,
+        **params: Any,
+    ):
+        check_render_mode(render_mode, (*RENDER_MODES, "human"))
+        self.tasks = tasks_of(box, split, max_cycles, params)
+        self.variant = self.tasks.variant
+        self.metadata = {**self.metadata, "name": f"{box.__name__.removesuffix('Box').lower()}_v0"}
+        self.render_mode = render_mode
+        self.possible_agents = [f"agent_{i}" for i in range(self.variant.p.agents)]
+        self.agents: list[str] = []
+        self._spaces = {agent: agent_spaces(self.variant) for agent in self.possible_agents}
+        self.state_space = self.variant.observation_space
+        self._view = view_length(self.variant.p)
+        drawn = "rgb_array" if render_mode == "human" else render_mode
+        self._box = SingleEnv(self.tasks, num_tasks=num_tasks, ground_truth=ground_truth, render_mode=drawn, reveal=reveal)
+        self._moves: gym.Env = HumanRendering(self._box) if render_mode == "human" else self._box
+
+    def observation_space(self, agent: str) -> spaces.Space:
+        """What an agent may see: always the same object."""
+        return self._spaces[agent][0]
+
+    def action_space(self, agent: str) -> spaces.Space:
+        """What an agent may do: always the same object."""
+        return self._spaces[agent][1]
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
+        """Open a new box: observations and infos by agent. A seeded box is the same, step by step, in every process."""
+        if not (options or {}).get("new_trial", True):
+            raise ValueError("options['new_trial']=False: a box is one trial of one episode; days divide it, with day=...")
+        rows, info = self._moves.reset(seed=seed, options=options)
+        self.agents = self.possible_agents[:]
+        return self._observations(rows), self._infos(info)
+
+    def step(self, actions: dict[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
+        """All act at once: observations, rewards, terminations, truncations and infos by agent.
+
+        Raises:
+            ResetNeeded: before the first reset, and when the box is over.
+            ValueError: an agent is missing, unknown, or its action is outside its space; nothing has moved then.
+        """
+        if not self.agents:
+            raise ResetNeeded("step() needs an open box: call reset() first")
+        chosen = self._chosen(actions)
+        try:
+            rows, _, terminated, truncated, info = self._moves.step(chosen)
+        except ValueError:
+            raise self._bad_action(actions) from None
+        agents = self.agents
+        if terminated or truncated:
+            self.agents = []
+        rewards = dict(zip(agents, self.world["reward"].tolist(), strict=True))
+        ends = dict.fromkeys(agents, terminated), dict.fromkeys(agents, truncated)
+        return self._observations(rows), rewards, *ends, self._infos(info)
+
+    @property
+    def world(self) -> np.void:
+        """The state of the box (see `metarl_envs.boxes.world.box.box_record`): not a copy, so look and leave it as it is."""
+        return self._box._worlds.worlds.view(np.ndarray)["state"][0]
+
+    @property
+    def illegal(self) -> dict[str, int]:
+        """How many actions of each agent the mask did not allow, since the reset."""
+        return dict(zip(self.possible_agents, self.world["illegal"].tolist(), strict=True))
+
+    @property
+    def task(self) -> np.ndarray:
+        """The recipe book of the box, as a copy (see `metarl_envs.boxes.world.tree.tree_record`)."""
+        return self._box._worlds.task_row(0)
+
+    def state(self) -> np.ndarray:
+        """What all agents see, for a critic in the centre: float32 [agents, view + actions], the masks behind the views."""
+        worlds = self._box._worlds
+        out = worlds.empty()
+        worlds.begin(_NOBODY, NEW_TASK, out)
+        return out.observations.view(np.ndarray)[0]
+
+    def render(self) -> Any:
+        """The picture (uint8 [480, 720, 3]) or the text of the box, as `render_mode` says; None without one, or in a window."""
+        return self._moves.render()
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        self._moves.close()
+
+    def get_state(self) -> dict[str, Any]:
+        """An exact, picklable snapshot: put back by `set_state`, every later step repeats bit by bit."""
+        return self._box.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go back to a snapshot of this box or of one with the same parameters."""
+        self._box.set_state(state)
+        self.agents = self.possible_agents[:] if state["live"] else []
+
+    def _chosen(self, actions: dict[str, Any]) -> list[Any]:
+        """The actions in order; ValueError where they are not those of all agents."""
+        if len(actions) == len(self.agents):
+            try:
+                return [actions[agent] for agent in self.agents]
+            except KeyError:
+                pass
+        raise ValueError(f"actions are those of {', '.join(actions) or 'nobody'}; all must act: {', '.join(self.agents)}")
+
+    def _bad_action(self, actions: dict[str, Any]) -> ValueError:
+        """The error for the first action outside its space."""
+        for agent, action in actions.items():
+            if not self.action_space(agent).contains(action):
+                break
+        last = self.variant.action.high[0]
+        return ValueError(f"action of {agent} is {action!r}: {self.variant.name} takes an integer from 0 to {last}")
+
+    def _observations(self, rows: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+        """The central view by agent; `rows` has memory of its own, and so have the agents' parts of it."""
+        masks = rows[:, self._view :].astype(np.int8)
+        return {
+            agent: {"observation": view, "action_mask": mask}
+            for agent, view, mask in zip(self.possible_agents, rows[:, : self._view], masks, strict=True)
+        }
+
+    def _infos(self, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        world = self.world
+        told = zip(self.possible_agents, world["forgot"].tolist(), world["made"].tolist(), strict=True)
+        infos = {agent: {"memory_reset": f == 1, "made": NOTHING if f else made} for agent, f, made in told}
+        if "metarl" in info:
+            for agent in infos:
+                infos[agent]["metarl"] = info["metarl"]
+        return infos
+
+
+def raw_aec(box: type[Box], **arguments: Any) -> pettingzoo.AECEnv:
+    """The box agent by agent: all choose, one after another, before the world moves."""
+    return parallel_to_aec(ParallelBox(box, **arguments))
+
+
+def aec(box: type[Box], **arguments: Any) -> pettingzoo.AECEnv:
+    """The same, which says at once whose action is out of bounds (AssertionError), and refuses calls out of order."""
+    return wrappers.OrderEnforcingWrapper(wrappers.AssertOutOfBoundsWrapper(raw_aec(box, **arguments)))
+
+
+def _register() -> None:
+    """Register with PettingZoo, from the version on that has a registry. Registering twice does nothing."""
+    if not hasattr(pettingzoo, "register"):
+        return
+    for name in BOXES:
+        id, module = f"MetaRL/{name}-v0", f"metarl_envs.boxes.{name.removesuffix('Box').lower()}_v0"
+        if id not in pettingzoo.parallel_registry:
+            pettingzoo.register("parallel", id, f"{module}:parallel_env")
+        if id not in pettingzoo.aec_registry:
+            pettingzoo.register("aec", id, f"{module}:env")
+
+
+_register()

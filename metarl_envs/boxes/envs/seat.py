@@ -1,0 +1,517 @@
+"""One seat of a box as a family of its own: the agent is agent 0, and scripted companions sit in the other seats."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+
+from metarl_envs.boxes.players.scripted import (
+    NOTES_ALL,
+    NOTES_BEST_PATH,
+    NOTES_FIFO,
+    SCRIPTED,
+    NoteKeeper,
+    Scripted,
+    action_count,
+    make_the_best,
+    wake_empty,
+)
+from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
+from metarl_envs.boxes.scenarios.box import Box
+from metarl_envs.boxes.scenarios.invention import InventionBox
+from metarl_envs.boxes.world.box import (
+    CHOOSING,
+    SENSES,
+    box_record,
+    live_one_step,
+    open_box,
+    planes_of,
+    see,
+    senses_at,
+    verbs_of,
+    view_length,
+)
+from metarl_envs.boxes.world.topology import CHOSEN, DYNAMIC, ISOLATED
+from metarl_envs.boxes.world.tree import items_in, items_of
+from metarl_envs.engine import ByParameters, Choice, Oracle, Parameters, Picture, Row, kernel, record
+from metarl_envs.engine.family import Keys
+from metarl_envs.engine.streams import keyed
+
+#: Who sits in the other seats.
+COMPANIONS = ("waiting", "random", "never_repeat", "greedy", "oracle", "notes_fifo", "notes_best_path", "notes_unlimited")
+_NEVER_REPEAT, _BEST_PATH, _UNLIMITED = map(COMPANIONS.index, ("never_repeat", "notes_best_path", "notes_unlimited"))
+
+
+@kernel
+def wait(hyper, params, task, state, i, mind, rng):
+    """Do nothing."""
+    return items_in(params)
+
+
+class Waiting(Scripted):
+    """A companion that is there and does nothing."""
+
+    wake, act = wake_empty, wait
+
+
+def companion_in(p: SimpleNamespace) -> Scripted:
+    """Who sits in the other seats; nobody in particular where there are none."""
+    return Waiting() if p.companions == "waiting" or p.agents == 1 else SCRIPTED[p.companions]
+
+
+def seat_record(p: SimpleNamespace) -> np.dtype:
+    """The box, and the minds of the companions."""
+    return record(
+        box=box_record(p),
+        style=NoteKeeper.hyper.dtype,
+        mind=(companion_in(p).mind(p), max(1, p.agents - 1)),
+        actions=(np.int64, p.agents),
+        seen=(np.float32, view_length(p) + verbs_of(p).end),
+    )
+
+
+@kernel
+def sit_down(params, task, state, rng):
+    """Open the box, and let the companions be who they are.
+
+    Items are called the same in all episodes: in another one of the trial they must be told again, and words that followed from
+    the task would tell of it.
+    """
+    open_box(params, task, state.box, rng)
+    state.box.words = 0
+    state.style.draws = 1 if params.companions == _NEVER_REPEAT else 8
+    state.style.verify = 0
+    state.style.keep = NOTES_FIFO
+    if params.companions == _BEST_PATH:
+        state.style.keep = NOTES_BEST_PATH
+    if params.companions == _UNLIMITED:
+        state.style.keep = NOTES_ALL
+
+
+@functools.cache
+def _step_among(wake: Callable, act: Callable) -> Callable:
+    """The step of a seat among companions of one kind: what others would do is not compiled."""
+
+    @kernel
+    def companion(params, task, state, i, rng):
+        """What companion i does. Its mind is empty where its memory was reset."""
+        mind, style = state.mind[i - 1], state.style
+        if state.box.forgot[i] != 0:
+            wake(style, params, mind)
+        rng.s = keyed(state.box.noise, CHOOSING, state.box.t, i)
+        return act(style, params, task, state.box, i, mind, rng)
+
+    @kernel
+    def step_among_companions(params, task, state, action, rng):
+        """All act at once; the reward is that of agent 0."""
+        for i in range(1, params.agents):
+            state.actions[i] = companion(params, task, state, i, rng)
+        state.actions[0] = action
+        live_one_step(params, task, state.box, state.actions, rng)
+        return state.box.reward[0], False
+
+    return step_among_companions
+
+
+def step_among(p: SimpleNamespace) -> Callable:
+    """The step of a seat among the companions that there are."""
+    scripted = type(companion_in(p))
+    return _step_among(scripted.wake, scripted.act)
+
+
+# ------------------------------------------------------------------------------------------------- what is seen
+@kernel
+def see_from_seat(params, task, state, obs):
+    """What agent 0 sees, and its action mask, without what never changes (see `kept`)."""
+    see(params, task, state.box, 0, state.seen)
+    items, n = items_in(params), 0
+    n = keep(state.seen, 0, items, obs, n)
+    if params.notes + params.board > 0:
+        n = keep(state.seen, items, 2 * items - params.lineages * params.width, obs, n)
+        n = keep(state.seen, 2 * items, 3 * items, obs, n)
+        at = 3 * items
+    else:
+        at = items
+    n = keep(state.seen, at, senses_at(params), obs, n)  # holes and shapes
+    at = senses_at(params)
+    n = keep(state.seen, at, at + 4, obs, n)
+    if params.agents > 1 and params.topology != ISOLATED:
+        n = keep(state.seen, at + 4, at + 5, obs, n)
+    n = keep(state.seen, at + 5, at + (8 if params.day > 0 else 7), obs, n)
+    at += 8
+    n = keep(state.seen, at, at + 4 * (params.notes + params.board), obs, n)
+    at += 4 * (params.notes + params.board)
+    if params.topology == DYNAMIC or params.topology == CHOSEN:
+        n = keep(state.seen, at + 1, at + params.agents, obs, n)
+    at += params.agents
+    n = keep(state.seen, at, at + items, obs, n)
+    end = at + action_count(params)
+    visits = end - params.agents if params.topology == CHOSEN else end
+    n = keep(state.seen, at + items + 1, visits, obs, n)
+    keep(state.seen, visits + 1, end, obs, n)
+
+
+@kernel
+def keep(seen, first, end, out, n):
+    """Copy `seen[first:end]` to `out[n:]`; where the next part goes."""
+    for at in range(first, end):
+        out[n + at - first] = seen[at]
+    return n + max(0, end - first)
+
+
+def kept(p: SimpleNamespace) -> np.ndarray:
+    """Which numbers of agent 0's row in the whole box a seat sees, in order: all but those that never change.
+
+    Left out are, where there are notes, what could be made with things of the highest level (nothing); how much was copied,
+    where nobody is seen; the rest of the day, where there are no days; whom it sees, where that is always the same; and, of
+    the mask, waiting (always allowed) and visiting oneself (never).
+    """
+    items, entries, verbs = items_of(p), p.notes + p.board, verbs_of(p)
+    planes = [(0, items)]
+    if entries:
+        planes += [(items, 2 * items - p.lineages * p.width), (2 * items, 3 * items)]
+    senses = planes_of(p) * items
+    planes.append((items * (3 if entries else 1), senses))  # holes and shapes
+    alone = p.agents == 1 or p.topology == "isolated"
+    parts = [*planes, (senses, senses + 4), *([] if alone else [(senses + 4, senses + 5)])]
+    parts += [(senses + 5, senses + (8 if p.day else 7)), (senses + 8, senses + 8 + 4 * entries)]
+    view = view_length(p)
+    if p.topology in ("dynamic", "chosen"):
+        parts.append((view - p.agents + 1, view))
+    parts += [(view, view + items), (view + items + 1, view + verbs.visit), (view + verbs.visit + 1, view + verbs.end)]
+    return np.concatenate([np.arange(*part) for part in parts])
+
+
+def action_mask(p: SimpleNamespace, observation: np.ndarray) -> np.ndarray:
+    """Which actions would do something, bool [..., actions], by what a seat sees, [..., numbers]."""
+    view, actions = view_length(p), verbs_of(p).end
+    kept_actions = kept(p)
+    kept_actions = kept_actions[kept_actions >= view] - view
+    mask = np.zeros((*np.shape(observation)[:-1], actions), np.bool_)
+    mask[..., kept_actions] = np.asarray(observation)[..., -len(kept_actions) :] > 0
+    mask[..., verbs_of(p).wait] = True
+    return mask
+
+
+# ------------------------------------------------------------------------------------------------- references
+@kernel
+def make_the_best_from_seat(hyper, memory, params, task, state, rng):
+    """Make what pays most of all that can be made now."""
+    return make_the_best(hyper, params, task, state.box, 0, memory, rng)
+
+
+class KnowsTheRecipes(Oracle):
+    """Knows the recipes: always makes what pays most of all that it can make. Strong, not proved to be the best."""
+
+    act = make_the_best_from_seat
+
+
+# ------------------------------------------------------------------------------------------------- for people who play
+def keys_of_seat(p: SimpleNamespace) -> Keys:
+    """Keys by what they mean now: the things in the order of their tiles, and the verbs that there are."""
+    from metarl_envs.boxes.view.seat_picture import ITEM_KEYS, SeatView
+
+    def asks(what: Callable[[SeatView], int | None]) -> Callable[[Row], int | None]:
+        return lambda state: what(SeatView(p, state.box))
+
+    keys: dict[str, tuple[int | Callable[[Row], int | None], str]] = {"space": (verbs_of(p).wait, "wait")}
+    if p.notes:
+        keys["w"] = asks(lambda seat: seat.write("notebook")), "write down"
+    if p.board:
+        keys["b"] = asks(lambda seat: seat.write("noticeboard")), "post"
+    if p.notes and p.free_reading == "no":
+        keys["o"] = asks(lambda seat: seat.read("notebook")), "open a page"
+    if p.board and p.free_reading == "no":
+        keys["l"] = asks(lambda seat: seat.read("noticeboard")), "look at the board"
+    for n, key in enumerate(ITEM_KEYS[: items_of(p)]):
+        keys[key] = asks(lambda seat, n=n: seat.take(n)), ""
+    return keys
+
+
+def _pay_in_words(p: SimpleNamespace) -> str:
+    """What something new pays."""
+    level = "its level" if p.value_bias == 1 else f"its level (of the first colour {p.value_bias:g} times that)"
+    if p.agents == 1:
+        return level if p.pays != "first" else f"{level}, the first time"
+    return {"own": level, "first": f"{level} to who is the first in the box", "mean": f"{level}, shared by all"}[p.pays]
+
+
+# ------------------------------------------------------------------------------------------------- the families
+class Seat(Box):
+    """A seat in a box. The subclass names the box."""
+
+    box: ClassVar[type[Box]]
+    simulated = 20  # a life here is long, and lives on one tree are much alike
+    unit = "steps"
+    state = seat_record
+    reset, step, observe = sit_down, ByParameters(step_among), see_from_seat
+    references = {"oracle": KnowsTheRecipes()}  # noqa: RUF012
+    keys = staticmethod(keys_of_seat)
+
+    def __init_subclass__(cls, **kwargs: Any):
+        """Wherever its name is shown (windows, errors, pictures) a seat is called like its box, as its id is."""
+        super().__init_subclass__(**kwargs)
+        if "box" in vars(cls):
+            cls.__name__ = cls.box.__name__
+
+    @staticmethod
+    def spaces(p: SimpleNamespace) -> tuple[spaces.Space, spaces.Space]:
+        """What agent 0 sees and its action mask, in one row."""
+        return spaces.Box(0.0, 1.0, (len(kept(p)),), np.float32), spaces.Discrete(verbs_of(p).end)
+
+    @staticmethod
+    def unit_length(p: SimpleNamespace) -> int:
+        """A day; where there are none, or the last is cut short, at most 20 blocks of steps, all of one length."""
+        if p.day and p.horizon % p.day == 0:
+            return p.day
+        return next(length for length in range(-(-p.horizon // 20), p.horizon + 1) if p.horizon % length == 0)
+
+    @staticmethod
+    def memory_reset_at(p: SimpleNamespace) -> int | None:
+        """The place of `forgot`; None where there are no days."""
+        forgot = planes_of(p) * items_of(p) + SENSES.index("forgot")
+        return int(np.searchsorted(kept(p), forgot)) if p.day else None
+
+    @staticmethod
+    def instructions(p: SimpleNamespace) -> str:
+        """For people who play: what to do."""
+        text = f"Combine two things (their keys, or clicks): some pairs make something new, which pays {_pay_in_words(p)}."
+        if p.agents > 1 and p.topology != "isolated" and p.fidelity > 0:
+            text += f" What others make while you see them {'is' if p.fidelity == 1 else 'may be'} yours too."
+        if p.day:
+            text += f" Every {p.day} steps all is forgotten but what is written."
+        return text
+
+    @staticmethod
+    def aim(p: SimpleNamespace, state: Row, x: float, y: float) -> int | None:
+        """The action that a click asks for."""
+        from metarl_envs.boxes.view.seat_picture import SeatView
+
+        return SeatView(p, state.box).clicked(x, y)
+
+    @staticmethod
+    def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
+        """What agent 0 has and may read; nothing that it forgot."""
+        from metarl_envs.boxes.view.seat_picture import draw_seat
+
+        draw_seat(picture, p, state.box, task)
+
+    @staticmethod
+    def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+        """What agent 0 knows, in words."""
+        from metarl_envs.boxes.view.picture import describe_seat
+
+        return describe_seat(p, state.box, task)
+
+
+def seated(box: type[Box], **defaults: object) -> Parameters:
+    """The parameters of a box and who the companions are."""
+    return Parameters(**box.params.parameters, companions=Choice("greedy", COMPANIONS)).but(**defaults)
+
+
+class InventionSeat(Seat):
+    """A seat in a group that finds out what can be made from what, with greedy companions in the other seats.
+
+    Two things are combined; few pairs make something, which may be combined in turn. What companions make is seen and copied.
+    It is agent 0 of an `InventionBox`, with five levels instead of twenty: greedy groups get about so far in 500 steps.
+
+    Hidden:
+        The recipes: for each item, the pair that makes it. Items above the bases: 2 lineages x 5 levels x 4; the trees are
+        endless. An item of level d is made of one of level d - 1 and any older one, mostly a recent one, of its own lineage; in
+        every third level the second is of the other lineage.
+
+    Observation:
+        `Box(0, 1, (111,), float32)`, in this order; all counts follow from the parameters, and what never changes is left
+        out (`metarl_envs.boxes.envs.seat.kept` says which numbers of agent 0's row in the whole box these are):
+
+        * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
+          level lineage by lineage. What only seems to have been made looks like any other.
+        * with notes or a board, one number an item below the highest level: 1 for what to take next, by an open entry whose two
+          items are held and whose product is not. With one of the two in the hand that is the other; with an empty hand the
+          first of the two (not the second, so that one at a time can be followed).
+        * with notes or a board, one number an item, held or not: 1 where an open entry says that it makes nothing with what is
+          in the hand.
+        * with structure="grammar", the hole of each item that is held, then the shape of each: their numbers, from 1, over
+          `features`; 0 for what is not held.
+        * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
+          what it seemed to make, over `levels`.
+        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most; 0 at dawn, when it is lost.
+        * `forgot`: 1 where memory was reset, in the first observation and at each dawn. Whoever remembers more cheats.
+        * the share of the episode that is left; with days, of the day.
+        * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
+          two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0.
+        * in the topologies "dynamic" and "chosen": for each companion, whether it is seen now.
+        * the action mask: for each action but waiting (always allowed) and visiting oneself (never), 1 where it would do
+          something. `metarl_envs.boxes.envs.seat.action_mask` gives it for all actions.
+
+    Actions:
+        `Discrete(53)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
+        the two, after which the hand is empty. M: wait. Then, as many as there are: write the last experiment into note k;
+        empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board (of
+        several who do so in one step, one by lot); look at page k of the board; in the topology "chosen", visit agent k. What
+        is not allowed does nothing.
+
+    Reward:
+        The level of what agent 0 makes and did not hold; nothing for what it copies, nor for a thing made twice.
+
+    Episode:
+        Starts with the bases of all lineages. Truncated after `horizon` steps; never terminates. The recipes stay for the
+        trial.
+
+    Parameters:
+        agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
+        to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
+        pairs, the one whose parts are worth most), "oracle" (knows the recipes), "notes_fifo", "notes_best_path",
+        "notes_unlimited" (see `metarl_envs.boxes.players.scripted`); their memory is reset when that of agent 0 is.
+
+        The tree: lineages (1 to 16), levels (1 to 512), width (1 to 64): items a level and lineage. bases (2 to 64): items a
+        lineage to begin with. recipes (1 to 8): pairs that make an item. crossover (0 to 512): every so many levels an
+        ingredient is of another lineage; 0: never. dead_ends (below 1): share of a level that is ingredient of nothing.
+        recency (0 to 1): the chance that the second ingredient is of the level just below; else it is looked for one lower, and
+        so on. structure: "lookup" (recipes follow no rule) or "grammar" (a pair works only where a hidden permutation maps the
+        hole of the one to the shape of the other). features (2 to 16): kinds of holes and shapes.
+
+        The company: value_bias (0 to 100): what items of the first lineage pay, times their level. pays: "own": whoever makes
+        what it did not hold; "first": whoever is the first in the box (of several in one step, one by lot); "mean": all get the
+        mean of it. topology: who sees whom: "isolated", "ring", "full", "caveman", "dynamic" (in groups, with visits), "chosen"
+        (by visiting). group (1 to 256): the size of groups. visit (0 to 1) and stay (1 to 32767): the chance a step to visit
+        another group, and for how long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new
+        thing that one sees.
+
+        Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
+        entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:
+        "yes": pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
+
+    Splits:
+        train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
+        add up to an even number in train trees and to an odd one in test trees. validation: one in five of the train trees,
+        which are other trees, of the same pairs. Shifts: `deeper` (ten levels of two items),
+        `noisy` (one failed experiment in ten seems to work), `alone` (the companions wait).
+
+    References:
+        Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error, companions greedy. Random play
+        2.43 +- 0.06 (`make_vec`, `action_space.seed(0)`). Agents of `boxes.run("InventionBox", {0: name, "others": "greedy"},
+        boxes=1000, levels=5, crossover=3)`, which do only what the mask allows: `random` 6.14 +- 0.10, `never_repeat` 9.28 +-
+        0.12, `greedy` 6.53 +- 0.14, `oracle` 117.01 +- 0.09. What companions make first pays agent 0 nothing. The oracle makes
+        what pays most of all that can be made now, which is strong, and not proved to be the best.
+
+    Source and variants:
+        Little Alchemy and WordCraft (Jiang et al. 2020, arXiv 2006.15762) ask for the same search, with recipes that a language
+        model knows. Groups and topologies: SAPIENS (Nisioti et al. 2022, arXiv 2206.05060), after Derex & Boyd 2016 (PNAS
+        113:2982), who find that partly connected groups merge paths best. There, all agents learn; here one does. The whole box
+        is `metarl_envs.boxes.scenarios.invention`; its size is had by `levels=20, crossover=6`.
+    """
+
+    box = InventionBox
+    params = seated(InventionBox, levels=5, crossover=3)
+    shifts = {  # noqa: RUF012
+        "deeper": {"levels": 10, "width": 2},
+        "noisy": {"illusions": 0.1},
+        "alone": {"companions": "waiting"},
+    }
+
+
+class AmnesiaSeat(Seat):
+    """Alone in a box, forgetting everything each day but eight notes.
+
+    Two things are combined; few pairs make something. Each dawn all that was made is lost, and whoever keeps to the rules
+    forgets with it (`forgot`); what is written stays, and pays the next day. It is agent 0 of an `AmnesiaBox`, small.
+
+    Hidden:
+        The recipes: for each of the 12 items above the 6 bases (2 levels x 6), the two pairs that make it; the trees are
+        endless. An item of level 2 is made of one of level 1 and any older one.
+
+    Observation:
+        `Box(0, 1, (122,), float32)`, in this order; all counts follow from the parameters, and what never changes is left
+        out (`metarl_envs.boxes.envs.seat.kept` says which numbers of agent 0's row in the whole box these are):
+
+        * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
+          level lineage by lineage. What only seems to have been made looks like any other.
+        * with notes or a board, one number an item below the highest level: 1 for what to take next, by an open entry whose two
+          items are held and whose product is not. With one of the two in the hand that is the other; with an empty hand the
+          first of the two (not the second, so that one at a time can be followed).
+        * with notes or a board, one number an item, held or not: 1 where an open entry says that it makes nothing with what is
+          in the hand.
+        * with structure="grammar", the hole of each item that is held, then the shape of each: their numbers, from 1, over
+          `features`; 0 for what is not held.
+        * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
+          what it seemed to make, over `levels`.
+        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most; 0 at dawn, when it is lost.
+        * `forgot`: 1 where memory was reset, in the first observation and at each dawn. Whoever remembers more cheats.
+        * the share of the episode that is left; with days, of the day.
+        * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
+          two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0.
+        * in the topologies "dynamic" and "chosen": for each companion, whether it is seen now.
+        * the action mask: for each action but waiting (always allowed) and visiting oneself (never), 1 where it would do
+          something. `metarl_envs.boxes.envs.seat.action_mask` gives it for all actions.
+
+    Actions:
+        `Discrete(36)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
+        the two, after which the hand is empty. M: wait. Then, as many as there are: write the last experiment into note k;
+        empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board (of
+        several who do so in one step, one by lot); look at page k of the board; in the topology "chosen", visit agent k. What
+        is not allowed does nothing.
+
+    Reward:
+        The level of what agent 0 makes and does not hold. What was lost at dawn can be made again, and pays again.
+
+    Episode:
+        Starts with the bases and an empty notebook. A day has `day` steps; the recipes stay. Truncated after `horizon` steps
+        (18 days); never terminates.
+
+    Parameters:
+        agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
+        to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
+        pairs, the one whose parts are worth most), "oracle" (knows the recipes), "notes_fifo", "notes_best_path",
+        "notes_unlimited" (see `metarl_envs.boxes.players.scripted`); their memory is reset when that of agent 0 is.
+
+        The tree: lineages (1 to 16), levels (1 to 512), width (1 to 64): items a level and lineage. bases (2 to 64): items a
+        lineage to begin with. recipes (1 to 8): pairs that make an item. crossover (0 to 512): every so many levels an
+        ingredient is of another lineage; 0: never. dead_ends (below 1): share of a level that is ingredient of nothing.
+        recency (0 to 1): the chance that the second ingredient is of the level just below; else it is looked for one lower, and
+        so on. structure: "lookup" (recipes follow no rule) or "grammar" (a pair works only where a hidden permutation maps the
+        hole of the one to the shape of the other). features (2 to 16): kinds of holes and shapes.
+
+        The company: value_bias (0 to 100): what items of the first lineage pay, times their level. pays: "own": whoever makes
+        what it did not hold; "first": whoever is the first in the box (of several in one step, one by lot); "mean": all get the
+        mean of it. topology: who sees whom: "isolated", "ring", "full", "caveman", "dynamic" (in groups, with visits), "chosen"
+        (by visiting). group (1 to 256): the size of groups. visit (0 to 1) and stay (1 to 32767): the chance a step to visit
+        another group, and for how long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new
+        thing that one sees.
+
+        Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
+        entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:
+        "yes": pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
+
+    Splits:
+        train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
+        add up to an even number in train trees and to an odd one in test trees. validation: one in five of the train trees,
+        which are other trees, of the same pairs. Shifts: `noisy` (one failed
+        experiment in ten seems to work), `short_days` (30 steps a day, 36 days).
+
+    References:
+        Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error. Random play 50.51 +- 0.19
+        (`make_vec`, `action_space.seed(0)`). Agents of `boxes.run("AmnesiaBox", {0: name}, boxes=1000, levels=2, width=6,
+        bases=6, recipes=2, notes=8, horizon=1080)`, which do only what the mask allows: `random` 85.77 +- 0.25,
+        `never_repeat` (on a day) 187.18 +- 0.28, `greedy` 119.53 +- 0.17, `notes_fifo` 121.32 +- 0.23, `notes_best_path` 123.19
+        +- 0.25, `oracle` 324 (everything, every day: the most there is). The keepers of notes search like `greedy`, which is
+        bad in so low a tree.
+
+    Source and variants:
+        Learning to write memory down instead of keeping it: Peshkin, Meuleau & Kaelbling 1999 (cs/0103003), Toro Icarte et al.
+        2020 (arXiv 2010.01753). A small one for learning has `levels=3, width=6, bases=6, recipes=1, notes=4, day=20,
+        horizon=500` (24 items); the whole box, `metarl_envs.boxes.scenarios.amnesia`, `levels=30, width=8, bases=12, recipes=6,
+        notes=16, horizon=1500`.
+    """
+
+    box = AmnesiaBox
+    params = seated(AmnesiaBox, levels=2, width=6, bases=6, recipes=2, notes=8, horizon=1080)
+    shifts = {  # noqa: RUF012
+        "noisy": {"illusions": 0.1},
+        "short_days": {"day": 30},
+    }

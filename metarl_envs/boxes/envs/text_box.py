@@ -1,0 +1,167 @@
+"""A PettingZoo box whose agents see and act by text (see `metarl_envs.boxes.view.words`)."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from pettingzoo import ParallelEnv
+
+from metarl_envs.boxes.envs.parallel import ParallelBox
+from metarl_envs.boxes.view.words import Grammar, text_for, words_for
+from metarl_envs.boxes.world.tree import NOTHING, items_of
+
+_LETTERS = string.ascii_letters + string.digits + string.punctuation + " "
+_LONGEST_SENTENCE, _LONGEST_TEXT = 80, 1_000_000
+
+
+class TextBox(ParallelEnv):
+    """A box whose agents see and act by text.
+
+    `step` takes a sentence for each agent. An agent that is left out, or says None, goes on with the second half of
+    `combine X with Y` if that is still to be done (its info says so: `busy`), and waits otherwise; whatever it says instead
+    replaces that half. Infos are those of `ParallelBox` and:
+
+    * `message`: str, what was wrong with the last sentence, or ""; it also stands at the head of the text;
+    * `busy`: bool, whether the second half of an experiment is still to be done.
+
+    Where memory is reset, both are as at the beginning: whatever was said in the last step of a day, text and info of the
+    next morning are the same. How much was wrong in all is for those who watch, in `malformed` and `illegal`.
+
+    Args:
+        box: the box to speak with.
+    """
+
+    def __init__(self, box: ParallelBox):
+        self.box = box
+        self.metadata, self.render_mode, self.possible_agents = box.metadata, box.render_mode, box.possible_agents
+        self._p = box.variant.p
+        self._seen = {agent: spaces.Text(_LONGEST_TEXT, charset=_LETTERS + "\n") for agent in self.possible_agents}
+        self._sayable = {agent: spaces.Text(_LONGEST_SENTENCE, charset=_LETTERS) for agent in self.possible_agents}
+        self._forget_all()
+
+    @property
+    def agents(self) -> list[str]:  # type: ignore[override]
+        """Who is in the box now."""
+        return self.box.agents
+
+    @property
+    def malformed(self) -> dict[str, int]:
+        """How many sentences of each agent since the reset were none."""
+        return dict(self._malformed)
+
+    @property
+    def illegal(self) -> dict[str, int]:
+        """How many actions of each agent since the reset did nothing because they were not allowed."""
+        return self.box.illegal
+
+    def observation_space(self, agent: str) -> spaces.Space:
+        """Texts: always the same object."""
+        return self._seen[agent]
+
+    def action_space(self, agent: str) -> spaces.Space:
+        """Short texts, most of which are no sentences (`step` takes any): always the same object."""
+        return self._sayable[agent]
+
+    def grammar(self) -> Grammar:
+        """The sentences of this box; its words change with every reset."""
+        return Grammar(self._p, self._words())
+
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
+        """Open a new box: texts and infos by agent."""
+        seen, infos = self.box.reset(seed=seed, options=options)
+        self._forget_all()
+        return self._texts(seen), self._told(infos)
+
+    def step(self, actions: dict[str, str | None]) -> tuple[dict, dict, dict, dict, dict]:
+        """All say at once what they do: texts, rewards, terminations, truncations and infos by agent.
+
+        Raises:
+            ResetNeeded: before the first reset, and when the box is over.
+            ValueError: somebody speaks who is not in the box.
+        """
+        if unknown := set(actions) - set(self.possible_agents):
+            raise ValueError(f"actions are those of {sorted(map(str, unknown))}; in the box are {', '.join(self.agents)}")
+        grammar, hands = self.grammar(), self.box.world["hand"].tolist() if self.agents else []
+        numbers = {
+            agent: self._hear(agent, actions.get(agent), grammar, hand) for agent, hand in zip(self.agents, hands, strict=True)
+        }
+        seen, rewards, terminations, truncations, infos = self.box.step(numbers)
+        for agent, info in infos.items():
+            if info["memory_reset"]:
+                self._pending[agent], self._messages[agent] = NOTHING, ""
+        return self._texts(seen), rewards, terminations, truncations, self._told(infos)
+
+    def render(self) -> Any:
+        """See `ParallelBox.render`."""
+        return self.box.render()
+
+    def close(self) -> None:
+        """See `ParallelBox.close`."""
+        self.box.close()
+
+    def state(self) -> np.ndarray:
+        """See `ParallelBox.state`."""
+        return self.box.state()
+
+    def get_state(self) -> dict[str, Any]:
+        """An exact, picklable snapshot."""
+        kept = {name: dict(getattr(self, name)) for name in ("_pending", "_malformed", "_messages")}
+        return {**kept, "box": self.box.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go back to a snapshot."""
+        self.box.set_state(state["box"])
+        for name in ("_pending", "_malformed", "_messages"):
+            setattr(self, name, dict(state[name]))
+
+    def _hear(self, agent: str, sentence: Any, grammar: Grammar, hand: int) -> int:
+        """The action of an agent that says so; what it still has to do is kept."""
+        pending, self._pending[agent], self._messages[agent] = self._pending[agent], NOTHING, ""
+        if sentence is None:
+            return pending if pending != NOTHING else items_of(self._p)
+        said = grammar.parse(sentence, hand)
+        self._pending[agent] = said.then
+        if said.problem:
+            self._malformed[agent] += 1
+            self._messages[agent] = f"{said.problem}. You waited. Say one of: {grammar.forms()}."
+        return said.action
+
+    def _forget_all(self) -> None:
+        self._pending = dict.fromkeys(self.possible_agents, NOTHING)
+        self._malformed = dict.fromkeys(self.possible_agents, 0)
+        self._messages = dict.fromkeys(self.possible_agents, "")
+
+    def _words(self) -> tuple[str, ...]:
+        return words_for(items_of(self._p), int(self.box.world["words"]))
+
+    def _kinds(self) -> np.ndarray | None:
+        """The hole and the shape of each item, where they mean something."""
+        if self._p.structure != "grammar":
+            return None
+        task = self.box.task
+        return np.stack([task["hole"], task["shape"]], axis=1).astype(int)
+
+    def _texts(self, seen: dict[str, dict[str, np.ndarray]]) -> dict[str, str]:
+        words, state, kinds = self._words(), self.box.world, self._kinds()
+        texts = {}
+        for i, (agent, view) in enumerate(seen.items()):
+            text = text_for(self._p, state, i, view["observation"][-self._p.agents :] > 0, words, kinds)
+            message = self._messages[agent]
+            texts[agent] = f"({_plain(message)})\n{text}" if message else text
+        return texts
+
+    def _told(self, infos: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for agent, info in infos.items():
+            info |= {
+                "message": self._messages[agent],
+                "busy": self._pending[agent] != NOTHING,
+            }
+        return infos
+
+
+def _plain(text: str) -> str:
+    """The text in the letters of the observation space."""
+    return "".join(letter if letter in _LETTERS else "?" for letter in text)

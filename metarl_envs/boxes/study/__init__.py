@@ -1,0 +1,1 @@
+"""Runs of boxes, and what is computed from them."""

@@ -1,0 +1,251 @@
+"""The published effects that scripted agents must reproduce in boxes: which hold here, with intervals.
+
+`metarl-envs boxes effects`, or `python -m metarl_envs.boxes.study.effects`, prints the table of `docs/boxes.md`.
+
+Conditions of one effect share their seeds, and with them recipes and noise, so they are compared box by box: an interval is
+the t-interval, over boxes, of the mean or of the mean paired difference. Intervals are not corrected for their number.
+Parameters were chosen on seeds 0-79; the boxes here have other seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metarl_envs.boxes.players.scripted import NeverRepeat, RuleFinder, Scripted
+from metarl_envs.boxes.study.measures import column, measure
+from metarl_envs.boxes.study.runs import run
+from metarl_envs.evaluation.statistics import Interval, over_seeds
+
+#: The first seed, and how many boxes each condition has.
+SEED, BOXES = 10_000, 200
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Boxes of one kind, with the same agent in all seats."""
+
+    agent: str | Scripted
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What is claimed of the same boxes under several conditions.
+
+    Attributes:
+        name: in a few words.
+        published: where.
+        box: which box.
+        shared: the parameters that all conditions share.
+        conditions: what differs, by name.
+        claims: a measure, the condition that is claimed to have more of it, and the one with less.
+        no_difference: claims of the opposite kind: that the two do not differ.
+    """
+
+    name: str
+    published: str
+    box: str
+    shared: dict[str, Any]
+    conditions: dict[str, Condition]
+    claims: tuple[tuple[str, str, str], ...]
+    no_difference: tuple[tuple[str, str, str], ...] = ()
+
+    def tables(self, boxes: int = BOXES, seed: int = SEED) -> dict[str, list[dict[str, float]]]:
+        """What was measured, by condition; the same seeds in all."""
+        return {
+            name: measure(run(self.box, {"all": each.agent}, boxes, seed, **self.shared, **each.params))
+            for name, each in self.conditions.items()
+        }
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one claim.
+
+    Attributes:
+        effect: which effect.
+        measured: which measure.
+        more, less: the two conditions.
+        means: of both, with intervals over boxes.
+        difference: more - less, paired.
+        claimed: whether a difference is claimed, or that there is none.
+    """
+
+    effect: Effect
+    measured: str
+    more: str
+    less: str
+    means: tuple[Interval, Interval]
+    difference: Interval
+    claimed: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether the claim holds: the interval of the difference lies above 0; or covers 0, where none is claimed."""
+        low, high = self.difference.low, self.difference.high
+        return low > 0 if self.claimed else low <= 0 <= high
+
+    @property
+    def verdict(self) -> str:
+        """In words. That an interval covers 0 shows no difference; it does not show that there is none."""
+        if self.holds:
+            return "holds" if self.claimed else "no difference found"
+        if not self.claimed:
+            return "does not hold: they differ"
+        return "does not hold: reversed" if self.difference.high < 0 else "does not hold: undecided"
+
+
+def findings(boxes: int = BOXES, seed: int = SEED, effects: tuple[Effect, ...] | None = None) -> Iterator[Finding]:
+    """Each claim of each effect, put to the test.
+
+    Args:
+        boxes: how many for each condition.
+        seed: of the first box.
+        effects: which [default: all of `EFFECTS`].
+    """
+    for effect in EFFECTS if effects is None else effects:
+        tables = effect.tables(boxes, seed)
+        for measured, more, less in effect.claims + effect.no_difference:
+            values = _in_both(column(tables[more], measured), column(tables[less], measured))
+            yield Finding(
+                effect,
+                measured,
+                more,
+                less,
+                (over_seeds(values[0]), over_seeds(values[1])),
+                over_seeds(values[0] - values[1]),
+                (measured, more, less) in effect.claims,
+            )
+
+
+def _in_both(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes in which a measure has a meaning under both conditions: means and difference rest on the same ones."""
+    told = ~np.isnan(one) & ~np.isnan(other)
+    if told.sum() < 2:
+        raise ValueError(f"{told.sum()} of {len(one)} boxes have the measure under both conditions, and an interval needs two")
+    return one[told], other[told]
+
+
+def report(found: list[Finding]) -> str:
+    """All findings as one table in Markdown."""
+    rows = [
+        "| effect | measured | claimed | means | paired difference | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for finding in found:
+        sign = ">" if finding.claimed else "="
+        means = " / ".join(_with_half_width(mean) for mean in finding.means)
+        low, high = finding.difference.low, finding.difference.high
+        rows.append(
+            f"| {finding.effect.name} | {finding.measured} | {finding.more} {sign} {finding.less} | {means} "
+            f"| {finding.difference.mean:+.2f} [{low:+.2f}, {high:+.2f}] | {finding.verdict} |"
+        )
+    return "\n".join(rows)
+
+
+def _with_half_width(interval: Interval) -> str:
+    return f"{interval.mean:.2f} ±{interval.high - interval.mean:.2f}"
+
+
+# ------------------------------------------------------------------------------------------------- the effects
+_SEARCHER = NeverRepeat(draws=4)
+_TOPOLOGIES = {name: Condition(_SEARCHER, {"topology": name}) for name in ("isolated", "full", "dynamic")}
+_UNLIMITED = {"notes": 320, "free_reading": "yes"}
+
+
+def _keepers(entries: int) -> dict[str, Condition]:
+    return {
+        f"best-path-{entries}": Condition("notes_best_path", {"notes": entries}),
+        f"FIFO-{entries}": Condition("notes_fifo", {"notes": entries}),
+    }
+
+
+#: All effects of these two scenarios.
+EFFECTS = (
+    Effect(
+        "deceptive merge",
+        "Derex & Boyd 2016; SAPIENS (Nisioti et al. 2022)",
+        "InventionBox",
+        {"agents": 12, "value_bias": 1.5},
+        _TOPOLOGIES,
+        (("crossover", "dynamic", "full"), ("crossover", "full", "isolated")),
+    ),
+    Effect(
+        "single path",
+        "SAPIENS (Nisioti et al. 2022)",
+        "InventionBox",
+        {"agents": 12, "lineages": 1, "crossover": 0, "levels": 60},
+        _TOPOLOGIES,
+        (("mean_depth", "full", "dynamic"), ("mean_depth", "dynamic", "isolated")),
+    ),
+    Effect(
+        "notes rescue amnesics",
+        "Peshkin et al. 1999; Toro Icarte et al. 2020",
+        "AmnesiaBox",
+        {"levels": 40},
+        {
+            "no notes": Condition("notes_none", {"notes": 0}),
+            "FIFO-16": Condition("notes_fifo", {"notes": 16}),
+            "unlimited": Condition("notes_unlimited", _UNLIMITED),
+        },
+        (("depth_day_25", "FIFO-16", "no notes"), ("depth_day_25", "unlimited", "FIFO-16")),
+    ),
+    Effect(
+        "note strategy, wide tree (W=8)",
+        "",
+        "AmnesiaBox",
+        {"levels": 40, "width": 8},
+        _keepers(8),
+        (("depth_day_25", "best-path-8", "FIFO-8"),),
+    ),
+    Effect(
+        "note strategy, narrow tree (W=2)",
+        "",
+        "AmnesiaBox",
+        {"levels": 40, "width": 2},
+        _keepers(8),
+        (),
+        (("depth_day_25", "best-path-8", "FIFO-8"),),
+    ),
+    Effect(
+        "illusions rot what is kept",
+        "Byrnes",
+        "AmnesiaBox",
+        {"levels": 40, "illusions": 0.1},
+        {
+            "keep all": Condition("notes_unlimited", _UNLIMITED),
+            "verify first": Condition("notes_verify_first", _UNLIMITED),
+            "best-path-16": Condition("notes_best_path", {"notes": 16}),
+        },
+        (
+            ("note_precision", "verify first", "keep all"),
+            ("depth_day_25", "verify first", "keep all"),
+            ("note_precision", "best-path-16", "keep all"),
+            ("depth_day_25", "best-path-16", "keep all"),
+        ),
+    ),
+    Effect(
+        "grammar: the rule is found",
+        "",
+        "InventionBox",
+        {"structure": "grammar", "features": 3, "agents": 1, "bases": 16, "crossover": 0, "horizon": 1000},
+        {
+            **{name: Condition(name, {}) for name in ("rule_finder", "never_repeat", "greedy")},
+            "no inference": Condition(RuleFinder(infers=0), {}),
+        },
+        tuple(("inventions", "rule_finder", less) for less in ("never_repeat", "greedy", "no inference")),
+    ),
+)
+
+
+def main() -> None:
+    """Print the table."""
+    print(report(list(findings())))
+
+
+if __name__ == "__main__":
+    main()

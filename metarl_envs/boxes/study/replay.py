@@ -1,0 +1,133 @@
+"""A run as text, step by step: who made what, when, and what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from metarl_envs.arguments import as_integer
+from metarl_envs.boxes.study.runs import Run
+from metarl_envs.boxes.view.words import words_for
+from metarl_envs.boxes.world.box import ABSENT, ILLUSORY, REAL, verbs_of
+from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of
+from metarl_envs.engine.family import Family
+from metarl_envs.engine.records import Row
+
+
+def lines(run: Run, box: int = 0, *, failures: bool = False, pictures: bool = False) -> Iterator[str]:
+    """What happened in one box of a run, line by line. Items have the words of this box, with lineage and level.
+
+    Args:
+        run: the run.
+        box: which of its boxes, from 0.
+        failures: tell also of experiments that made nothing, and of actions that were not allowed.
+        pictures: after each step in which something happened, show the box as its family describes it in text.
+
+    Raises:
+        ValueError: there is no such box, its family has no text, or the run does not repeat (see `Run.replay`).
+    """
+    box = as_integer("box", box)
+    if box >= len(run):
+        raise ValueError(f"box={box} is not in this run: it has boxes 0 to {len(run) - 1}")
+    family, p = run.variant.family, run.variant.p
+    if pictures and family.describe is Family.describe:
+        raise ValueError(f"{family.__name__} cannot be described in text yet: leave pictures out")
+    one = run[box : box + 1]
+    given = {name: value for name, value in run.params.items() if value != family.params.resolve({}, family.__name__)[name]}
+    yield f"{run.id}({', '.join(f'{name}={value!r}' for name, value in given.items())}), box {box}, seed {one.seeds[0]}"
+    yield "seats: " + ", ".join(f"{i} {name}" for i, name in enumerate(run.seats))
+    earned, before = np.zeros(p.agents), None
+    for t, states in enumerate(one.replay()):
+        after = states[0].copy()
+        if before is not None:
+            earned += after["reward"]
+            told = list(events(p, before, after, one.actions[0, t - 1], names_of(p, after), failures))
+            yield from (f"step {t:5}  {event}" for event in told)
+            if told and pictures:
+                yield family.describe(p, Row(after), None)
+        before = after
+    yield "returns: " + ", ".join(f"{value:g}" for value in earned)
+
+
+def events(
+    p: SimpleNamespace, before: Any, after: Any, actions: np.ndarray, names: list[str], failures: bool = False
+) -> Iterator[str]:
+    """What one step did, agent by agent, told from the states before and after it.
+
+    Args:
+        p: the parameters of the box.
+        before: the state before it, a row.
+        after: the state after it, a row.
+        actions: int [agents].
+        names: of the items.
+        failures: see `lines`.
+    """
+    dawn = bool(p.day and after["t"] % p.day == 0)
+    for i, action in enumerate(actions.tolist()):
+        who = f"agent {i}"
+        if after["illegal"][i] > before["illegal"][i]:
+            if failures:
+                yield f"{who} does what is not allowed (action {action})"
+        elif told := _deed(p, before, after, i, action, names, failures):
+            yield f"{who} {told}"
+        if dawn:
+            continue
+        copied = (after["held"][i] == REAL) & (before["held"][i] != REAL)
+        for item in np.flatnonzero(copied).tolist():
+            if item != after["made"][i]:
+                yield f"{who} copies {names[item]}"
+    if dawn:
+        yield f"day {after['t'] // p.day} is over: all is forgotten but what is written"
+
+
+def names_of(p: SimpleNamespace, state: Any) -> list[str]:
+    """What the items of a box are called: its word for each, with lineage and level, such as `kadat (A1)`."""
+    words, lineages = words_for(items_of(p), int(state["words"])), lineages_of(p)
+    return [f"{word} ({chr(ord('A') + i)}{d})" for word, i, d in zip(words, lineages, levels_of(p), strict=True)]
+
+
+def _deed(p: SimpleNamespace, before: Any, after: Any, i: int, action: int, names: list[str], failures: bool) -> str | None:
+    """What an agent did, None where it is not worth telling."""
+    verbs = verbs_of(p)
+    if action < verbs.wait:
+        return _experiment(before, after, i, action, names, failures) if before["hand"][i] != NOTHING else None
+    for verb, begins, ends in zip(verbs._fields[1:], verbs[1:], verbs[2:], strict=False):
+        if begins <= action < ends:
+            k = action - begins
+            place = k + 1  # people count from 1, as the text of a box does
+            note = _note(before, i, names)
+            return {
+                "note": f"writes note {place}: {note}",
+                "erase": f"strikes out note {place}",
+                "read": f"opens page {place}",
+                "post": f"posts on the noticeboard, place {place}: {note}",
+                "look": f"looks at page {place} of the noticeboard",
+                "visit": f"visits agent {k}",
+            }[verb]
+    return None
+
+
+def _experiment(before: Any, after: Any, i: int, item: int, names: list[str], failures: bool) -> str | None:
+    """What came of combining what was in the hand with an item."""
+    pair = f"{names[before['hand'][i]]} and {names[item]}"
+    made, seemed = int(after["made"][i]), int(after["seemed"][i])
+    if made != NOTHING:
+        first = before["first_at"][made] < 0 and after["first_by"][made] == i
+        return f"makes {names[made]} of {pair}" + (", the first in the box" if first else "")
+    if seemed != NOTHING and after["held"][i, seemed] == ILLUSORY:
+        fresh = before["held"][i, seemed] == ABSENT
+        return f"believes to have made {names[seemed]} of {pair}" + ("" if fresh else " again") + ": an illusion"
+    if seemed != NOTHING:
+        return f"makes {names[seemed]} of {pair} again" if failures else None
+    return f"makes nothing of {pair}" if failures else None
+
+
+def _note(before: Any, i: int, names: list[str]) -> str:
+    """The experiment that an agent writes down."""
+    a, b, made = int(before["tried"][i, 0]), int(before["tried"][i, 1]), int(before["seemed"][i])
+    if a == NOTHING:
+        return "nothing"
+    return f"{names[a]} and {names[b]} make {names[made] if made != NOTHING else 'nothing'}"

@@ -1,0 +1,98 @@
+"""The two files of a run: JSON beside an archive of arrays. What is read may come from anybody, and is not trusted.
+
+Nothing that a file says is believed before it is checked, and no more memory is asked for than the file can fill: a size is
+looked at before room is made for it. What does not hold is a ValueError that names the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from metarl_envs.files import written_aside
+
+#: What the text file begins with.
+FORMAT = "metarl_envs box run 1"
+#: The arrays of a run.
+ARRAYS = ("tasks", "seeds", "actions", "endings")
+#: Deflate makes no more of one byte than this many.
+_MOST_INFLATED = 1032
+
+
+def files_of(path: str | os.PathLike) -> tuple[Path, Path]:
+    """The archive and the text file of a run; either file's name will do, or their common stem."""
+    stem = Path(path)
+    stem = stem.with_suffix("") if stem.suffix in (".npz", ".json") else stem
+    return stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
+
+
+def write(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[Path]:
+    """Write both files, aside and then renamed, and the folder, where it is missing; their paths."""
+    archive, about = files_of(path)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(archive, about) as [packed, text]:
+        np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
+        text.write_text(json.dumps(header, indent=2) + "\n")
+    return [archive, about]
+
+
+def read_header(about: Path) -> dict[str, Any]:
+    """What the text file of a run says; ValueError where it is none."""
+    try:
+        header = json.loads(about.read_text())
+    except (ValueError, RecursionError) as error:  # no text, no JSON, or brackets without end
+        raise ValueError(f"{about} is no run, or is cut short: {error}") from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        said = header.get("format") if isinstance(header, dict) else None
+        raise ValueError(
+            f"{about} is no run that this version reads: its format is {said!r:.80}, not {FORMAT!r}. A run of an older version "
+            "is read by that version; or run the boxes again"
+        )
+    kinds = {"id": str, "params": dict, "split": str | None, "seats": list, "fingerprint": str}
+    wrong = [name for name, kind in kinds.items() if name not in header or not isinstance(header[name], kind)]
+    wrong += ["seats"] if not wrong and not all(isinstance(seat, str) for seat in header["seats"]) else []
+    if wrong:
+        raise ValueError(f"{about} is no run: {wrong[0]!r} is missing or of another kind. Fetch the file again")
+    return header
+
+
+def read_arrays(archive: Path) -> dict[str, np.ndarray]:
+    """The arrays of a run; ValueError where the file is none."""
+    with open(archive, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as members:
+                return {name: _array(members, f"{name}.npy") for name in ARRAYS}
+        except Exception as error:  # zipfile, zlib and NumPy have many words for a damaged file
+            problem = str(error) or type(error).__name__
+            raise ValueError(
+                f"{archive} is no run, or is cut short ({problem:.200}): fetch the file again, or run the boxes again"
+            ) from None
+
+
+def _array(members: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One array of an archive, if the archive can hold one of the size that it says."""
+    about = members.getinfo(name)
+    if about.file_size > _MOST_INFLATED * about.compress_size + 1:
+        raise ValueError(f"{name} says that {about.compress_size} bytes hold {about.file_size}")
+    with members.open(about) as member:
+        shape, _, dtype = _array_header(member)
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize != about.file_size - member.tell():
+            raise ValueError(f"{name} says that it is {dtype} {shape}, which it cannot be")
+    with members.open(about) as member:
+        return npy.read_array(member, allow_pickle=False)
+
+
+def _array_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and dtype of an array in NumPy's own format."""
+    version = npy.read_magic(member)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"it is written in version {version} of NumPy's format")
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    return read(member)

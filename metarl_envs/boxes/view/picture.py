@@ -1,0 +1,468 @@
+"""Pictures and words of a box: everything that is in it for a spectator, and what one agent knows in words.
+
+Items stand in columns by lineage and in rows by level, bases at the bottom, so that what is invented grows upwards.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+
+from metarl_envs.boxes.view.words import day_in_words, day_of, text_for, words_for
+from metarl_envs.boxes.world.box import ABSENT, MADE, REAL, WHEN
+from metarl_envs.boxes.world.tree import NOTHING, items_of
+from metarl_envs.engine import Picture, Row
+from metarl_envs.engine.canvas import (
+    ACCENT,
+    AGENT,
+    BACKGROUND,
+    BAD,
+    FLOOR,
+    GOAL,
+    GOOD,
+    LINES,
+    MUTED,
+    TEXT,
+    WORLD,
+    Color,
+)
+
+#: One hue a lineage, around again after eight.
+HUES: tuple[Color, ...] = (
+    AGENT,
+    GOOD,
+    ACCENT,
+    (255, 146, 92),
+    (88, 208, 214),
+    (236, 126, 190),
+    (178, 206, 88),
+    (150, 160, 255),
+)
+#: Where the tree stands, where the column at its right begins and ends, and how many levels fit in.
+_LEFT, _RIGHT, _TOP, _BOTTOM = 30, 292, 14, 440
+_SIDE, _END = 310, WORLD - 12
+_LEVELS_SHOWN = 40
+#: Agents of whom there is a line of their own, and links that are drawn one by one.
+_AGENTS_LISTED, _LINKED = 12, 40
+
+
+# ------------------------------------------------------------------------------------------------- where items stand
+class Items(NamedTuple):
+    """Level, lineage and place of every item."""
+
+    level: np.ndarray
+    lineage: np.ndarray
+    place: np.ndarray
+
+
+@functools.lru_cache(maxsize=64)
+def _items(lineages: int, bases: int, levels: int, width: int) -> Items:
+    base = [(0, lineage, k) for lineage in range(lineages) for k in range(bases)]
+    above = [(d, lineage, k) for d in range(1, levels + 1) for lineage in range(lineages) for k in range(width)]
+    return Items(*np.array(base + above).T)
+
+
+def items(p: SimpleNamespace) -> Items:
+    """Level, lineage and place of every item under parameters `p`."""
+    return _items(p.lineages, p.bases, p.levels, p.width)
+
+
+class Tree:
+    """Where items stand in a picture in which `highest` is the highest level reached.
+
+    Shown are the bases, and of the levels above them some more than were reached, 40 at most.
+    """
+
+    def __init__(self, p: SimpleNamespace, highest: int):
+        self.p, self.items = p, items(p)
+        self.last = min(p.levels, 8 + 4 * (highest // 4))
+        shown = min(self.last, _LEVELS_SHOWN)
+        self.first = self.last - shown + 1
+        self.row = (_BOTTOM - _TOP) / (shown + 1)
+        self.band = (_RIGHT - _LEFT) / p.lineages
+        self.column = self.band / (max(p.width, p.bases) + (0.6 if p.lineages > 1 else 0.0))
+        self.radius = max(0.8, min(0.4 * self.column, 0.4 * self.row, 13.0))
+
+    def height(self, level: int) -> float:
+        """The y of a level that is shown."""
+        return _BOTTOM - self.row * (0.5 + (0 if level == 0 else level - self.first + 1))
+
+    def shows(self, item: int) -> bool:
+        """Whether an item's level is shown."""
+        return self.items.level[item] == 0 or self.first <= self.items.level[item] <= self.last
+
+    def at(self, item: int) -> tuple[float, float]:
+        """The middle of an item that is shown."""
+        level, lineage, place = (int(of[item]) for of in self.items)
+        size = self.p.bases if level == 0 else self.p.width
+        x = _LEFT + self.band * (lineage + 0.5) + self.column * (place - (size - 1) / 2)
+        return x, self.height(level)
+
+    def hue(self, item: int) -> Color:
+        """The colour of an item's lineage."""
+        return HUES[int(self.items.lineage[item]) % len(HUES)]
+
+
+def _highest(p: SimpleNamespace, there: np.ndarray) -> int:
+    """The highest level of the items that are there."""
+    return int(items(p).level[there].max(initial=0))
+
+
+def blend(color: Color, share: float, ground: Color = BACKGROUND) -> Color:
+    """So much of a colour, the rest of the ground."""
+    mixed = [round(share * c + (1 - share) * g) for c, g in zip(color, ground, strict=True)]
+    return mixed[0], mixed[1], mixed[2]
+
+
+# ------------------------------------------------------------------------------------------------- who sees whom
+def links(p: SimpleNamespace, where: Sequence[int]) -> set[tuple[int, int]]:
+    """Pairs (i, j): agent i sees agent j now. It is `topology.sees` for all pairs."""
+    n, group = p.agents, p.group
+    home = [i // group for i in range(n)]
+    groups = home[-1] + 1
+    last = [i for i in range(n) if i == n - 1 or home[i + 1] != home[i]]
+    bridges = {(i, (home[i] + 1) % groups * group) for i in last}
+    seen = {
+        "isolated": lambda i, j: False,
+        "ring": lambda i, j: (i - j) % n in (1, n - 1),
+        "full": lambda i, j: True,
+        "caveman": lambda i, j: home[i] == home[j] or (i, j) in bridges or (j, i) in bridges,
+        "dynamic": lambda i, j: where[i] == where[j],
+        "chosen": lambda i, j: where[i] == j,
+    }[p.topology]
+    return {(i, j) for i in range(n) for j in range(n) if i != j and seen(i, j)}
+
+
+# ------------------------------------------------------------------------------------------------- the whole box
+def draw_box(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
+    """The box as a spectator sees it: all inventions, all agents, all that is written."""
+    held = np.asarray(state.held)
+    tree = Tree(p, _highest(p, (held != ABSENT).any(axis=0) | (np.asarray(state.first_at) >= 0)))
+    _draw_levels(picture, tree)
+    if task is not None:
+        _draw_recipes(picture, tree, task, (held == REAL).any(axis=0))
+    newest = _newest(state)
+    for item in filter(tree.shows, range(items_of(p))):
+        holders = int((held[:, item] != ABSENT).sum())
+        known = holders > 0 or state.first_at[item] >= 0
+        _draw_item(picture, tree, item, holders / p.agents, known, item in newest)
+        if task is not None and holders and not (held[:, item] == REAL).any():
+            picture.line(*_diagonal(tree, item), BAD, 2)
+    if p.agents == 1:
+        y = _draw_hand(picture, tree, state, 16)
+        y = _draw_entries(picture, p, tree, "notes", np.asarray(state.notes[0])[: p.notes], list(state.open[0]), y, hide=False)
+        _draw_entries(picture, p, tree, "noticeboard", np.asarray(state.board)[: p.board], [1] * p.board, y)
+    else:
+        _draw_ring(picture, p, state, 100, 68)
+        _draw_agents(picture, p, state, tree)
+    _draw_day(picture, p, state, _inventions_in_words(p, state))
+
+
+def _newest(state: Row) -> set[int]:
+    """What was made for the first time last."""
+    first_at = np.asarray(state.first_at)
+    return set(np.flatnonzero((first_at == first_at.max()) & (first_at >= 0)).tolist())
+
+
+def _inventions_in_words(p: SimpleNamespace, state: Row) -> str:
+    invented = np.asarray(state.first_at) >= 0
+    total = items_of(p) - p.lineages * p.bases
+    return f"{invented.sum()} of {total} things invented, up to level {_highest(p, invented)}"
+
+
+def _draw_levels(picture: Picture, tree: Tree) -> None:
+    """The numbers of levels, and a faint line at every fifth."""
+    every = 1 if tree.row >= 13 else 5
+    for level in [0, *range(tree.first, tree.last + 1)]:
+        y = tree.height(level)
+        if level % every == 0:
+            picture.text(_LEFT - 8, y - 5, str(level), size=10, color=MUTED, align="right")
+        if level % 5 == 0:
+            picture.line(_LEFT - 2, y, _RIGHT, y, blend(FLOOR, 0.8), 1)
+
+
+def _draw_item(picture: Picture, tree: Tree, item: int, share: float, known: bool, newest: bool) -> None:
+    """An item: a point where nobody ever had it, a ring where nobody has it any more, else lit by the share of holders."""
+    (x, y), hue, r = tree.at(item), tree.hue(item), tree.radius
+    if newest:
+        picture.circle(x, y, r + max(1.5, 0.25 * r), GOAL)
+    if share > 0:
+        picture.circle(x, y, r, blend(hue, 0.3 + 0.7 * share))
+    elif known:
+        picture.circle(x, y, r, blend(hue, 0.5))
+        picture.circle(x, y, 0.7 * r, BACKGROUND)
+    else:
+        picture.circle(x, y, max(0.7, 0.22 * r), LINES)
+        return
+    _draw_number(picture, tree, item, BACKGROUND if share > 0 else hue)
+
+
+def _draw_number(picture: Picture, tree: Tree, item: int, color: Color) -> None:
+    """The number of an item, where there is room."""
+    if tree.radius >= 6:
+        size = round(min(tree.radius, 11))
+        x, y = tree.at(item)
+        picture.text(x, y - 0.55 * size, str(item), size=size, color=color, align="center")
+
+
+def _diagonal(tree: Tree, item: int) -> tuple[float, float, float, float]:
+    (x, y), r = tree.at(item), tree.radius
+    return x - r, y - r, x + r, y + r
+
+
+def _draw_recipes(picture: Picture, tree: Tree, task: Row, real: np.ndarray) -> None:
+    """What the highest thing is made of, down to the bases; fainter, what could be made now."""
+    recipe = np.asarray(task.recipe)
+    for item in np.flatnonzero(~real).tolist():
+        if pair := next((pair for pair in recipe[item].tolist() if pair[0] != NOTHING and real[pair].all()), None):
+            _join(picture, tree, item, pair, blend(GOAL, 0.35))
+    top = np.flatnonzero(real)[-1]  # of two items, the later one is of no lower level
+    for item, pair in path_to(recipe, top):
+        _join(picture, tree, item, pair, blend(TEXT, 0.45))
+
+
+def path_to(recipe: np.ndarray, item: int) -> list[tuple[int, list[int]]]:
+    """An item and all that it is made of, down to the bases, by the first recipe of each: (item, pair)."""
+    path: dict[int, list[int]] = {}
+    left = [int(item)]
+    while left:
+        one = left.pop()
+        pair = recipe[one, 0].tolist()
+        if pair[0] != NOTHING and one not in path:
+            path[one] = pair
+            left += pair
+    return list(path.items())
+
+
+def _join(picture: Picture, tree: Tree, item: int, pair: Iterable[int], color: Color) -> None:
+    for part in pair:
+        if tree.shows(item) and tree.shows(part):
+            picture.line(*tree.at(part), *tree.at(item), color, 1)
+
+
+def _draw_ring(picture: Picture, p: SimpleNamespace, state: Row, y: float, radius: float) -> None:
+    """Agents in a ring, with a line between those of whom one sees the other; a point marks whom only one side sees."""
+    places = [_on_ring(p, i, y, radius) for i in range(p.agents)]
+    if p.agents <= _LINKED:
+        seen = links(p, list(state.where))
+        for i, j in seen:
+            (x0, y0), (x1, y1) = places[i], places[j]
+            picture.line(x0, y0, x1, y1, blend(MUTED, 0.6), 1.5)
+            if (j, i) not in seen:
+                picture.circle(x0 + 0.7 * (x1 - x0), y0 + 0.7 * (y1 - y0), 3, MUTED)
+    size = max(1.5, min(13.0, 0.42 * radius, 2.4 * radius / p.agents))
+    for i, (x, y0) in enumerate(places):
+        if state.made[i] != NOTHING:
+            picture.circle(x, y0, size + 3, GOAL)
+        picture.circle(x, y0, size, AGENT if not state.forgot[i] else blend(AGENT, 0.5))
+        if size >= 7:
+            picture.text(x, y0 - 6, str(i), size=11, color=BACKGROUND, align="center")
+
+
+def _on_ring(p: SimpleNamespace, i: int, y: float, radius: float) -> tuple[float, float]:
+    turn = 2 * math.pi * i / p.agents - math.pi / 2
+    return (_SIDE + _END) / 2 + radius * math.cos(turn), y + radius * math.sin(turn)
+
+
+def _draw_agents(picture: Picture, p: SimpleNamespace, state: Row, tree: Tree) -> None:
+    """A line for each agent: what it has, what is in its hand, and its notebook; below them the noticeboard."""
+    top, bottom = 194, 436
+    listed = min(p.agents, _AGENTS_LISTED)
+    books = listed + (1 if p.board else 0) + (1 if listed < p.agents else 0)
+    height = min((bottom - top) / books, 60 if p.notes else 36)
+    most = max(1, int((np.asarray(state.held) != ABSENT).sum(axis=1).max()))
+    for i in range(listed):
+        y = top + i * height
+        _draw_wealth(picture, p, state, tree, i, y)
+        if not p.notes and height >= 20:
+            _draw_shares(picture, p, state, i, y + 15, (_END - _SIDE) / most)
+        pages = list(state.open[i])
+        _draw_book(picture, p, tree, np.asarray(state.notes[i])[: p.notes], pages, y + 12, height - 15)
+    y = top + listed * height
+    if listed < p.agents:
+        picture.text(_SIDE, y, f"and {p.agents - listed} more agents", size=11, color=MUTED)
+        y += height
+    if p.board:
+        picture.text(_SIDE, y, "noticeboard", size=11, color=MUTED)
+        _draw_book(picture, p, tree, np.asarray(state.board)[: p.board], [1] * p.board, y + 12, max(8, height - 15))
+
+
+def _draw_wealth(picture: Picture, p: SimpleNamespace, state: Row, tree: Tree, i: int, y: float) -> None:
+    held = np.asarray(state.held[i]) != ABSENT
+    hand = state.hand[i]
+    picture.text(_SIDE, y, str(i), size=12, color=AGENT)
+    picture.text(_SIDE + 20, y, f"{held.sum()} things, level {_highest(p, held)}", size=12, color=TEXT)
+    if hand != NOTHING:
+        picture.circle(_END - 5, y + 5, 4.5, tree.hue(hand))
+        picture.text(_END - 13, y, "hand", size=10, color=MUTED, align="right")
+
+
+def _draw_shares(picture: Picture, p: SimpleNamespace, state: Row, i: int, y: float, step: float) -> None:
+    """How much an agent has of each lineage, `step` a thing."""
+    x, held = float(_SIDE), np.asarray(state.held[i]) != ABSENT
+    for lineage in range(p.lineages):
+        width = step * int((held & (items(p).lineage == lineage)).sum())
+        picture.rectangle(x, y, max(1.0, width - 1), 4, blend(HUES[lineage % len(HUES)], 0.8), 1)
+        x += width
+
+
+def _draw_book(
+    picture: Picture, p: SimpleNamespace, tree: Tree, entries: np.ndarray, pages: Sequence[int], y: float, height: float
+) -> None:
+    """Entries as cells: filled in the hue of what was made, red where nothing was; bright on pages that are open."""
+    if not len(entries):
+        return
+    width = _END - _SIDE
+    rows = 1
+    while width / math.ceil(len(entries) / rows) < min(height / rows, 14):  # more rows make cells larger
+        rows += 1
+    across = math.ceil(len(entries) / rows)
+    side = max(1.5, min(width / across, height / rows, 14))
+    for k, entry in enumerate(entries.tolist()):
+        color = FLOOR
+        if entry[WHEN] >= 0:
+            bright = 1.0 if p.free_reading == "yes" or pages[k // p.page] else 0.45
+            color = blend(BAD if entry[MADE] == NOTHING else tree.hue(entry[MADE]), bright)
+        gap = 1.5 if side > 5 else 0.5
+        picture.rectangle(_SIDE + k % across * side, y + k // across * side, side - gap, side - gap, color, min(2.0, side / 4))
+
+
+def _draw_day(picture: Picture, p: SimpleNamespace, state: Row, text: str) -> None:
+    """Along the bottom: the day, as far as it has come, and a line of text."""
+    y = 450
+    if p.day:
+        day, gone, left = day_of(p, state.t)
+        done = gone / (gone + left)
+        picture.rectangle(_SIDE, y + 14, _END - _SIDE, 5, LINES, radius=2)
+        picture.rectangle(_SIDE, y + 14, max(3, (_END - _SIDE) * done), 5, GOAL, radius=2)
+        picture.text(_SIDE, y, f"day {day} of {-(-p.horizon // p.day)}", size=12, color=TEXT)
+        picture.text(_END, y, f"step {gone} of {gone + left}", size=12, color=MUTED, align="right")
+    picture.text(_LEFT, y + 4, text, size=12, color=MUTED)
+
+
+def _draw_hand(picture: Picture, tree: Tree, state: Row, y: float) -> float:
+    """What is in the hand, and the last experiment; where the rest begins."""
+    picture.text(_SIDE, y, "in your hand", size=12, color=MUTED)
+    if state.hand[0] != NOTHING:
+        _chip(picture, tree, _SIDE + 92, y + 6, state.hand[0])
+    picture.text(_SIDE, y + 20, "last experiment", size=12, color=MUTED)
+    a, b = state.tried[0]
+    if a != NOTHING:
+        _draw_experiment(picture, tree, _SIDE + 2, y + 44, a, b, state.seemed[0])
+    return y + 66
+
+
+def _draw_entries(
+    picture: Picture,
+    p: SimpleNamespace,
+    tree: Tree,
+    name: str,
+    entries: np.ndarray,
+    pages: Sequence[int],
+    y: float,
+    hide: bool = True,
+) -> float:
+    """Entries as they are written; with `hide`, of closed pages only whether something is. Where the rest begins."""
+    if not len(entries):
+        return y
+    picture.text(_SIDE, y, name, size=12, color=MUTED)
+    filled = int((entries[:, WHEN] >= 0).sum())
+    picture.text(_END, y, f"{filled} of {len(entries)}", size=12, color=MUTED, align="right")
+    y, line = y + 22, min(18.0, max(6.0, (420 - y) / len(entries)))
+    for k, (a, b, made, when) in enumerate(entries.tolist()):
+        if y > 440:
+            break
+        is_open = p.free_reading == "yes" or pages[k // p.page] or not hide
+        picture.text(_SIDE, y - 5, str(k + 1), size=10, color=MUTED)
+        if when < 0:
+            picture.line(_SIDE + 22, y, _SIDE + 34, y, LINES, 1)
+        elif is_open:
+            _draw_experiment(picture, tree, _SIDE + 20, y, a, b, made, min(8.0, 0.46 * line))
+        else:
+            picture.rectangle(_SIDE + 20, y - 0.35 * line, 110, 0.7 * line, FLOOR, 3)
+        y += line
+    return y + 8
+
+
+def _draw_experiment(picture: Picture, tree: Tree, x: float, y: float, a: int, b: int, made: int, radius: float = 8.0) -> None:
+    """Two items, and what they made: 3 + 5 = 17."""
+    for k, (item, sign) in enumerate(((a, "+"), (b, "="))):
+        _chip(picture, tree, x + 10 + 40 * k, y, item, radius)
+        picture.text(x + 30 + 40 * k, y - 6, sign, size=12, color=MUTED, align="center")
+    if made != NOTHING:
+        _chip(picture, tree, x + 90, y, made, radius)
+    else:
+        picture.text(x + 82, y - 5, "nothing", size=11, color=BAD)
+
+
+def _chip(picture: Picture, tree: Tree, x: float, y: float, item: int, radius: float = 8.0) -> None:
+    """An item as a small plate with its number."""
+    picture.rectangle(x - 13, y - radius, 26, 2 * radius, tree.hue(item), 4)
+    if radius >= 4:
+        size = round(min(11, 1.4 * radius))
+        picture.text(x, y - 0.6 * size, str(item), size=size, color=BACKGROUND, align="center")
+
+
+# ------------------------------------------------------------------------------------------------- in words
+def describe_box(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+    """The box in words, a line for each agent. Items are called by their words, with lineage and level: `flim (B3)`."""
+    names = _names(p, state)
+    lines = [_inventions_in_words(p, state) + "."]
+    if p.day:
+        lines.append(day_in_words(p, state.t))
+    seen = links(p, list(state.where)) if p.agents <= _LINKED else set()
+    for i in range(p.agents):
+        lines.append(_agent_in_words(p, state, i, names, sorted(j for one, j in seen if one == i)))
+        lines += [f"  note {k + 1}: {text}" for k, text in _written(p.notes, state.notes[i], names)]
+    lines += [f"board {k + 1}: {text}" for k, text in _written(p.board, state.board, names)]
+    if task is not None:
+        lines += _recipes_in_words(p, state.held, task, names)
+    return "\n".join(lines)
+
+
+def describe_seat(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+    """What agent 0 knows, in the words that it would be told."""
+    words = words_for(items_of(p), int(state.words))
+    sight = np.array([(0, j) in links(p, list(state.where)) for j in range(p.agents)])
+    text = text_for(p, state._row, 0, sight, words)
+    return text if task is None else "\n".join([text, *_recipes_in_words(p, state.held[:1], task, _names(p, state))])
+
+
+def _names(p: SimpleNamespace, state: Row) -> list[str]:
+    """Each item's word, with its lineage and level."""
+    words = words_for(items_of(p), int(state.words))
+    return [f"{w} ({chr(ord('A') + b)}{d})" for w, d, b in zip(words, items(p).level, items(p).lineage, strict=True)]
+
+
+def _agent_in_words(p: SimpleNamespace, state: Row, i: int, names: list[str], seen: list[int]) -> str:
+    held, hand, (a, b) = np.asarray(state.held[i]) != ABSENT, state.hand[i], state.tried[i]
+    parts = [f"{held.sum()} things up to level {_highest(p, held)}"]
+    if hand != NOTHING:
+        parts.append(f"{names[hand]} in the hand")
+    if a != NOTHING:
+        parts.append(f"last tried {_experiment(a, b, state.seemed[i], names)}")
+    if p.agents > 1:
+        parts.append(f"sees {', '.join(map(str, seen)) or 'nobody'}")
+    return f"agent {i}: " + "; ".join(parts)
+
+
+def _written(count: int, entries: np.ndarray, names: list[str]) -> list[tuple[int, str]]:
+    rows = np.asarray(entries)[:count].tolist()
+    return [(k, _experiment(a, b, made, names)) for k, (a, b, made, when) in enumerate(rows) if when >= 0]
+
+
+def _experiment(a: int, b: int, made: int, names: list[str]) -> str:
+    return f"{names[a]} with {names[b]} makes {names[made] if made != NOTHING else 'nothing'}"
+
+
+def _recipes_in_words(p: SimpleNamespace, held: np.ndarray, task: Row, names: list[str]) -> list[str]:
+    """How the highest thing is made; where there are only bases, how those of the first level are."""
+    recipe, real = np.asarray(task.recipe), (np.asarray(held) == REAL).any(axis=0)
+    top = int(np.flatnonzero(real)[-1])
+    path = path_to(recipe, top) or [(i, recipe[i, 0].tolist()) for i in np.flatnonzero(items(p).level == 1).tolist()]
+    return [f"recipe: {_experiment(a, b, item, names)}" for item, (a, b) in sorted(path)]

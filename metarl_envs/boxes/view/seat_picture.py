@@ -1,0 +1,409 @@
+"""The picture of one seat, and what a click in it means: what agent 0 has, what it may read, and nothing that it forgot.
+
+Places are worked out once, from parameters and state, for the picture and for clicks alike. Every item is a tile with the word
+that the text has for it; the colour is that of its lineage, the row that of its level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+
+from metarl_envs.boxes.view.picture import HUES, blend, items, links
+from metarl_envs.boxes.view.words import day_of, words_for
+from metarl_envs.boxes.world.box import ABSENT, ILLUSORY, MADE, WHEN, A, B, pages_of, verbs_of
+from metarl_envs.boxes.world.tree import NOTHING, items_of
+from metarl_envs.engine import Picture, Row
+from metarl_envs.engine.canvas import AGENT, BACKGROUND, BAD, FLOOR, GOAL, GOOD, LINES, MUTED, TEXT, WORLD, Color
+
+#: Keys of held items, in the order of their tiles; other letters are verbs, or the game's own.
+ITEM_KEYS = "1234567890acdefghijkmqtuvxyz"
+#: Where things stand.
+_LEFT, _END, _ITEMS, _BOTTOM = 12, WORLD - 12, 42, WORLD - 10
+#: Where tiles begin, how many stand side by side where there is room, and the height of a row of them: the usual, the least.
+_TILES, _ACROSS, _ROW, _LEAST = 30, 12, 33, 10
+#: What the tiles may take, with notes below them and without.
+_ROOM, _ROOM_ALONE = 200, 300
+_VISITED = 12
+
+
+class Place(NamedTuple):
+    """A rectangle of the picture."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def holds(self, x: float, y: float) -> bool:
+        """Whether a place is inside."""
+        return self.x <= x < self.x + self.width and self.y <= y < self.y + self.height
+
+
+class Entry(NamedTuple):
+    """One entry of a notebook or board: where it stands, what to do to write it or to empty it, and what is written."""
+
+    place: Place
+    write: int
+    erase: int
+    content: list[int]
+    is_open: bool
+
+
+class SeatView:
+    """What agent 0 has before it, and where."""
+
+    def __init__(self, p: SimpleNamespace, state: Row):
+        self.p, self.state, self.verbs = p, state, verbs_of(p)
+        self.words = words_for(items_of(p), int(state.words))
+        self.held = np.asarray(state.held[0])
+        self.hand, self.seemed = int(state.hand[0]), int(state.seemed[0])
+        self.tried = [int(item) for item in state.tried[0]]
+        self.tiles, self.rows = self._place_tiles()
+        self.bench = _ITEMS + self._items_height() + 8
+        self.paper = self.bench + 62  # where what is written begins
+
+    def keys(self) -> dict[int, str]:
+        """By item, the key that takes it."""
+        return dict(zip(self.tiles, ITEM_KEYS, strict=False))
+
+    def hue(self, item: int) -> Color:
+        """The colour of an item's lineage."""
+        return HUES[int(items(self.p).lineage[item]) % len(HUES)]
+
+    # ----------------------------------------------------------------------------------------- where things stand
+    def _items_height(self) -> float:
+        """The height of all tiles that there can be, as far as there is room: the same for the whole trial."""
+        p = self.p
+        rows = math.ceil(p.bases * p.lineages / _ACROSS) + p.levels * math.ceil(p.width * p.lineages / _ACROSS)
+        return min(rows * _ROW, _ROOM if p.notes or p.board else _ROOM_ALONE)
+
+    def _place_tiles(self) -> tuple[dict[int, Place], list[tuple[int, float]]]:
+        """The place of each thing that is held, and at which height each level begins (nowhere, where they do not fit)."""
+        p, levels = self.p, items(self.p).level
+        across = min(_ACROSS, max(6, p.bases * p.lineages, p.width * p.lineages))
+        held = np.flatnonzero(self.held != ABSENT).tolist()
+        groups = [[item for item in held if levels[item] == level] for level in sorted({int(levels[item]) for item in held})]
+        count = sum(math.ceil(len(group) / across) for group in groups)
+        room = self._items_height()
+        by_level = _LEAST * count <= room
+        if not by_level:  # one after the other, in rows as full as they must be
+            groups, across = [held], max(across, math.ceil(len(held) / int(room / _LEAST)))
+            count = math.ceil(len(held) / across)
+        height, width = min(float(_ROW), room / max(1, count)), (_END - _TILES) / across
+        gap = min(2.0, height / 6, width / 6)
+        tiles, rows, y = {}, [], float(_ITEMS)
+        for group in groups:
+            if by_level:
+                rows.append((int(levels[group[0]]), y))
+            for k, item in enumerate(group):
+                tiles[item] = Place(_TILES + k % across * width, y + k // across * height, width - gap, height - gap)
+            y += height * math.ceil(len(group) / across)
+        return tiles, rows
+
+    def wait_button(self) -> Place:
+        """The button that lets a step go by."""
+        return Place(_END - 62, self.bench, 62, 26)
+
+    def others(self) -> Iterator[tuple[int, float, float]]:
+        """The other agents that are shown, and where: those that are seen, or all that can be visited."""
+        chosen = self.p.topology == "chosen"
+        shown = [j for j in range(1, self.p.agents) if chosen or j in self.seen()]
+        for k, j in enumerate(shown[:_VISITED]):
+            yield j, _END - 12 - 24 * (min(len(shown), _VISITED) - 1 - k), 20.0
+
+    def seen(self) -> set[int]:
+        """Whom agent 0 sees."""
+        return {j for i, j in links(self.p, list(self.state.where)) if i == 0}
+
+    def books(self) -> Iterator[tuple[str, float, list[tuple[int, Place, int]], list[Entry]]]:
+        """Notebook and board, as many as there are: the name, where it begins, its closed pages, its entries.
+
+        A closed page is its number, the button that opens it, and the action.
+        """
+        p, state, verbs = self.p, self.state, self.verbs
+        y, counts = self.paper, (p.notes, p.board)
+        share = (_BOTTOM - y - 22 * sum(count > 0 for count in counts)) / max(1, sum(math.ceil(c / 2) for c in counts))
+        height = min(24.0, share)
+        for name, count, entries, pages, write, erase, read in (
+            ("notebook", p.notes, state.notes[0], state.open[0], verbs.note, verbs.erase, verbs.read),
+            ("noticeboard", p.board, state.board, state.looking[0], verbs.post, NOTHING, verbs.look),
+        ):
+            if not count:
+                continue
+            closed = [k for k in range(pages_of(p, count)) if p.free_reading != "yes" and not pages[k]]
+            buttons = [(k, Place(_END - 66 * (n + 1), y - 4, 62, 18), read + k) for n, k in enumerate(reversed(closed[:4]))]
+            lines = math.ceil(count / 2)
+            rows = np.asarray(entries)[:count].tolist()
+            places = [Place(_LEFT + k // lines * 230, y + 18 + k % lines * height, 226, height - 1) for k in range(count)]
+            yield (
+                name,
+                y,
+                buttons,
+                [
+                    Entry(places[k], write + k, NOTHING if erase == NOTHING else erase + k, rows[k], k // p.page not in closed)
+                    for k in range(count)
+                ],
+            )
+            y += 24 + lines * height
+
+    def eraser(self, entry: Entry) -> Place | None:
+        """Where a click empties an entry."""
+        if entry.erase == NOTHING or entry.content[WHEN] < 0 or not entry.is_open:
+            return None
+        place = entry.place
+        return Place(place.x + place.width - 18, place.y, 18, place.height)
+
+    def is_new(self, entry: Entry) -> bool:
+        """Whether writing the last experiment into an entry would change it."""
+        content = [*self.tried, self.seemed]
+        return self.tried[0] != NOTHING and (entry.content[WHEN] < 0 or entry.content[:WHEN] != content)
+
+    # ----------------------------------------------------------------------------------------- what clicks and keys mean
+    def clicked(self, x: float, y: float) -> int | None:
+        """The action that a click asks for; None where it would do nothing."""
+        for item, place in self.tiles.items():
+            if place.holds(x, y):
+                return None if item == self.hand else item
+        if self.wait_button().holds(x, y):
+            return self.verbs.wait
+        for j, at, height in self.others():
+            if self.p.topology == "chosen" and math.dist((x, y), (at, height)) < 11 and int(self.state.where[0]) != j:
+                return self.verbs.visit + j
+        for _, _, buttons, entries in self.books():
+            for _, place, action in buttons:
+                if place.holds(x, y):
+                    return action
+            for entry in entries:
+                if (eraser := self.eraser(entry)) and eraser.holds(x, y):
+                    return entry.erase
+                if entry.place.holds(x, y):
+                    return entry.write if self.is_new(entry) else None
+        return None
+
+    def take(self, n: int) -> int | None:
+        """Take the n-th thing, or combine it with what is in the hand."""
+        item = next((item for k, item in enumerate(self.tiles) if k == n), None)
+        return None if item == self.hand else item
+
+    def write(self, book: str) -> int | None:
+        """Write the last experiment into the first empty entry of a book."""
+        entries = next((entries for name, _, _, entries in self.books() if name == book), [])
+        written = any(entry.content[WHEN] >= 0 and not self.is_new(entry) for entry in entries)
+        free = next((entry for entry in entries if entry.content[WHEN] < 0), None)
+        return free.write if free and self.tried[0] != NOTHING and not written else None
+
+    def read(self, book: str) -> int | None:
+        """Open the first closed page of a book."""
+        buttons = next((buttons for name, _, buttons, _ in self.books() if name == book), [])
+        return min((action for _, _, action in buttons), default=None)
+
+
+# ------------------------------------------------------------------------------------------------- drawing
+def draw_seat(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
+    """The box as agent 0 knows it. With the task: the whole recipe book in place of what is written."""
+    seat = SeatView(p, state)
+    _draw_day(picture, seat)
+    _draw_others(picture, seat)
+    _draw_tiles(picture, seat, reveal=task is not None)
+    _draw_bench(picture, seat)
+    if task is not None:
+        _draw_recipes(picture, seat, np.asarray(task.recipe))
+        return
+    _draw_news(picture, seat)
+    if not (p.notes or p.board or p.day):
+        _draw_history(picture, seat)
+    for name, y, buttons, entries in seat.books():
+        _draw_book(picture, seat, name, y, entries)
+        for page, place, _ in buttons:
+            _draw_button(picture, place, f"open {page + 1}")
+
+
+def _draw_day(picture: Picture, seat: SeatView) -> None:
+    p, t = seat.p, seat.state.t
+    if not p.day:
+        picture.text(_LEFT, 14, f"step {t} of {p.horizon}", size=13, color=MUTED)
+        return
+    (day, gone, left), days = day_of(p, t), -(-p.horizon // p.day)
+    width = 92 + picture.text(_LEFT, 10, f"day {day} of {days}", size=14)
+    picture.rectangle(_LEFT, 28, width, 5, LINES, 2)
+    picture.rectangle(_LEFT, 28, max(3, width * gone / (gone + left)), 5, GOAL, 2)
+    picture.text(_LEFT + width, 12, f"{'the end' if day == days else 'dawn'} in {left}", size=12, color=MUTED, align="right")
+
+
+def _draw_others(picture: Picture, seat: SeatView) -> None:
+    """Those who are seen (or can be visited); golden: who made something new in this step, unless it is forgotten."""
+    if seat.p.agents == 1:
+        picture.text(_END, 14, "you are alone", size=12, color=MUTED, align="right")
+        return
+    seen, chosen, first = seat.seen(), seat.p.topology == "chosen", float(_END)
+    for j, x, y in seat.others():
+        if j in seen and seat.state.made[j] != NOTHING and not seat.state.forgot[0]:
+            picture.circle(x, y, 13, GOAL)
+        picture.circle(x, y, 10, AGENT if j in seen else LINES)
+        picture.text(x, y - 6, str(j), size=11, color=BACKGROUND if j in seen else TEXT, align="center")
+        first = min(first, x - 20)
+    more = (seat.p.agents - 1 if chosen else len(seen)) - _VISITED
+    text = "click on whom to visit" if chosen else "you see" if seen else "you see nobody now"
+    picture.text(first, 14, f"{text} ({more} more)" if more > 0 else text, size=12, color=MUTED, align="right")
+
+
+def _draw_tiles(picture: Picture, seat: SeatView, reveal: bool) -> None:
+    """What is held, a row for each level: white border in the hand, golden just made, green just copied."""
+    keys, made = seat.keys(), _made_by_others(seat)
+    copied = made if len(made) == seat.state.gained[0] else ()  # else nobody can tell which of them it had before
+    for level, y in seat.rows:
+        picture.text(_LEFT, y + 6, str(level), size=13, color=MUTED)
+    for item, place in seat.tiles.items():
+        just = item == seat.seemed and seat.hand == NOTHING
+        edge = TEXT if item == seat.hand else GOAL if just else GOOD if item in copied else None
+        _draw_tile(picture, seat, item, place, edge, keys.get(item, ""))
+        if reveal and seat.held[item] == ILLUSORY:
+            picture.line(place.x, place.y, place.x + place.width, place.y + place.height, BAD, 2)
+
+
+def _draw_tile(picture: Picture, seat: SeatView, item: int, place: Place, edge: Color | None = None, key: str = "") -> None:
+    """An item as a tile with its word, and the key that takes it, as far as there is room."""
+    if edge:
+        picture.rectangle(place.x - 2, place.y - 2, place.width + 4, place.height + 4, edge, 6)
+    picture.rectangle(*place, seat.hue(item), min(5.0, place.height / 4))
+    if place.height < 14 or place.width < 26:
+        return
+    size = min(13, int(place.width / 3.4))
+    with_key = key and place.height >= 28
+    picture.text(
+        place.x + place.width / 2,
+        place.y + (13 if with_key else place.height / 2 - 0.55 * size),
+        seat.words[item],
+        size=size,
+        color=BACKGROUND,
+        align="center",
+    )
+    if with_key:
+        picture.text(
+            place.x + place.width / 2, place.y + 2, key, size=11, color=blend(BACKGROUND, 0.8, seat.hue(item)), align="center"
+        )
+
+
+def _draw_bench(picture: Picture, seat: SeatView) -> None:
+    """The hand, the last experiment, and a button to wait."""
+    y = seat.bench
+    picture.line(_LEFT, y - 5, _END, y - 5, LINES, 1)
+    picture.text(_LEFT, y + 6, "hand", size=13, color=MUTED)
+    if seat.hand != NOTHING:
+        _draw_tile(picture, seat, seat.hand, Place(_LEFT + 38, y, 46, 26), TEXT)
+        picture.text(_LEFT + 92, y + 6, "+ ?", size=14, color=MUTED)
+    else:
+        picture.outline(_LEFT + 38, y, 46, 26, LINES, 1)
+    picture.text(_LEFT + 132, y + 6, "last", size=13, color=MUTED)
+    if seat.tried[0] != NOTHING:
+        a, b = seat.tried
+        _draw_tile(picture, seat, a, Place(_LEFT + 166, y, 46, 26))
+        picture.text(_LEFT + 221, y + 5, "+", size=15, color=MUTED, align="center")
+        _draw_tile(picture, seat, b, Place(_LEFT + 230, y, 46, 26))
+        picture.text(_LEFT + 285, y + 5, "=", size=15, color=MUTED, align="center")
+        if seat.seemed == NOTHING:
+            picture.text(_LEFT + 295, y + 6, "nothing", size=13, color=BAD)
+        else:
+            _draw_tile(picture, seat, seat.seemed, Place(_LEFT + 295, y, 46, 26), GOAL)
+    else:
+        picture.text(_LEFT + 166, y + 6, "no experiment yet" + (" today" if seat.p.day else ""), size=13, color=MUTED)
+    _draw_button(picture, seat.wait_button(), "wait")
+
+
+def _draw_button(picture: Picture, place: Place, name: str) -> None:
+    picture.rectangle(*place, LINES, 5)
+    picture.text(place.x + place.width / 2, place.y + place.height / 2 - 7, name, size=13, align="center")
+
+
+def _made_by_others(seat: SeatView) -> dict[int, int]:
+    """What those whom agent 0 sees made in this step and it has now, if it copied any of that: by item, who made it."""
+    made = {int(seat.state.made[j]): j for j in sorted(seat.seen(), reverse=True)} if seat.state.gained[0] else {}
+    return {item: j for item, j in sorted(made.items()) if item != NOTHING and seat.held[item] != ABSENT}
+
+
+def _draw_news(picture: Picture, seat: SeatView) -> None:
+    """A line of what has just happened, dawn above all."""
+    y, state = seat.bench + 34, seat.state
+    if seat.p.day and state.forgot[0] and state.t > 0:
+        picture.rectangle(_LEFT, y - 3, _END - _LEFT, 21, blend(GOAL, 0.25), 5)
+        picture.text(WORLD / 2, y, "Dawn. All is forgotten but what is written.", size=14, color=GOAL, align="center")
+        return
+    if news := _made_by_others(seat):
+        told = ", ".join(f"{seat.words[item]} (by {j})" for item, j in list(news.items())[:4])
+        more = f" and {len(news) - 4} more" if len(news) > 4 else ""
+        some = "" if len(news) == state.gained[0] else f"{state.gained[0]} of these: "
+        picture.text(_LEFT, y, f"You copied {some}{told}{more}.", size=13, color=GOOD)
+    elif state.made[0] != NOTHING:
+        picture.text(_LEFT, y, f"You made {seat.words[state.made[0]]}, which you did not have.", size=13, color=GOAL)
+
+
+def _draw_history(picture: Picture, seat: SeatView) -> None:
+    """Where nothing is ever forgotten: who made the newest things first, of those that agent 0 has and whom it sees."""
+    state, makers = seat.state, {0, *seat.seen()}
+    told = [(int(state.first_at[item]), item) for item in seat.tiles if state.first_by[item] in makers]
+    if told:
+        picture.text(_LEFT, seat.paper, "newest", size=13, color=MUTED)
+    for k, (t, item) in enumerate(sorted(told, reverse=True)[:14]):
+        x, y = _LEFT + k // 7 * 230, seat.paper + 18 + k % 7 * 18
+        x += picture.text(x, y, seat.words[item], size=13, color=seat.hue(item))
+        by = int(state.first_by[item])
+        picture.text(x, y, f" by {by if by else 'you'}, step {t + 1}", size=13, color=MUTED if by else GOAL)
+
+
+def _draw_book(picture: Picture, seat: SeatView, name: str, y: float, entries: list[Entry]) -> None:
+    """Entries as they are written; of closed pages only whether something is."""
+    filled = sum(entry.content[WHEN] >= 0 for entry in entries)
+    width = picture.text(_LEFT, y - 2, f"{name}: {filled} of {len(entries)} filled", size=13, color=MUTED)
+    if seat.tried[0] != NOTHING:
+        picture.text(
+            _LEFT + width + 12, y - 1, "click on a line: write the last experiment there", size=11, color=blend(MUTED, 0.7)
+        )
+    for k, entry in enumerate(entries):
+        x, top, wide, height = entry.place
+        picture.rectangle(x, top, wide, height, FLOOR if entry.content[WHEN] >= 0 else blend(FLOOR, 0.45), min(3.0, height / 4))
+        if height < 10:
+            continue
+        size = 13 if height >= 20 else 12 if height >= 14 else 9
+        picture.text(x + 4, top + height / 2 - 0.55 * size, str(k + 1), size=size, color=MUTED)
+        if entry.content[WHEN] < 0:
+            continue
+        if entry.is_open:
+            _draw_experiment(picture, seat, entry.content, x + 26, top + height / 2 - 0.55 * size, size)
+            if eraser := seat.eraser(entry):
+                picture.text(eraser.x + 9, top + height / 2 - 0.55 * size, "x", size=size, color=BAD, align="center")
+        else:
+            picture.text(x + 26, top + height / 2 - 0.55 * size, "written, but the page is closed", size=size, color=MUTED)
+
+
+def _draw_experiment(picture: Picture, seat: SeatView, content: list[int], x: float, y: float, size: int) -> None:
+    """`flim + dorp = bask`, each word in its lineage's colour."""
+    made = content[MADE]
+    for item, sign in ((content[A], " + "), (content[B], " = ")):
+        x += picture.text(x, y, seat.words[item], size=size, color=seat.hue(item))
+        x += picture.text(x, y, sign, size=size, color=MUTED)
+    name, color = ("nothing", BAD) if made == NOTHING else (seat.words[made], seat.hue(made))
+    picture.text(x, y, name, size=size, color=color)
+
+
+def _draw_recipes(picture: Picture, seat: SeatView, recipe: np.ndarray) -> None:
+    """All recipes, level by level, as many as there is room for: bright where the thing was made, in whichever way."""
+    p, top = seat.p, seat.bench + 36
+    book = [(item, r) for item in range(p.bases * p.lineages, items_of(p)) for r in range(p.recipes)]
+    room = _BOTTOM - top - 20
+    rows = min(math.ceil(len(book) / 3), int(room // 11))
+    step, shown = min(16.0, room / rows), book[: 3 * rows]
+    left = f", the first {len(shown)} of {len(book)}" if len(shown) < len(book) else ""
+    x = _LEFT + picture.text(_LEFT, top, f"The recipes{left}, of things made ", size=13)
+    others = [("by others", GOOD)] if p.agents > 1 else []
+    for name, color in (("first by you" if others else "by you", GOAL), *others, ("by nobody", MUTED)):
+        x += picture.text(x, top, f"{name}   ", size=13, color=color)
+    for k, (item, r) in enumerate(shown):
+        by = int(seat.state.first_by[item])
+        color = MUTED if by == NOTHING else GOAL if by == 0 else GOOD
+        text = f"{seat.words[item]} = {seat.words[recipe[item, r, 0]]} + {seat.words[recipe[item, r, 1]]}"
+        picture.text(_LEFT + k // rows * 154, top + 20 + k % rows * step, text, size=11, color=color)

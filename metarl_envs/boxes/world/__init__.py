@@ -1,0 +1,1 @@
+"""The world of a box: its state, what actions do, and the recipes."""

@@ -1,0 +1,57 @@
+"""What a family is written in: plain scalar functions over rows, compiled on first use.
+
+A kernel may use numbers, rows, elements of sub-arrays, `math`, and other kernels. It may not allocate, and it may not use
+strings, exceptions or Python objects: the same source must also compile as a CUDA device function.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import TypeVar
+
+import numpy as np
+
+Function = TypeVar("Function", bound=Callable)
+
+#: True where kernels run as ordinary Python: by wish (`NUMBA_DISABLE_JIT=1`), or because there is no Numba.
+PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0") or importlib.util.find_spec("numba") is None
+
+#: An index that cannot be negative: loops over `range(unsigned(n))` need no look at its sign, and LLVM vectorises them.
+unsigned = int if PLAIN else np.uint64
+
+
+def kernel(function: Function) -> Function:
+    """Compile a scalar function over rows on its first call; in plain mode, leave it as it is.
+
+    Without Numba's run-time (`_nrt=False`) nothing is reference-counted, which made drivers 15 times faster, and a kernel
+    that allocates does not compile. LLVM inlines small kernels by itself. (`forceinline=False` has to be said: left open, it is
+    taken over from whoever calls a kernel first, and then a family is in its drivers as often as it is called.)
+    """
+    if PLAIN:
+        return function
+    return numba_parts().compiled_kernel(function, forceinline=False)
+
+
+def glue(function: Function) -> Function:
+    """A driver's inner function: always inlined, because arrays handed over in a call cost a factor of three."""
+    if PLAIN:
+        return function
+    return numba_parts().compiled_kernel(function, forceinline=True)
+
+
+def driver(function: Function) -> Function:
+    """Compile a function that is called from Python, with all kernels that it reaches, as one whole."""
+    if PLAIN:
+        return function
+    return numba_parts().compiled_driver(function)
+
+
+@functools.cache
+def numba_parts() -> ModuleType:
+    """Import Numba when the first kernel is met."""
+    return importlib.import_module("metarl_envs.engine.compiling.numba_parts")

@@ -1,0 +1,1 @@
+"""Environments over rows: the worlds, one of them, many of them, and what `info` says."""

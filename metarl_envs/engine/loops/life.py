@@ -1,0 +1,161 @@
+"""A life in parts: how a learner wakes, looks, acts and learns in a world, in one signature for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+
+from metarl_envs.engine.compiling.kernels import glue, kernel
+from metarl_envs.engine.family import Variant
+from metarl_envs.engine.learner import Learner
+from metarl_envs.engine.loops.trial import as_word, trial_parts
+from metarl_envs.engine.streams import LEARNER, keyed
+
+#: What the drivers of learners return: this, or a fault and the life in which it happened (see `fault_of`).
+NO_FAULT = 0
+LOST, OUTSIDE = 1, 2
+
+
+def fault_of(code: int) -> tuple[int, int]:
+    """Return the fault that a code tells of (`LOST`: an observation index out of range; `OUTSIDE`: an action), and the life."""
+    return 1 + (code - 1) % 2, (code - 1) // 2
+
+
+@kernel
+def fault(what, i):
+    """The code of a fault in life i (see `fault_of`)."""
+    return np.int64(what) + 2 * np.int64(i)
+
+
+def life_parts(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
+    """A life, in parts. `obs[i]` holds two observations: the one acted on (`now`), and room for the next."""
+    parts = trial_parts(variant)
+    new_trial, begin_episode, move, observe = parts.new_trial, parts.begin_episode, parts.move, parts.observe
+    look, lost, wake, learn = learner_parts(variant, learner)
+    choose, outside, keep = action_parts(variant, learner)
+
+    def enter(p, rules, tasks, words, w, obs, given, hyper, memory, rng):
+        """The first instant of a life: a trial begins, and the learner knows nothing."""
+        new_trial(p, rules, tasks, words, w, given)
+        begin_episode(p, tasks[w.task], w, obs)
+        rng.s = keyed(w.seed, LEARNER, w.trial, 0)
+        wake(hyper, memory, p, tasks[w.task], rng)
+
+    def turn(p, task, w, obs):
+        """The next episode begins."""
+        w.episode += 1
+        begin_episode(p, task, w, obs)
+
+    return SimpleNamespace(
+        enter=glue(enter),
+        look=look,
+        lost=lost,
+        choose=choose,
+        outside=outside,
+        keep=keep,
+        move=move,
+        observe=observe,
+        learn=learn,
+        turn=glue(turn),
+    )
+
+
+def index_out_of_range(states, seen):
+    """Whether an observation's index is none that there is: it would be an address outside of the learner's memory."""
+    return as_word(seen) >= as_word(states)
+
+
+def never_lost(states, seen):
+    """For learners that look at observations themselves."""
+    return False
+
+
+def learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable, Callable]:
+    """How a learner looks (and whether what it sees is no index that there is), wakes and learns: one signature for all."""
+    own_begin, own_learn = learner.begin, learner.learn
+
+    def look_at_observation(p, obs):
+        return obs
+
+    if learner.sees == "state":
+        locate = variant.family.locate
+        if locate is None:
+            raise TypeError(f"{variant.name} has states, and must number them with a kernel `locate`")
+
+        def look(p, obs):
+            return locate(p, obs)
+
+        lost = index_out_of_range
+    else:
+        look, lost = look_at_observation, never_lost
+
+    if learner.sees == "task":  # a reference that is allowed to know
+
+        def wake(hyper, memory, p, task, rng):
+            own_begin(hyper, memory, p, task, rng)
+    else:
+
+        def wake(hyper, memory, p, task, rng):
+            own_begin(hyper, memory, p, rng)
+
+    def learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
+        own_learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
+
+    return glue(look), glue(lost), glue(wake), glue(learn)
+
+
+def number_outside(bounds, action):
+    """Whether a Discrete action is none of the space, which begins at 0."""
+    return as_word(action) > as_word(bounds[1, 0])
+
+
+def array_outside(bounds, action):
+    """Whether an array is no action of the space."""
+    beyond = False
+    for j in range(len(action)):
+        beyond |= not ((action[j] >= bounds[0, j]) & (action[j] <= bounds[1, j]))  # a NaN is
+    return beyond
+
+
+def action_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable]:
+    """How a learner chooses, what is no action of the space, and how an action is kept.
+
+    Discrete actions are returned, others written into `slot`. `bounds` has shape (2, size of an action).
+    """
+    act = learner.act
+    knows, scalar = learner.sees == "task", not variant.action.shape
+
+    if knows and scalar:
+
+        def choose(hyper, memory, p, task, state, seen, rng, slot):
+            return act(hyper, memory, p, task, state, rng)
+    elif scalar:
+
+        def choose(hyper, memory, p, task, state, seen, rng, slot):
+            return act(hyper, memory, seen, rng)
+    elif knows:
+
+        def choose(hyper, memory, p, task, state, seen, rng, slot):
+            act(hyper, memory, p, task, state, rng, slot)
+            return slot
+    else:
+
+        def choose(hyper, memory, p, task, state, seen, rng, slot):
+            act(hyper, memory, seen, rng, slot)
+            return slot
+
+    if scalar:
+        outside = number_outside
+
+        def keep(actions, i, n, action):
+            actions[i, n] = action
+    else:
+        outside = array_outside
+
+        def keep(actions, i, n, action):
+            for j in range(len(action)):
+                actions[i, n, j] = action[j]
+
+    return glue(choose), glue(outside), glue(keep)

@@ -1,0 +1,206 @@
+"""The loops of learning histories: environment and learner in one, which score what it earned or write down every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from metarl_envs.engine.compiling.cache import compiled
+from metarl_envs.engine.compiling.kernels import glue, unsigned
+from metarl_envs.engine.family import Variant
+from metarl_envs.engine.learner import Learner
+from metarl_envs.engine.loops.life import LOST, NO_FAULT, OUTSIDE, action_parts, fault, learner_parts, life_parts
+from metarl_envs.engine.streams import ADVICE, keyed
+
+
+def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
+    """Environment and learner in one loop: `score` keeps what each unit of a life paid."""
+    life = life_parts(variant, learner)
+    enter, look, lost, choose, outside = life.enter, life.look, life.lost, life.choose, life.outside
+    move, observe, learn, turn = life.move, life.observe, life.learn, life.turn
+
+    def score(
+        params, rules, tasks, words, worlds, given, bounds, hyper, memories, rngs, obs, slots,
+        episodes, block, scores, lo, hi,
+    ):  # fmt: skip
+        """Live `episodes` episodes in each world; scores[i, unit] adds up what each episode (or block of steps) paid."""
+        p, h, states = params[0], hyper[0], rules[0].states
+        for i in range(unsigned(lo), unsigned(hi)):
+            w, memory, rng = worlds[i], memories[i], rngs[i]
+            enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
+            seen = look(p, obs[i, 0])
+            if lost(states, seen):
+                return fault(LOST, i)
+            task = tasks[w.task]
+            now = 0
+            while w.episode < episodes:
+                unit = w.episode if block == 0 else w.t // block
+                action = choose(h, memory, p, task, w.state, seen, rng, slots[i])
+                if outside(bounds, action):
+                    return fault(OUTSIDE, i)
+                reward, terminated, truncated = move(p, task, w, action)
+                observe(p, task, w.state, obs[i, 1 - now])
+                then = look(p, obs[i, 1 - now])
+                if lost(states, then):
+                    return fault(LOST, i)
+                learn(h, memory, seen, action, reward, terminated, truncated, then, rng)
+                seen = then
+                now = 1 - now
+                if terminated | truncated:
+                    turn(p, task, w, obs[i, now])
+                    seen = look(p, obs[i, now])
+                    if lost(states, seen):
+                        return fault(LOST, i)
+                scores[i, unit] += reward
+        return np.int64(NO_FAULT)
+
+    return compiled(f"{variant.name}.{learner.__name__}", score).score
+
+
+def write_driver(
+    variant: Variant,
+    learner: type[Learner],
+    told: tuple[Callable, ...] = (),
+    learned: tuple[Callable, ...] = (),
+    oracle: type[Learner] | None = None,
+    states: bool = False,
+) -> Callable:
+    """Environment and learner in one loop: `write` keeps every step.
+
+    Args:
+        variant: the family with its parameters set.
+        learner: who lives.
+        told: kernels (see `learner.Internal`) that tell of its mind when the action is chosen.
+        learned: those that do when the step has been learned from.
+        oracle: whose action is written beside that of the learner, which it does not touch.
+        states: whether states and their times are kept, for what is to be computed from them afterwards.
+    """
+    life = life_parts(variant, learner)
+    enter, look, lost, choose, outside, keep = life.enter, life.look, life.lost, life.choose, life.outside, life.keep
+    move, observe, learn, turn = life.move, life.observe, life.learn, life.turn
+    tell_chosen, tell_learned = _tellers(told), _tellers(learned)
+    ask, advise, watch = _adviser(variant, oracle)
+    keep_state = _state_keeper(states)
+
+    def write(
+        params, rules, tasks, words, worlds, given, bounds, hyper, memories, rngs, obs, slots,
+        observations, actions, rewards, terminations, truncations, finals, until, lived,
+        chosen, learnt, advice, kept, lo, hi,
+    ):  # fmt: skip
+        """Live `rewards.shape[1]` steps in each world and keep each: what was seen, done, paid, and what ended.
+
+        Life i has lived[i] episodes, the last of which may be cut off. Episode e ends before step until[i, e], and finals[i, e]
+        is what was seen after its last step.
+        """
+        p, h, states = params[0], hyper[0], rules[0].states
+        steps = rewards.shape[1]
+        for i in range(unsigned(lo), unsigned(hi)):
+            w, memory, rng = worlds[i], memories[i], rngs[i]
+            enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
+            seen = look(p, obs[i, 0])
+            if lost(states, seen):
+                return fault(LOST, i)
+            task = tasks[w.task]
+            ask(p, task, w, advice, i)
+            now = 0
+            lived[i] = 0
+            for n in range(steps):
+                observe(p, task, w.state, observations[i, n])
+                keep_state(kept, w, i, n)
+                advise(p, task, w, advice, i, n)
+                action = choose(h, memory, p, task, w.state, seen, rng, slots[i])
+                if outside(bounds, action):
+                    return fault(OUTSIDE, i)
+                keep(actions, i, n, action)
+                tell_chosen(h, memory, seen, action, chosen, i, n)
+                reward, terminated, truncated = move(p, task, w, action)
+                observe(p, task, w.state, obs[i, 1 - now])
+                then = look(p, obs[i, 1 - now])
+                if lost(states, then):
+                    return fault(LOST, i)
+                learn(h, memory, seen, action, reward, terminated, truncated, then, rng)
+                tell_learned(h, memory, seen, action, learnt, i, n)
+                watch(action, reward, terminated, truncated, advice, obs, i, now)
+                rewards[i, n] = reward
+                terminations[i, n] = terminated
+                truncations[i, n] = truncated
+                ended = terminated | truncated
+                if ended | (n + 1 == steps):
+                    observe(p, task, w.state, finals[i, lived[i]])
+                    until[i, lived[i]] = n + 1
+                    lived[i] += 1
+                now = 1 - now
+                seen = then
+                if ended:
+                    turn(p, task, w, obs[i, now])
+                    seen = look(p, obs[i, now])
+                    if lost(states, seen):
+                        return fault(LOST, i)
+        return np.int64(NO_FAULT)
+
+    return compiled(f"{variant.name}.{learner.__name__}", write).write
+
+
+def _tellers(kernels: tuple[Callable, ...]) -> Callable:
+    """One function that lets each kernel write into an array of its own, [life, step, number]."""
+    if not kernels:
+
+        def tell_nothing(hyper, memory, seen, action, columns, i, n):
+            pass
+
+        return glue(tell_nothing)
+    first, others = kernels[0], _tellers(kernels[1:])
+
+    def tell(hyper, memory, seen, action, columns, i, n):
+        first(hyper, memory, seen, action, columns[0][i, n])
+        others(hyper, memory, seen, action, columns[1:], i, n)
+
+    return glue(tell)
+
+
+def _adviser(variant: Variant, oracle: type[Learner] | None) -> tuple[Callable, Callable, Callable]:
+    """An oracle that looks on: it begins a life, says what it would do, and sees what was done instead.
+
+    Its things are `advice`: hyper-parameters, memories, streams, room for array actions, and where its actions go.
+    """
+    if oracle is None:
+
+        def ask_nobody(p, task, w, advice, i):
+            pass
+
+        def advise_nothing(p, task, w, advice, i, n):
+            pass
+
+        def watch_nothing(action, reward, terminated, truncated, advice, obs, i, now):
+            pass
+
+        return glue(ask_nobody), glue(advise_nothing), glue(watch_nothing)
+    _, _, wake, learn = learner_parts(variant, oracle)
+    choose, _, keep = action_parts(variant, oracle)
+
+    def ask(p, task, w, advice, i):
+        advice[2][i].s = keyed(w.seed, ADVICE, w.trial, 0)
+        wake(advice[0][0], advice[1][i], p, task, advice[2][i])
+
+    def advise(p, task, w, advice, i, n):
+        keep(advice[4], i, n, choose(advice[0][0], advice[1][i], p, task, w.state, 0, advice[2][i], advice[3][i]))
+
+    def watch(action, reward, terminated, truncated, advice, obs, i, now):
+        seen, then = obs[i, now], obs[i, 1 - now]
+        learn(advice[0][0], advice[1][i], seen, action, reward, terminated, truncated, then, advice[2][i])
+
+    return glue(ask), glue(advise), glue(watch)
+
+
+def _state_keeper(states: bool) -> Callable:
+    """Keep the state and its time in `kept`, where that is asked for."""
+
+    def keep(kept, w, i, n):
+        kept[0][i, n] = w.state
+        kept[1][i, n] = w.t
+
+    def keep_nothing(kept, w, i, n):
+        pass
+
+    return glue(keep if states else keep_nothing)

@@ -1,0 +1,1 @@
+"""The ground truth, which follows from the hidden task: exact values, posteriors, regret."""

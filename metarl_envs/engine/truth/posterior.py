@@ -1,0 +1,174 @@
+"""Exact posteriors: what an ideal observer would know of the hidden task, given what has been seen in the trial."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import numpy as np
+
+from metarl_envs.engine.family import Variant
+from metarl_envs.engine.records import for_drivers, rows
+from metarl_envs.engine.streams import STREAM
+from metarl_envs.engine.truth.solving import drivers_of, is_without_chance
+from metarl_envs.engine.worlds.task_rows import meanings
+from metarl_envs.engine.worlds.worlds import Worlds
+
+#: More tasks than this are not followed one by one.
+MOST_TASKS = 10_000
+
+
+class Belief(Protocol):
+    """A posterior over the tasks of one row."""
+
+    def why_not(self, task: np.ndarray) -> str | None:
+        """Why no posterior can be told for a trial on this task row, which was given by hand; None where one can."""
+
+    def trial(self) -> None:
+        """A trial begins: back to the prior."""
+
+    def episode(self, world: np.void, observation: np.ndarray) -> None:
+        """An episode begins with this observation."""
+
+    def stepped(self, action: Any, reward: float, terminated: bool, observation: np.ndarray) -> None:
+        """A step was taken; `observation` is what it led to (an episode's true last one)."""
+
+    def tell(self) -> Any:
+        """The posterior: an array, or a dict of arrays."""
+
+    def get_state(self) -> Any:
+        """A copy of what is known."""
+
+    def set_state(self, state: Any) -> None:
+        """Put back what `get_state` gave."""
+
+
+def belief_for(worlds: Worlds) -> list[Belief] | None:
+    """One belief a row, of the kind that is exact for the family; None where none is."""
+    variant, tasks = worlds.variant, worlds.tasks
+    if variant.family.prior(variant.p) is not None:
+        return [Conjugate(variant) for _ in range(worlds.count)]
+    if not tasks.is_finite or len(tasks) > MOST_TASKS or variant.action.shape:
+        return None
+    listed = tasks.rows(worlds.pool or len(tasks))
+    if not _without_chance(variant, listed[:1].tobytes()):
+        return None
+    return [Sieve(variant, listed) for _ in range(worlds.count)]
+
+
+@functools.lru_cache(maxsize=64)
+def _without_chance(variant: Variant, task: bytes) -> bool:
+    return is_without_chance(variant, np.frombuffer(task, variant.task))
+
+
+class Conjugate:
+    """The parameters of a posterior that the family updates in closed form (`Family.prior` and `Family.condition`)."""
+
+    def __init__(self, variant: Variant):
+        self._variant = variant
+        self._seen = np.zeros(0)
+        self.trial()
+
+    def why_not(self, task: np.ndarray) -> str | None:
+        """Nothing: the prior covers every task of the family."""
+        return None
+
+    def trial(self) -> None:
+        """Back to the prior."""
+        self._parameters = self._variant.family.prior(self._variant.p) or {}
+
+    def episode(self, world: np.void, observation: np.ndarray) -> None:
+        """Remember what was seen."""
+        self._seen = np.array(observation)
+
+    def stepped(self, action: Any, reward: float, terminated: bool, observation: np.ndarray) -> None:
+        """Condition on one transition."""
+        self._variant.family.condition(self._variant.p, self._parameters, self._seen, action, reward, observation)
+        self._seen = np.array(observation)
+
+    def tell(self) -> dict[str, np.ndarray]:
+        """The parameters."""
+        return {name: np.array(value) for name, value in self._parameters.items()}
+
+    def get_state(self) -> Any:
+        """A copy of what is known."""
+        return copy.deepcopy((self._parameters, self._seen))
+
+    def set_state(self, state: Any) -> None:
+        """Put back what `get_state` gave."""
+        self._parameters, self._seen = copy.deepcopy(state)
+
+
+class Sieve:
+    """Every possible task, lived through side by side: those that would have shown something else are ruled out.
+
+    Exact where steps draw no random numbers, for a uniform prior over the listed tasks. From a step on that draws one, nothing
+    is known: the posterior is NaN until the next trial.
+    """
+
+    def __init__(self, variant: Variant, tasks: np.ndarray):
+        self._variant = variant
+        self._tasks = rows(len(tasks), variant.task)
+        self._tasks[...] = tasks
+        self._states = rows(len(tasks), variant.state)
+        self._room = variant.observations(len(tasks))
+        self._rng = rows(1, STREAM)
+        self._weights = np.ones(len(tasks))
+
+    def why_not(self, task: np.ndarray) -> str | None:
+        """Whether the task is not among those that are followed: then each of them would be ruled out."""
+        if meanings(self._variant, task)[0][0] in self._ids:
+            return None
+        return (
+            "the given task is none of those that the posterior of ground_truth=True is over (env.unwrapped.tasks, or its "
+            "first num_tasks): make the environment with split=None and without num_tasks, or give one of its own tasks"
+        )
+
+    @functools.cached_property
+    def _ids(self) -> set[int]:
+        return set(meanings(self._variant, self._tasks.view(np.ndarray))[0].tolist())
+
+    def trial(self) -> None:
+        """Every task is possible again."""
+        self._weights[...] = 1.0
+
+    def episode(self, world: np.void, observation: np.ndarray) -> None:
+        """Begin an episode in every possible world."""
+        seen = for_drivers(np.ravel(observation))
+        clock = world["seed"], int(world["trial"]), int(world["episode"])
+        self._go.restart(
+            self._variant.params, self._tasks, self._states, self._weights, seen, self._room, self._flat, *clock, self._rng
+        )
+
+    def stepped(self, action: Any, reward: float, terminated: bool, observation: np.ndarray) -> None:
+        """Take the same step in every possible world."""
+        seen = for_drivers(np.ravel(observation))
+        drew = self._go.sift(
+            *(self._variant.params, self._tasks, self._states, self._weights, int(action), float(reward), terminated),
+            *(seen, self._room, self._flat, self._rng),
+        )
+        if drew:
+            self._weights[...] = np.nan
+
+    def tell(self) -> np.ndarray:
+        """The probability of each listed task."""
+        return self._weights / self._weights.sum()
+
+    def get_state(self) -> Any:
+        """A copy of what is known."""
+        return self._weights.copy(), np.array(self._states.view(np.ndarray))
+
+    def set_state(self, state: Any) -> None:
+        """Put back what `get_state` gave."""
+        self._weights[...], self._states[...] = state
+
+    @property
+    def _flat(self) -> np.ndarray:
+        """The room's memory, one row a task. No attribute: a copy of the sieve would keep looking at the original's."""
+        return self._room.reshape(len(self._room), -1)
+
+    @property
+    def _go(self) -> SimpleNamespace:
+        return drivers_of(self._variant)

@@ -1,0 +1,89 @@
+"""Files that are there whole or not at all, and what made them: written aside, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the version of each package; "not installed" where there is no metadata (a source tree on the path)."""
+    return {package: _version(package) for package in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@contextlib.contextmanager
+def written_aside(*paths: Path) -> Iterator[list[Path]]:
+    """Give a path to write to for each of `paths`; once all are written they are renamed, in order, and else removed.
+
+    Whoever looks meanwhile sees the old file or the new one, whole. Their suffixes are those of `paths`.
+    """
+    mark = f"{os.getpid()}-{threading.get_ident()}"
+    asides = [path.with_name(f".{path.stem}.part-{mark}{path.suffix}") for path in paths]
+    try:
+        yield asides
+        for aside, path in zip(asides, paths, strict=True):
+            os.replace(aside, path)
+    finally:
+        for aside in asides:
+            aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_file(target: str | os.PathLike) -> Iterator[Path]:
+    """Give a path to write to, which is renamed to `target` when all has gone well; FileExistsError where there is one."""
+    path = Path(target).absolute()
+    if path.exists():
+        raise FileExistsError(f"{path} is there already: give another name")
+    with written_aside(path) as [aside]:
+        yield aside
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to write to, which is renamed when all has gone well, and else removed with the parents made for it."""
+    made = [parent for parent in folder.parents if not parent.exists()]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.part-", dir=folder.parent))
+        try:
+            yield aside
+            os.chmod(aside, 0o755)
+            os.rename(aside, folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except BaseException:
+        with contextlib.suppress(OSError):  # somebody else has begun to use one
+            for parent in made:
+                parent.rmdir()
+        raise
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file whole, and return when it has reached the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Return when the names in a folder have reached the disk, where the system can tell."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

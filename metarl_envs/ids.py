@@ -1,0 +1,126 @@
+"""The one table of ids: which families there are, and where each stands.
+
+The table holds strings only, so that specs survive JSON, pickle and worker processes, and so that importing the package
+imports no family (and no Numba). To add a family: write its file, and add its row here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+
+
+class Row(NamedTuple):
+    """One id: its name, where its family stands (below `metarl_envs.families`, or its whole path), what kind of task it is."""
+
+    id: str
+    family: str
+    kind: str
+
+
+TABLE = (
+    Row("MetaRL/BernoulliBandit-v0", "bandits.bernoulli:BernoulliBandit", "bandit"),
+    Row("MetaRL/GapBandit-v0", "bandits.gap:GapBandit", "bandit"),
+    Row("MetaRL/GaussianBandit-v0", "bandits.gaussian:GaussianBandit", "bandit"),
+    Row("MetaRL/LinearBandit-v0", "bandits.linear:LinearBandit", "bandit"),
+    Row("MetaRL/TwoStep-v0", "bandits.two_step:TwoStep", "bandit"),
+    Row("MetaRL/TabularMDP-v0", "tabular.tabular_mdp:TabularMDP", "tabular"),
+    Row("MetaRL/DarkRoom-v0", "grids.dark_room:DarkRoom", "grid"),
+    Row("MetaRL/DarkRoomHard-v0", "grids.dark_room:DarkRoomHard", "grid"),
+    Row("MetaRL/DarkRoom10-v0", "grids.dark_room:DarkRoom10", "grid"),
+    Row("MetaRL/DarkRoomPermuted-v0", "grids.dark_room_permuted:DarkRoomPermuted", "grid"),
+    Row("MetaRL/DarkKeyToDoor-v0", "grids.dark_key_to_door:DarkKeyToDoor", "grid"),
+    Row("MetaRL/GridNavi-v0", "grids.grid_navi:GridNavi", "grid"),
+    Row("MetaRL/TMaze-v0", "grids.t_maze:TMaze", "grid"),
+    Row("MetaRL/PointRobot-v0", "control.point_robot:PointRobot", "control"),
+    Row("MetaRL/PointRobotSparse-v0", "control.point_robot:PointRobotSparse", "control"),
+    Row("MetaRL/CartPole-v0", "control.cart_pole:CartPole", "control"),
+    Row("MetaRL/Pendulum-v0", "control.pendulum:Pendulum", "control"),
+    Row("MetaRL/InventionBox-v0", "metarl_envs.boxes.envs.seat:InventionSeat", "box"),
+    Row("MetaRL/AmnesiaBox-v0", "metarl_envs.boxes.envs.seat:AmnesiaSeat", "box"),
+)
+
+#: Families behind `metarl_envs.boxes` alone, whose ids in the table are those of one seat in them.
+WHOLE_BOXES = {"metarl_envs.boxes.scenarios.invention:InventionBox", "metarl_envs.boxes.scenarios.amnesia:AmnesiaBox"}
+
+
+def register_all() -> None:
+    """Register every id of the table with Gymnasium. Registering twice does nothing."""
+    for row in TABLE:
+        whole = row.family.startswith("metarl_envs.")
+        register(row.id, row.family if whole else f"metarl_envs.families.{row.family}")
+
+
+def register(id: str, family: str) -> None:
+    """Register a family of your own: `register("Mine/Maze-v0", "my_package.maze:Maze")`.
+
+    Do so in the module that defines it; then `gymnasium.make("my_package.maze:Mine/Maze-v0")` finds it in every process.
+    Registering the same family again does nothing.
+
+    Args:
+        id: a name for `gymnasium.make`: namespace/name-version.
+        family: where its class is to be imported from, "module:Class". Not the class itself, so that specs survive JSON,
+            pickle and worker processes.
+
+    Raises:
+        ValueError: `family` is no such string, or the id stands for something else already.
+    """
+    if not isinstance(family, str) or not all(family.partition(":")):
+        raise ValueError(f'family={family!r} of {id} must be a string "module:Class", such as "my_package.maze:Maze"')
+    if id not in gym.registry:
+        gym.register(
+            id,
+            entry_point="metarl_envs.making:make_single",
+            vector_entry_point="metarl_envs.making:make_vector",
+            kwargs={"family": family},
+        )
+    elif (taken := gym.registry[id].kwargs.get("family")) != family:
+        raise ValueError(f"id={id!r} cannot be {family!r}: it is {taken or gym.registry[id].entry_point!r} already")
+
+
+def family_of(id: str) -> str:
+    """The import path of the family behind an id. An id such as "my_package.maze:Mine/Maze-v0" imports its module first.
+
+    Raises:
+        ValueError: no id of this package, or of one registered with `register`, is called so.
+    """
+    return _spec_of(id).kwargs["family"]
+
+
+def registered_families() -> set[str]:
+    """Return the import paths of all families that have an id, and of the whole boxes, which have a seat with an id."""
+    return {spec.kwargs["family"] for spec in gym.registry.values() if _is_family(spec)} | WHOLE_BOXES
+
+
+def id_of(id: str) -> str:
+    """An id in full: "DarkRoom" is "MetaRL/DarkRoom-v0". ValueError as with `family_of`."""
+    return _spec_of(id).id
+
+
+def _spec_of(id: str) -> Any:
+    """What Gymnasium knows of an id; ValueError where it stands for no family."""
+    module, _, name = id.rpartition(":")
+    if module:
+        _import(module, id)
+    short = (f"MetaRL/{name}", f"MetaRL/{name}-v0") if module in ("", "metarl_envs") else ()
+    for whole in (name, *short):  # Gymnasium has ids of these names too: its own CartPole-v0 is none of ours
+        if _is_family(spec := gym.registry.get(whole)):
+            return spec
+    known = ", ".join(id for id, spec in gym.registry.items() if _is_family(spec))
+    raise ValueError(f"id={id!r} is not a family of metarl_envs; there are: {known}")
+
+
+def _is_family(spec: Any) -> bool:
+    return spec is not None and spec.entry_point == "metarl_envs.making:make_single"
+
+
+def _import(module: str, id: str) -> None:
+    """Import the module in front of an id; ValueError where there is none."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(f"id={id!r} names a module that is not found: {error}") from None
