@@ -21,6 +21,7 @@ from timing import Case, Effort, Table, side_by_side
 from metarl_envs.engine.compiling import cache
 from metarl_envs.engine.loops import env as env_loops
 from metarl_envs.engine.loops import trial
+from metarl_envs.engine.loops.trial import WorldArrays
 from metarl_envs.families.grids.dark_room import DarkRoom, see_position
 
 _ID, _ROWS = "MetaRL/DarkRoom-v0", 4_096
@@ -107,7 +108,7 @@ def _loop(name: str, family: type[DarkRoom], instead: dict[str, Any], kind: type
     env: Any = gym.make_vec(_ID, num_envs=_ROWS)
     env.reset(seed=0)
     worlds = env.unwrapped._worlds
-    worlds._fixed = tuple(array.view(kind) if array.dtype.names else array for array in worlds._fixed)
+    worlds._arrays = WorldArrays(*(array.view(kind) if array.dtype.names else array for array in worlds._arrays))
     actions, out = itertools.cycle(np.random.default_rng(0).integers(0, 5, (8, _ROWS))), worlds.empty()
     with contextlib.ExitStack() as patches:
         for module, name, value in _replaced(instead):

@@ -13,9 +13,9 @@ import numpy as np
 from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.learner import Learner
-from metarl_envs.engine.loops.life import LOST, fault_of
-from metarl_envs.engine.loops.lifetime import score_driver, write_driver
-from metarl_envs.engine.loops.trial import RULES
+from metarl_envs.engine.loops.life import LOST, PlayerArrays, fault_of
+from metarl_envs.engine.loops.lifetime import ArraysBeside, HistoryArrays, score_driver, write_driver
+from metarl_envs.engine.loops.trial import RULES, WorldArrays
 from metarl_envs.engine.records import Row, check_memory, for_drivers, record, rows, words
 from metarl_envs.engine.splits import ALL
 from metarl_envs.engine.streams import STREAM
@@ -140,15 +140,14 @@ class Lives:
         )
         base = [for_drivers(room.columns[n]) for n in ("observation", "action", "reward", "terminated", "truncated")]
         kept = self._states_for(room.columns["reward"].shape[1]) if columns.needs_states else ()
-        extra = (
-            *base,
-            *(for_drivers(room.final_observations), room.until, room.episodes),
-            tuple(for_drivers(room.columns[name]) for name in told),
-            tuple(for_drivers(room.columns[name]) for name in learned),
-            () if oracle is None else self._advice(oracle, room.columns["optimal_action"]),
-            kept,
+        out = HistoryArrays._make([*base, for_drivers(room.final_observations), room.until, room.episodes])
+        beside = ArraysBeside(
+            chosen=tuple(for_drivers(room.columns[name]) for name in told),
+            learnt=tuple(for_drivers(room.columns[name]) for name in learned),
+            advice=() if oracle is None else self._advice(oracle, room.columns["optimal_action"]),
+            kept=kept,
         )
-        self._live(seeds, tasks, driver, extra, workers, progress)
+        self._live(seeds, tasks, driver, (*out, *beside), workers, progress)
         if columns.needs_states:
             self._value(room.columns, *kept)
         return room
@@ -197,14 +196,13 @@ class Lives:
         self.memories.view(np.ndarray)[...] = self.learner.newborn(self.variant)
         if tasks is not None:
             self.tasks[:count] = tasks
-        fixed = (
-            *(self.variant.params, self.rules, self.tasks, words(self.tasks), self.worlds, tasks is not None),
-            *(self._bounds, self.learner.hyper, self.memories, self.streams, self._seen, for_drivers(self.slots)),
-        )
+        arrays = WorldArrays(self.variant.params, self.rules, self.tasks, words(self.tasks), self.worlds)
+        slots = for_drivers(self.slots)
+        player = PlayerArrays(self.learner.hyper, self.memories, self.streams, self._seen, slots, self._bounds)
 
         def run(lo: int) -> int:
             hi = min(lo + _CHUNK, count)
-            if code := driver(*fixed, *extra, lo, hi):
+            if code := driver(*arrays, *player, tasks is not None, *extra, lo, hi):
                 raise self._fault(code)
             return hi - lo
 

@@ -49,5 +49,6 @@ copy: Any = intrinsic(_copy)
 
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:
-    """Where the arrays stand. They must outlive the result."""
-    return np.array([array.__array_interface__["data"][0] for array in arrays], np.int64)
+    """Where the arrays stand, then how many rows each has. They must outlive the result."""
+    places = [array.__array_interface__["data"][0] for array in arrays]
+    return np.array([*places, *map(len, arrays)], np.int64)

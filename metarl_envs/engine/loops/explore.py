@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
 
 from metarl_envs.engine.compiling.cache import compiled
-from metarl_envs.engine.compiling.kernels import unsigned
+from metarl_envs.engine.compiling.kernels import glue, unsigned
 from metarl_envs.engine.family import Variant
+from metarl_envs.engine.loops.calls import flattened
 from metarl_envs.engine.streams import EPISODE, keyed
+
+
+class PossibleWorlds(NamedTuple):
+    """One world for each task that there may be: its weight, and room for what is seen in it (`flat`: [world, number])."""
+
+    params: np.ndarray
+    tasks: np.ndarray
+    states: np.ndarray
+    weights: np.ndarray
+    room: np.ndarray
+    flat: np.ndarray
 
 
 def solving_drivers(variant: Variant) -> SimpleNamespace:
     """Drivers that try things out on one task: `starts`, `expand` (every action), `sift` (one action on many tasks)."""
     reset, step, observe = map(variant.kernel, ("reset", "step", "observe"))
+
+    def compare(possible, seen, j):
+        """Take its weight from possible world j, where it does not look like what was seen."""
+        observe(possible.params[0], possible.tasks[j], possible.states[j], possible.room[j])
+        for k in range(len(seen)):
+            if possible.flat[j, k] != seen[k]:
+                possible.weights[j] = 0.0
+
+    compare = glue(compare)
 
     def starts(params, task, states, rngs):
         """The first state of an episode under each stream; whether any reset drew a random number."""
@@ -37,30 +61,24 @@ def solving_drivers(variant: Variant) -> SimpleNamespace:
                 drew |= rng[0].s != unsigned(1)
         return drew
 
-    def restart(params, tasks, states, weights, seen, room, flat, seed, trial, episode, rng):
+    def restart(possible: PossibleWorlds, seen, seed, trial, episode, rng):
         """Begin an episode in every possible world; those that would look different lose their weight."""
-        for j in range(len(tasks)):
+        for j in range(len(possible.tasks)):
             rng[0].s = keyed(seed, EPISODE, trial, episode)
-            reset(params[0], tasks[j], states[j], rng[0])
-            observe(params[0], tasks[j], states[j], room[j])
-            for k in range(len(seen)):
-                if flat[j, k] != seen[k]:
-                    weights[j] = 0.0
+            reset(possible.params[0], possible.tasks[j], possible.states[j], rng[0])
+            compare(possible, seen, j)
 
-    def sift(params, tasks, states, weights, action, reward, terminated, seen, room, flat, rng):
+    def sift(possible: PossibleWorlds, action, reward, terminated, seen, rng):
         """Take one action in every possible world; those that would have paid, ended or looked different lose weight.
 
         Whether a step drew a random number, so that this is not exact.
         """
         rng[0].s = unsigned(1)
-        for j in range(len(tasks)):
-            paid, done = step(params[0], tasks[j], states[j], action, rng[0])
-            observe(params[0], tasks[j], states[j], room[j])
+        for j in range(len(possible.tasks)):
+            paid, done = step(possible.params[0], possible.tasks[j], possible.states[j], action, rng[0])
             if paid != reward or bool(done) != terminated:
-                weights[j] = 0.0
-            for k in range(len(seen)):
-                if flat[j, k] != seen[k]:
-                    weights[j] = 0.0
+                possible.weights[j] = 0.0
+            compare(possible, seen, j)
         return rng[0].s != unsigned(1)
 
-    return compiled(variant.name, starts, expand, restart, sift)
+    return compiled(variant.name, starts, expand, flattened(restart), flattened(sift))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,22 @@ from metarl_envs.engine.family import Variant
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.loops.trial import as_word, trial_parts
 from metarl_envs.engine.streams import LEARNER, keyed
+
+
+class PlayerArrays(NamedTuple):
+    """Who lives in the worlds: one row of hyper-parameters, then an element a life, and the bounds of actions.
+
+    `seen` holds two observations a life, the one that is acted on and room for the next; `slots` is room for actions that are
+    arrays; `bounds` has shape (2, size of an action).
+    """
+
+    hyper: np.ndarray
+    memories: np.ndarray
+    streams: np.ndarray
+    seen: np.ndarray
+    slots: np.ndarray
+    bounds: np.ndarray
+
 
 #: What the drivers of learners return: this, or a fault and the life in which it happened (see `fault_of`).
 NO_FAULT = 0
@@ -30,18 +47,19 @@ def fault(what, i):
 
 
 def life_parts(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
-    """A life, in parts. `obs[i]` holds two observations: the one acted on (`now`), and room for the next."""
+    """A life, in parts."""
     parts = trial_parts(variant)
     new_trial, begin_episode, move, observe = parts.new_trial, parts.begin_episode, parts.move, parts.observe
     look, lost, wake, learn = learner_parts(variant, learner)
     choose, outside, keep = action_parts(variant, learner)
 
-    def enter(p, rules, tasks, words, w, obs, given, hyper, memory, rng):
-        """The first instant of a life: a trial begins, and the learner knows nothing."""
-        new_trial(p, rules, tasks, words, w, given)
-        begin_episode(p, tasks[w.task], w, obs)
+    def enter(arrays, player, given, i):
+        """The first instant of life i: a trial begins, and the learner knows nothing."""
+        p, w, rng = arrays.params[0], arrays.worlds[i], player.streams[i]
+        new_trial(arrays, w, given)
+        begin_episode(p, arrays.tasks[w.task], w, player.seen[i, 0])
         rng.s = keyed(w.seed, LEARNER, w.trial, 0)
-        wake(hyper, memory, p, tasks[w.task], rng)
+        wake(player.hyper[0], player.memories[i], p, arrays.tasks[w.task], rng)
 
     def turn(p, task, w, obs):
         """The next episode begins."""

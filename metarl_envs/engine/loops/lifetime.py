@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,8 +11,40 @@ from metarl_envs.engine.compiling.cache import compiled
 from metarl_envs.engine.compiling.kernels import glue, unsigned
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.learner import Learner
-from metarl_envs.engine.loops.life import LOST, NO_FAULT, OUTSIDE, action_parts, fault, learner_parts, life_parts
+from metarl_envs.engine.loops.calls import flattened
+from metarl_envs.engine.loops.life import LOST, NO_FAULT, OUTSIDE, PlayerArrays, action_parts, fault, learner_parts, life_parts
+from metarl_envs.engine.loops.trial import WorldArrays
 from metarl_envs.engine.streams import ADVICE, keyed
+
+
+class HistoryArrays(NamedTuple):
+    """What `write` fills: [life, step, ...], but for the ends of episodes.
+
+    Life i has lived[i] episodes, the last of which may be cut off. Episode e ends before step until[i, e], and finals[i, e]
+    is what was seen after its last step.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminations: np.ndarray
+    truncations: np.ndarray
+    finals: np.ndarray
+    until: np.ndarray
+    lived: np.ndarray
+
+
+class ArraysBeside(NamedTuple):
+    """What else `write` fills, where it is asked for: tuples of arrays, which are empty where it is not.
+
+    `chosen` and `learnt` are for internals, told when an action is chosen and when a step has been learned from; `advice` is
+    for an oracle that looks on (see `_adviser`); `kept` for states and their times.
+    """
+
+    chosen: tuple[np.ndarray, ...]
+    learnt: tuple[np.ndarray, ...]
+    advice: tuple[np.ndarray, ...]
+    kept: tuple[np.ndarray, ...]
 
 
 def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
@@ -20,24 +53,21 @@ def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
     enter, look, lost, choose, outside = life.enter, life.look, life.lost, life.choose, life.outside
     move, observe, learn, turn = life.move, life.observe, life.learn, life.turn
 
-    def score(
-        params, rules, tasks, words, worlds, given, bounds, hyper, memories, rngs, obs, slots,
-        episodes, block, scores, lo, hi,
-    ):  # fmt: skip
+    def score(arrays: WorldArrays, player: PlayerArrays, given, episodes, block, scores, lo, hi):
         """Live `episodes` episodes in each world; scores[i, unit] adds up what each episode (or block of steps) paid."""
-        p, h, states = params[0], hyper[0], rules[0].states
+        p, h, states = arrays.params[0], player.hyper[0], arrays.rules[0].states
         for i in range(unsigned(lo), unsigned(hi)):
-            w, memory, rng = worlds[i], memories[i], rngs[i]
-            enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
+            w, memory, rng, obs = arrays.worlds[i], player.memories[i], player.streams[i], player.seen
+            enter(arrays, player, given, i)
             seen = look(p, obs[i, 0])
             if lost(states, seen):
                 return fault(LOST, i)
-            task = tasks[w.task]
+            task = arrays.tasks[w.task]
             now = 0
             while w.episode < episodes:
                 unit = w.episode if block == 0 else w.t // block
-                action = choose(h, memory, p, task, w.state, seen, rng, slots[i])
-                if outside(bounds, action):
+                action = choose(h, memory, p, task, w.state, seen, rng, player.slots[i])
+                if outside(player.bounds, action):
                     return fault(OUTSIDE, i)
                 reward, terminated, truncated = move(p, task, w, action)
                 observe(p, task, w.state, obs[i, 1 - now])
@@ -55,7 +85,7 @@ def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
                 scores[i, unit] += reward
         return np.int64(NO_FAULT)
 
-    return compiled(f"{variant.name}.{learner.__name__}", score).score
+    return compiled(f"{variant.name}.{learner.__name__}", flattened(score)).score
 
 
 def write_driver(
@@ -83,53 +113,45 @@ def write_driver(
     ask, advise, watch = _adviser(variant, oracle)
     keep_state = _state_keeper(states)
 
-    def write(
-        params, rules, tasks, words, worlds, given, bounds, hyper, memories, rngs, obs, slots,
-        observations, actions, rewards, terminations, truncations, finals, until, lived,
-        chosen, learnt, advice, kept, lo, hi,
-    ):  # fmt: skip
-        """Live `rewards.shape[1]` steps in each world and keep each: what was seen, done, paid, and what ended.
-
-        Life i has lived[i] episodes, the last of which may be cut off. Episode e ends before step until[i, e], and finals[i, e]
-        is what was seen after its last step.
-        """
-        p, h, states = params[0], hyper[0], rules[0].states
-        steps = rewards.shape[1]
+    def write(arrays: WorldArrays, player: PlayerArrays, given, out: HistoryArrays, beside: ArraysBeside, lo, hi):
+        """Live as many steps in each world as there is room for, and keep each: what was seen, done, paid, and what ended."""
+        p, h, states = arrays.params[0], player.hyper[0], arrays.rules[0].states
+        steps = out.rewards.shape[1]
         for i in range(unsigned(lo), unsigned(hi)):
-            w, memory, rng = worlds[i], memories[i], rngs[i]
-            enter(p, rules[0], tasks, words, w, obs[i, 0], given, h, memory, rng)
+            w, memory, rng, obs = arrays.worlds[i], player.memories[i], player.streams[i], player.seen
+            enter(arrays, player, given, i)
             seen = look(p, obs[i, 0])
             if lost(states, seen):
                 return fault(LOST, i)
-            task = tasks[w.task]
-            ask(p, task, w, advice, i)
+            task = arrays.tasks[w.task]
+            ask(p, task, w, beside.advice, i)
             now = 0
-            lived[i] = 0
+            out.lived[i] = 0
             for n in range(steps):
-                observe(p, task, w.state, observations[i, n])
-                keep_state(kept, w, i, n)
-                advise(p, task, w, advice, i, n)
-                action = choose(h, memory, p, task, w.state, seen, rng, slots[i])
-                if outside(bounds, action):
+                observe(p, task, w.state, out.observations[i, n])
+                keep_state(beside.kept, w, i, n)
+                advise(p, task, w, beside.advice, i, n)
+                action = choose(h, memory, p, task, w.state, seen, rng, player.slots[i])
+                if outside(player.bounds, action):
                     return fault(OUTSIDE, i)
-                keep(actions, i, n, action)
-                tell_chosen(h, memory, seen, action, chosen, i, n)
+                keep(out.actions, i, n, action)
+                tell_chosen(h, memory, seen, action, beside.chosen, i, n)
                 reward, terminated, truncated = move(p, task, w, action)
                 observe(p, task, w.state, obs[i, 1 - now])
                 then = look(p, obs[i, 1 - now])
                 if lost(states, then):
                     return fault(LOST, i)
                 learn(h, memory, seen, action, reward, terminated, truncated, then, rng)
-                tell_learned(h, memory, seen, action, learnt, i, n)
-                watch(action, reward, terminated, truncated, advice, obs, i, now)
-                rewards[i, n] = reward
-                terminations[i, n] = terminated
-                truncations[i, n] = truncated
+                tell_learned(h, memory, seen, action, beside.learnt, i, n)
+                watch(action, reward, terminated, truncated, beside.advice, obs, i, now)
+                out.rewards[i, n] = reward
+                out.terminations[i, n] = terminated
+                out.truncations[i, n] = truncated
                 ended = terminated | truncated
                 if ended | (n + 1 == steps):
-                    observe(p, task, w.state, finals[i, lived[i]])
-                    until[i, lived[i]] = n + 1
-                    lived[i] += 1
+                    observe(p, task, w.state, out.finals[i, out.lived[i]])
+                    out.until[i, out.lived[i]] = n + 1
+                    out.lived[i] += 1
                 now = 1 - now
                 seen = then
                 if ended:
@@ -139,7 +161,7 @@ def write_driver(
                         return fault(LOST, i)
         return np.int64(NO_FAULT)
 
-    return compiled(f"{variant.name}.{learner.__name__}", write).write
+    return compiled(f"{variant.name}.{learner.__name__}", flattened(write)).write
 
 
 def _tellers(kernels: tuple[Callable, ...]) -> Callable:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,46 @@ OLD_TERMINATED, OLD_TRUNCATED = 7, 8
 #: `splits`), the size of a shared pool of tasks (0: each row draws its own), whether the end of the last episode is always
 #: reported as a termination, and how many observation indices there are for learners that look at those.
 RULES = record(episodes=np.int64, mode=np.int64, parts=np.int64, pool=np.int64, end_terminates=np.int64, states=np.int64)
+
+
+class WorldArrays(NamedTuple):
+    """What every loop over worlds is given: one row of parameters and of `RULES`, tasks, the same as words, and worlds."""
+
+    params: np.ndarray
+    rules: np.ndarray
+    tasks: np.ndarray
+    words: np.ndarray
+    worlds: np.ndarray
+
+
+class Outcome(NamedTuple):
+    """What one call of a loop fills, one element a row (see `FLAGS` for the rows of `flags`, which are [flag, row])."""
+
+    observations: np.ndarray
+    rewards: np.ndarray
+    flags: np.ndarray
+    inner_final: np.ndarray
+    final: np.ndarray
+
+
+def empty_outcome(variant: Variant, count: int, observed: bool, apart: bool = False, spare: Outcome | None = None) -> Outcome:
+    """Return arrays for a call to fill: flags and final observations are zero where nothing is written.
+
+    Args:
+        variant: the family with its parameters set.
+        count: the number of worlds.
+        observed: whether they are looked at.
+        apart: whether `final` is an array of its own: with SAME_STEP, where both ends can fall into one step.
+        spare: whose final observations are still zero, and may be used again.
+    """
+    observations = variant.observations(count, observed)
+    if spare is not None:
+        inner_final, final = spare.inner_final, spare.final
+    else:
+        inner_final = np.zeros(observations.shape, observations.dtype)
+        final = np.zeros(observations.shape, observations.dtype) if apart else inner_final
+    return Outcome(observations, np.empty(count), np.zeros((len(FLAGS), count), np.bool_), inner_final, final)
+
 
 #: A number as 64 bits without a sign: one below 0 is a very large one, so that one comparison tells of both ends of a range.
 as_word = (lambda number: int(number) % 2**64) if PLAIN else np.uint64
@@ -114,8 +155,9 @@ def trial_parts(variant: Variant, observed: bool = True) -> SimpleNamespace:
 
     begin_episode = glue(begin_episode)
 
-    def new_trial(p, rules, tasks, words, w, given):
+    def new_trial(arrays: WorldArrays, w, given):
         """The next trial's task, unless it was given. Its first episode is still to begin."""
+        rules = arrays.rules[0]
         w.episode = 0
         w.trial += 1
         if not given:
@@ -124,7 +166,7 @@ def trial_parts(variant: Variant, observed: bool = True) -> SimpleNamespace:
                 w.task = randint(w.rng, rules.pool)
             else:
                 w.rng.s = keyed(w.seed, TASK, w.trial, 0)
-                draw_task(p, rules.parts, tasks, words, w.task, w.rng)
+                draw_task(arrays.params[0], rules.parts, arrays.tasks, arrays.words, w.task, w.rng)
 
     new_trial = glue(new_trial)
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from metarl_envs.engine.family import Variant
+from metarl_envs.engine.loops.explore import PossibleWorlds
 from metarl_envs.engine.records import for_drivers, rows
 from metarl_envs.engine.streams import STREAM
 from metarl_envs.engine.truth.solving import drivers_of, is_without_chance
@@ -138,17 +139,12 @@ class Sieve:
         """Begin an episode in every possible world."""
         seen = for_drivers(np.ravel(observation))
         clock = world["seed"], int(world["trial"]), int(world["episode"])
-        self._go.restart(
-            self._variant.params, self._tasks, self._states, self._weights, seen, self._room, self._flat, *clock, self._rng
-        )
+        self._go.restart(*self._possible, seen, *clock, self._rng)
 
     def stepped(self, action: Any, reward: float, terminated: bool, observation: np.ndarray) -> None:
         """Take the same step in every possible world."""
         seen = for_drivers(np.ravel(observation))
-        drew = self._go.sift(
-            *(self._variant.params, self._tasks, self._states, self._weights, int(action), float(reward), terminated),
-            *(seen, self._room, self._flat, self._rng),
-        )
+        drew = self._go.sift(*self._possible, int(action), float(reward), terminated, seen, self._rng)
         if drew:
             self._weights[...] = np.nan
 
@@ -165,9 +161,10 @@ class Sieve:
         self._weights[...], self._states[...] = state
 
     @property
-    def _flat(self) -> np.ndarray:
-        """The room's memory, one row a task. No attribute: a copy of the sieve would keep looking at the original's."""
-        return self._room.reshape(len(self._room), -1)
+    def _possible(self) -> PossibleWorlds:
+        """The arrays of all worlds. No attribute: `flat` of a copy of the sieve would go on looking at the original's room."""
+        flat = self._room.reshape(len(self._room), -1)
+        return PossibleWorlds(self._variant.params, self._tasks, self._states, self._weights, self._room, flat)
 
     @property
     def _go(self) -> SimpleNamespace:

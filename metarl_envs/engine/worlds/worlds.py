@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from gymnasium.error import ResetNeeded
@@ -18,6 +18,7 @@ from metarl_envs.arguments import at_least_one
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.loops import trial
 from metarl_envs.engine.loops.env import env_drivers
+from metarl_envs.engine.loops.trial import Outcome, WorldArrays
 from metarl_envs.engine.records import for_drivers, rows, words
 
 
@@ -97,16 +98,6 @@ def how_to_begin(seed: Any, options: dict[str, Any], seeded: bool) -> int:
     return trial.SAME_TRIAL
 
 
-class Outcome(NamedTuple):
-    """The arrays that one call of a driver fills, one element a row (see `loops.trial.FLAGS` for those of `flags`)."""
-
-    observations: np.ndarray
-    rewards: np.ndarray
-    flags: np.ndarray
-    inner_final: np.ndarray
-    final: np.ndarray
-
-
 @functools.lru_cache(maxsize=256)
 def _drivers(variant: Variant, observed: bool) -> SimpleNamespace:
     return env_drivers(variant, observed)
@@ -155,24 +146,13 @@ class Worlds:
         self._num_threads = num_threads
         self._pool: ThreadPoolExecutor | None = None
         self._pool_of = 0  # the process that has the threads
-        self._fixed = variant.params, self.rules, self.task_rows, self.words, self.worlds
+        self._arrays = WorldArrays(variant.params, self.rules, self.task_rows, self.words, self.worlds)
         moving = {name: getattr(self, name).view(np.ndarray) for name in ("worlds", "task_rows")}
         self._moving = [(name, rows, _bytes(rows)) for name, rows in moving.items()]
 
     def empty(self, spare: Outcome | None = None) -> Outcome:
-        """Fresh arrays for a call to fill: flags and final observations are zero where nothing is written.
-
-        Args:
-            spare: whose final observations are still zero, and may be used again.
-        """
-        observations = self.variant.observations(self.count, self.observed)
-        if spare is not None:
-            inner_final, final = spare.inner_final, spare.final
-        else:
-            inner_final = np.zeros(observations.shape, observations.dtype)
-            final = np.zeros(observations.shape, observations.dtype) if self._keeps_both else inner_final
-        flags = np.zeros((len(trial.FLAGS), self.count), np.bool_)
-        return Outcome(observations, np.empty(self.count), flags, inner_final, final)
+        """Fresh arrays for a call to fill; see `loops.trial.empty_outcome`."""
+        return trial.empty_outcome(self.variant, self.count, self.observed, self._keeps_both, spare)
 
     def seed(self, mask: np.ndarray, seeds: np.ndarray) -> None:
         """Start the streams of the masked rows from trial 0 on; `seeds` has dtype uint64, one element a row."""
@@ -200,7 +180,7 @@ class Worlds:
     def begin(self, mask: np.ndarray, how: int, out: Outcome) -> None:
         """Begin a trial or an episode in the masked rows (see `loops.trial.NEW_TASK`)."""
         mask = mask if mask.flags.writeable else mask.copy()  # to the compiler they are two types
-        self.each(self._go.begin, (*self._fixed, mask, how, out.observations, out.flags))
+        self.each(self._go.begin, (*self._arrays, mask, how, out.observations, out.flags))
 
     def advance(self, actions: np.ndarray, out: Outcome) -> int:
         """Step all rows: how many trials ended, or -1 - i where action i is outside the space and nothing moved."""
@@ -222,7 +202,7 @@ class Worlds:
 
     def _call(self, actions: np.ndarray, out: Outcome) -> tuple:
         actions = for_drivers(actions)
-        return (*self._fixed, actions, self.bounds, out.observations, out.inner_final, out.final, out.rewards, out.flags)
+        return (*self._arrays, actions, self.bounds, *out)
 
     def each(self, driver: Any, call: tuple) -> list:
         """Call a driver with these arguments for all rows, in as many parts as there are threads; what each part returns."""
