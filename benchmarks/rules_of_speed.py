@@ -111,8 +111,8 @@ def _loop(name: str, family: type[DarkRoom], instead: dict[str, Any], kind: type
     worlds._arrays = WorldArrays(*(array.view(kind) if array.dtype.names else array for array in worlds._arrays))
     actions, out = itertools.cycle(np.random.default_rng(0).integers(0, 5, (8, _ROWS))), worlds.empty()
     with contextlib.ExitStack() as patches:
-        for module, name, value in _replaced(instead):
-            patches.enter_context(mock.patch.object(module, name, value))
+        for module, replaced, value in _replaced(instead):
+            patches.enter_context(mock.patch.object(module, replaced, value))
         worlds._go = env_loops.env_drivers(family.at())
         worlds.advance(next(actions), out)  # compiles, while the names are what they are
     return Case(name, lambda: worlds.advance(next(actions), out), _ROWS)
