@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from metarl_envs.engine.action_form import ActionForm
-from metarl_envs.engine.compiling.kernels import PLAIN
+from metarl_envs.engine.observation_form import ObservationForm
 from metarl_envs.engine.parameters import RESERVED, Parameters
 from metarl_envs.engine.records import Row, for_drivers, record
 from metarl_envs.engine.splits import Split
@@ -69,7 +69,8 @@ class Family:
     * `sample_task(params, task, rng)` writes a task drawn from the family's distribution into `task`.
     * `reset(params, task, state, rng)` writes the first state of an episode.
     * `step(params, task, state, action, rng)` moves `state` on and returns `(reward, terminated)`.
-    * `observe(params, task, state, obs)` writes what the agent sees into the array `obs`.
+    * `observe(params, task, state, obs)` writes what the agent sees into the array `obs`; with a Dict space `obs` is a row,
+      whose fields are its keys: `obs.image[i, j] = 1`.
     * `locate(params, obs)`, where `states` is set: the index of an observation, from 0 to `states(p) - 1`.
     * `meaning(params, task)`, if the bytes of a task are not what it means: a hash of that, as 64 unsigned bits. Equal tasks
       have equal hashes, and the hash says whether it is a train, a validation or a test task (see `splits.part_of`).
@@ -166,8 +167,10 @@ class Family:
         yield from ()
 
     @staticmethod
-    def memory_reset_at(p: SimpleNamespace) -> int | None:
+    def memory_reset_at(p: SimpleNamespace) -> int | str | None:
         """Return which number of an observation is 1 where its agent must begin anew, with no memory of what was before.
+
+        In a Dict, the key of that number.
 
         None in families whose agents never forget within an episode. In others it is told as `info["memory_reset"]` too.
         """
@@ -339,7 +342,7 @@ class Variant:
             state=self.state,
         )
         self.observation_space, self.action_space = family.spaces(self.p)
-        self.action = ActionForm.of(self.action_space)
+        self.observation, self.action = ObservationForm.of(self.observation_space), ActionForm.of(self.action_space)
 
     @property
     def name(self) -> str:
@@ -359,7 +362,7 @@ class Variant:
         return self.p.horizon
 
     @functools.cached_property
-    def memory_reset_at(self) -> int | None:
+    def memory_reset_at(self) -> int | str | None:
         """See `Family.memory_reset_at`."""
         return self.family.memory_reset_at(self.p)
 
@@ -381,19 +384,15 @@ class Variant:
         return bound.choose(self.p) if isinstance(bound, ByParameters) else bound
 
     def observations(self, count: int, observed: bool = True) -> np.ndarray:
-        """Uninitialised observations of `count` worlds as kernels write them; `Discrete` ones have one element each.
+        """Uninitialised observations of `count` worlds as kernels write them (see `ObservationForm`).
 
         Those of worlds that are not `observed` have one element that means nothing.
         """
-        space = self.observation_space
-        shape = (space.shape or (1,)) if observed else (1,)
-        return for_drivers(np.empty((count, *shape), space.dtype))
+        return self.observation.empty(count) if observed else for_drivers(np.empty((count, 1), np.uint8))
 
-    def visible(self, observations: np.ndarray) -> np.ndarray:
-        """The same memory, as the batched observation space has it."""
-        if PLAIN:
-            observations = observations.view(np.ndarray)
-        return observations if self.observation_space.shape else observations[:, 0]
+    def visible(self, observations: np.ndarray) -> Any:
+        """The same memory, as the batched observation space has it: an array, or for a Dict space one for each key."""
+        return self.observation.visible(observations)
 
     def memoryless_best(self, task: np.void | np.ndarray) -> float | None:
         """What the best policy without history is expected to earn on a task row; None where it is not known."""

@@ -85,8 +85,8 @@ def _transition(variant: Variant) -> dict[str, Column]:
     if isinstance(seen, gym.spaces.Discrete):
         observation = Column(smallest_integers(int(seen.start), int(seen.start + seen.n - 1)), axis=True)
     else:
-        assert seen.shape is not None
-        observation = Column(np.dtype(seen.dtype), seen.shape, axis=True)
+        form = variant.observation
+        observation = Column(form.dtype, () if form.is_row or form.scalar else form.shape, axis=not form.is_row)
     form = variant.action
     whole = form.dtype.kind == "i"
     action = smallest_integers(int(np.min(form.low)), int(np.max(form.high))) if whole else form.dtype

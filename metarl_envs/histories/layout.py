@@ -64,9 +64,10 @@ def check_columns(columns: Mapping[str, Form]) -> None:
     if lacking := [name for name in TRANSITION if name not in columns]:
         raise ValueError(f"there is no column {lacking[0]!r}: every history has {', '.join(TRANSITION)}")
     for name, (dtype, shape) in columns.items():
-        if dtype not in DTYPES:
+        if not _is_known(dtype) or (dtype.names and name != "observation"):
             raise ValueError(
-                f"column {name!r} has dtype {dtype}: it must be one of {', '.join(_NUMBERS)}, in native byte order"
+                f"column {name!r} has dtype {dtype}: it must be one of {', '.join(_NUMBERS)}, in native byte order (and an "
+                "observation may be a row of these)"
             )
         if math.prod(shape) < 1:
             raise ValueError(f"column {name!r} has elements of shape {list(shape)}, which hold nothing")
@@ -75,6 +76,13 @@ def check_columns(columns: Mapping[str, Form]) -> None:
             raise ValueError(f"column {name!r} must be bool [steps], not {_told(columns[name])}")
     if columns["reward"][0].kind == "b" or columns["reward"][1]:
         raise ValueError(f"column 'reward' must be numbers [steps], not {_told(columns['reward'])}")
+
+
+def _is_known(dtype: np.dtype) -> bool:
+    """Whether elements are numbers that every reader has, or rows of arrays of such."""
+    if dtype.names is None:
+        return dtype in DTYPES
+    return all(dtype[name].base in DTYPES for name in dtype.names)
 
 
 def check_episodes(offsets: np.ndarray, ends: np.ndarray, columns: Mapping[str, np.ndarray], final: np.ndarray | None) -> None:

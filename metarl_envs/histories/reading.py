@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from metarl_envs.engine.records import record
 from metarl_envs.histories.layout import DTYPES, Form, check_columns
 
 
@@ -50,25 +51,36 @@ def read_json(path: Path) -> dict[str, Any]:
 def forms_in(told: Any) -> dict[str, Form]:
     """Return the columns that a file says it has, as `{name: {"dtype": "<f4", "shape": [2]}}`.
 
+    Of observations that are rows it says `{"row": {field: {"dtype": "<f4", "shape": [2]}, ...}, "shape": []}`.
+
     Raises:
         ValueError: it says something else, or has columns that no history can have.
     """
     if not isinstance(told, dict):
         raise ValueError(f"columns are {told!r}")
-    forms = {name: _form_in(name, form) for name, form in told.items()}
+    forms = {name: form_in(name, form) for name, form in told.items()}
     check_columns(forms)
     return forms
 
 
-def _form_in(name: str, told: Any) -> Form:
+def form_in(name: str, told: Any) -> Form:
+    """Return the form of one column, as `forms_in` does for all of them."""
     if isinstance(told, dict) and set(told) == {"dtype", "shape"} and isinstance(told["shape"], list):
         known = {dtype.str: dtype for dtype in DTYPES}
         shape = tuple(told["shape"])
         if told["dtype"] in known and len(shape) < 32 and all(type(size) is int and size > 0 for size in shape):
             return known[told["dtype"]], shape
+    if isinstance(told, dict) and set(told) == {"row", "shape"} and isinstance(told["row"], dict) and told["shape"] == []:
+        return record(**{field: form_in(f"{name}.{field}", form) for field, form in told["row"].items()}), ()
     raise ValueError(f"column {name!r} is said to be {told!r}")
 
 
 def told_forms(columns: Mapping[str, Form]) -> dict[str, Any]:
     """The dtypes and shapes of columns as `forms_in` reads them."""
-    return {name: {"dtype": np.dtype(dtype).str, "shape": list(shape)} for name, (dtype, shape) in columns.items()}
+    return {name: _told(np.dtype(dtype), shape) for name, (dtype, shape) in columns.items()}
+
+
+def _told(dtype: np.dtype, shape: tuple[int, ...]) -> dict[str, Any]:
+    if dtype.names is None:
+        return {"dtype": dtype.str, "shape": list(shape)}
+    return {"row": {field: _told(dtype[field].base, dtype[field].shape) for field in dtype.names}, "shape": list(shape)}

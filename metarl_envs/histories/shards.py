@@ -17,6 +17,7 @@ import numpy as np
 
 from metarl_envs.files import sync_folder, write_synced, written_aside
 from metarl_envs.histories.layout import check_names
+from metarl_envs.histories.reading import form_in
 from metarl_envs.histories.shard_files import digest_of, plan_of, shard_path
 
 
@@ -37,6 +38,7 @@ class ShardWriter:
 
     def __init__(self, folder: Path, number: int, about: Mapping[str, Any], steps: int):
         check_names(about["columns"])
+        self._forms = {name: form_in(name, told) for name, told in about["columns"].items()}
         self._path, self._about, self._steps, self._number = shard_path(folder, number), about, steps, number
         self._files: dict[str, dict[str, Any]] = {}
         self._open: dict[str, HashedFile] = {}
@@ -45,8 +47,8 @@ class ShardWriter:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._aside = Path(tempfile.mkdtemp(prefix=aside_prefix(self._number), dir=self._path.parent))
         try:
-            for name, spec in self._about["columns"].items():
-                self._open[name] = self._begin(name, spec)
+            for name, form in self._forms.items():
+                self._open[name] = self._begin(name, *form)
         except BaseException:
             self.__exit__()
             raise
@@ -59,7 +61,7 @@ class ShardWriter:
 
     def append(self, name: str, array: np.ndarray) -> None:
         """Add steps to a column."""
-        self._open[name].write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        self._open[name].write(np.ascontiguousarray(array, self._forms[name][0]).reshape(-1).view(np.uint8))
 
     def finish(self, tables: Mapping[str, np.ndarray]) -> Path:
         """Write the tables (see `layout.TABLES`), let everything reach the disk, and rename. The shard's path.
@@ -70,6 +72,8 @@ class ShardWriter:
             self._files[f"{name}.npy"] = file.finish()
         self._open.clear()
         for name, array in tables.items():
+            if name == "final_observation":  # NumPy packs rows when it puts arrays of them together
+                array = np.asarray(array, self._forms["observation"][0])
             with contextlib.closing(HashedFile(self._aside / f"{name}.npy")) as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)  # type: ignore[arg-type]
                 self._files[f"{name}.npy"] = file.finish()
@@ -85,9 +89,9 @@ class ShardWriter:
         sync_folder(self._path.parent)
         return self._path
 
-    def _begin(self, name: str, spec: Mapping[str, Any]) -> HashedFile:
+    def _begin(self, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> HashedFile:
         file = HashedFile(self._aside / f"{name}.npy")
-        file.write(npy_header(np.dtype(spec["dtype"]), (self._steps, *spec["shape"])))
+        file.write(npy_header(dtype, (self._steps, *shape)))
         return file
 
 

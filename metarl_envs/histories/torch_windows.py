@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ class TorchWindows(IterableDataset):
         histories.sample(1, length, np.random.default_rng(0), columns)  # what is wrong is said here, not in a worker
         self._epochs = torch.full((_WORKERS,), as_integer("epoch", epoch)).share_memory_()
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         """Batches: by name, [batch, length, ...]; and `history` and `step`, [batch]."""
         worker = get_worker_info()
         number = 0 if worker is None else worker.id
@@ -63,9 +64,16 @@ class TorchWindows(IterableDataset):
         self._epochs[number] += 1
         return self._drawn(np.random.default_rng([self.seed, self.rank, number, epoch]))
 
-    def _drawn(self, rng: np.random.Generator) -> Iterator[dict[str, torch.Tensor]]:
+    def _drawn(self, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
         given = 0
         while self.batches is None or given < self.batches:
             drawn = self.histories.sample(self.batch, self.length, rng, self.columns)
-            yield {name: torch.from_numpy(array) for name, array in drawn.items()}
+            yield {name: _tensors(array) for name, array in drawn.items()}
             given += 1
+
+
+def _tensors(array: np.ndarray) -> Any:
+    """An array as a tensor; of observations that are rows, one tensor for each field, by name."""
+    if array.dtype.names is None:
+        return torch.from_numpy(array)
+    return {name: torch.from_numpy(np.ascontiguousarray(array[name])) for name in array.dtype.names}

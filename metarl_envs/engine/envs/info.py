@@ -67,7 +67,8 @@ def memory_reset(variant: Variant, out: Outcome) -> np.ndarray:
 
 
 def _forgot(variant: Variant, observations: np.ndarray) -> np.ndarray:
-    return variant.visible(observations)[:, variant.memory_reset_at] == 1
+    seen, at = variant.visible(observations), variant.memory_reset_at
+    return (seen[at] if isinstance(at, str) else seen[:, at]) == 1
 
 
 def add_final(info: dict[str, Any], variant: Variant, out: Outcome, dense: bool, truth: GroundTruth | None) -> None:
@@ -97,9 +98,13 @@ def add_final(info: dict[str, Any], variant: Variant, out: Outcome, dense: bool,
     info["_final_obs"] = ended
 
 
-def _objects(final: np.ndarray, ended: np.ndarray) -> np.ndarray:
+def _objects(final: Any, ended: np.ndarray) -> np.ndarray:
     """Final observations as Gymnasium's own vector environments have them: an array of objects, None elsewhere."""
-    objects = np.full(len(final), None, dtype=object)
+    objects = np.full(len(ended), None, dtype=object)
     where = np.flatnonzero(ended)
+    if isinstance(final, dict):
+        for i in where.tolist():
+            objects[i] = {name: array[i] for name, array in final.items()}
+        return objects
     objects[where] = np.fromiter(final[where], dtype=object, count=len(where))
     return objects

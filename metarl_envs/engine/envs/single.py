@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -172,7 +171,10 @@ class SingleEnv(gym.Env):
     def _copier(self, array: np.ndarray) -> Callable[[], Any]:
         """What gives the array's only row as an observation of its own memory."""
         visible = self.variant.visible(array)
-        return visible[0].copy if visible.ndim > 1 else functools.partial(operator.getitem, visible, 0)
+        if not isinstance(visible, dict):
+            return _first(visible)
+        parts = {name: _first(part) for name, part in visible.items()}
+        return lambda: {name: part() for name, part in parts.items()}
 
     def _info(self, flags: list[bool], stepped: bool) -> dict[str, Any]:
         if self._scoreboard:
@@ -189,3 +191,8 @@ class SingleEnv(gym.Env):
             self._flags.fill(False)
             self._out.inner_final.fill(0)
         return info
+
+
+def _first(array: np.ndarray) -> Callable[[], Any]:
+    """What gives an array's first row as one of its own memory, or the number that it is."""
+    return array[0].copy if array.ndim > 1 else lambda: array[0]

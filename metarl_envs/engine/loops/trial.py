@@ -17,7 +17,7 @@ import numpy as np
 
 from metarl_envs.engine.compiling.kernels import PLAIN, glue, kernel
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.records import record
+from metarl_envs.engine.records import for_drivers, record
 from metarl_envs.engine.splits import ALL, part_of
 from metarl_envs.engine.streams import EPISODE, POOL, TASK, bits, keyed, mix, randint
 
@@ -81,9 +81,14 @@ def empty_outcome(variant: Variant, count: int, observed: bool, apart: bool = Fa
     if spare is not None:
         inner_final, final = spare.inner_final, spare.final
     else:
-        inner_final = np.zeros(observations.shape, observations.dtype)
-        final = np.zeros(observations.shape, observations.dtype) if apart else inner_final
+        inner_final = zeros_like(observations)
+        final = zeros_like(observations) if apart else inner_final
     return Outcome(observations, np.empty(count), np.zeros((len(FLAGS), count), np.bool_), inner_final, final)
+
+
+def zeros_like(array: np.ndarray) -> np.ndarray:
+    """Return zeros of an array's form, as drivers take them (`np.zeros_like` is slower, since it keeps memory orders)."""
+    return for_drivers(np.zeros(array.shape, array.dtype))
 
 
 #: A number as 64 bits without a sign: one below 0 is a very large one, so that one comparison tells of both ends of a range.

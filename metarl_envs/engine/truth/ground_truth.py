@@ -85,7 +85,7 @@ class GroundTruth:
                 terminated = flags[INNER_TERMINATED, i] | flags[OLD_TERMINATED, i]
                 truncated = flags[INNER_TRUNCATED, i] | flags[OLD_TRUNCATED, i]
                 final = out.final if of_trial else out.inner_final
-                then = final[i] if terminated | truncated else out.observations[i]
+                then = (final if terminated | truncated else out.observations).view(np.ndarray)[i]
                 self._beliefs[i].stepped(actions[i], out.rewards[i], bool(terminated), then)
 
     def begun(self, out: Outcome) -> None:
@@ -94,7 +94,7 @@ class GroundTruth:
             self._new_trial(i)
         if self._beliefs is not None:
             for i in np.flatnonzero(out.flags[EPISODE_START]).tolist():
-                self._beliefs[i].episode(self._worlds.worlds.view(np.ndarray)[i], out.observations[i])
+                self._beliefs[i].episode(self._worlds.worlds.view(np.ndarray)[i], out.observations.view(np.ndarray)[i])
         self._q = None
         if any(solution is not None for solution in self._solutions):
             self._q = np.full((self._worlds.count, self._variant.actions), np.nan)

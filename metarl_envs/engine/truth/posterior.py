@@ -11,7 +11,7 @@ import numpy as np
 
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.loops.explore import PossibleWorlds
-from metarl_envs.engine.records import for_drivers, rows
+from metarl_envs.engine.records import rows
 from metarl_envs.engine.streams import STREAM
 from metarl_envs.engine.truth.solving import drivers_of, is_without_chance
 from metarl_envs.engine.worlds.task_rows import meanings
@@ -69,7 +69,7 @@ class Conjugate:
 
     def __init__(self, variant: Variant):
         self._variant = variant
-        self._seen = np.zeros(0)
+        self._seen: Any = None
         self.trial()
 
     def why_not(self, task: np.ndarray) -> str | None:
@@ -86,7 +86,8 @@ class Conjugate:
 
     def stepped(self, action: Any, reward: float, terminated: bool, observation: np.ndarray) -> None:
         """Condition on one transition."""
-        self._variant.family.condition(self._variant.p, self._parameters, self._seen, action, reward, observation)
+        before, then = map(self._variant.observation.seen, (self._seen, observation))
+        self._variant.family.condition(self._variant.p, self._parameters, before, action, reward, then)
         self._seen = np.array(observation)
 
     def tell(self) -> dict[str, np.ndarray]:
@@ -114,7 +115,7 @@ class Sieve:
         self._tasks = rows(len(tasks), variant.task)
         self._tasks[...] = tasks
         self._states = rows(len(tasks), variant.state)
-        self._room = variant.observations(len(tasks))
+        self._room = variant.observation.copied(np.zeros((len(tasks), *variant.observation.shape), variant.observation.dtype))
         self._rng = rows(1, STREAM)
         self._weights = np.ones(len(tasks))
 
@@ -137,13 +138,13 @@ class Sieve:
 
     def episode(self, world: np.void, observation: np.ndarray) -> None:
         """Begin an episode in every possible world."""
-        seen = for_drivers(np.ravel(observation))
+        seen = self._looked(observation)
         clock = world["seed"], int(world["trial"]), int(world["episode"])
         self._go.restart(*self._possible, seen, *clock, self._rng)
 
     def stepped(self, action: Any, reward: float, terminated: bool, observation: np.ndarray) -> None:
         """Take the same step in every possible world."""
-        seen = for_drivers(np.ravel(observation))
+        seen = self._looked(observation)
         drew = self._go.sift(*self._possible, int(action), float(reward), terminated, seen, self._rng)
         if drew:
             self._weights[...] = np.nan
@@ -160,10 +161,15 @@ class Sieve:
         """Put back what `get_state` gave."""
         self._weights[...], self._states[...] = state
 
+    def _looked(self, observation: np.ndarray) -> np.ndarray:
+        """What was seen, as the numbers that the worlds' are compared with."""
+        form = self._variant.observation
+        return form.flat(form.copied(np.asarray(observation).reshape(1, *form.shape)))[0]
+
     @property
     def _possible(self) -> PossibleWorlds:
         """The arrays of all worlds. No attribute: `flat` of a copy of the sieve would go on looking at the original's room."""
-        flat = self._room.reshape(len(self._room), -1)
+        flat = self._variant.observation.flat(self._room)
         return PossibleWorlds(self._variant.params, self._tasks, self._states, self._weights, self._room, flat)
 
     @property

@@ -33,7 +33,13 @@ def export(histories: Histories, target: str | os.PathLike, format: str) -> None
         FileExistsError: the target is there already.
         ModuleNotFoundError: what the format needs is not installed.
     """
-    _module(format).export(histories, target)
+    module = _module(format)
+    if fields := histories.columns["observation"][0].names:
+        raise ValueError(
+            f"format {format!r} holds arrays, and the observations here are rows of {', '.join(sorted(fields))}: export "
+            "histories of a family whose observation is one array"
+        )
+    module.export(histories, target)
 
 
 def import_from(source: str | os.PathLike, format: str, out: str | os.PathLike) -> Histories:
