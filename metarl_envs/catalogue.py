@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from metarl_envs.engine.family import Family, load_family
+from metarl_envs.engine.composing import family_at
+from metarl_envs.engine.family import Family
 from metarl_envs.ids import TABLE, family_of
 
 #: The headings of a family's reference page, in order.
@@ -37,7 +38,7 @@ class Entry(NamedTuple):
 def entries() -> Iterator[Entry]:
     """Every family of the table."""
     for row in TABLE:
-        family = load_family(family_of(row.id))
+        family = family_at(family_of(row.id))
         summary, page = read_page(family)
         yield Entry(row.id, row.kind, family, summary, page)
 

@@ -86,12 +86,12 @@ def list_environments(
     from rich.table import Table
 
     from metarl_envs.catalogue import entries, read_page
-    from metarl_envs.engine.family import load_family
+    from metarl_envs.engine.composing import family_at
     from metarl_envs.ids import family_of
 
     console = _console()
     if id is not None:
-        summary, page = read_page(load_family(family_of(id)))
+        summary, page = read_page(family_at(family_of(id)))
         for heading, text in {"": summary, **page}.items():
             if heading:
                 console.print(heading, style="bold")
@@ -172,12 +172,12 @@ def play(
     if sys.platform == "linux":  # else SDL complains on standard error that nobody has set it
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
     from metarl_envs.arguments import at_least_one
-    from metarl_envs.engine.family import load_family
+    from metarl_envs.engine.composing import family_at
     from metarl_envs.ids import family_of
     from metarl_envs.play import Game
     from metarl_envs.play.window import play as open_window
 
-    family = load_family(family_of(id))
+    family = family_at(family_of(id))
     if episodes is None:
         episodes = 5 if family.unit == "episode" else 1
     game = Game(

@@ -7,6 +7,7 @@ imports no family (and no Numba). To add a family: write its file, and add its r
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -53,7 +54,7 @@ def register_all() -> None:
         register(row.id, row.family if whole else f"metarl_envs.families.{row.family}")
 
 
-def register(id: str, family: str) -> None:
+def register(id: str, family: str | Mapping[str, Any]) -> None:
     """Register a family of your own: `register("Mine/Maze-v0", "my_package.maze:Maze")`.
 
     Do so in the module that defines it; then `gymnasium.make("my_package.maze:Mine/Maze-v0")` finds it in every process.
@@ -61,13 +62,15 @@ def register(id: str, family: str) -> None:
 
     Args:
         id: a name for `gymnasium.make`: namespace/name-version.
-        family: where its class is to be imported from, "module:Class". Not the class itself, so that specs survive JSON,
-            pickle and worker processes.
+        family: where its class is to be imported from, "module:Class", or the spec of a composed family (see
+            `metarl_envs.engine.composing.spec_of`). Not the class itself, so that specs survive JSON, pickle and worker
+            processes.
 
     Raises:
         ValueError: `family` is no such string, or the id stands for something else already.
     """
-    if not isinstance(family, str) or not all(family.partition(":")):
+    composed = isinstance(family, Mapping) and set(family) == {"family", "parts"}
+    if not composed and not (isinstance(family, str) and all(family.partition(":"))):
         raise ValueError(f'family={family!r} of {id} must be a string "module:Class", such as "my_package.maze:Maze"')
     if id not in gym.registry:
         gym.register(
@@ -80,8 +83,10 @@ def register(id: str, family: str) -> None:
         raise ValueError(f"id={id!r} cannot be {family!r}: it is {taken or gym.registry[id].entry_point!r} already")
 
 
-def family_of(id: str) -> str:
-    """The import path of the family behind an id. An id such as "my_package.maze:Mine/Maze-v0" imports its module first.
+def family_of(id: str) -> Any:
+    """The import path of the family behind an id, or the spec of a composed one.
+
+    An id such as "my_package.maze:Mine/Maze-v0" imports its module first.
 
     Raises:
         ValueError: no id of this package, or of one registered with `register`, is called so.
@@ -89,9 +94,9 @@ def family_of(id: str) -> str:
     return _spec_of(id).kwargs["family"]
 
 
-def registered_families() -> set[str]:
-    """Return the import paths of all families that have an id, and of the whole boxes, which have a seat with an id."""
-    return {spec.kwargs["family"] for spec in gym.registry.values() if _is_family(spec)} | WHOLE_BOXES
+def registered_families() -> list[Any]:
+    """Return the paths (or specs) of all families that have an id, and of the whole boxes, which have a seat with an id."""
+    return [spec.kwargs["family"] for spec in gym.registry.values() if _is_family(spec)] + sorted(WHOLE_BOXES)
 
 
 def id_of(id: str) -> str:

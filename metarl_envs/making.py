@@ -6,9 +6,9 @@ from typing import Any
 
 import gymnasium as gym
 
+from metarl_envs.engine.composing import Spec, family_at
 from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.engine.envs.vector import FamilyVectorEnv
-from metarl_envs.engine.family import load_family
 from metarl_envs.task_sets import TaskSet
 
 #: Arguments that every environment takes; all others are the family's own parameters.
@@ -28,7 +28,7 @@ _COMMON = {
 }
 
 
-def make_single(*, family: str, split: str | None = None, **arguments: Any) -> gym.Env:
+def make_single(*, family: Spec, split: str | None = None, **arguments: Any) -> gym.Env:
     """What `gymnasium.make` calls: see `metarl_envs.engine.envs.single.SingleEnv` for the common arguments."""
     common, tasks = _prepare(family, split, arguments)
     return SingleEnv(tasks, **common)
@@ -38,14 +38,14 @@ def make_single(*, family: str, split: str | None = None, **arguments: Any) -> g
 make_single.metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}  # type: ignore[attr-defined]
 
 
-def make_vector(*, family: str, split: str | None = None, **arguments: Any) -> gym.vector.VectorEnv:
+def make_vector(*, family: Spec, split: str | None = None, **arguments: Any) -> gym.vector.VectorEnv:
     """What `gymnasium.make_vec` calls: see `metarl_envs.engine.envs.vector.FamilyVectorEnv` for the common arguments."""
     common, tasks = _prepare(family, split, arguments)
     return FamilyVectorEnv(tasks, **common)
 
 
-def _prepare(family: str, split: str | None, arguments: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+def _prepare(family: Spec, split: str | None, arguments: dict[str, Any]) -> tuple[dict[str, Any], Any]:
     """Tell common arguments from parameters, and make the task set."""
     common = {name: value for name, value in arguments.items() if name in _COMMON}
     params = {name: value for name, value in arguments.items() if name not in _COMMON}
-    return common, TaskSet.of_family(load_family(family), split=split, **params)
+    return common, TaskSet.of_family(family_at(family), split=split, **params)

@@ -101,6 +101,8 @@ class Row:
     def __setattr__(self, name: str, value: Any) -> None:
         self._row[name] = value
 
+    __getitem__, __setitem__ = __getattr__, __setattr__  # `state["room"]`, as kernels write it where the name is a constant
+
     def content(self) -> bytes:
         """The fields as bytes, without what lies between them: equal rows have equal content."""
         return b"".join(np.asarray(self._row[name]).tobytes() for name in self._row.dtype.names or ())

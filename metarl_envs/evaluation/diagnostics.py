@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metarl_envs.arguments import as_integer, as_seed, at_least_one
-from metarl_envs.engine.family import Variant, load_family
+from metarl_envs.engine.composing import family_at
+from metarl_envs.engine.family import Variant
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.records import Row
 from metarl_envs.engine.streams import EVALUATION, keyed
@@ -128,7 +129,7 @@ def compare(
             no known means; a number out of range.
         TypeError: a number that is no integer; a policy that is none.
     """
-    tasks = TaskSet.of_family(load_family(family_of(id)), split=split, **params)
+    tasks = TaskSet.of_family(family_at(family_of(id)), split=split, **params)
     variant, lives, seed = tasks.variant, at_least_one("lives", lives), as_seed(seed)
     rows = tasks.sample(lives, seed)
     means = means_of_arms(variant, rows)
@@ -150,7 +151,7 @@ def of_histories(histories: Histories, id: str, *, since: int | None = None, **p
         ValueError: the histories are of another bandit or of other parameters, or do not say on what tasks they were lived
             (then give `of_lives` the means of arms); a family that is no bandit.
     """
-    variant = load_family(family_of(id)).at(**params)
+    variant = family_at(family_of(id)).at(**params)
     lived = histories.about.get("params", variant.values)
     if histories.tasks.dtype != variant.task or lived != variant.values:
         raise ValueError(f"id={id!r}: these histories were lived in {histories.about.get('id')} with {lived}, not in {variant}")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.arguments import as_seed, at_least_one
-from metarl_envs.engine.family import Variant, load_family
+from metarl_envs.engine.composing import family_at
+from metarl_envs.engine.family import Variant
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.streams import EVALUATION, keyed
 from metarl_envs.evaluation.agents import AgentFactory, Through, live, name_of
@@ -67,7 +68,7 @@ def evaluate(
             a seed that is repeated; a family whose blocks do not divide its horizon.
         TypeError: a number that is no integer; a policy that is none, or whose name is no string.
     """
-    task_set = TaskSet.of_family(load_family(family_of(id)), split=split, **params)
+    task_set = TaskSet.of_family(family_at(family_of(id)), split=split, **params)
     variant = task_set.variant
     block = _block(variant)
     episodes, seed_list = _episodes(variant, episodes, block), _different_seeds(seeds)

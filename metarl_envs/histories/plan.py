@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metarl_envs.arguments import as_seed, at_least_one
-from metarl_envs.engine.family import Family, Variant, load_family
+from metarl_envs.engine.composing import family_at, spec_of
+from metarl_envs.engine.family import Family, Variant
 from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.streams import HISTORY, keyed
 from metarl_envs.engine.worlds.task_rows import meanings, padded
@@ -86,7 +87,7 @@ class Plan:
         **params: Any,
     ) -> Plan:
         """A plan of what `collect` is asked for."""
-        family = load_family(family_of(id))
+        family = family_at(family_of(id))
         given = tasks is not None
         if tasks is None:
             tasks = _tasks_of(family, split, params)
@@ -107,7 +108,7 @@ class Plan:
         about = {
             "format": FORMAT,
             "id": id_of(id),
-            "family": f"{family.__module__}:{family.__qualname__}",
+            "family": spec_of(family),
             "params": variant.values,
             "split": tasks.split,
             "given_tasks": given,

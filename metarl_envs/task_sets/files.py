@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from metarl_envs.arguments import as_seed
-from metarl_envs.engine.family import Family, Variant, load_family
+from metarl_envs.engine.composing import Spec, family_at, paths_in
+from metarl_envs.engine.family import Family, Variant
 from metarl_envs.engine.splits import Split
 from metarl_envs.engine.worlds import task_rows
 from metarl_envs.files import written_aside
@@ -22,7 +23,7 @@ from metarl_envs.task_sets.parts import drawn_from
 
 _FORMAT = "metarl_envs task set 1"
 #: What the JSON file says.
-_SAID: Mapping[str, Any] = {"family": str, "params": dict, "split": str | None, "seed": int, "fingerprint": str}
+_SAID: Mapping[str, Any] = {"family": str | dict, "params": dict, "split": str | None, "seed": int, "fingerprint": str}
 
 
 class Stored(NamedTuple):
@@ -88,15 +89,17 @@ def _header(about: Path) -> dict[str, Any]:
     return header
 
 
-def _known_family(path: str) -> type[Family]:
+def _known_family(spec: Spec) -> type[Family]:
     """The family that a file names; nothing is imported that is neither in the table of ids nor imported already."""
-    module, _, name = path.partition(":")
-    if module not in sys.modules and path not in registered_families():
-        raise ValueError(f"family={path!r} has no id: import {module} first, if you trust it")
+    known = {path for registered in registered_families() for path in paths_in(registered)}
+    for path in paths_in(spec):
+        module = path.partition(":")[0]
+        if module not in sys.modules and path not in known:
+            raise ValueError(f"family={path!r} has no id: import {module} first, if you trust it")
     try:
-        return load_family(f"{module}:{name}")
-    except (ImportError, ValueError) as error:
-        raise ValueError(f"family={path!r} is not a family: {error}") from None
+        return family_at(spec)
+    except (ImportError, TypeError, ValueError) as error:
+        raise ValueError(f"family={spec!r} is not a family: {error}") from None
 
 
 # ------------------------------------------------------------------------------------------------- rows

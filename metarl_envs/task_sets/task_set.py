@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.arguments import as_integer, as_seed
-from metarl_envs.engine.family import Family, Variant, load_family
+from metarl_envs.engine.composing import family_at, spec_of
+from metarl_envs.engine.family import Family, Variant
 from metarl_envs.engine.splits import Split
 from metarl_envs.engine.worlds import task_rows
 from metarl_envs.ids import family_of
@@ -39,7 +40,7 @@ def tasks(id: str, *, split: str | None = None, seed: int = 0, **params: Any) ->
         ValueError: no such id or split, a parameter out of range, or a split without tasks.
         TypeError: no such parameter, or one of the wrong type.
     """
-    return TaskSet.of_family(load_family(family_of(id)), split=split, seed=seed, **params)
+    return TaskSet.of_family(family_at(family_of(id)), split=split, seed=seed, **params)
 
 
 def load(path: str | os.PathLike, *, mmap: bool = False) -> TaskSet:
@@ -244,7 +245,7 @@ class TaskSet:
     @property
     def fingerprint(self) -> str:
         """32 hex digits that go into result files: family, parameters, split, and what the tasks mean."""
-        about = [self._family(), self.variant.values, self.split, self.seed if not self.is_finite else None]
+        about = [spec_of(self.variant.family), self.variant.values, self.split, self.seed if not self.is_finite else None]
         digest = hashlib.sha256(json.dumps(about).encode())
         for ids in self._ids():
             digest.update(ids.tobytes())
@@ -255,7 +256,7 @@ class TaskSet:
         if self._listed is None:
             raise TypeError(f"{self!r} is endless: save a slice of it, such as tasks[:1000]")
         said = {
-            "family": self._family(),
+            "family": spec_of(self.variant.family),
             "params": self.variant.values,
             "split": self.split,
             "seed": self.seed,
@@ -267,9 +268,6 @@ class TaskSet:
         """What the tasks mean, as uint64, in blocks; of an endless set, those that stand for it in its fingerprint."""
         blocks = [self.rows(_STANDING_IN)] if self._listed is None else self._listed.blocks()
         return (task_rows.meanings(self.variant, rows)[0] for rows in blocks)
-
-    def _family(self) -> str:
-        return f"{self.variant.family.__module__}:{self.variant.family.__qualname__}"
 
     def _slice(self, index: slice) -> Listed:
         if self._listed is not None:
