@@ -44,7 +44,7 @@ class Boxes:
         return self.out.observations[0, agent, view_length(self.p) :]
 
     def recipe(self, item, r=0):
-        return [int(x) for x in self.worlds.task_rows[0]["recipe"][item, r]]
+        return [int(x) for x in self.worlds.task_rows["recipe"][0, item, r]]
 
     def live(self, policy, steps):
         seats = ScriptedSeats(SCRIPTED[policy], self.variant, np.ones(self.state["hand"].shape, np.bool_))
@@ -156,6 +156,7 @@ def neighbours(topology, agents, group=3):
     return seen
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_what_is_made_is_copied_by_those_who_see_it_and_by_nobody_else(topology):
     agents = 7

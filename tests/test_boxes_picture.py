@@ -105,7 +105,7 @@ def test_whatever_a_seat_shows_stands_apart_and_is_found_where_it_is(tree, notes
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
-@pytest.mark.parametrize("agents", [3, 7])
+@pytest.mark.parametrize("agents", [3, pytest.param(7, marks=pytest.mark.plain)])
 def test_lines_are_drawn_between_those_who_see_each_other(topology, agents):
     boxes = Boxes(**{**SMALL, "agents": agents}, count=1, topology=topology, group=3, visit=0.3, stay=2)
     view, rng = view_length(boxes.p), np.random.default_rng(0)

@@ -66,7 +66,7 @@ def companions_of(box, name):
         yield actions
 
 
-@pytest.mark.parametrize("companions", ["waiting", "notes_best_path"])
+@pytest.mark.parametrize("companions", ["waiting", pytest.param("notes_best_path", marks=pytest.mark.slow)])
 def test_a_seat_is_agent_0_of_the_same_box_whose_other_seats_are_scripted(companions):
     check_companions(companions)
 
@@ -145,7 +145,7 @@ def test_what_a_seat_leaves_out_never_changes(topology):
 
 def test_a_memory_reset_is_seen():
     """`forgot` is 1 in the first observation, and at each dawn."""
-    env = seat(**SMALL, companions="waiting", topology="isolated", day=7, horizon=21)
+    env = seat(**SMALL, companions="waiting", day=7, horizon=21)
     obs, _ = env.reset(seed=0)
     p = env.variant.p
     at = int(np.flatnonzero(kept(p) == 3 * 10 + 5)[0])
@@ -170,7 +170,7 @@ def test_items_are_called_the_same_in_all_episodes_of_a_trial():
     """What was learned of them in one episode helps in the next only if they can be told again."""
     import gymnasium as gym
 
-    params = {**SMALL, "companions": "waiting", "horizon": 3}
+    params = {**SMALL, "companions": "waiting", "horizon": 3, "day": 2}
     env = gym.make("metarl_envs:MetaRL/InventionBox-v0", episodes_per_trial=2, render_mode="ansi", **params)
     env.reset(seed=0)
     first = env.render()

@@ -57,7 +57,7 @@ def anew(envs):
     rows = np.zeros((boxes, p.agents, *envs.variant.observation_space.shape[1:]), np.float32)
     for b in range(boxes):
         look_around(
-            worlds.variant.params[0], worlds.task_rows[int(worlds.worlds[b]["task"])], worlds.worlds[b]["state"], rows[b]
+            worlds.variant.params[0], worlds.task_rows[int(worlds.worlds["task"][b])], worlds.worlds["state"][b], rows[b]
         )
     return {"observation": rows[:, :, : view_length(p)], "action_mask": rows[:, :, view_length(p) :]}
 
@@ -203,6 +203,7 @@ class Blindfold(Box):
     observe = kernel(lambda params, task, state, obs: None)
 
 
+@pytest.mark.plain
 def test_a_box_with_a_step_of_its_own_is_looked_at_anew():
     envs = make_vec(Thief, 2, reuse_arrays=True, **SMALL)
     seen, _ = envs.reset(seed=0)
@@ -219,6 +220,7 @@ def test_a_box_that_sees_otherwise_must_say_so_twice():
 
 
 # ------------------------------------------------------------------------------------------------- holes and shapes
+@pytest.mark.plain
 def test_in_a_grammar_box_holes_and_shapes_of_what_is_held_are_seen():
     params = {"agents": 2, "levels": 3, "width": 4, "bases": 16, "features": 3, "notes": 2, "topology": "isolated"}
     envs = make_vec("InventionBox", 4, structure="grammar", crossover=0, illusions=0.3, **params)

@@ -272,6 +272,7 @@ def test_a_text_tells_what_is_held_written_and_seen():
     assert "is closed (look 1); written: 1" in texts["agent_2"]
 
 
+@pytest.mark.plain
 def test_with_a_grammar_holes_and_shapes_of_what_is_held_are_told():
     box = TextBox(invention_v0.parallel_env(structure="grammar", **NO_NOTES))
     texts, _ = box.reset(seed=0)
@@ -281,6 +282,7 @@ def test_with_a_grammar_holes_and_shapes_of_what_is_held_are_told():
     assert "hole" not in TextBox(invention_v0.parallel_env(**NO_NOTES)).reset(seed=0)[0]["agent_0"]
 
 
+@pytest.mark.plain
 def test_a_box_without_notes_has_no_words_for_them():
     box = TextBox(invention_v0.parallel_env(**NO_NOTES))
     texts, _ = box.reset(seed=0)

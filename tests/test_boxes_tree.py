@@ -90,7 +90,7 @@ def test_thousands_of_trees_of_one_kind():
 
 @pytest.mark.parametrize("structure", ["lookup", "grammar"])
 def test_train_and_test_share_no_recipe(structure):
-    params = {"agents": 1, "levels": 3, "width": 4, "bases": 8, "structure": structure}
+    params = {"agents": 1, "levels": 5, "width": 4, "bases": 8, "structure": structure}
     seen = {}
     for split in ("train", "test"):
         drawn = TaskSet.of_family(Box, split=split, **params).rows(1000)

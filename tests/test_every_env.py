@@ -95,7 +95,7 @@ def test_gymnasium_own_vector_env(id, mode):
     def sync(num_envs, autoreset_mode):
         return SyncVectorEnv([partial(gym.make, id, **SHORT)] * num_envs, autoreset_mode=autoreset_mode)
 
-    subject = VectorSubject(sync, partial(gym.make, id, **SHORT), 3, 60, mode)
+    subject = VectorSubject(sync, partial(gym.make, id, **SHORT), 3, 30, mode)
     for check in VECTOR_CHECKS:
         if check is not check_vector_ignored_action:  # which Gymnasium's own cannot know
             check(subject)
@@ -209,7 +209,7 @@ def test_dense_final_observations_are_the_objects(id):
 def test_vector_snapshots_and_copies_replay(id, mode):
     envs = gym.make_vec(id, num_envs=3, split=train_of(id), autoreset_mode=mode, ground_truth=True, **SHORT)
     envs.reset(seed=0)
-    actions = [envs.action_space.sample() for _ in range(60)]
+    actions = [envs.action_space.sample() for _ in range(30)]  # three trials
     run = partial(steps_of, mode=mode)
     run(envs, actions[:7])
     state, double, pickled = pickle.dumps(envs.get_state()), copy.deepcopy(envs), pickle.dumps(envs)

@@ -38,6 +38,8 @@ HOME = {
 }
 #: They do not get better, in the mean over tasks.
 NEVER_LEARN = ("random", "dpt_behaviour")
+#: They plan in each episode, which takes ordinary Python long.
+PLANNERS = ("psrl", "ucrl2")
 #: More pulls than the ten of the default, and no more than are needed.
 PARAMS = {BERNOULLI: {"horizon": 100}, GAUSSIAN: {"horizon": 100}, LINEAR: {"horizon": 100}}
 LIFE = {ROOM: 1200, MDP: 300}
@@ -95,7 +97,14 @@ def test_what_it_tells_of_its_choices_is_how_it_chooses(name):
     assert abs((log_prob + entropy).sum()) <= 4.5 * np.sqrt(variance) + 1e-5 * len(action)
 
 
-@pytest.mark.parametrize("name", [name for name in LEARNERS if "visits" in LEARNERS[name].internals])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in PLANNERS else pytest.param(name, marks=pytest.mark.plain)
+        for name in LEARNERS
+        if "visits" in LEARNERS[name].internals
+    ],
+)
 def test_visits_are_how_often_it_was_done_before(name):
     learner, lived = lives(name, 2)
     for h in lived:
@@ -107,6 +116,7 @@ def test_visits_are_how_often_it_was_done_before(name):
         assert max(done.values()) > 3
 
 
+@pytest.mark.plain
 def test_the_td_error_is_what_the_told_values_say():
     learner, lived = lives("q_learning", 2)
     for h in lived:
@@ -117,6 +127,7 @@ def test_the_td_error_is_what_the_told_values_say():
         assert moved.sum() > 100
 
 
+@pytest.mark.plain
 def test_what_ucb1_tells():
     _, lived = lives("ucb1", 3)
     for h in lived:
@@ -131,6 +142,7 @@ def test_what_ucb1_tells():
                 assert h["bonus"][n, arm] == pytest.approx(np.sqrt(2 * np.log(n + 1) / len(paid)), rel=1e-5)
 
 
+@pytest.mark.plain
 def test_what_thompson_sampling_tells():
     _, lived = lives("thompson", 3)
     for h in lived:
@@ -143,7 +155,7 @@ def test_what_thompson_sampling_tells():
                 assert h["posterior_sd"][n, arm] == pytest.approx(posterior.std(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["psrl", "ucrl2"])
+@pytest.mark.parametrize("name", PLANNERS)
 def test_what_learners_of_models_tell_of_rewards(name):
     """The normal posterior of the mean reward of each action in the state visited: N(1, 1) at first, noise 1."""
     _, lived = lives(name, 2)

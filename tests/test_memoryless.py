@@ -62,14 +62,14 @@ def test_where_random_play_is_best_it_is_random_play(id, splits, params):
 
 def test_no_action_is_better_than_another_before_anything_is_seen():
     """Each action's mean over tasks, against that of all and its standard error: so random play is best in the mean."""
-    for id, field, mean in (
-        ("BernoulliBandit", "chance", 0.5),
-        ("GaussianBandit", "mean", 0.5),
-        ("LinearBandit", "mean", 0.0),
-        ("TabularMDP", "reward", 1.0),
-        ("TwoStep", "chance", 0.5),
+    for id, field, mean, params in (
+        ("BernoulliBandit", "chance", 0.5, {}),
+        ("GaussianBandit", "mean", 0.5, {}),
+        ("LinearBandit", "mean", 0.0, {}),
+        ("TabularMDP", "reward", 1.0, {"states": 3, "actions": 2}),
+        ("TwoStep", "chance", 0.5, {}),
     ):
-        drawn = metarl_envs.tasks(id, horizon=20).sample(400)[field]
+        drawn = metarl_envs.tasks(id, horizon=20, **params).sample(400)[field]
         assert (abs(drawn.mean(axis=0) - mean) < 5 * drawn.std(axis=0) / math.sqrt(400)).all(), id
 
 

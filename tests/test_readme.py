@@ -14,6 +14,25 @@ if not README.exists():  # tests of an installed wheel, run from elsewhere
 TEXT = README.read_text()
 
 
+#: The layout of rows of `test_boxes_api`, and that of `test_boxes_run`: boxes of other sizes are compiled for seconds.
+SMALL = {"agents": 3, "notes": 2, "board": 1, "page": 1, "lineages": 1, "levels": 3, "width": 2, "bases": 4, "recipes": 1}
+SMALL |= {"dead_ends": 0.0, "crossover": 0}
+TWO_LINEAGES = {"agents": 3, "notes": 3, "lineages": 2, "levels": 4, "width": 2, "bases": 4, "recipes": 2, "crossover": 2}
+
+
+def shortened(code):
+    """The code with fewer lives, and in smaller boxes."""
+    for written, instead in (
+        ("histories=2000, steps=10_000", "histories=20, steps=300"),
+        ("return ...  # from", "return [0] * len(step.observation)  # from"),
+        ("agents=6, ", "**SMALL, "),
+        ("horizon=120", "horizon=120, **TWO_LINEAGES"),
+    ):
+        assert code.count(written) == 1, written
+        code = code.replace(written, instead)
+    return code
+
+
 def test_the_table_of_environments_is_the_computed_one():
     assert readme_table() in TEXT, "python -m metarl_envs.catalogue prints the table"
 
@@ -22,9 +41,7 @@ def test_the_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
     assert len(blocks) >= 4
-    code = "\n".join(blocks).replace("histories=2000, steps=10_000", "histories=20, steps=300")
-    code = code.replace("return ...  # from", "return [0] * len(step.observation)  # from")
-    exec(compile(code, "README.md", "exec"), {})
+    exec(compile(shortened("\n".join(blocks)), "README.md", "exec"), {"SMALL": SMALL, "TWO_LINEAGES": TWO_LINEAGES})
     assert (tmp_path / "test_goals.npy").exists()
 
 
