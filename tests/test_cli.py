@@ -185,28 +185,39 @@ def test_without_a_screen_play_says_so_and_nothing_else(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_histories_are_collected_told_of_verified_and_exchanged(tmp_path):
+def test_histories_are_collected_told_of_verified_and_exchanged(tmp_path, monkeypatch, capsys):
     pytest.importorskip("pyarrow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def here(*arguments):
+        """What the command does in this process, which is sooner begun than one of its own: its status, and what it prints."""
+        monkeypatch.setattr(sys, "argv", ["metarl-envs", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capsys.readouterr()
+
     small = ("--histories", "5", "--steps", "60", "--param", "size=5", "--internals", "q", "--labels", "optimal_action")
     small = (*small, "--split", "train")
     done = command("collect", "DarkRoom", "q_learning", "--out", "h", "--hyper", "step_size=0.5", *small, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "5 histories of 60 steps" in done.stdout
     assert "M steps/s a core" in done.stdout
-    told = command("histories", "info", "h", cwd=tmp_path).stdout
+    status, told, _ = here("histories", "info", "h")
+    assert status == 0
     for word in ("MetaRL/DarkRoom-v0", '"step_size": 0.5', "float32 [5]", "optimal_action", "mean return", '"train"'):
         assert word in told
-    assert "as it was written" in command("histories", "verify", "h", cwd=tmp_path).stdout
-    assert command("histories", "export", "h", "h.arrow", cwd=tmp_path).returncode == 0
-    assert "5 histories" in command("histories", "import", "h.arrow", "back", cwd=tmp_path).stdout
+    assert "as it was written" in here("histories", "verify", "h")[1]
+    assert here("histories", "export", "h", "h.arrow")[0] == 0
+    assert "5 histories" in here("histories", "import", "h.arrow", "back")[1]
     reward = next((tmp_path / "h").rglob("reward.npy"))
     reward.write_bytes(reward.read_bytes()[:-1] + b"\1")
-    changed = command("histories", "verify", "h", cwd=tmp_path)
-    assert changed.returncode == 2
-    assert "has been changed since it was written" in changed.stderr
-    again = command("collect", "DarkRoom", "q_learning", "--out", "h", "--hyper", "step_size=0.5", *small, cwd=tmp_path)
-    assert again.returncode == 2
-    assert "--resume" in again.stderr
+    status, _, why = here("histories", "verify", "h")
+    assert status == 2
+    assert "has been changed since it was written" in why
+    status, _, why = here("collect", "DarkRoom", "q_learning", "--out", "h", "--hyper", "step_size=0.5", *small)
+    assert status == 2
+    assert "--resume" in why
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,13 @@ from metarl_envs import histories
 from metarl_envs.histories import StoreError, collect
 from metarl_envs.histories.layout import TABLES
 from metarl_envs.histories.shard_files import digest_of
-from metarl_envs.learners import PSRL, QLearning, Random, RandomArray
+from metarl_envs.learners import QLearning, Random, RandomArray
 
 ID = "MetaRL/DarkRoom-v0"
 #: Episodes that end early, so that none of the lengths is a round number.
 HARD = {"size": 5, "horizon": 8}
 HARD_ID = "MetaRL/DarkRoomHard-v0"
+LABELS = ["optimal_action", "q_star", "regret"]
 
 
 def store(folder, **changes):
@@ -50,7 +51,7 @@ def small_shards(monkeypatch):
     [
         (ID, QLearning(), {"split": "train"}),
         (HARD_ID, QLearning(), HARD),
-        ("MetaRL/TabularMDP-v0", PSRL(), {}),
+        ("MetaRL/TabularMDP-v0", Random(), {}),
         ("MetaRL/GaussianBandit-v0", Random(), {}),
         ("MetaRL/PointRobotSparse-v0", RandomArray(), {}),
         ("MetaRL/CartPole-v0", Random(), {}),
@@ -97,7 +98,7 @@ def test_the_episodes_of_a_history_are_its_steps_and_their_true_last_observation
 
 
 def test_labels_are_what_the_ground_truth_says():
-    lived = collect(ID, QLearning(), histories=2, steps=50, labels=["optimal_action", "q_star", "regret"], split="test")
+    lived = collect(ID, QLearning(), histories=2, steps=50, labels=LABELS, split="test")
     env = gym.make(f"metarl_envs:{ID}", episodes_per_trial=1000, ground_truth=True, split="test")
     for history in lived:
         _, info = env.reset(seed=history.seed)
@@ -120,9 +121,10 @@ def test_the_oracle_that_looks_on_keeps_time_with_the_environment():
 
 def test_labels_and_internals_change_nothing_of_what_is_lived():
     plain = collect(ID, QLearning(), histories=4, steps=200)
-    labelled = collect(ID, QLearning(), histories=4, steps=200, internals=["q"], labels=["optimal_action", "regret"])
-    for name in plain.columns:
-        assert np.array_equal(plain.stack(name), labelled.stack(name)), name
+    for more in ({"internals": ["q"], "labels": ["optimal_action"]}, {"labels": LABELS}):
+        labelled = collect(ID, QLearning(), histories=4, steps=200, **more)
+        for name in plain.columns:
+            assert np.array_equal(plain.stack(name), labelled.stack(name)), name
 
 
 def test_the_recorded_table_is_that_of_q_learning_replayed_in_numpy():

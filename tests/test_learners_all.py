@@ -34,7 +34,7 @@ HOME = {
     "psrl": MDP,
     "ucrl2": MDP,
     "noise_annealed": ROOM,
-    "dpt_behaviour": GAUSSIAN,
+    "dpt_behaviour": BERNOULLI,
 }
 #: They do not get better, in the mean over tasks.
 NEVER_LEARN = ("random", "dpt_behaviour")

@@ -345,6 +345,7 @@ def test_lin_ucb_is_ridge_regression_and_its_bound():
 
 
 # ------------------------------------------------------------------------------------------------- UCRL2
+@pytest.mark.plain
 def test_the_optimistic_values_of_ucrl2_by_brute_force():
     """Two states: the best of 2,001 chances within the radius, in every state, for every action, at every step."""
     learner, variant = UCRL2(width=0.05, prior_mean=0.2), mdp(states=2)
@@ -370,6 +371,7 @@ def test_the_optimistic_values_of_ucrl2_by_brute_force():
     assert unsure == 2 * ACTIONS * HORIZON
 
 
+@pytest.mark.plain
 def test_the_optimistic_transitions_of_ucrl2_by_linear_programming():
     """One step of extended value iteration: the best chances within the radius, found by a solver."""
     learner = UCRL2(width=0.1)

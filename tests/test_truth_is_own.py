@@ -67,6 +67,7 @@ def test_the_list_of_tasks_is_not_inherited_by_another_distribution():
     assert Corner.pays_zero_or_one
 
 
+@pytest.mark.plain
 def test_rewards_of_another_step_are_recorded_as_they_are():
     metarl_envs.register("Own/PaysATenth-v0", f"{__name__}:PaysATenth")
     lived = collect("Own/PaysATenth-v0", QLearning(), histories=1, steps=5, split=None)
