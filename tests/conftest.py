@@ -13,8 +13,16 @@ import pytest
 from metarl_envs.engine.compiling import cache
 from metarl_envs.engine.compiling.kernels import PLAIN
 
-MOST_DRIVERS = 355
+MOST_DRIVERS = 330
+SLOW = "\npytestmark = pytest.mark.slow\n"
 asked_for: set[str] = set()
+
+
+def pytest_ignore_collect(collection_path, config):
+    """An everyday run does not read files of slow tests alone: what they import takes seconds."""
+    if is_whole_run(config) and collection_path.suffix == ".py" and SLOW in collection_path.read_text():
+        return True
+    return None
 
 
 def pytest_collection_modifyitems(config, items):

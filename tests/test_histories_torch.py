@@ -5,15 +5,13 @@ import pickle
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-
-from torch.utils.data import DataLoader  # noqa: E402
-
-from metarl_envs.histories import History, TorchWindows, save  # noqa: E402
+from metarl_envs.histories import History, save
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
+    pytest.importorskip("torch")  # here, since importing it takes a second or two, which only who runs these tests should wait
+
     def life(k, steps=100):
         flags = np.arange(steps) == steps - 1
         seen = (1000 * k + np.arange(steps)).astype(np.int32)
@@ -31,6 +29,8 @@ def store(tmp_path_factory):
 
 
 def windows(store, **changes):
+    from metarl_envs.histories import TorchWindows
+
     return TorchWindows(store, **{"batch": 4, "length": 8, "batches": 5, **changes})
 
 
@@ -48,6 +48,8 @@ def different(epochs):
     "how", [{}, {"num_workers": 2}, {"num_workers": 2, "persistent_workers": True}], ids=["here", "workers", "persistent"]
 )
 def test_every_epoch_draws_other_windows_and_the_seed_gives_them_again(store, how):
+    from torch.utils.data import DataLoader
+
     if how:
         how = {**how, "multiprocessing_context": "spawn"}
 
@@ -73,6 +75,8 @@ def test_epochs_ranks_and_seeds_are_streams_of_their_own(store):
 
 
 def test_windows_are_what_lies_there(store):
+    import torch
+
     for batch in windows(store):
         assert batch["observation"].dtype == torch.int32
         expected = 1000 * batch["history"][:, None] + batch["step"][:, None] + torch.arange(8)

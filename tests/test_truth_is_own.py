@@ -144,39 +144,25 @@ def test_without_ground_truth_any_task_of_the_family_may_be_given():
 
 # ------------------------------------------------------------------------------------------- indices out of range
 @kernel
-def far_too_large(params, obs):
-    return obs[0] * 100000 + obs[1]
+def elsewhere(params, obs):
+    return obs[0] * params.stride + obs[1] + params.first
 
 
-@kernel
-def a_little_too_large(params, obs):
-    return obs[0] * 12 + obs[1]
+class Elsewhere(DarkRoom):
+    """Tells a learner that it is where there is nothing: how far off is a parameter, so that all are compiled at once."""
+
+    params = Parameters(**DarkRoom.params.parameters, stride=Integer(12, -(10**6), 10**6), first=Integer(0, -(10**6), 10**6))
+    locate = elsewhere
 
 
-@kernel
-def negative(params, obs):
-    return -1 - obs[0]
-
-
-class FarTooLarge(DarkRoom):
-    locate = far_too_large
-
-
-class ALittleTooLarge(DarkRoom):
-    locate = a_little_too_large
-
-
-class Negative(DarkRoom):
-    locate = negative
-
-
-@pytest.mark.parametrize("family", [FarTooLarge, ALittleTooLarge, Negative])
-def test_an_observation_index_out_of_range_is_an_error_not_an_address(family):
-    id = f"Own/{family.__name__}-v0"
-    metarl_envs.register(id, f"{__name__}:{family.__name__}")
-    with pytest.raises(ValueError, match=rf"{family.__name__}\.locate gave an index that is not from 0 to 80"):
-        collect(id, QLearning(epsilon=1.0), histories=2, steps=300, split=None)
-    tasks = metarl_envs.tasks(id)
+@pytest.mark.parametrize(
+    "params", [{"stride": 100_000}, {"stride": 12}, {"stride": -1, "first": -1}], ids=["far too large", "too large", "negative"]
+)
+def test_an_observation_index_out_of_range_is_an_error_not_an_address(params):
+    metarl_envs.register("Own/Elsewhere-v0", f"{__name__}:Elsewhere")
+    with pytest.raises(ValueError, match=r"Elsewhere\.locate gave an index that is not from 0 to 80"):
+        collect("Own/Elsewhere-v0", QLearning(epsilon=1.0), histories=2, steps=300, split=None, **params)
+    tasks = metarl_envs.tasks("Own/Elsewhere-v0", **params)
     with pytest.raises(ValueError, match=r"\.locate gave an index"):
         scores(tasks.rows(2), tasks.variant, QLearning(epsilon=1.0), [0, 1], episodes=15)
 
