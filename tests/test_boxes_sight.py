@@ -166,7 +166,8 @@ def test_rows_that_nobody_observes_are_the_same_rows():
     """The boxes of a batch write no observation of their own; they move as those that do."""
     from metarl_envs.engine.envs.vector import FamilyVectorEnv
 
-    envs = make_vec("InventionBox", 3, **LIVELY)
+    layout = {"notes": 2, "board": 1, "page": 1, "lineages": 1, "bases": 4}  # of `test_boxes_core`
+    envs = make_vec("InventionBox", 3, **{**LIVELY, **layout})
     plain = FamilyVectorEnv(envs.tasks, num_envs=3)
     seen, _ = envs.reset(seed=4)
     rows, _ = plain.reset(seed=4)

@@ -1,5 +1,6 @@
 """Learners at the ends of what their hyper-parameters may be: none dies, and those that draw from tiny gammas draw rightly."""
 
+import functools
 import math
 import os
 import subprocess
@@ -64,14 +65,22 @@ def test_no_learner_dies_in_plain_mode():
 
 
 # ------------------------------------------------------------------------------------------- tiny gammas
-def filled(one, a, b, count=COUNT):
+@functools.cache
+def filler(one):
+    """What fills an array with draws of one kind, compiled once for all parameters."""
+
+    @kernel
     def fill(out, rng, a, b):
         for i in range(len(out)):
             out[i] = one(rng[0], a, b)
 
+    return fill
+
+
+def filled(one, a, b, count=COUNT):
     rng, out = for_drivers(np.zeros(1, streams.STREAM)), np.empty(count)
     rng["s"] = 777
-    kernel(fill)(out, rng, a, b)
+    filler(one)(out, rng, a, b)
     return out
 
 
