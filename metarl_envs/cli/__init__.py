@@ -1,0 +1,39 @@
+"""The command line: `metarl-envs list | play | evaluate | collect | histories | replay | boxes`. A file a group of commands."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import sys
+
+import typer
+
+from metarl_envs.cli import boxes, environments, evaluation, histories
+from metarl_envs.cli.options import SETTINGS
+from metarl_envs.cli.terminal import drop_what_cannot_be_printed, in_plain_signs, new_console
+
+app = typer.Typer(help="Meta-RL environments: what there is, and how well something learns in them.", **SETTINGS)
+app.command("list")(environments.list_environments)
+app.command()(evaluation.evaluate)
+app.command()(environments.play)
+app.command()(histories.collect)
+app.add_typer(histories.app, name="histories")
+app.command()(boxes.replay)
+app.add_typer(boxes.app, name="boxes")
+
+
+def main() -> None:
+    """The console script: a mistake in the arguments is one clear line, not a traceback."""
+    codecs.register_error("metarl_envs.plain", in_plain_signs)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it is closed
+            stream.reconfigure(errors="metarl_envs.plain")
+    try:
+        app()
+    except (ValueError, TypeError, MemoryError, OSError, ModuleNotFoundError) as error:
+        if isinstance(error, OSError):
+            drop_what_cannot_be_printed(sys.stdout)
+        with contextlib.suppress(OSError):
+            new_console(stderr=True).print(f"metarl-envs: {error}", soft_wrap=True)
+        sys.exit(2)

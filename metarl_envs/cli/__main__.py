@@ -1,0 +1,5 @@
+"""`python -m metarl_envs.cli`."""
+
+from metarl_envs.cli import main
+
+main()

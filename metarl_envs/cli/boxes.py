@@ -1,0 +1,53 @@
+"""Boxes: recorded runs, and the studies that the package ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metarl_envs.cli.options import SETTINGS
+
+app = typer.Typer(help="Boxes: groups of agents that invent, take notes, and forget.", **SETTINGS)
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="what boxes.run(...).save(FILE) wrote: FILE.npz and FILE.json")],
+    box: Annotated[int, typer.Option(help="which of its boxes, from 0")] = 0,
+    failures: Annotated[bool, typer.Option("--failures", help="tell also of what made nothing")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures", help="show the box in text after each step that changed it")] = False,
+) -> None:
+    """Print a box of a recorded run step by step: who made what, when, and what was written."""
+    from metarl_envs.boxes.study.replay import lines
+    from metarl_envs.boxes.study.runs import load
+
+    for line in lines(load(file), box, failures=failures, pictures=pictures):
+        typer.echo(line)
+
+
+@app.command()
+def effects(
+    boxes: Annotated[int, typer.Option(help="for each condition")] = 200,
+    seed: Annotated[int, typer.Option(help="of the first box")] = 10_000,
+) -> None:
+    """Put the published effects to the test with scripted agents: which hold, with 95 % intervals."""
+    from metarl_envs.boxes.study.effects import findings, report
+
+    typer.echo(report(list(findings(boxes, seed))))
+
+
+@app.command()
+def normaliser(
+    out: Annotated[Path | None, typer.Option(help="write it here [default: print it]")] = None,
+) -> None:
+    """Compute the table of nulls and oracle again that is shipped with the package."""
+    from metarl_envs.boxes.study.normaliser import compute_table
+    from metarl_envs.files import written_aside
+
+    text = compute_table()
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        with written_aside(out) as [aside]:
+            aside.write_text(text)

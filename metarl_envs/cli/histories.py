@@ -1,0 +1,126 @@
+"""Learning histories: collecting them, and what is done with a folder of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from metarl_envs.cli.options import SETTINGS, SPLITS, names_of, params_of
+from metarl_envs.cli.terminal import Bars, new_console
+
+app = typer.Typer(help="Learning histories on disk.", **SETTINGS)
+
+
+def collect(
+    id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
+    learner: Annotated[str, typer.Argument(help="such as q_learning")],
+    out: Annotated[Path, typer.Option(help="folder to write to")],
+    histories: Annotated[int, typer.Option(help="how many lives")] = 1000,
+    steps: Annotated[int, typer.Option(help="in each")] = 1000,
+    split: Annotated[str | None, typer.Option(help=f"{SPLITS} [default: as histories.collect]")] = None,
+    seed: Annotated[int, typer.Option(help="of all")] = 0,
+    hyper: Annotated[list[str] | None, typer.Option(help="of the learner, as name=value, repeatable")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
+    internals: Annotated[str, typer.Option(help="what of its mind to record, such as q,epsilon")] = "",
+    labels: Annotated[str, typer.Option(help="ground truth beside it: optimal_action,q_star,regret")] = "",
+    workers: Annotated[int | None, typer.Option(help="threads [default: one a core]")] = None,
+    shard: Annotated[str, typer.Option(help="i/n: do the i-th of n shares, from 0, for n jobs and one folder")] = "0/1",
+    resume: Annotated[bool, typer.Option("--resume", help="go on with what is there")] = False,
+) -> None:
+    """Write learning histories to a folder. Killed, it leaves whole shards, and --resume goes on."""
+    from metarl_envs.arguments import at_least_one
+    from metarl_envs.histories.collect import share_of
+    from metarl_envs.histories.plan import Plan
+
+    console, workers = new_console(), (os.cpu_count() or 1) if workers is None else at_least_one("workers", workers)
+    given = params_of(param or [])
+    if split is not None:
+        given["split"] = None if split == "all" else split
+    plan = Plan.of(
+        id,
+        _learner(learner, params_of(hyper or [], "--hyper")),
+        histories=histories,
+        steps=steps,
+        seed=seed,
+        internals=names_of(internals),
+        labels=names_of(labels),
+        **given,
+    )
+    share = share_of(shard.split("/"))
+    told = plan.forecast(workers)
+    console.print(
+        f"{histories:,} histories of {steps:,} steps: {told.bytes / 1e9:.3g} GB, and about {told.seconds / share[1]:.3g} s of "
+        f"computing here ({told.rate / 1e6:.3g} M steps/s a core), if the disk keeps up",
+        soft_wrap=True,
+    )
+    start = time.monotonic()
+    with Bars() as progress:
+        written = plan.to_disk(out, workers=workers, share=share, resume=resume, progress=progress.at(learner))
+    console.print(f"{written!r} in {out}, after {time.monotonic() - start:.1f} s", soft_wrap=True)
+
+
+def _learner(name: str, hyper: dict[str, Any]) -> Any:
+    """The learner of a name; ValueError where there is none."""
+    from metarl_envs.learners import LEARNERS
+
+    if name not in LEARNERS:
+        raise ValueError(f"learner {name!r} is not known; there are: {', '.join(LEARNERS)}")
+    return LEARNERS[name](**hyper)
+
+
+@app.command()
+def info(path: Annotated[Path, typer.Argument(help="a folder of histories")]) -> None:
+    """What a folder holds: who learned what, how much of it, and how well."""
+    from metarl_envs.histories import open as open_store
+
+    store, console = open_store(path, partial=True), new_console()
+    console.print(repr(store), soft_wrap=True)
+    for name, value in store.about.items():
+        if name not in ("columns", "versions"):
+            console.print(f"{name:>18}  {json.dumps(value)}", soft_wrap=True)
+    for name, (dtype, shape) in store.columns.items():
+        console.print(f"{name:>18}  {dtype} {list(shape)}", soft_wrap=True)
+    first, last = store.first_and_last_returns()
+    console.print(f"{'mean return':>18}  {first:.4g} in the first episode, {last:.4g} in the last whole one")
+
+
+@app.command()
+def verify(path: Annotated[Path, typer.Argument(help="a folder of histories")]) -> None:
+    """Read every file and compare it with the digest that was written with it."""
+    from metarl_envs.histories import open as open_store
+
+    store = open_store(path)
+    with Bars() as progress:
+        store.verify(progress.at("bytes"))
+    new_console().print(f"{store!r}: as it was written", soft_wrap=True)
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="a folder of histories")],
+    target: Annotated[str, typer.Argument(help="a file that is not there yet, or the id of a Minari dataset")],
+    format: Annotated[str, typer.Option(help="arrow, minari or xland")] = "arrow",
+) -> None:
+    """Write histories in another format: Arrow IPC (everything, compressed), Minari, or XLand-100B's layout."""
+    from metarl_envs.histories import export as export_to
+    from metarl_envs.histories import open as open_store
+
+    export_to(open_store(path), target, format)
+    new_console().print(f"written: {target}", soft_wrap=True)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="a file, or the id of a Minari dataset")],
+    out: Annotated[Path, typer.Argument(help="a folder that is not there yet")],
+    format: Annotated[str, typer.Option(help="arrow, minari or xland")] = "arrow",
+) -> None:
+    """Read histories in another format, and write them as a folder of histories."""
+    from metarl_envs.histories import import_from
+
+    new_console().print(repr(import_from(source, format, out)), soft_wrap=True)

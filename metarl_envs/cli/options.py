@@ -1,0 +1,54 @@
+"""What commands share: options, and what is read out of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+#: What every `--split` takes.
+SPLITS = "of the tasks: all, train, validation, test, a named shift, or a part of a shift (test+SHIFT)"
+#: Of every group of commands.
+SETTINGS: Any = {
+    "no_args_is_help": True,
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,  # which would take "[default: ...]" in a help text for a style, and leave it out
+}
+
+
+def see_that_it_can_be_written(folder: Path) -> None:
+    """Raise, before any work is done, where a folder could not be written to after it."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"--out {folder} cannot be made: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"--out {folder} cannot be written to: {there} is not writable")
+
+
+def names_of(given: str) -> list[str]:
+    """The names in a list with commas."""
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def params_of(given: list[str], option: str = "--param") -> dict[str, Any]:
+    """`name=value` pairs; values are read as JSON where they are JSON, and as text where not."""
+    from metarl_envs.engine.family import RESERVED
+
+    params: dict[str, Any] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"{option} {pair!r} must be name=value, such as size=5")
+        if name in params:
+            raise ValueError(f"{option} {name} is given twice: {params[name]!r} and {value!r}")
+        if option == "--param" and name in RESERVED:
+            raise ValueError(
+                f"--param {pair!r} is no parameter of a family: see --help for an option --{name.replace('_', '-')}"
+            )
+        try:
+            params[name] = json.loads(value.lower() if value in ("True", "False") else value)
+        except json.JSONDecodeError:
+            params[name] = value
+    return params
