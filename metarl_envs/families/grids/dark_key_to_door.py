@@ -22,10 +22,10 @@ from metarl_envs.engine import (
     randint,
     record,
 )
-from metarl_envs.families.grids.dark_room import (
+from metarl_envs.families.grids.dark_room import DarkRoom
+from metarl_envs.families.grids.rooms import (
     NOOP,
     STARTS,
-    DarkRoom,
     after_a_random_move,
     at_start,
     chances_of_starts,

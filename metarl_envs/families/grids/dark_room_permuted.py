@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from metarl_envs.engine import Learner, Oracle, Picture, Returns, Row, TaskErrors, canvas, kernel, randint, record
-from metarl_envs.families.grids.dark_room import (
+from metarl_envs.families.grids.dark_room import DarkRoom
+from metarl_envs.families.grids.rooms import (
     DOWN,
     LEFT,
     NOOP,
     RIGHT,
     UP,
-    DarkRoom,
     chances_of_starts,
     draw_floor,
     floor_in_text,

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from metarl_envs.engine import Integer, Parameters, Returns, Row, TaskErrors, kernel, randint
-from metarl_envs.families.grids.dark_room import DarkRoom, Search, Shortest, move, returns_of_walks, stands_on
+from metarl_envs.families.grids.dark_room import DarkRoom, Search, Shortest
+from metarl_envs.families.grids.rooms import move, returns_of_walks, stands_on
 
 #: What a step costs that does not end on the goal.
 _COST = 0.1
