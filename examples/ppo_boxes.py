@@ -40,7 +40,7 @@ from torch import nn
 from metarl_envs import boxes
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.study.measures import levels_of
-from metarl_envs.boxes.world.box import SENSES
+from metarl_envs.boxes.view.numbers import SENSES
 from metarl_envs.boxes.world.tree import lineages_of
 from metarl_envs.evaluation.statistics import Interval, over_seeds
 from metarl_wrappers.sb3 import SB3VecEnv

@@ -18,7 +18,7 @@ from gymnasium.vector.utils import batch_space
 
 from metarl_envs.boxes import amnesia_v0, invention_v0
 from metarl_envs.boxes.envs.batch import BoxVectorEnv, FlatBoxVectorEnv, make_vec
-from metarl_envs.boxes.world.box import verbs_of
+from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.topology import TOPOLOGIES
 
 with warnings.catch_warnings():  # its own modules of tests import what it deprecates

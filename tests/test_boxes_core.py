@@ -6,7 +6,9 @@ import pytest
 from metarl_envs.boxes.players.scripted import SCRIPTED
 from metarl_envs.boxes.players.simulate import ScriptedSeats
 from metarl_envs.boxes.scenarios.invention import InventionBox
-from metarl_envs.boxes.world.box import WHEN, verbs_of, view_length
+from metarl_envs.boxes.view.numbers import view_length
+from metarl_envs.boxes.world.mechanisms import verbs_of
+from metarl_envs.boxes.world.notes import WHEN
 from metarl_envs.boxes.world.topology import TOPOLOGIES
 from metarl_envs.engine.worlds.worlds import TrialForm, Worlds
 from metarl_envs.task_sets import TaskSet

@@ -9,7 +9,7 @@ import pytest
 
 from metarl_envs import boxes
 from metarl_envs.boxes.study import measures, normaliser
-from metarl_envs.boxes.world.box import verbs_of
+from metarl_envs.boxes.world.mechanisms import verbs_of
 
 SMALL = {
     "agents": 3,

@@ -8,9 +8,11 @@ import pytest
 from metarl_envs.boxes.envs.seat import InventionSeat
 from metarl_envs.boxes.scenarios.box import BOX
 from metarl_envs.boxes.scenarios.invention import InventionBox
+from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.view.picture import Tree, describe_box, describe_seat, draw_box, links
 from metarl_envs.boxes.view.seat_picture import SeatView, draw_seat
-from metarl_envs.boxes.world.box import verbs_of, view_length
+from metarl_envs.boxes.world.mechanisms import verbs_of
+from metarl_envs.boxes.world.notes import LOOK, NOTE, READ
 from metarl_envs.boxes.world.topology import TOPOLOGIES
 from metarl_envs.boxes.world.tree import items_of
 from metarl_envs.engine import Picture, Row
@@ -178,16 +180,16 @@ def test_clicks_write_once_erase_and_open_pages():
     assert seat().clicked(*middle(seat().tiles[a])) is None, "it is in the hand"
     assert seat().take(list(seat().tiles).index(b)) == b
     box.do(b)
-    assert seat().write("notebook") == verbs.note
-    assert seat().read("notebook") == verbs.read
+    assert seat().press(NOTE) == verbs.note
+    assert seat().press(READ) == verbs.read
     assert seat().clicked(*middle(entries[1].place)) == verbs.note + 1
     box.do(verbs.note + 1)
     assert seat().clicked(*middle(entries[1].place)) is None, "it says so already"
-    assert seat().write("notebook") is None
+    assert seat().press(NOTE) is None
     assert seat().clicked(entries[1].place.x + entries[1].place.width - 4, entries[1].place.y + 4) is None, "its page is closed"
     box.do(verbs.read + 1)
     assert seat().clicked(entries[1].place.x + entries[1].place.width - 4, entries[1].place.y + 4) == verbs.erase + 1
-    assert seat().read("noticeboard") == verbs.look
+    assert seat().press(LOOK) == verbs.look
 
 
 def test_clicks_visit():

@@ -16,7 +16,8 @@ from metarl_envs.boxes.players.scripted import Greedy, NeverRepeat
 from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 from metarl_envs.boxes.study import normaliser
 from metarl_envs.boxes.study.replay import lines
-from metarl_envs.boxes.world.box import ILLUSORY, verbs_of
+from metarl_envs.boxes.world.core import ILLUSORY
+from metarl_envs.boxes.world.mechanisms import verbs_of
 
 #: One small box that everything here is tried in: three days of eight steps, notes, companions.
 SMALL = {

@@ -13,7 +13,8 @@ from metarl_envs.boxes.envs.seat import COMPANIONS, AmnesiaSeat, InventionSeat, 
 from metarl_envs.boxes.players.scripted import SCRIPTED
 from metarl_envs.boxes.players.simulate import ScriptedSeats
 from metarl_envs.boxes.scenarios.invention import InventionBox
-from metarl_envs.boxes.world.box import verbs_of, view_length
+from metarl_envs.boxes.view.numbers import view_length
+from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.topology import TOPOLOGIES
 from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.envs.single import SingleEnv

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from metarl_envs.boxes.envs.batch import make_vec
 from metarl_envs.boxes.envs.sight import Sight
 from metarl_envs.boxes.scenarios.box import Box
-from metarl_envs.boxes.world.box import kernel, live_one_step, look_around, view_length
+from metarl_envs.boxes.view.numbers import look_around, view_length
+from metarl_envs.boxes.world.step import live_one_step
 from metarl_envs.boxes.world.topology import TOPOLOGIES
 from metarl_envs.boxes.world.tree import NOTHING, tree_error
+from metarl_envs.engine import kernel
 
 #: One layout of rows for most tests: each layout is compiled once.
 SMALL = {"agents": 3, "notes": 3, "board": 2, "page": 2, "lineages": 2, "levels": 3, "width": 2, "bases": 8, "dead_ends": 0.0}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from metarl_envs.boxes import invention_v0
 from metarl_envs.boxes.envs.text_box import TextBox
 from metarl_envs.boxes.view.words import Grammar, text_for, words_for
-from metarl_envs.boxes.world.box import verbs_of
+from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.tree import items_of
 
 with warnings.catch_warnings():  # its own modules of tests import what it deprecates

@@ -1,7 +1,8 @@
 """Boxes: closed groups of agents that invent, see each other, take notes, and forget.
 
-A box is a family whose state has an axis of agents; its hidden task is the recipe book (`boxes.tree`). One set of kernels
-(`boxes.box`) is behind every scenario, and a scenario is a set of defaults with a docstring.
+A box is a family whose state has an axis of agents; its hidden task is the recipe book (`world.tree`). Every box is a core
+(`world.core`: items, hands, experiments, pay) and mechanisms, one file each (`world.topology`, `world.days`, `world.notes`). A
+scenario names its mechanisms, and gives defaults. What agents can do is one table of verbs (`world.verbs`).
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class BoxVectorEnv:
 
     @property
     def worlds(self) -> np.ndarray:
-        """The states of the boxes (see `boxes.world.box.box_record`): not copies, so look and leave them as they are."""
+        """The states of the boxes (see `boxes.world.state.box_record`): not copies, so look and leave them as they are."""
         return self._envs._worlds.worlds.view(np.ndarray)["state"]
 
     @property

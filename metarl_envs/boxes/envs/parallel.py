@@ -20,7 +20,7 @@ from pettingzoo.utils.conversions import parallel_to_aec
 from metarl_envs.boxes.envs.batch import RENDER_MODES, check_render_mode, tasks_of
 from metarl_envs.boxes.scenarios import BOXES
 from metarl_envs.boxes.scenarios.box import Box, agent_spaces
-from metarl_envs.boxes.world.box import view_length
+from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.world.tree import NOTHING
 from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.engine.loops.trial import NEW_TASK
@@ -125,7 +125,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
 
     @property
     def world(self) -> np.void:
-        """The state of the box (see `metarl_envs.boxes.world.box.box_record`): not a copy, so look and leave it as it is."""
+        """The state of the box (see `metarl_envs.boxes.world.state.box_record`): not a copy, so look and leave it as it is."""
         return self._box._worlds.worlds.view(np.ndarray)["state"][0]
 
     @property

@@ -17,28 +17,21 @@ from metarl_envs.boxes.players.scripted import (
     SCRIPTED,
     NoteKeeper,
     Scripted,
-    action_count,
     make_the_best,
     wake_empty,
 )
 from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.invention import InventionBox
-from metarl_envs.boxes.world.box import (
-    CHOOSING,
-    SENSES,
-    box_record,
-    live_one_step,
-    open_box,
-    planes_of,
-    see,
-    senses_at,
-    verbs_of,
-    view_length,
-)
-from metarl_envs.boxes.world.topology import CHOSEN, DYNAMIC, ISOLATED
+from metarl_envs.boxes.view.numbers import SENSES, layout, senses_of, sights_of, view_length
+from metarl_envs.boxes.world.core import CHOOSING
+from metarl_envs.boxes.world.mechanisms import action_count, as_kernels_see, begins_at, mechanisms_of, verbs_of
+from metarl_envs.boxes.world.state import box_record
+from metarl_envs.boxes.world.step import open_of, step_of
+from metarl_envs.boxes.world.topology import CHOSEN, DYNAMIC, ISOLATED, VISIT
 from metarl_envs.boxes.world.tree import items_in, items_of
 from metarl_envs.engine import ByParameters, Choice, Oracle, Parameters, Picture, Row, kernel, record
+from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.family import Keys
 from metarl_envs.engine.streams import keyed
 
@@ -75,26 +68,30 @@ def seat_record(p: SimpleNamespace) -> np.dtype:
     )
 
 
-@kernel
-def sit_down(params, task, state, rng):
-    """Open the box, and let the companions be who they are.
+@functools.cache
+def _sit_down(open_box: Callable) -> Callable:
+    @kernel
+    def sit_down(params, task, state, rng):
+        """Open the box, and let the companions be who they are.
 
-    Items are called the same in all episodes: in another one of the trial they must be told again, and words that followed from
-    the task would tell of it.
-    """
-    open_box(params, task, state.box, rng)
-    state.box.words = 0
-    state.style.draws = 1 if params.companions == _NEVER_REPEAT else 8
-    state.style.verify = 0
-    state.style.keep = NOTES_FIFO
-    if params.companions == _BEST_PATH:
-        state.style.keep = NOTES_BEST_PATH
-    if params.companions == _UNLIMITED:
-        state.style.keep = NOTES_ALL
+        Items are called the same in all episodes: in another one of the trial they must be told again, and words that followed
+        from the task would tell of it.
+        """
+        open_box(params, task, state.box, rng)
+        state.box.words = 0
+        state.style.draws = 1 if params.companions == _NEVER_REPEAT else 8
+        state.style.verify = 0
+        state.style.keep = NOTES_FIFO
+        if params.companions == _BEST_PATH:
+            state.style.keep = NOTES_BEST_PATH
+        if params.companions == _UNLIMITED:
+            state.style.keep = NOTES_ALL
+
+    return sit_down
 
 
 @functools.cache
-def _step_among(wake: Callable, act: Callable) -> Callable:
+def _step_among(live_one_step: Callable, wake: Callable, act: Callable) -> Callable:
     """The step of a seat among companions of one kind: what others would do is not compiled."""
 
     @kernel
@@ -121,70 +118,87 @@ def _step_among(wake: Callable, act: Callable) -> Callable:
 def step_among(p: SimpleNamespace) -> Callable:
     """The step of a seat among the companions that there are."""
     scripted = type(companion_in(p))
-    return _step_among(scripted.wake, scripted.act)
+    return _step_among(step_of(p), scripted.wake, scripted.act)
 
 
 # ------------------------------------------------------------------------------------------------- what is seen
-@kernel
-def see_from_seat(params, task, state, obs):
-    """What agent 0 sees, and its action mask, without what never changes (see `kept`)."""
-    see(params, task, state.box, 0, state.seen)
-    items, n = items_in(params), 0
-    n = keep(state.seen, 0, items, obs, n)
-    if params.notes + params.board > 0:
-        n = keep(state.seen, items, 2 * items - params.lineages * params.width, obs, n)
-        n = keep(state.seen, 2 * items, 3 * items, obs, n)
-        at = 3 * items
-    else:
-        at = items
-    n = keep(state.seen, at, senses_at(params), obs, n)  # holes and shapes
-    at = senses_at(params)
-    n = keep(state.seen, at, at + 4, obs, n)
-    if params.agents > 1 and params.topology != ISOLATED:
-        n = keep(state.seen, at + 4, at + 5, obs, n)
-    n = keep(state.seen, at + 5, at + (8 if params.day > 0 else 7), obs, n)
-    at += 8
-    n = keep(state.seen, at, at + 4 * (params.notes + params.board), obs, n)
-    at += 4 * (params.notes + params.board)
-    if params.topology == DYNAMIC or params.topology == CHOSEN:
-        n = keep(state.seen, at + 1, at + params.agents, obs, n)
-    at += params.agents
-    n = keep(state.seen, at, at + items, obs, n)
-    end = at + action_count(params)
-    visits = end - params.agents if params.topology == CHOSEN else end
-    n = keep(state.seen, at + items + 1, visits, obs, n)
-    keep(state.seen, visits + 1, end, obs, n)
+#: How many stretches of agent 0's row there are that a seat may see.
+_STRETCHES = 11
 
 
-@kernel
-def keep(seen, first, end, out, n):
-    """Copy `seen[first:end]` to `out[n:]`; where the next part goes."""
-    for at in range(first, end):
-        out[n + at - first] = seen[at]
-    return n + max(0, end - first)
+first_visit = begins_at(VISIT)
+
+
+@functools.cache
+def _stretch(senses_at: Callable, size: Callable) -> Callable:
+    @kernel
+    def stretch(params, n):
+        """Where the n-th stretch of agent 0's row in the whole box begins and ends that a seat sees.
+
+        Left out is what never changes: where there are notes, what could be made with things of the highest level (nothing);
+        how much was copied, where nobody is seen; the rest of the day, where there are no days; whom it sees, where that is
+        always the same; and, of the mask, waiting (always allowed) and visiting oneself (never).
+        """
+        items, entries, senses, view = items_in(params), params.notes + params.board, senses_at(params), size(params)
+        end = view + action_count(params)
+        visits = view + first_visit(params)
+        moves = params.topology == DYNAMIC or params.topology == CHOSEN
+        alone = params.agents == 1 or params.topology == ISOLATED
+        if n == 0:  # what is held
+            return 0, items
+        if n == 1:  # what to take next
+            return items, 2 * items - params.lineages * params.width if entries > 0 else items
+        if n == 2:  # what makes nothing, then holes and shapes
+            return 2 * items if entries > 0 else items, senses
+        if n == 3:  # the hand and the last experiment
+            return senses, senses + 4
+        if n == 4:  # what was copied
+            return senses + 4, senses + 4 if alone else senses + 5
+        if n == 5:  # memory and time
+            return senses + 5, senses + 8 if params.day > 0 else senses + 7
+        if n == 6:  # entries
+            return senses + 8, senses + 8 + 4 * entries
+        if n == 7:  # others
+            return view - params.agents + 1, view if moves else view - params.agents + 1
+        if n == 8:  # the mask: items, and all verbs but waiting
+            return view, view + items
+        if n == 9:
+            return view + items + 1, visits
+        return visits + 1, end
+
+    return stretch
+
+
+@functools.cache
+def _see_from_seat(see: Callable, stretch: Callable) -> Callable:
+    @kernel
+    def see_from_seat(params, task, state, obs):
+        """What agent 0 sees, and its action mask, without what never changes."""
+        see(params, task, state.box, 0, state.seen)
+        k = 0
+        for n in range(_STRETCHES):
+            first, end = stretch(params, n)
+            for at in range(first, end):
+                obs[k] = state.seen[at]
+                k += 1
+
+    return see_from_seat
+
+
+def _stretch_of(p: SimpleNamespace) -> Callable:
+    where = layout(mechanisms_of(p))
+    return _stretch(where.senses_at, where.size)
+
+
+def see_from_seat_of(p: SimpleNamespace) -> Callable:
+    """What a seat sees under parameters `p`."""
+    return _see_from_seat(sights_of(p).see, _stretch_of(p))
 
 
 def kept(p: SimpleNamespace) -> np.ndarray:
-    """Which numbers of agent 0's row in the whole box a seat sees, in order: all but those that never change.
-
-    Left out are, where there are notes, what could be made with things of the highest level (nothing); how much was copied,
-    where nobody is seen; the rest of the day, where there are no days; whom it sees, where that is always the same; and, of
-    the mask, waiting (always allowed) and visiting oneself (never).
-    """
-    items, entries, verbs = items_of(p), p.notes + p.board, verbs_of(p)
-    planes = [(0, items)]
-    if entries:
-        planes += [(items, 2 * items - p.lineages * p.width), (2 * items, 3 * items)]
-    senses = planes_of(p) * items
-    planes.append((items * (3 if entries else 1), senses))  # holes and shapes
-    alone = p.agents == 1 or p.topology == "isolated"
-    parts = [*planes, (senses, senses + 4), *([] if alone else [(senses + 4, senses + 5)])]
-    parts += [(senses + 5, senses + (8 if p.day else 7)), (senses + 8, senses + 8 + 4 * entries)]
-    view = view_length(p)
-    if p.topology in ("dynamic", "chosen"):
-        parts.append((view - p.agents + 1, view))
-    parts += [(view, view + items), (view + items + 1, view + verbs.visit), (view + verbs.visit + 1, view + verbs.end)]
-    return np.concatenate([np.arange(*part) for part in parts])
+    """Which numbers of agent 0's row in the whole box a seat sees, in order: all but those that never change."""
+    stretch, params = plain(_stretch_of(p)), as_kernels_see(p)
+    return np.concatenate([np.arange(*stretch(params, n)) for n in range(_STRETCHES)])
 
 
 def action_mask(p: SimpleNamespace, observation: np.ndarray) -> np.ndarray:
@@ -219,15 +233,11 @@ def keys_of_seat(p: SimpleNamespace) -> Keys:
     def asks(what: Callable[[SeatView], int | None]) -> Callable[[Row], int | None]:
         return lambda state: what(SeatView(p, state.box))
 
-    keys: dict[str, tuple[int | Callable[[Row], int | None], str]] = {"space": (verbs_of(p).wait, "wait")}
-    if p.notes:
-        keys["w"] = asks(lambda seat: seat.write("notebook")), "write down"
-    if p.board:
-        keys["b"] = asks(lambda seat: seat.write("noticeboard")), "post"
-    if p.notes and p.free_reading == "no":
-        keys["o"] = asks(lambda seat: seat.read("notebook")), "open a page"
-    if p.board and p.free_reading == "no":
-        keys["l"] = asks(lambda seat: seat.read("noticeboard")), "look at the board"
+    keys: dict[str, tuple[int | Callable[[Row], int | None], str]] = {}
+    verbs = verbs_of(p)
+    for verb in verbs:
+        if verb.key and verb.key.exists(p):
+            keys[verb.key.letter] = asks(lambda seat, verb=verb: seat.press(verb)), verb.key.label
     for n, key in enumerate(ITEM_KEYS[: items_of(p)]):
         keys[key] = asks(lambda seat, n=n: seat.take(n)), ""
     return keys
@@ -249,7 +259,8 @@ class Seat(Box):
     simulated = 20  # a life here is long, and lives on one tree are much alike
     unit = "steps"
     state = seat_record
-    reset, step, observe = sit_down, ByParameters(step_among), see_from_seat
+    reset, step = ByParameters(lambda p: _sit_down(open_of(p))), ByParameters(step_among)
+    observe = ByParameters(see_from_seat_of)
     references = {"oracle": KnowsTheRecipes()}  # noqa: RUF012
     keys = staticmethod(keys_of_seat)
 
@@ -274,7 +285,7 @@ class Seat(Box):
     @staticmethod
     def memory_reset_at(p: SimpleNamespace) -> int | None:
         """The place of `forgot`; None where there are no days."""
-        forgot = planes_of(p) * items_of(p) + SENSES.index("forgot")
+        forgot = senses_of(p) + SENSES.index("forgot")
         return int(np.searchsorted(kept(p), forgot)) if p.day else None
 
     @staticmethod

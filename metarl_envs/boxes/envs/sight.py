@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from metarl_envs.boxes.scenarios.box import Box
-from metarl_envs.boxes.world.box import verbs_of, view_length
+from metarl_envs.boxes.view.numbers import view_length
+from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.tree import NOTHING
 from metarl_envs.engine.compiling.cache import compiled
 from metarl_envs.engine.compiling.kernels import unsigned
@@ -21,7 +22,7 @@ from metarl_envs.engine.worlds.worlds import Worlds
 @functools.lru_cache(maxsize=256)
 def _driver(variant: Variant) -> Callable:
     """What writes down what all see and were paid, and what infos hold: anew, or what has changed since one step ago."""
-    look, look_again = _kernels_of(variant.family)  # type: ignore[arg-type]
+    look, look_again = _kernels_of(variant)
 
     def show(params, tasks, worlds, anew, view, mask, rewards, resets, made, lo, hi):
         p = params[0]
@@ -40,13 +41,15 @@ def _driver(variant: Variant) -> Callable:
     return compiled(f"{variant.name}.sight", show).show
 
 
-def _kernels_of(family: type[Box]) -> tuple[Callable, Callable]:
+def _kernels_of(variant: Variant) -> tuple[Callable, Callable]:
     """How an agent of this box looks, and looks again; TypeError where what it sees was changed in one place only."""
+    family: type[Box] = variant.family  # type: ignore[assignment]
     if family.observe is not Box.observe and family.look is Box.look:
         raise TypeError(f"{family.__name__} has an `observe` of its own, and lacks a `look` that writes the same")
     as_in_box = all(getattr(family, name) is getattr(Box, name) for name in ("reset", "step", "look"))
-    again = family.look_again if as_in_box or family.look_again is not Box.look_again else None
-    return family.look, again or family.look
+    has_again = family.look_again and (as_in_box or family.look_again is not Box.look_again)
+    look = variant.kernel("look")
+    return look, variant.kernel("look_again") if has_again else look
 
 
 class Told(NamedTuple):

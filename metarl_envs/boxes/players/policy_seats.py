@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.boxes.scenarios.box import agent_spaces
-from metarl_envs.boxes.world.box import view_length
+from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.worlds.worlds import Worlds
 

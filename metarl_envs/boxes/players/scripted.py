@@ -13,13 +13,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from metarl_envs.boxes.world.box import ABSENT, MADE, REAL, WHEN, A, B, is_legal, worth
-from metarl_envs.boxes.world.topology import CHOSEN
+from metarl_envs.boxes.world.core import ABSENT, REAL, worth
+from metarl_envs.boxes.world.mechanisms import action_count, begins_at, is_legal
+from metarl_envs.boxes.world.notes import MADE, NOTE, READ, WHEN, A, B, count_pages
 from metarl_envs.boxes.world.tree import GRAMMAR, NOTHING, items_in, items_of, level_of
 from metarl_envs.engine import Integer, Parameters, kernel, randint, record
 
 #: How many pairs are drawn in search of one that was not tried yet, before pairs are gone through in order.
 _DRAWS = 32
+#: Where the actions begin that write notes, and those that open pages.
+first_note, first_read = begins_at(NOTE), begins_at(READ)
 
 
 class Scripted:
@@ -67,14 +70,6 @@ def act_at_random(hyper, params, task, state, i, mind, rng):
         if n < 0:
             return action
     return items_in(params)
-
-
-@kernel
-def action_count(params):
-    """How many actions there are (see `box.verbs_of`)."""
-    own, shared = (params.notes + params.page - 1) // params.page, (params.board + params.page - 1) // params.page
-    visits = params.agents if params.topology == CHOSEN else 0
-    return items_in(params) + 1 + 2 * params.notes + own + params.board + shared + visits
 
 
 class Random(Scripted):
@@ -394,12 +389,12 @@ def wake_keeper(hyper, params, mind):
 @kernel
 def keep_notes(hyper, params, task, state, i, mind, rng):
     """Read; rebuild what leads to the highest thing that is written down; then search, and write what worked."""
-    first_verb = items_in(params) + 1
-    pages = (params.notes + params.page - 1) // params.page
+    first_verb = first_note(params)
+    pages = count_pages(params)
     if params.free_reading == 0:
         for page in range(pages):
             if state.open[i, page] == 0:
-                return first_verb + 2 * params.notes + page
+                return first_read(params) + page
     if state.hand[i] != NOTHING:
         return try_something_new(hyper, params, task, state, i, mind, rng)
     verb = draw_conclusion(hyper, params, state, i, mind)

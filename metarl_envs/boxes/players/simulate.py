@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from metarl_envs.boxes.players.scripted import Scripted
-from metarl_envs.boxes.world.box import CHOOSING
+from metarl_envs.boxes.world.core import CHOOSING
 from metarl_envs.engine.compiling.cache import compiled
 from metarl_envs.engine.compiling.kernels import unsigned
 from metarl_envs.engine.family import Variant

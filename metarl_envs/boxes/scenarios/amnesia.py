@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from metarl_envs.boxes.scenarios.box import BOX, Box
+from metarl_envs.boxes.scenarios.box import Box
+from metarl_envs.boxes.world.days import DAYS
+from metarl_envs.boxes.world.mechanisms import box_parameters
+from metarl_envs.boxes.world.notes import NOTES
+from metarl_envs.boxes.world.topology import TOPOLOGY
 
 
 class AmnesiaBox(Box):
@@ -14,7 +18,7 @@ class AmnesiaBox(Box):
     work, and yields something that looks real and makes nothing.
     """
 
-    params = BOX.but(
+    params = box_parameters(TOPOLOGY, DAYS, NOTES).but(
         agents=1,
         horizon=1500,
         day=60,

@@ -7,53 +7,30 @@ from types import SimpleNamespace
 import numpy as np
 from gymnasium import spaces
 
+from metarl_envs.boxes.view.numbers import sights_of, view_length
 from metarl_envs.boxes.view.picture import describe_box, draw_box
-from metarl_envs.boxes.world.box import (
-    box_record,
-    live_one_step,
-    look,
-    look_again,
-    look_around,
-    open_box,
-    verbs_of,
-    view_length,
-)
-from metarl_envs.boxes.world.topology import TOPOLOGIES
-from metarl_envs.boxes.world.tree import TREE, grow, task_errors, tree_error, tree_meaning, tree_record
-from metarl_envs.engine import Choice, Family, Integer, Parameters, Picture, Real, Row, TaskErrors
+from metarl_envs.boxes.world.mechanisms import MECHANISMS, box_error, box_parameters, verbs_of
+from metarl_envs.boxes.world.state import box_record
+from metarl_envs.boxes.world.step import open_of, step_of
+from metarl_envs.boxes.world.tree import grow, task_errors, tree_meaning, tree_record
+from metarl_envs.engine import ByParameters, Family, Picture, Row, TaskErrors
 from metarl_envs.engine.family import Variant
 
-#: The parameters of every box; scenarios change defaults.
-BOX = Parameters(
-    agents=Integer(6, 1, 256),
-    horizon=Integer(500, 1, 32767),
-    **TREE,
-    value_bias=Real(1.0, 0.0, 100.0),
-    pays=Choice("own", ("own", "first", "mean")),
-    topology=Choice("full", TOPOLOGIES),
-    group=Integer(3, 1, 256),
-    visit=Real(0.02, 0.0, 1.0),
-    stay=Integer(10, 1, 32767),
-    fidelity=Real(1.0, 0.0, 1.0),
-    day=Integer(0, 0, 32767),
-    notes=Integer(0, 0, 1024),
-    board=Integer(0, 0, 1024),
-    page=Integer(8, 1, 1024),
-    free_reading=Choice("no", ("no", "yes")),
-    illusions=Real(0.0, 0.0, 1.0),
-)
+#: The parameters of a box of all mechanisms, with plain defaults.
+BOX = box_parameters(*MECHANISMS)
 
 
 class Box(Family):
-    """What all scenarios share: see `metarl_envs.boxes`. Scenarios change its defaults."""
+    """What all scenarios share: see `metarl_envs.boxes`. A scenario names its mechanisms, and gives defaults."""
 
     params = BOX
     task, state = tree_record, box_record
     sample_task, meaning = grow, tree_meaning
-    reset, step, observe = open_box, live_one_step, look_around
-    #: What one agent sees, written anew, and brought up to date after one step. A subclass with another `observe` or another
-    #: `step` says here what goes with it; None: always anew.
-    look, look_again = look, look_again
+    reset, step = ByParameters(open_of), ByParameters(step_of)
+    observe = ByParameters(lambda p: sights_of(p).look_around)
+    #: What one agent sees, written anew, and brought up to date after one step (see `view.numbers.Sights`). A subclass with
+    #: another `observe` or another `step` says here what goes with it; None: always anew.
+    look, look_again = ByParameters(lambda p: sights_of(p).look), ByParameters(lambda p: sights_of(p).look_again)
 
     @staticmethod
     def spaces(p: SimpleNamespace) -> tuple[spaces.Space, spaces.Space]:
@@ -65,9 +42,7 @@ class Box(Family):
     @staticmethod
     def parameter_error(p: SimpleNamespace) -> str | None:
         """Why parameters do not go together."""
-        if p.topology == "chosen" and p.agents < 2:
-            return "topology='chosen' needs somebody to visit: give agents=2 or more"
-        return tree_error(p)
+        return box_error(p)
 
     @staticmethod
     def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:

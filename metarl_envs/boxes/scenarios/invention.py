@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from metarl_envs.boxes.scenarios.box import BOX, Box
+from metarl_envs.boxes.scenarios.box import Box
+from metarl_envs.boxes.world.days import DAYS
+from metarl_envs.boxes.world.mechanisms import box_parameters
+from metarl_envs.boxes.world.notes import NOTES
+from metarl_envs.boxes.world.topology import TOPOLOGY
 
 
 class InventionBox(Box):
@@ -14,4 +18,4 @@ class InventionBox(Box):
     2016; SAPIENS, Nisioti et al. 2022), and full connection is best where there is a single path.
     """
 
-    params = BOX.but(agents=6, horizon=500, lineages=2, crossover=6, levels=20, width=4)
+    params = box_parameters(TOPOLOGY, DAYS, NOTES).but(agents=6, horizon=500, lineages=2, crossover=6, levels=20, width=4)

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from metarl_envs.boxes.study.runs import Run
-from metarl_envs.boxes.world.box import MADE, REAL, WHEN, A, B
+from metarl_envs.boxes.world.core import REAL
+from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B
 from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of
 
 
@@ -28,7 +29,7 @@ class Life:
         first_by: who made an item first, int [items]; -1: nobody.
         earned: the return of each agent, [agents].
         by_day: the highest level that an agent knew on a day, int [days, agents]; no days where memory is never reset.
-        notes: what is written at the end, in notebooks and on the noticeboard, int [entries, 4] (see `box.A` and its sisters).
+        notes: what is written at the end, in notebooks and on the noticeboard, int [entries, 4] (see `world.notes.A`).
         illegal: actions that did nothing because they were not allowed.
     """
 
@@ -135,8 +136,7 @@ def lives(run: Run) -> list[Life]:
 
 def _written(p: SimpleNamespace, state: np.void) -> np.ndarray:
     """All entries that are not empty, int [entries, 4]."""
-    books = [np.asarray(state["notes"]).reshape(-1, 4)] if p.notes else []
-    books += [np.asarray(state["board"])] if p.board else []
+    books = [np.asarray(state[book.field]).reshape(-1, 4) for book in BOOKS if getattr(p, book.size)]
     entries = np.concatenate([*books, np.zeros((0, 4), np.int16)]).astype(int)
     return entries[entries[:, WHEN] >= 0]
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from metarl_envs.arguments import as_integer
 from metarl_envs.boxes.study.runs import Run
-from metarl_envs.boxes.view.words import words_for
-from metarl_envs.boxes.world.box import ABSENT, ILLUSORY, REAL, verbs_of
-from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of
+from metarl_envs.boxes.view.words import names_of
+from metarl_envs.boxes.world.core import ABSENT, ILLUSORY, REAL, TAKE
+from metarl_envs.boxes.world.mechanisms import verbs_of
+from metarl_envs.boxes.world.tree import NOTHING
 from metarl_envs.engine.family import Family
 from metarl_envs.engine.records import Row
 
@@ -83,31 +84,12 @@ def events(
         yield f"day {after['t'] // p.day} is over: all is forgotten but what is written"
 
 
-def names_of(p: SimpleNamespace, state: Any) -> list[str]:
-    """What the items of a box are called: its word for each, with lineage and level, such as `kadat (A1)`."""
-    words, lineages = words_for(items_of(p), int(state["words"])), lineages_of(p)
-    return [f"{word} ({chr(ord('A') + i)}{d})" for word, i, d in zip(words, lineages, levels_of(p), strict=True)]
-
-
 def _deed(p: SimpleNamespace, before: Any, after: Any, i: int, action: int, names: list[str], failures: bool) -> str | None:
     """What an agent did, None where it is not worth telling."""
-    verbs = verbs_of(p)
-    if action < verbs.wait:
+    verb, k = verbs_of(p).find(action)
+    if verb is TAKE:
         return _experiment(before, after, i, action, names, failures) if before["hand"][i] != NOTHING else None
-    for verb, begins, ends in zip(verbs._fields[1:], verbs[1:], verbs[2:], strict=False):
-        if begins <= action < ends:
-            k = action - begins
-            place = k + 1  # people count from 1, as the text of a box does
-            note = _note(before, i, names)
-            return {
-                "note": f"writes note {place}: {note}",
-                "erase": f"strikes out note {place}",
-                "read": f"opens page {place}",
-                "post": f"posts on the noticeboard, place {place}: {note}",
-                "look": f"looks at page {place} of the noticeboard",
-                "visit": f"visits agent {k}",
-            }[verb]
-    return None
+    return verb.told.format(place=k + 1, agent=k, experiment=_note(before, i, names)) or None
 
 
 def _experiment(before: Any, after: Any, i: int, item: int, names: list[str], failures: bool) -> str | None:

@@ -5,7 +5,6 @@ Items stand in columns by lineage and in rows by level, bases at the bottom, so 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
@@ -13,9 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metarl_envs.boxes.view.words import day_in_words, day_of, text_for, words_for
-from metarl_envs.boxes.world.box import ABSENT, MADE, REAL, WHEN
-from metarl_envs.boxes.world.tree import NOTHING, items_of
+from metarl_envs.boxes.view.words import day_in_words, day_of, experiment, names_of, text_for, words_for
+from metarl_envs.boxes.world.core import ABSENT, REAL
+from metarl_envs.boxes.world.mechanisms import as_kernels_see
+from metarl_envs.boxes.world.notes import MADE, WHEN
+from metarl_envs.boxes.world.topology import sees
+from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of, places_of
 from metarl_envs.engine import Picture, Row
 from metarl_envs.engine.canvas import (
     ACCENT,
@@ -31,6 +33,7 @@ from metarl_envs.engine.canvas import (
     WORLD,
     Color,
 )
+from metarl_envs.engine.compiling.kernels import plain
 
 #: One hue a lineage, around again after eight.
 HUES: tuple[Color, ...] = (
@@ -60,16 +63,9 @@ class Items(NamedTuple):
     place: np.ndarray
 
 
-@functools.lru_cache(maxsize=64)
-def _items(lineages: int, bases: int, levels: int, width: int) -> Items:
-    base = [(0, lineage, k) for lineage in range(lineages) for k in range(bases)]
-    above = [(d, lineage, k) for d in range(1, levels + 1) for lineage in range(lineages) for k in range(width)]
-    return Items(*np.array(base + above).T)
-
-
 def items(p: SimpleNamespace) -> Items:
     """Level, lineage and place of every item under parameters `p`."""
-    return _items(p.lineages, p.bases, p.levels, p.width)
+    return Items(levels_of(p), lineages_of(p), places_of(p))
 
 
 class Tree:
@@ -121,21 +117,14 @@ def blend(color: Color, share: float, ground: Color = BACKGROUND) -> Color:
 
 # ------------------------------------------------------------------------------------------------- who sees whom
 def links(p: SimpleNamespace, where: Sequence[int]) -> set[tuple[int, int]]:
-    """Pairs (i, j): agent i sees agent j now. It is `topology.sees` for all pairs."""
-    n, group = p.agents, p.group
-    home = [i // group for i in range(n)]
-    groups = home[-1] + 1
-    last = [i for i in range(n) if i == n - 1 or home[i + 1] != home[i]]
-    bridges = {(i, (home[i] + 1) % groups * group) for i in last}
-    seen = {
-        "isolated": lambda i, j: False,
-        "ring": lambda i, j: (i - j) % n in (1, n - 1),
-        "full": lambda i, j: True,
-        "caveman": lambda i, j: home[i] == home[j] or (i, j) in bridges or (j, i) in bridges,
-        "dynamic": lambda i, j: where[i] == where[j],
-        "chosen": lambda i, j: where[i] == j,
-    }[p.topology]
-    return {(i, j) for i in range(n) for j in range(n) if i != j and seen(i, j)}
+    """Pairs (i, j): agent i sees agent j now."""
+    return {(i, j) for i in range(p.agents) for j in seen_by(p, where, i)}
+
+
+def seen_by(p: SimpleNamespace, where: Sequence[int], i: int) -> list[int]:
+    """Whom agent i sees, in order, where everybody is in `where` (see `topology.topology_fields`)."""
+    params, state = as_kernels_see(p), SimpleNamespace(where=where)
+    return [j for j in range(p.agents) if plain(sees)(params, state, i, j)]
 
 
 # ------------------------------------------------------------------------------------------------- the whole box
@@ -411,7 +400,7 @@ def _chip(picture: Picture, tree: Tree, x: float, y: float, item: int, radius: f
 # ------------------------------------------------------------------------------------------------- in words
 def describe_box(p: SimpleNamespace, state: Row, task: Row | None) -> str:
     """The box in words, a line for each agent. Items are called by their words, with lineage and level: `flim (B3)`."""
-    names = _names(p, state)
+    names = names_of(p, state._row)
     lines = [_inventions_in_words(p, state) + "."]
     if p.day:
         lines.append(day_in_words(p, state.t))
@@ -428,15 +417,9 @@ def describe_box(p: SimpleNamespace, state: Row, task: Row | None) -> str:
 def describe_seat(p: SimpleNamespace, state: Row, task: Row | None) -> str:
     """What agent 0 knows, in the words that it would be told."""
     words = words_for(items_of(p), int(state.words))
-    sight = np.array([(0, j) in links(p, list(state.where)) for j in range(p.agents)])
+    sight = np.isin(np.arange(p.agents), seen_by(p, list(state.where), 0))
     text = text_for(p, state._row, 0, sight, words)
-    return text if task is None else "\n".join([text, *_recipes_in_words(p, state.held[:1], task, _names(p, state))])
-
-
-def _names(p: SimpleNamespace, state: Row) -> list[str]:
-    """Each item's word, with its lineage and level."""
-    words = words_for(items_of(p), int(state.words))
-    return [f"{w} ({chr(ord('A') + b)}{d})" for w, d, b in zip(words, items(p).level, items(p).lineage, strict=True)]
+    return text if task is None else "\n".join([text, *_recipes_in_words(p, state.held[:1], task, names_of(p, state._row))])
 
 
 def _agent_in_words(p: SimpleNamespace, state: Row, i: int, names: list[str], seen: list[int]) -> str:
@@ -445,7 +428,7 @@ def _agent_in_words(p: SimpleNamespace, state: Row, i: int, names: list[str], se
     if hand != NOTHING:
         parts.append(f"{names[hand]} in the hand")
     if a != NOTHING:
-        parts.append(f"last tried {_experiment(a, b, state.seemed[i], names)}")
+        parts.append(f"last tried {experiment(a, b, state.seemed[i], names)}")
     if p.agents > 1:
         parts.append(f"sees {', '.join(map(str, seen)) or 'nobody'}")
     return f"agent {i}: " + "; ".join(parts)
@@ -453,11 +436,7 @@ def _agent_in_words(p: SimpleNamespace, state: Row, i: int, names: list[str], se
 
 def _written(count: int, entries: np.ndarray, names: list[str]) -> list[tuple[int, str]]:
     rows = np.asarray(entries)[:count].tolist()
-    return [(k, _experiment(a, b, made, names)) for k, (a, b, made, when) in enumerate(rows) if when >= 0]
-
-
-def _experiment(a: int, b: int, made: int, names: list[str]) -> str:
-    return f"{names[a]} with {names[b]} makes {names[made] if made != NOTHING else 'nothing'}"
+    return [(k, experiment(a, b, made, names)) for k, (a, b, made, when) in enumerate(rows) if when >= 0]
 
 
 def _recipes_in_words(p: SimpleNamespace, held: np.ndarray, task: Row, names: list[str]) -> list[str]:
@@ -465,4 +444,4 @@ def _recipes_in_words(p: SimpleNamespace, held: np.ndarray, task: Row, names: li
     recipe, real = np.asarray(task.recipe), (np.asarray(held) == REAL).any(axis=0)
     top = int(np.flatnonzero(real)[-1])
     path = path_to(recipe, top) or [(i, recipe[i, 0].tolist()) for i in np.flatnonzero(items(p).level == 1).tolist()]
-    return [f"recipe: {_experiment(a, b, item, names)}" for item, (a, b) in sorted(path)]
+    return [f"recipe: {experiment(a, b, item, names)}" for item, (a, b) in sorted(path)]

@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metarl_envs.boxes.view.picture import HUES, blend, items, links
+from metarl_envs.boxes.view.picture import HUES, blend, items, seen_by
 from metarl_envs.boxes.view.words import day_of, words_for
-from metarl_envs.boxes.world.box import ABSENT, ILLUSORY, MADE, WHEN, A, B, pages_of, verbs_of
+from metarl_envs.boxes.world.core import ABSENT, ILLUSORY
+from metarl_envs.boxes.world.mechanisms import verbs_of
+from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B
 from metarl_envs.boxes.world.tree import NOTHING, items_of
+from metarl_envs.boxes.world.verbs import Verb
 from metarl_envs.engine import Picture, Row
 from metarl_envs.engine.canvas import AGENT, BACKGROUND, BAD, FLOOR, GOAL, GOOD, LINES, MUTED, TEXT, WORLD, Color
 
@@ -118,35 +121,32 @@ class SeatView:
 
     def seen(self) -> set[int]:
         """Whom agent 0 sees."""
-        return {j for i, j in links(self.p, list(self.state.where)) if i == 0}
+        return set(seen_by(self.p, list(self.state.where), 0))
 
     def books(self) -> Iterator[tuple[str, float, list[tuple[int, Place, int]], list[Entry]]]:
         """Notebook and board, as many as there are: the name, where it begins, its closed pages, its entries.
 
         A closed page is its number, the button that opens it, and the action.
         """
-        p, state, verbs = self.p, self.state, self.verbs
-        y, counts = self.paper, (p.notes, p.board)
-        share = (_BOTTOM - y - 22 * sum(count > 0 for count in counts)) / max(1, sum(math.ceil(c / 2) for c in counts))
+        p, first = self.p, self.verbs.first
+        there = [book for book in BOOKS if getattr(p, book.size)]
+        y = self.paper
+        share = (_BOTTOM - y - 22 * len(there)) / max(1, sum(math.ceil(getattr(p, book.size) / 2) for book in there))
         height = min(24.0, share)
-        for name, count, entries, pages, write, erase, read in (
-            ("notebook", p.notes, state.notes[0], state.open[0], verbs.note, verbs.erase, verbs.read),
-            ("noticeboard", p.board, state.board, state.looking[0], verbs.post, NOTHING, verbs.look),
-        ):
-            if not count:
-                continue
-            closed = [k for k in range(pages_of(p, count)) if p.free_reading != "yes" and not pages[k]]
+        for book in there:
+            rows, closed = book.entries(p, self.state, 0).tolist(), book.closed(p, self.state, 0)
+            write, read = first[book.write.name], first[book.read.name]
+            erase = first[book.erase.name] if book.erase else None
             buttons = [(k, Place(_END - 66 * (n + 1), y - 4, 62, 18), read + k) for n, k in enumerate(reversed(closed[:4]))]
-            lines = math.ceil(count / 2)
-            rows = np.asarray(entries)[:count].tolist()
-            places = [Place(_LEFT + k // lines * 230, y + 18 + k % lines * height, 226, height - 1) for k in range(count)]
+            lines = math.ceil(len(rows) / 2)
+            places = [Place(_LEFT + k // lines * 230, y + 18 + k % lines * height, 226, height - 1) for k in range(len(rows))]
             yield (
-                name,
+                book.name,
                 y,
                 buttons,
                 [
-                    Entry(places[k], write + k, NOTHING if erase == NOTHING else erase + k, rows[k], k // p.page not in closed)
-                    for k in range(count)
+                    Entry(places[k], write + k, NOTHING if erase is None else erase + k, row, k // p.page not in closed)
+                    for k, row in enumerate(rows)
                 ],
             )
             y += 24 + lines * height
@@ -190,17 +190,10 @@ class SeatView:
         item = next((item for k, item in enumerate(self.tiles) if k == n), None)
         return None if item == self.hand else item
 
-    def write(self, book: str) -> int | None:
-        """Write the last experiment into the first empty entry of a book."""
-        entries = next((entries for name, _, _, entries in self.books() if name == book), [])
-        written = any(entry.content[WHEN] >= 0 and not self.is_new(entry) for entry in entries)
-        free = next((entry for entry in entries if entry.content[WHEN] < 0), None)
-        return free.write if free and self.tried[0] != NOTHING and not written else None
-
-    def read(self, book: str) -> int | None:
-        """Open the first closed page of a book."""
-        buttons = next((buttons for name, _, buttons, _ in self.books() if name == book), [])
-        return min((action for _, _, action in buttons), default=None)
+    def press(self, verb: Verb) -> int | None:
+        """The action that the key of a verb asks for; None where it would do nothing."""
+        k = verb.key.choose(self.p, self.state, 0) if verb.key else NOTHING
+        return self.verbs.first[verb.name] + k if k != NOTHING else None
 
 
 # ------------------------------------------------------------------------------------------------- drawing

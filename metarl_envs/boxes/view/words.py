@@ -18,16 +18,21 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from metarl_envs.boxes.world.box import ABSENT, MADE, WHEN, A, B, pages_of, verbs_of
-from metarl_envs.boxes.world.tree import NOTHING
+from metarl_envs.boxes.world.core import ABSENT
+from metarl_envs.boxes.world.mechanisms import MECHANISMS, table_of, verbs_of
+from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B, Book, pages_of
+from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of
+from metarl_envs.boxes.world.verbs import Verb
+from metarl_envs.engine import Row
 
 #: Words that mean something else than an item.
-_RESERVED = frozenset({"combine", "take", "with", "wait", "note", "erase", "read", "post", "look", "visit", "nothing", "empty"})
+_RESERVED = frozenset({"combine", "with", "nothing", "empty", *(verb.word for verb in table_of(MECHANISMS))})
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 _NUMBER = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 _AGENT = re.compile(r"agent_(0|[1-9][0-9]{0,5})", re.ASCII)
@@ -68,52 +73,49 @@ class Grammar:
     def __init__(self, p: SimpleNamespace, words: tuple[str, ...]):
         self.words = words
         self._item = {word: item for item, word in enumerate(words)}
-        self._verbs = verbs = verbs_of(p)
-        notes, board = pages_of(p, p.notes), pages_of(p, p.board)
-        #: Verbs that a number follows: where their actions begin, and how many there are.
-        self._numbered = {
-            "note": (verbs.note, p.notes),
-            "erase": (verbs.erase, p.notes),
-            "read": (verbs.read, notes),
-            "post": (verbs.post, p.board),
-            "look": (verbs.look, board),
-        }
-        self._visits = verbs.end - verbs.visit
+        self._verbs = verbs_of(p)
+        self._by_word = {verb.word: verb for verb in self._verbs}
 
     def parse(self, sentence: Any, hand: int) -> Said:
         """What a sentence means for an agent with this item (or -1) in its hand. Anything may be given; see `Said`."""
         if not isinstance(sentence, str):
             return self._no_sentence(f"{sentence!r:.60} is no text")
-        match sentence.strip().split(" "):
-            case ["wait"]:
-                return Said(self._verbs.wait)
-            case ["take", word]:
-                return self._take(word, hand)
-            case ["combine", first, "with", second]:
-                return self._combine(first, second, hand)
-            case ["visit", who] if self._visits:
-                return self._visit(who)
-            case [verb, number] if self._numbered.get(verb, (0, 0))[1]:
-                return self._number(verb, number)
-        return self._no_sentence(f"{sentence!r:.60} is no sentence")
+        said = sentence.strip().split(" ")
+        if len(said) == 4 and said[0] == "combine" and said[2] == "with":
+            return self._combine(said[1], said[3], hand)
+        verb = self._by_word.get(said[0])
+        if verb is None or len(said) != len(verb.sentence.split()):
+            return self._no_sentence(f"{sentence!r:.60} is no sentence")
+        match verb.sentence.split()[1:]:
+            case []:
+                return Said(self._verbs.first[verb.name])
+            case ["{item}"]:
+                return self._take(said[1], hand)
+            case ["{place}"]:
+                return self._number(verb, said[1])
+            case ["{agent}"]:
+                return self._agent(verb, said[1])
+        raise NotImplementedError(f"the grammar knows no sentence of the form {verb.sentence!r}")
 
     def say(self, action: int, hand: int) -> str:
         """The sentence for an action, for an agent with this item (or -1) in its hand."""
-        if action < len(self.words):
-            word = self.words[action]
-            return f"take {word}" if hand == NOTHING else f"combine {self.words[hand]} with {word}"
-        if action == self._verbs.wait:
-            return "wait"
-        if action >= self._verbs.visit:
-            return f"visit agent_{action - self._verbs.visit}"
-        verb, first = next((v, start) for v, (start, count) in self._numbered.items() if start <= action < start + count)
-        return f"{verb} {action - first + 1}"
+        verb, k = self._verbs.find(action)
+        if action < len(self.words) and hand != NOTHING:
+            return f"combine {self.words[hand]} with {self.words[action]}"
+        item = self.words[action] if action < len(self.words) else ""
+        return verb.sentence.format(place=k + 1, agent=f"agent_{k}", item=item)
 
     def forms(self) -> str:
         """The kinds of sentences that this box understands, in one line."""
-        numbered = [f"{verb} N (1 to {count})" for verb, (_, count) in self._numbered.items() if count]
-        visit = ["visit agent_N"] if self._visits else []
-        return ", ".join(["take X", "combine X with Y", *numbered, *visit, "wait"])
+        with_slot = [verb for verb in self._verbs if "{" in verb.sentence]
+        bare = [verb.sentence for verb in self._verbs if "{" not in verb.sentence]
+        return ", ".join(form for verb in with_slot for form in self._forms_of(verb)) + ", " + ", ".join(bare)
+
+    def _forms_of(self, verb: Verb) -> list[str]:
+        """How a sentence is shown to whoever has to learn it."""
+        count = self._verbs.counts[verb.name]
+        form = verb.sentence.format(item="X", place=f"N (1 to {count})", agent="agent_N")
+        return [form, "combine X with Y"] if "{item}" in verb.sentence else [form]
 
     def _take(self, word: str, hand: int) -> Said:
         item = self._item.get(word)
@@ -135,17 +137,17 @@ class Grammar:
             return self._no_sentence(f"your hand holds {self.words[hand]}: combine that")
         return Said(b if hand == a else a)
 
-    def _number(self, verb: str, number: str) -> Said:
-        first, count = self._numbered[verb]
+    def _number(self, verb: Verb, number: str) -> Said:
+        count = self._verbs.counts[verb.name]
         if not _NUMBER.fullmatch(number) or int(number) > count:
-            return self._no_sentence(f"{verb} takes a number from 1 to {count}")
-        return Said(first + int(number) - 1)
+            return self._no_sentence(f"{verb.word} takes a number from 1 to {count}")
+        return Said(self._verbs.first[verb.name] + int(number) - 1)
 
-    def _visit(self, who: str) -> Said:
+    def _agent(self, verb: Verb, who: str) -> Said:
         match = _AGENT.fullmatch(who)
-        if not match or int(match[1]) >= self._visits:
-            return self._no_sentence(f"there is no {who!r:.30} to visit")
-        return Said(self._verbs.visit + int(match[1]))
+        if not match or int(match[1]) >= self._verbs.counts[verb.name]:
+            return self._no_sentence(f"there is no {who!r:.30} to {verb.word}")
+        return Said(self._verbs.first[verb.name] + int(match[1]))
 
     def _no_sentence(self, problem: str) -> Said:
         return Said(self._verbs.wait, problem=problem)
@@ -164,7 +166,7 @@ def text_for(
 
     Args:
         p: the parameters of the box.
-        state: its state (see `box.box_record`).
+        state: its state (see `world.state.box_record`).
         agent: which agent.
         sight: bool [agents], whom it sees.
         words: the name of each item.
@@ -173,11 +175,9 @@ def text_for(
     lines = [*_clock(p, state, agent), *_things(state, agent, words, kinds), *_last_experiment(state, agent, words)]
     if p.agents > 1:
         lines.append(f"In sight: {', '.join(f'agent_{j}' for j in np.flatnonzero(sight)) or 'nobody'}.")
-    free = p.free_reading == "yes"
-    if p.notes:
-        lines += ["Notes:", *_entries(p, state["notes"][agent], p.notes, state["open"][agent], free, "read", words)]
-    if p.board:
-        lines += ["Board:", *_entries(p, state["board"], p.board, state["looking"][agent], free, "look", words)]
+    for book in BOOKS:
+        if getattr(p, book.size):
+            lines += [f"{book.title}:", *_entries(p, book, Row(state), agent, words)]
     return "\n".join(lines)
 
 
@@ -221,30 +221,35 @@ def _last_experiment(state: np.void, agent: int, words: tuple[str, ...]) -> list
     a, b = state["tried"][agent].tolist()
     if a == NOTHING:
         return ["You have tried nothing yet."]
-    return [f"Your last experiment: {_experiment(a, b, int(state['seemed'][agent]), words)}."]
+    return [f"Your last experiment: {experiment(a, b, int(state['seemed'][agent]), words)}."]
 
 
-def _experiment(a: int, b: int, made: int, words: tuple[str, ...]) -> str:
+def experiment(a: int, b: int, made: int, words: Sequence[str]) -> str:
+    """An experiment in words: `flim with dorp makes kadat`."""
     return f"{words[a]} with {words[b]} makes {words[made] if made != NOTHING else 'nothing'}"
 
 
-def _entries(
-    p: SimpleNamespace, notes: np.ndarray, count: int, is_open: np.ndarray, free: bool, verb: str, words: tuple[str, ...]
-) -> list[str]:
+def _entries(p: SimpleNamespace, book: Book, state: Row, agent: int, words: tuple[str, ...]) -> list[str]:
     """Entries by pages: those that are open in full, of the others only whether something is written."""
-    lines = []
-    for page in range(pages_of(p, count)):
-        places = range(page * p.page, min(count, (page + 1) * p.page))
-        if is_open[page] or free:
-            lines += [f"  {k + 1}: {_entry(notes[k], words)}" for k in places]
+    lines, entries, closed = [], book.entries(p, state, agent), book.closed(p, state, agent)
+    for page in range(pages_of(p, len(entries))):
+        places = range(page * p.page, min(len(entries), (page + 1) * p.page))
+        if page not in closed:
+            lines += [f"  {k + 1}: {_entry(entries[k], words)}" for k in places]
         else:
-            written = ", ".join(str(k + 1) for k in places if notes[k, WHEN] >= 0) or "none"
+            written = ", ".join(str(k + 1) for k in places if entries[k, WHEN] >= 0) or "none"
             which = f"page {page + 1} ({places[0] + 1} to {places[-1] + 1})"
-            lines.append(f"  {which} is closed ({verb} {page + 1}); written: {written}")
+            lines.append(f"  {which} is closed ({book.read.sentence.format(place=page + 1)}); written: {written}")
     return lines
 
 
 def _entry(note: np.ndarray, words: tuple[str, ...]) -> str:
     if note[WHEN] < 0:
         return "empty"
-    return _experiment(int(note[A]), int(note[B]), int(note[MADE]), words)
+    return experiment(int(note[A]), int(note[B]), int(note[MADE]), words)
+
+
+def names_of(p: SimpleNamespace, state: Any) -> list[str]:
+    """What the items of a box are called among those who watch: its word for each, with lineage and level: `kadat (A1)`."""
+    words, lineages = words_for(items_of(p), int(state["words"])), lineages_of(p)
+    return [f"{word} ({chr(ord('A') + i)}{d})" for word, i, d in zip(words, lineages, levels_of(p), strict=True)]

@@ -16,12 +16,14 @@ try.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
 
 from metarl_envs.engine import Choice, Integer, Real, TaskErrors, kernel, randint, record, uniform
-from metarl_envs.engine.compiling.kernels import unsigned
+from metarl_envs.engine.compiling.kernels import plain, unsigned
 from metarl_envs.engine.streams import mix
 
 #: `structure`.
@@ -44,66 +46,6 @@ TREE = {
     "structure": Choice("lookup", ("lookup", "grammar")),
     "features": Integer(2, 2, 16),
 }
-
-
-def items_of(p: SimpleNamespace) -> int:
-    """How many items there are under parameters `p`."""
-    return p.lineages * (p.bases + p.levels * p.width)
-
-
-def live_of(p: SimpleNamespace) -> int:
-    """How many of a level's items in one lineage are not dead ends."""
-    return max(1, p.width - int(p.width * p.dead_ends))
-
-
-def tree_record(p: SimpleNamespace) -> np.dtype:
-    """The row of a tree: recipes (item, recipe, ingredient), and what each item is like."""
-    items = items_of(p)
-    return record(
-        recipe=(np.int16, (items, p.recipes, 2)),
-        live=(np.uint8, items),
-        hole=(np.uint8, items),
-        shape=(np.uint8, items),
-        fits=(np.uint8, p.features),
-        parity=np.uint8,
-    )
-
-
-def tree_error(p: SimpleNamespace) -> str | None:
-    """Why no tree can be grown from these parameters, or None. A pair makes one thing, so there must be pairs enough."""
-    if items_of(p) > 4096:
-        return f"{items_of(p)} items (lineages * (bases + levels * width)) are more than 4096"
-    if p.crossover and p.lineages < 2:
-        return f"crossover={p.crossover} needs a second lineage: give lineages=2 or more, or crossover=0"
-    for level in range(1, min(p.levels, max(3, 2 * p.crossover)) + 1):
-        need, have = _needed(p), _pairs(p, level)
-        if have < need:
-            return (
-                f"a pair makes one thing only, and level {level} needs {need} pairs of a kind for each lineage (recipes * half "
-                f"the width) where there may be only {max(have, 0)}: give more bases, fewer dead_ends, a smaller width or "
-                "fewer recipes" + (", or fewer features" if p.structure == "grammar" else "")
-            )
-    return None
-
-
-def _pairs(p: SimpleNamespace, level: int) -> int:
-    """Pairs of either parity that are left for a lineage of a level in the worst case."""
-    crosses = p.crossover and level % p.crossover == 0
-    live, share = live_of(p), 2 * (p.features if p.structure == "grammar" else 1)
-    counts = [p.bases, *[live] * (level - 1)]  # ingredients of one lineage, by level
-    here = counts[-1]
-    if crosses:  # other lineages may have taken as many as they need
-        return (p.lineages - 1) * (here * sum(count // share for count in counts) - _needed(p))
-    older = here * sum(count // share for count in counts[:-1])
-    if p.structure == "grammar":  # an item may fit itself, and two of a level each other
-        return older + max(0, here * (here // share - 1)) // 2
-    odd, even = here // 2, -(-here // 2)
-    return older + min(odd * even, odd * (odd - 1) // 2 + even * (even - 1) // 2)
-
-
-def _needed(p: SimpleNamespace) -> int:
-    """Pairs of one parity that a level of a lineage needs."""
-    return -(-p.width // 2) * p.recipes
 
 
 # ------------------------------------------------------------------------------------------------- places
@@ -147,6 +89,92 @@ def items_in(params):
     return params.lineages * (params.bases + params.levels * params.width)
 
 
+@kernel
+def live_in(params):
+    """How many items of a level above the bases are not dead ends, in one lineage."""
+    return max(1, params.width - int(params.width * params.dead_ends))
+
+
+def items_of(p: SimpleNamespace) -> int:
+    """How many items there are under parameters `p`."""
+    return plain(items_in)(p)
+
+
+def levels_of(p: SimpleNamespace) -> np.ndarray:
+    """The level of each item, int [items]; 0 for bases."""
+    return _each(level_of, p.lineages, p.bases, p.levels, p.width)
+
+
+def lineages_of(p: SimpleNamespace) -> np.ndarray:
+    """The lineage of each item, int [items]."""
+    return _each(lineage_of, p.lineages, p.bases, p.levels, p.width)
+
+
+def places_of(p: SimpleNamespace) -> np.ndarray:
+    """The place of each item within its level and lineage, int [items], from 0."""
+    return _each(place_of, p.lineages, p.bases, p.levels, p.width)
+
+
+@functools.lru_cache(maxsize=64)
+def _each(rule: Callable, lineages: int, bases: int, levels: int, width: int) -> np.ndarray:
+    """What a rule says of each item: an array that cannot be written to."""
+    p = SimpleNamespace(lineages=lineages, bases=bases, levels=levels, width=width)
+    told = np.array([plain(rule)(p, item) for item in range(items_of(p))])
+    told.flags.writeable = False
+    return told
+
+
+# ------------------------------------------------------------------------------------------------- rows
+def tree_record(p: SimpleNamespace) -> np.dtype:
+    """The row of a tree: recipes (item, recipe, ingredient), and what each item is like."""
+    items = items_of(p)
+    return record(
+        recipe=(np.int16, (items, p.recipes, 2)),
+        live=(np.uint8, items),
+        hole=(np.uint8, items),
+        shape=(np.uint8, items),
+        fits=(np.uint8, p.features),
+        parity=np.uint8,
+    )
+
+
+def tree_error(p: SimpleNamespace) -> str | None:
+    """Why no tree can be grown from these parameters, or None. A pair makes one thing, so there must be pairs enough."""
+    if items_of(p) > 4096:
+        return f"{items_of(p)} items (lineages * (bases + levels * width)) are more than 4096"
+    if p.crossover and p.lineages < 2:
+        return f"crossover={p.crossover} needs a second lineage: give lineages=2 or more, or crossover=0"
+    for level in range(1, min(p.levels, max(3, 2 * p.crossover)) + 1):
+        need, have = _needed(p), _pairs(p, level)
+        if have < need:
+            return (
+                f"a pair makes one thing only, and level {level} needs {need} pairs of a kind for each lineage (recipes * half "
+                f"the width) where there may be only {max(have, 0)}: give more bases, fewer dead_ends, a smaller width or "
+                "fewer recipes" + (", or fewer features" if p.structure == "grammar" else "")
+            )
+    return None
+
+
+def _pairs(p: SimpleNamespace, level: int) -> int:
+    """Pairs of either parity that are left for a lineage of a level in the worst case."""
+    crosses = p.crossover and level % p.crossover == 0
+    live, share = plain(live_in)(p), 2 * (p.features if p.structure == "grammar" else 1)
+    counts = [p.bases, *[live] * (level - 1)]  # ingredients of one lineage, by level
+    here = counts[-1]
+    if crosses:  # other lineages may have taken as many as they need
+        return (p.lineages - 1) * (here * sum(count // share for count in counts) - _needed(p))
+    older = here * sum(count // share for count in counts[:-1])
+    if p.structure == "grammar":  # an item may fit itself, and two of a level each other
+        return older + max(0, here * (here // share - 1)) // 2
+    odd, even = here // 2, -(-here // 2)
+    return older + min(odd * even, odd * (odd - 1) // 2 + even * (even - 1) // 2)
+
+
+def _needed(p: SimpleNamespace) -> int:
+    """Pairs of one parity that a level of a lineage needs."""
+    return -(-p.width // 2) * p.recipes
+
+
 # ------------------------------------------------------------------------------------------------- recipes
 @kernel
 def product_above(params, task, a, b):
@@ -172,18 +200,6 @@ def product_of(params, task, x, y):
 def may_make(params, task, a, b):
     """Whether the grammar allows the pair; without a grammar every pair may work."""
     return params.structure == LOOKUP or task.fits[task.hole[a]] == task.shape[b]
-
-
-def levels_of(p: SimpleNamespace) -> np.ndarray:
-    """The level of each item, int [items]; 0 for bases."""
-    beyond = np.arange(items_of(p)) - p.lineages * p.bases
-    return np.where(beyond < 0, 0, 1 + beyond // (p.lineages * p.width))
-
-
-def lineages_of(p: SimpleNamespace) -> np.ndarray:
-    """The lineage of each item, int [items]."""
-    item, bases = np.arange(items_of(p)), p.lineages * p.bases
-    return np.where(item < bases, item // p.bases, (item - bases) // p.width % p.lineages)
 
 
 def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
@@ -248,7 +264,7 @@ def draw_fits(params, task, rng):
 def draw_level(params, task, level, lineage, rng):
     """Draw which items of a level are dead ends, and their holes and shapes. Even and odd places get as many of each kind."""
     first, size = first_of(params, level, lineage), size_of(params, level)
-    live = size if level == 0 else max(1, size - int(size * params.dead_ends))
+    live = size if level == 0 else live_in(params)
     for k in range(size):
         task.live[first + k] = 1 if k < live else 0
         task.shape[first + k] = k // 2 % params.features

@@ -10,9 +10,9 @@ import functools
 import importlib
 import importlib.util
 import os
+import types
 from collections.abc import Callable
-from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -52,6 +52,31 @@ def driver(function: Function) -> Function:
 
 
 @functools.cache
-def numba_parts() -> ModuleType:
+def plain(kernel: Function) -> Function:
+    """Return a kernel as ordinary Python, and with it all kernels that it calls: what plain mode would run.
+
+    So a rule that Python needs too, such as how many actions there are, is written once. It takes rows (see `records.Row`) or
+    anything else with the fields that it reads, and draws no random numbers.
+    """
+    function = getattr(kernel, "py_func", kernel)
+    if PLAIN or not isinstance(function, types.FunctionType):
+        return kernel
+    cells = tuple(types.CellType(_plain_value(cell.cell_contents)) for cell in function.__closure__ or ())
+    scope = {**function.__globals__, **{name: _plain_value(function.__globals__[name]) for name in _globals_of(function)}}
+    return types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, cells)  # type: ignore[return-value]
+
+
+def _globals_of(function: types.FunctionType) -> set[str]:
+    """The module-level names that a function reads."""
+    return set(function.__code__.co_names) & function.__globals__.keys()
+
+
+def _plain_value(value: Any) -> Any:
+    """What a compiled kernel reads, as its plain form reads it."""
+    return int if value is unsigned else plain(value) if hasattr(value, "py_func") else value
+
+
+@functools.cache
+def numba_parts() -> types.ModuleType:
     """Import Numba when the first kernel is met."""
     return importlib.import_module("metarl_envs.engine.compiling.numba_parts")

@@ -1,0 +1,72 @@
+"""What a mechanism is: a part of a box in one file. Boxes are the core (`world.core`) and mechanisms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from metarl_envs.boxes.world.verbs import Table
+from metarl_envs.engine import kernel
+from metarl_envs.engine.parameters import Parameter
+
+
+@kernel
+def no_planes(params):
+    """Nothing is seen of single items."""
+    return 0
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """What an agent sees of a mechanism, beside what it sees of the core (see `view.numbers`).
+
+    All are kernels. `planes` and `count` say how much room there is, and the others write there: planes of one number an item,
+    and numbers of its own. `plane` and `at` are where they begin in `view`, all of whose numbers are 0 at first.
+
+    Attributes:
+        count: `count(params)`: how many numbers of its own.
+        show: `show(params, state, i, view, plane, at)`: write what agent i sees.
+        show_again: the same, one step later, over what was seen before [default: `show`].
+        strike: `strike(params, state, i, view, plane, at)`: before that, empty what `show_again` does not write over.
+        planes: `planes(params)`: how many numbers of each item [default: none].
+    """
+
+    count: Callable
+    show: Callable
+    show_again: Callable | None = None
+    strike: Callable | None = None
+    planes: Callable = no_planes
+
+
+@dataclass(frozen=True, eq=False)
+class Mechanism:
+    """A part of a box: what it adds to parameters, state, actions, steps, and to what is seen.
+
+    A box has the mechanisms whose parameters it has. Hooks are kernels; what is None is not there.
+
+    Attributes:
+        parameters: by name, as constructors of families take them.
+        fields: the fields of the state, under parameters `p`.
+        used: whether it does anything under parameters `p`; where not, none of it is compiled (its verbs have no actions then,
+            and its numbers are 0). It should follow from what the layout of rows follows from, so that none is compiled twice.
+        error: why parameters do not go together, or None.
+        verbs: what agents can do.
+        open: `open(params, task, state, rng)`: the box begins; fields are as the last box left them.
+        share: `share(params, task, state, rng)`: after all have acted and were paid, before time moves on.
+        after_step: the same, after time has moved on. It may raise `state.forgot[i]`: then agent i loses all that it has.
+        forget: `forget(params, state, i)`: agent i loses what it has here, at a dawn and at the beginning.
+        seen: what an agent sees of it.
+    """
+
+    parameters: dict[str, Parameter]
+    fields: Callable[[SimpleNamespace], dict[str, Any]] = field(default=lambda p: {})
+    used: Callable[[SimpleNamespace], bool] = field(default=lambda p: True)
+    error: Callable[[SimpleNamespace], str | None] = field(default=lambda p: None)
+    verbs: Table = ()
+    open: Callable | None = None
+    share: Callable | None = None
+    after_step: Callable | None = None
+    forget: Callable | None = None
+    seen: Numbers | None = None

@@ -1,0 +1,354 @@
+"""Notes: what agents write of their experiments, in notebooks of their own and on a board that all may read.
+
+An entry holds one experiment: a pair, and what it seemed to make. To write one costs a step, and so does opening a page; pages
+close when memory is reset, and what is written stays.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metarl_envs.boxes.world.core import ABSENT, is_drawn_before
+from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
+from metarl_envs.boxes.world.tree import NOTHING, items_in
+from metarl_envs.boxes.world.verbs import Key, Verb, no_effect
+from metarl_envs.engine import Choice, Integer, kernel
+from metarl_envs.engine.compiling.kernels import plain
+
+#: Fields of an entry: the pair, what it seemed to make (NOTHING: that it makes nothing), when it was written (-1: empty).
+A, B, MADE, WHEN = range(4)
+
+
+@kernel
+def pages_in(params, entries):
+    """How many pages hold so many entries."""
+    return (entries + params.page - 1) // params.page
+
+
+def pages_of(p: SimpleNamespace, entries: int) -> int:
+    """How many pages hold so many entries under parameters `p`."""
+    return plain(pages_in)(p, entries)
+
+
+def note_fields(p: SimpleNamespace) -> dict[str, Any]:
+    """Notebooks and board, and which of their pages are open."""
+    n = p.agents
+    return {
+        "notes": (np.int16, (n, max(p.notes, 1), 4)),
+        "open": (np.uint8, (n, max(pages_of(p, p.notes), 1))),
+        "looking": (np.uint8, (n, max(pages_of(p, p.board), 1))),
+        "board": (np.int16, (max(p.board, 1), 4)),
+    }
+
+
+# ------------------------------------------------------------------------------------------------- hooks
+@kernel
+def open_books(params, task, state, rng):
+    """Begin with empty books."""
+    for i in range(params.agents):
+        for k in range(params.notes):
+            wipe(state.notes[i], k)
+    for k in range(params.board):
+        wipe(state.board, k)
+
+
+@kernel
+def close_pages(params, state, i):
+    """Close all pages of agent i. What is written stays."""
+    for page in range(state.open.shape[1]):
+        state.open[i, page] = 0
+    for page in range(state.looking.shape[1]):
+        state.looking[i, page] = 0
+
+
+@kernel
+def wipe(notes, k):
+    """Empty an entry."""
+    notes[k, A] = NOTHING
+    notes[k, B] = NOTHING
+    notes[k, MADE] = NOTHING
+    notes[k, WHEN] = -1
+
+
+@kernel
+def write(state, i, notes, k):
+    """Write agent i's last experiment into entry k."""
+    notes[k, A] = state.tried[i, 0]
+    notes[k, B] = state.tried[i, 1]
+    notes[k, MADE] = state.seemed[i]
+    notes[k, WHEN] = min(state.t, 32767)
+
+
+# ------------------------------------------------------------------------------------------------- verbs
+@kernel
+def has_tried_something(params, state, i, k):
+    """Whether there is an experiment to write down."""
+    return state.tried[i, 0] != NOTHING
+
+
+@kernel
+def count_notes(params):
+    """One action for each entry of the notebook."""
+    return params.notes
+
+
+@kernel
+def write_note(params, task, state, i, k, rng):
+    """Write the last experiment into a note."""
+    write(state, i, state.notes[i], k)
+
+
+@kernel
+def is_written(params, state, i, k):
+    """Whether something is written in a note."""
+    return state.notes[i, k, WHEN] >= 0
+
+
+@kernel
+def erase_note(params, task, state, i, k, rng):
+    """Empty a note."""
+    wipe(state.notes[i], k)
+
+
+@kernel
+def count_pages(params):
+    """One action for each page of the notebook."""
+    return pages_in(params, params.notes)
+
+
+@kernel
+def is_closed(params, state, i, k):
+    """Whether a page of the notebook is closed."""
+    return state.open[i, k] == 0
+
+
+@kernel
+def open_page(params, task, state, i, k, rng):
+    """Open a page of the notebook."""
+    state.open[i, k] = 1
+
+
+@kernel
+def count_places(params):
+    """One action for each place of the board."""
+    return params.board
+
+
+@kernel
+def post(params, state, actions, i, k):
+    """Write the last experiment on a place of the board, once all have acted. Of several who do so there, one is drawn."""
+    if state.tried[i, 0] != NOTHING and not is_outdone(state, i, actions):
+        write(state, i, state.board, k)
+
+
+@kernel
+def is_outdone(state, i, actions):
+    """Whether agent i posts where one who was gone through before it posted in this step, for whom the lot is."""
+    for j in range(i):  # noqa: SIM110 (a kernel has no generators)
+        if actions[j] == actions[i] and state.tried[j, 0] != NOTHING and is_drawn_before(state, j, i):
+            return True
+    return False
+
+
+@kernel
+def count_board_pages(params):
+    """One action for each page of the board."""
+    return pages_in(params, params.board)
+
+
+@kernel
+def is_not_looked_at(params, state, i, k):
+    """Whether agent i has not opened a page of the board."""
+    return state.looking[i, k] == 0
+
+
+@kernel
+def look_at_page(params, task, state, i, k, rng):
+    """Open a page of the board."""
+    state.looking[i, k] = 1
+
+
+def next_entry(p: SimpleNamespace, state: Any, i: int, book: Book) -> int:
+    """The first empty entry of a book, for what agent i tried last; -1 where there is none, or it is written already."""
+    entries = book.entries(p, state, i)
+    tried = [*map(int, state.tried[i]), int(state.seemed[i])]
+    written = (entries[:, WHEN] >= 0) & (entries[:, :WHEN] == tried).all(axis=1)
+    free = np.flatnonzero(entries[:, WHEN] < 0)
+    return int(free[0]) if len(free) and tried[0] != NOTHING and not written.any() else -1
+
+
+def next_page(p: SimpleNamespace, state: Any, i: int, book: Book) -> int:
+    """The first closed page of a book; -1 where all are open."""
+    closed = book.closed(p, state, i)
+    return closed[0] if closed else -1
+
+
+def _pages_must_be_opened(p: SimpleNamespace) -> bool:
+    return p.free_reading == "no"
+
+
+NOTE = Verb(
+    "note",
+    "note {place}",
+    "writes note {place}: {experiment}",
+    count_notes,
+    has_tried_something,
+    write_note,
+    key=Key("w", "write down", lambda p, state, i: next_entry(p, state, i, NOTEBOOK)),
+)
+ERASE = Verb("erase", "erase {place}", "strikes out note {place}", count_notes, is_written, erase_note)
+READ = Verb(
+    "read",
+    "read {place}",
+    "opens page {place}",
+    count_pages,
+    is_closed,
+    open_page,
+    key=Key("o", "open a page", lambda p, state, i: next_page(p, state, i, NOTEBOOK), _pages_must_be_opened),
+)
+POST = Verb(
+    "post",
+    "post {place}",
+    "posts on the noticeboard, place {place}: {experiment}",
+    count_places,
+    has_tried_something,
+    no_effect,
+    contend=post,
+    key=Key("b", "post", lambda p, state, i: next_entry(p, state, i, NOTICEBOARD)),
+)
+LOOK = Verb(
+    "look",
+    "look {place}",
+    "looks at page {place} of the noticeboard",
+    count_board_pages,
+    is_not_looked_at,
+    look_at_page,
+    key=Key("l", "look at the board", lambda p, state, i: next_page(p, state, i, NOTICEBOARD), _pages_must_be_opened),
+)
+
+
+class Book(NamedTuple):
+    """A notebook, or the noticeboard: how it is called, where it is kept, and what is done with it.
+
+    Attributes:
+        name: in pictures.
+        title: in text.
+        size: the parameter that says how many entries it has.
+        field: the field of the state that holds them.
+        pages: the field that says which pages are open to whom.
+        own: whether each agent has one of its own.
+        write, erase, read: the verbs; None: nobody can.
+    """
+
+    name: str
+    title: str
+    size: str
+    field: str
+    pages: str
+    own: bool
+    write: Verb
+    erase: Verb | None
+    read: Verb
+
+    def entries(self, p: SimpleNamespace, state: Any, i: int) -> np.ndarray:
+        """All entries of the book that agent i has, int [entries, 4]."""
+        rows = np.asarray(getattr(state, self.field))
+        return (rows[i] if self.own else rows)[: getattr(p, self.size)]
+
+    def closed(self, p: SimpleNamespace, state: Any, i: int) -> list[int]:
+        """The pages that agent i has to open before it can read them, from 0."""
+        is_open = np.asarray(getattr(state, self.pages))[i]
+        return [k for k in range(pages_of(p, getattr(p, self.size))) if p.free_reading == "no" and not is_open[k]]
+
+
+NOTEBOOK = Book("notebook", "Notes", "notes", "notes", "open", True, NOTE, ERASE, READ)
+NOTICEBOARD = Book("noticeboard", "Board", "board", "board", "looking", False, POST, None, LOOK)
+#: All books of a box.
+BOOKS = (NOTEBOOK, NOTICEBOARD)
+
+
+# ------------------------------------------------------------------------------------------------- what is seen
+@kernel
+def note_planes(params):
+    """Two marks an item, where there are entries."""
+    return 2 if params.notes + params.board > 0 else 0
+
+
+@kernel
+def note_numbers(params):
+    """Four numbers an entry."""
+    return 4 * (params.notes + params.board)
+
+
+@kernel
+def read_all(params, state, i, view, plane, at):
+    """All entries, of the notes and of the board; planes of marks must be empty."""
+    for k in range(params.notes):
+        read_entry(params, state, i, state.notes[i], k, state.open[i, k // params.page], view, plane, at)
+        at += 4
+    for k in range(params.board):
+        read_entry(params, state, i, state.board, k, state.looking[i, k // params.page], view, plane, at)
+        at += 4
+
+
+@kernel
+def read_entry(params, state, i, notes, k, is_open, out, plane, at):
+    """An entry that is open to agent i: four numbers of its own, and a mark on the items that it speaks of.
+
+    First plane: what to take next, by an entry whose two items are held and whose product is not. With one of them in the
+    hand that is the other; with an empty hand the first. Second plane: what makes nothing with what is in the hand.
+    """
+    used = notes[k, WHEN] >= 0
+    out[at] = 1.0 if used else 0.0
+    out[at + 1] = 0.0
+    out[at + 2] = 0.0
+    out[at + 3] = 0.0
+    if not (used and (is_open != 0 or params.free_reading != 0)):
+        return
+    items = items_in(params)
+    a, b, made, hand = notes[k, A], notes[k, B], notes[k, MADE], state.hand[i]
+    out[at + 1] = (a + 1) / (items + 1)
+    out[at + 2] = (b + 1) / (items + 1)
+    out[at + 3] = (made + 1) / (items + 1)
+    if made == NOTHING:
+        if hand == a:
+            out[plane + items + b] = 1.0
+        if hand == b:
+            out[plane + items + a] = 1.0
+    elif state.held[i, made] == ABSENT and state.held[i, a] != ABSENT and state.held[i, b] != ABSENT:
+        if hand == NOTHING or hand == b:  # noqa: SIM109
+            out[plane + a] = 1.0
+        if hand == a:
+            out[plane + b] = 1.0
+
+
+@kernel
+def strike_marks(params, state, i, view, plane, at):
+    """Empty the planes of marks: which items are marked is told by the entries that are shown, a and b in each."""
+    items = items_in(params)
+    for _entry in range(params.notes + params.board):
+        for named in range(at + 1, at + 3):
+            if view[named] > 0.0:
+                item = int(view[named] * (items + 1) + 0.5) - 1
+                view[plane + item] = 0.0
+                view[plane + items + item] = 0.0
+        at += 4
+
+
+NOTES = Mechanism(
+    parameters={
+        "notes": Integer(0, 0, 1024),
+        "board": Integer(0, 0, 1024),
+        "page": Integer(8, 1, 1024),
+        "free_reading": Choice("no", ("no", "yes")),
+    },
+    fields=note_fields,
+    used=lambda p: p.notes + p.board > 0,
+    verbs=(NOTE, ERASE, READ, POST, LOOK),
+    open=open_books,
+    forget=close_pages,
+    seen=Numbers(note_numbers, read_all, strike=strike_marks, planes=note_planes),
+)

@@ -1,0 +1,114 @@
+"""How a box begins, and one step of it: what the core does, and in its places the hooks of mechanisms."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+
+from metarl_envs.boxes.world.core import forget_core, open_core, pay
+from metarl_envs.boxes.world.mechanism import Mechanism
+from metarl_envs.boxes.world.mechanisms import MECHANISMS, table_of, used_in
+from metarl_envs.boxes.world.tree import NOTHING
+from metarl_envs.boxes.world.verbs import acting, contending
+from metarl_envs.engine import kernel
+from metarl_envs.engine.compiling.kernels import glue
+
+
+def open_of(p: SimpleNamespace) -> Callable:
+    """How a box begins under parameters `p`."""
+    return opening(used_in(p))
+
+
+def step_of(p: SimpleNamespace) -> Callable:
+    """One step under parameters `p`."""
+    return stepping(used_in(p))
+
+
+@functools.cache
+def opening(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `open_box(params, task, state, rng)` of a box of the core and mechanisms."""
+    open_mechanisms, forget = in_turn(each.open for each in mechanisms), forgetting(mechanisms)
+
+    @kernel
+    def open_box(params, task, state, rng):
+        """Begin: everybody holds the bases of all lineages, and nothing is known."""
+        open_core(params, task, state, rng)
+        open_mechanisms(params, task, state, rng)
+        for i in range(params.agents):
+            forget(params, state, i)
+            state.forgot[i] = 1
+
+    return open_box
+
+
+@functools.cache
+def stepping(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `live_one_step(params, task, state, actions, rng)` of a box of the core and mechanisms."""
+    table = table_of(mechanisms)
+    act, contend, forget = acting(table), contending(table), forgetting(mechanisms)
+    share, move_on = in_turn(each.share for each in mechanisms), in_turn(each.after_step for each in mechanisms)
+
+    @kernel
+    def live_one_step(params, task, state, actions, rng):
+        """All act; what was newly made is paid, seen and copied; then the day may end. Returns the sum of rewards."""
+        for i in range(params.agents):
+            state.made[i] = NOTHING
+            state.forgot[i] = 0
+            act(params, task, state, i, actions[i], rng)
+        contend(params, state, actions)
+        paid = pay(params, state)
+        share(params, task, state, rng)
+        state.t += 1
+        move_on(params, task, state, rng)
+        for i in range(params.agents):
+            if state.forgot[i] != 0:
+                forget(params, state, i)
+        return paid, False
+
+    return live_one_step
+
+
+@functools.cache
+def forgetting(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `forget(params, state, i)`: agent i loses what it has. What is written stays."""
+    forget = forget_core
+    for mechanism in mechanisms:
+        if mechanism.forget:
+            forget = _both_forget(forget, mechanism.forget)
+    return forget
+
+
+def _both_forget(first: Callable, second: Callable) -> Callable:
+    @kernel
+    def forget(params, state, i):
+        """Lose what one has."""
+        first(params, state, i)
+        second(params, state, i)
+
+    return forget
+
+
+def in_turn(hooks: Iterable[Callable | None]) -> Callable:
+    """One hook out of several, each called with `(params, task, state, rng)`."""
+
+    def nothing(params, task, state, rng):
+        pass
+
+    one = glue(nothing)
+    for hook in hooks:
+        if hook:
+            one = _both(one, hook)
+    return one
+
+
+def _both(first: Callable, second: Callable) -> Callable:
+    def one_after_the_other(params, task, state, rng):
+        first(params, task, state, rng)
+        second(params, task, state, rng)
+
+    return glue(one_after_the_other)
+
+
+#: One step of a box of all mechanisms, for boxes that build on it.
+live_one_step = stepping(MECHANISMS)
