@@ -1,15 +1,26 @@
-"""Checks of arguments that every public function shares: integers and seeds, Python's or NumPy's."""
+"""Checks of arguments that every public function shares: integers and seeds, Python's or NumPy's, and names nearly right."""
 
 from __future__ import annotations
 
+import difflib
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 #: Streams are keyed by 64-bit numbers.
 SEEDS = 2**64
+
+
+def did_you_mean(name: Any, known: Iterable[str]) -> str:
+    """Return `"; did you mean 'x'?"`, to be put behind an error, where a name is close to a known one; else nothing.
+
+    Case does not count.
+    """
+    by_case = {one.casefold(): one for one in known}
+    close = difflib.get_close_matches(str(name).casefold(), by_case, n=1)
+    return f"; did you mean {by_case[close[0]]!r}?" if close else ""
 
 
 def as_integer(name: str, value: Any, lowest: int = 0) -> int:

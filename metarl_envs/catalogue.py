@@ -7,9 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import metarl_wrappers
+from metarl_envs.boxes.players.scripted import SCRIPTED
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Family
+from metarl_envs.engine.parameters import Parameters
 from metarl_envs.ids import TABLE, family_of
+from metarl_envs.learners import LEARNERS
 
 #: The headings of a family's reference page, in order.
 HEADINGS = (
@@ -49,6 +53,56 @@ def read_page(family: type[Family]) -> tuple[str, dict[str, str]]:
     parts = re.split(rf"^({'|'.join(map(re.escape, HEADINGS))}):\n", text, flags=re.MULTILINE)
     page = {heading: inspect.cleandoc(body) for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
     return parts[0].strip(), page
+
+
+class Listing(NamedTuple):
+    """One list of what there is: its columns, and a row of text for each thing."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def environments() -> Listing:
+    """The families of the table."""
+    rows = [(entry.id, entry.kind, " ".join(entry.summary.split())) for entry in entries()]
+    return Listing("environments", ("id", "kind", "what it is"), rows)
+
+
+def learners() -> Listing:
+    """The source learners, with their hyper-parameters."""
+    rows = [(name, _parameters(learner.params), _first_sentence(learner.__doc__ or "")) for name, learner in LEARNERS.items()]
+    return Listing("learners", ("learner", "hyper-parameters", "what it does"), rows)
+
+
+def players() -> Listing:
+    """The scripted agents of boxes, with their hyper-parameters."""
+    rows = [(name, _parameters(one.params), _first_sentence(type(one).__doc__ or "")) for name, one in SCRIPTED.items()]
+    return Listing("players of boxes", ("player", "hyper-parameters", "what it does"), rows)
+
+
+def wrappers() -> Listing:
+    """The wrappers, by their single form."""
+    names = [name for name in metarl_wrappers.__all__ if not name.startswith("Vector")]
+    rows = [(name, _first_sentence(inspect.getdoc(getattr(metarl_wrappers, name)) or "")) for name in names]
+    return Listing("wrappers", ("wrapper", "what it does"), rows)
+
+
+def parameters(id: str) -> Listing:
+    """The parameters of a family: what each may be, and what it is if nothing is said."""
+    family = family_at(family_of(id))
+    values = family.at().values
+    rows = [(name, str(values[name]), one.allowed()) for name, one in family.params.parameters.items()]
+    return Listing(f"parameters of {family.__name__}", ("parameter", "default", "may be"), rows)
+
+
+#: What can be listed by name.
+LISTS = {"environments": environments, "learners": learners, "players": players, "wrappers": wrappers}
+
+
+def _parameters(given: Parameters) -> str:
+    defaults = given.resolve({})
+    return ", ".join(f"{name}={value}" for name, value in defaults.items())
 
 
 def readme_table() -> str:

@@ -113,8 +113,12 @@ def _spec_of(id: str) -> Any:
     for whole in (name, *short):  # Gymnasium has ids of these names too: its own CartPole-v0 is none of ours
         if _is_family(spec := gym.registry.get(whole)):
             return spec
-    known = ", ".join(id for id, spec in gym.registry.items() if _is_family(spec))
-    raise ValueError(f"id={id!r} is not a family of metarl_envs; there are: {known}")
+    from metarl_envs.arguments import did_you_mean
+
+    known = [id for id, spec in gym.registry.items() if _is_family(spec)]
+    short = {one.rpartition("/")[2].rpartition("-v")[0]: one for one in known}
+    closest = did_you_mean(name.rpartition("/")[2].removesuffix("-v0"), short)
+    raise ValueError(f"id={id!r} is not a family of metarl_envs; there are: {', '.join(known)}{closest}")
 
 
 def _is_family(spec: Any) -> bool:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 from typer.testing import CliRunner
 
+import metarl_envs
 from metarl_envs.cli import app, main
 
 COMMAND = [sys.executable, "-m", "metarl_envs.cli"]
@@ -52,6 +54,11 @@ def test_evaluate_prints_a_table_and_writes_files(tmp_path):
         (["evaluate", "MetaRL/DarkRoom-v0", "--out", f"{__file__}/x"], f"{__file__} is a file"),
         (["play", "MetaRL/DarkRoom-v0", "--episodes", "0"], "episodes=0"),
         (["list", "[/foo]"], "id='[/foo]' is not a family"),
+        (["list", "darkrom"], "did you mean 'DarkRoom'?"),
+        (["list", "parameters"], "list parameters needs an id"),
+        (["list", "wrappers", "DarkRoom"], "list wrappers takes no id"),
+        (["evaluate", "MetaRL/DarkRoom-v0", "--param", "sise=5"], "did you mean 'size'?"),
+        (["collect", "DarkRoom", "qlearning", "--out", "x"], "did you mean 'q_learning'?"),
     ],
 )
 def test_mistakes_are_one_clear_line(arguments, why, tmp_path, monkeypatch, capsys):
@@ -74,6 +81,35 @@ def test_list_shows_every_id_and_one_page(tmp_path):
     assert all(row.id in listed for row in TABLE)
     page = command("list", "MetaRL/DarkRoom-v0", cwd=tmp_path).stdout
     assert all(heading in page for heading in HEADINGS)
+
+
+@pytest.mark.parametrize("what", ["environments", "learners", "players", "wrappers", "parameters"])
+def test_what_there_is_can_be_read_by_programs(what, monkeypatch, capsys):
+    from metarl_envs.catalogue import LISTS, parameters
+
+    whose = ["DarkRoom"] if what == "parameters" else []
+    monkeypatch.setattr(sys, "argv", ["metarl-envs", "list", what, *whose, "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    listing = parameters("DarkRoom") if whose else LISTS[what]()
+    told = json.loads(capsys.readouterr().out)
+    assert [tuple(entry.values()) for entry in told] == listing.rows
+    assert all(entry[listing.columns[-1]] for entry in told), "each says what it is"
+
+
+def test_parameters_are_listed_as_they_are_taken():
+    from metarl_envs.catalogue import parameters
+
+    assert parameters("DarkRoom").rows[0] == ("size", "9", "from 2 to 181")
+
+
+def test_the_version_is_that_of_the_package(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["metarl-envs", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert f"metarl-envs {metarl_envs.__version__}, gymnasium {gym.__version__}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("width", [40, *(pytest.param(width, marks=pytest.mark.slow) for width in (80, 200))])

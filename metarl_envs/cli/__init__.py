@@ -5,16 +5,35 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import platform
 import sys
+from typing import Annotated
 
 import typer
 
 from metarl_envs.cli import boxes, environments, evaluation, histories
 from metarl_envs.cli.options import SETTINGS
 from metarl_envs.cli.terminal import drop_what_cannot_be_printed, in_plain_signs, new_console
+from metarl_envs.files import versions
 
 app = typer.Typer(help="Meta-RL environments: what there is, and how well something learns in them.", **SETTINGS)
-app.command("list")(environments.list_environments)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        told = {**versions("metarl-envs", "gymnasium", "numpy", "numba"), "Python": platform.python_version()}
+        typer.echo(", ".join(f"{package} {number}" for package, number in told.items()))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print versions")] = False,
+) -> None:
+    """Meta-RL environments: what there is, and how well something learns in them."""
+
+
+app.command("list")(environments.list_what_there_is)
 app.command()(evaluation.evaluate)
 app.command()(environments.play)
 app.command()(histories.collect)

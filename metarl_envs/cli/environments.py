@@ -2,45 +2,78 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from metarl_envs.cli.options import SPLITS, params_of
 from metarl_envs.cli.terminal import NARROW, fitted, new_console
 
+if TYPE_CHECKING:
+    from metarl_envs.catalogue import Listing
 
-def list_environments(
-    id: Annotated[str | None, typer.Argument(help="show this id's reference page instead")] = None,
+
+_LISTED = "environments, learners, players (of boxes), wrappers, parameters, or an id"
+
+
+def list_what_there_is(
+    what: Annotated[str, typer.Argument(help=_LISTED)] = "environments",
+    id: Annotated[str | None, typer.Argument(help="whose parameters")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON: a list of objects")] = False,
 ) -> None:
-    """The environments, or the reference page of one."""
-    from rich.table import Table
-
-    from metarl_envs.catalogue import entries, read_page
+    """List what there is: environments, learners, players, wrappers, the parameters of an id; or show an id's page."""
+    from metarl_envs.catalogue import LISTS, parameters, read_page
     from metarl_envs.engine.composing import family_at
     from metarl_envs.ids import family_of
 
+    if what == "parameters" and id is None:
+        raise ValueError("list parameters needs an id, such as: list parameters DarkRoom")
+    if what != "parameters" and id is not None:
+        raise ValueError(f"list {what} takes no id: list parameters {id}, or list {id}")
+    if what == "parameters":
+        listing = parameters(str(id))
+    elif what in LISTS:
+        listing = LISTS[what]()
+    else:
+        _show_page(*read_page(family_at(family_of(what))), as_json)
+        return
+    if as_json:
+        typer.echo(json.dumps([dict(zip(listing.columns, row, strict=True)) for row in listing.rows], indent=2))
+    else:
+        _show(listing)
+
+
+def _show_page(summary: str, page: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"summary": summary, **page}, indent=2))
+        return
     console = new_console()
-    if id is not None:
-        summary, page = read_page(family_at(family_of(id)))
-        for heading, text in {"": summary, **page}.items():
-            if heading:
-                console.print(heading, style="bold")
-            console.print(fitted(text, console.width) + "\n")
-        return
-    listed = [(entry.id, entry.kind, " ".join(entry.summary.split())) for entry in entries()]
+    for heading, text in {"": summary, **page}.items():
+        if heading:
+            console.print(heading, style="bold")
+        console.print(fitted(text, console.width) + "\n")
+
+
+def _show(listing: Listing) -> None:
+    """Print a table, or in a narrow terminal an entry a paragraph."""
+    from rich.table import Table
+
+    console = new_console()
     if console.width < NARROW:
-        for id, kind, summary in listed:
-            console.print(f"{id} ({kind})\n{fitted(summary, console.width)}\n")
+        for name, *told in listing.rows:
+            middle, last = told[:-1], told[-1]
+            console.print(f"{name} ({', '.join(middle)})" if any(middle) else name)
+            console.print(f"{fitted(last, console.width)}\n")
         return
-    table = Table(title="environments")
-    for column in ("id", "kind", "what it is"):
-        table.add_column(column, no_wrap=column == "id")
-    for row in listed:
+    table = Table(title=listing.title)
+    for column in listing.columns:
+        table.add_column(column, no_wrap=column == listing.columns[0])
+    for row in listing.rows:
         table.add_row(*row)
     console.print(table)
 

@@ -66,10 +66,11 @@ def collect(
 
 def _learner(name: str, hyper: dict[str, Any]) -> Any:
     """The learner of a name; ValueError where there is none."""
+    from metarl_envs.arguments import did_you_mean
     from metarl_envs.learners import LEARNERS
 
     if name not in LEARNERS:
-        raise ValueError(f"learner {name!r} is not known; there are: {', '.join(LEARNERS)}")
+        raise ValueError(f"learner {name!r} is not known; there are: {', '.join(LEARNERS)}{did_you_mean(name, LEARNERS)}")
     return LEARNERS[name](**hyper)
 
 

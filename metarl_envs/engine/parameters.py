@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from metarl_envs.arguments import did_you_mean
 from metarl_envs.engine.records import for_drivers, record
 
 #: Names of arguments beside which parameters are given: a parameter of such a name could not be reached.
@@ -176,7 +177,10 @@ class Parameters:
         if unknown:
             known = ", ".join(f"{name} ({p.allowed()})" for name, p in self.parameters.items())
             # in Python's own words, by which libraries that try an argument out know that it is not there
-            raise TypeError(f"{owner} got an unexpected keyword argument {unknown[0]!r}; it takes: {known or 'none'}")
+            raise TypeError(
+                f"{owner} got an unexpected keyword argument {unknown[0]!r}; it takes: {known or 'none'}"
+                f"{did_you_mean(unknown[0], self.parameters)}"
+            )
         values: dict[str, Any] = {}
         for name, parameter in self.parameters.items():
             default = parameter.default
