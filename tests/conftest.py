@@ -1,4 +1,4 @@
-"""Two rules of what is compiled in a test run, and one of how often it looks for garbage.
+"""Two rules of what is compiled in a test run, one of how often it looks for garbage, and a run of a minute.
 
 * Tests marked `plain` run as ordinary Python: in a process of their own (see test_plain_mode.py), or in a plain run.
 * A whole everyday run needs at most `MOST_DRIVERS` compiled drivers, which is what it takes its time for where none is compiled
@@ -15,17 +15,27 @@ from metarl_envs.engine.compiling.kernels import PLAIN
 
 MOST_DRIVERS = 330
 SLOW = "\npytestmark = pytest.mark.slow\n"
+#: Files of tests that between them go through most of the package in a minute: `pytest -m smoke`.
+SMOKE = {
+    *("test_architecture.py", "test_names.py", "test_streams.py", "test_trial_contract.py", "test_golden.py"),
+    *("test_composing.py", "test_dict_observations.py", "test_histories.py", "test_boxes_verbs.py"),
+}
 asked_for: set[str] = set()
 
 
 def pytest_ignore_collect(collection_path, config):
-    """An everyday run does not read files of slow tests alone: what they import takes seconds."""
-    if is_whole_run(config) and collection_path.suffix == ".py" and SLOW in collection_path.read_text():
-        return True
-    return None
+    """An everyday run does not read files of slow tests alone: what they import takes seconds. A smoke run reads its own."""
+    if collection_path.suffix != ".py":
+        return None
+    if config.option.markexpr == "smoke":
+        return collection_path.name not in SMOKE or None
+    return (is_whole_run(config) and SLOW in collection_path.read_text()) or None
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.path.name in SMOKE and not item.get_closest_marker("slow"):
+            item.add_marker("smoke")
     if PLAIN:
         return
     left_out = [item for item in items if item.get_closest_marker("plain")]
