@@ -29,6 +29,16 @@ HEADINGS = (
 )
 
 
+#: What a family binds, and the headings under which its page says what that does: who binds another says it anew.
+SAID_UNDER = {
+    "sample_task": ("Hidden", "References"),
+    "step": ("Reward", "References"),
+    "observe": ("Observation",),
+    "spaces": ("Observation", "Actions"),
+    "shifts": ("Splits",),
+}
+
+
 class Entry(NamedTuple):
     """One family as the catalogue shows it."""
 
@@ -48,8 +58,19 @@ def entries() -> Iterator[Entry]:
 
 
 def read_page(family: type[Family]) -> tuple[str, dict[str, str]]:
-    """A family's docstring: what stands above the first heading, and the text under each."""
-    text = inspect.cleandoc(family.__doc__ or "")
+    """A family's reference page: what its docstring says above the first heading, and the text under each.
+
+    A heading that it lacks is that of the class it is derived from: a variant says only what differs.
+    """
+    summary, page = own_page(family)
+    for base in family.__mro__[1:]:
+        page = {**own_page(base)[1], **page}
+    return summary, {heading: page[heading] for heading in HEADINGS if heading in page}
+
+
+def own_page(family: type) -> tuple[str, dict[str, str]]:
+    """What a class's own docstring says, as in `read_page`; headings in the order in which they stand there."""
+    text = inspect.cleandoc(vars(family).get("__doc__") or "")
     parts = re.split(rf"^({'|'.join(map(re.escape, HEADINGS))}):\n", text, flags=re.MULTILINE)
     page = {heading: inspect.cleandoc(body) for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
     return parts[0].strip(), page

@@ -7,6 +7,7 @@ from gymnasium.spaces import Box, Discrete
 
 import metarl_envs
 from metarl_envs import testing
+from metarl_envs.catalogue import read_page
 from metarl_envs.engine import Returns, kernel
 from metarl_envs.families.grids.dark_room import DarkRoom
 
@@ -114,6 +115,22 @@ class Misnumbered(DarkRoom):
     locate = number_too_far
 
 
+class PaysOtherwise(DarkRoom):
+    """Dark Room that pays always, and does not say so."""
+
+    step = pay_always
+
+
+class Smaller(DarkRoom):
+    """Dark Room, smaller. What it does not say is as in Dark Room.
+
+    Hidden:
+        The goal cell, uniform over 25.
+    """
+
+    params = DarkRoom.params.but(size=5)
+
+
 BROKEN = [
     (Leaks, testing.check_first_observation, "gives the task away"),
     (HalfBlind, testing.check_no_constant_observation, r"elements \[1\].*never change"),
@@ -124,6 +141,7 @@ BROKEN = [
     (Humble, testing.check_returns, "more than the oracle"),
     (TellsTheTask, testing.check_pictures, "must depend on the task"),
     (Silent, testing.check_reference_page, "docstring of its own"),
+    (PaysOtherwise, testing.check_reference_page, "binds another `step`, so its docstring must have .* Reward, References"),
     (NotZeroOrOne, testing.check_rewards, "paid 0.1, and pays_zero_or_one says"),
     (Forgetful, testing.check_memoryless, "memoryless_best is 17.0 on .*, and the oracle earns 1"),
     (Careless, testing.check_memoryless, "memoryless_best is 0.24000 in the mean over tasks, and random play earns 0.24691"),
@@ -137,6 +155,14 @@ def test_a_broken_family_is_found(family, check, message):
     metarl_envs.register(id, f"{__name__}:{family.__name__}")
     with pytest.raises(AssertionError, match=message):
         check(id, {})
+
+
+def test_a_variant_says_only_what_differs():
+    metarl_envs.register("Whole/Smaller-v0", f"{__name__}:Smaller")
+    testing.check_reference_page("Whole/Smaller-v0", {})
+    page = read_page(Smaller)[1]
+    assert page["Hidden"] == "The goal cell, uniform over 25."
+    assert page["Reward"] == read_page(DarkRoom)[1]["Reward"]
 
 
 def test_check_family_runs_every_check(monkeypatch):

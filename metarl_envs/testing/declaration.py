@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import re
 import warnings
@@ -12,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
-from metarl_envs.catalogue import HEADINGS
+from metarl_envs.catalogue import HEADINGS, SAID_UNDER, own_page, read_page
 from metarl_envs.engine.records import Cells
 from metarl_envs.engine.splits import EVERY_PART
 from metarl_envs.engine.worlds.task_rows import meanings
@@ -20,16 +19,26 @@ from metarl_envs.testing.runs import EPISODES, fixed_actions, make, run, trial_l
 
 
 def check_reference_page(id: str, params: dict[str, Any]) -> None:
-    """The family's own docstring has every heading of `HEADINGS`, in order, and explains every parameter."""
+    """The family's docstring has every heading of `HEADINGS`, in order, and explains every parameter.
+
+    What it lacks is taken from the class that it is derived from, but for what it binds anew.
+    """
     family = make(id, params).variant.family
-    page = inspect.cleandoc(vars(family).get("__doc__") or "")
-    assert page, f"{family.__name__} has no docstring of its own: write its reference page"
-    found = [heading for heading in re.findall(r"^(\S.*):$", page, re.MULTILINE) if heading in HEADINGS]
-    assert found == list(HEADINGS), (
-        f"the reference page of {family.__name__} has the headings {found}; it must have {list(HEADINGS)}"
+    summary, own = own_page(family)
+    assert summary, f"{family.__name__} has no docstring of its own: write its reference page"
+    assert list(own) == [heading for heading in HEADINGS if heading in own], (
+        f"the reference page of {family.__name__} has the headings {list(own)}; their order must be that of {list(HEADINGS)}"
     )
-    section = page.split("\nParameters:\n")[1].split("\nSplits:\n")[0]
-    missing = [name for name in family.params.parameters if not re.search(rf"\b{name}\b[^.:]*:", section)]
+    page = read_page(family)[1]
+    assert list(page) == list(HEADINGS), (
+        f"the reference page of {family.__name__} has the headings {list(page)}; it must have {list(HEADINGS)}"
+    )
+    for bound, headings in SAID_UNDER.items():
+        unsaid = [heading for heading in headings if heading not in own]
+        assert bound not in vars(family) or not unsaid, (
+            f"{family.__name__} binds another `{bound}`, so its docstring must have headings of its own: {', '.join(unsaid)}"
+        )
+    missing = [name for name in family.params.parameters if not re.search(rf"\b{name}\b[^.:]*:", page["Parameters"])]
     assert not missing, f"under Parameters, the reference page of {family.__name__} lacks a `name: meaning` for {missing}"
 
 

@@ -218,27 +218,11 @@ class PointRobot(Family):
 class PointRobotSparse(PointRobot):
     """PointRobot, paid only near the goal: it must be searched for.
 
-    Hidden:
-        The goal, on the unit circle at an angle uniform between `low` and `high` degrees.
-
-    Observation:
-        `Box(-horizon / 10, horizon / 10, (2,), float32)`: the point's own (x, y). Never the goal.
-
-    Actions:
-        `Box(-1, 1, (2,), float32)`: the move along x and y, in tenths of the circle's radius.
-
     Reward:
         1 less the distance to the goal where that is at most `radius` after the move, else 0.
 
-    Episode:
-        Starts at (0, 0). Truncated after `horizon` steps; never terminates. The paper gives three episodes to a task:
-        `episodes_per_trial=3`.
-
     Parameters:
         horizon: steps an episode. low, high: the range of the goal's angle, in degrees. radius: how near the goal it pays.
-
-    Splits:
-        train, validation and test, by a hash of the goal. Shift `lower_half`: goals on the other semicircle.
 
     References:
         Return of an episode: oracle 93.38 in the mean over goals (exact for each); memoryless-best 10.89 (along a diagonal to

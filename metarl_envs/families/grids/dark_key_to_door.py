@@ -145,9 +145,6 @@ class DarkKeyToDoor(DarkRoom):
         `Box(0, size - 1, (2,), int16)`: the agent's own (x, y), in cells. Neither key nor door, and *not whether the key is
         held*: an agent must remember that it was paid for it.
 
-    Actions:
-        `Discrete(5)`: stay, up (y - 1), right (x + 1), down (y + 1), left (x - 1). Walls stop a move.
-
     Reward:
         1 on the first step of an episode that ends on the key, 1 on the first later step that ends on the door, else 0.
         Where key and door share a cell, staying there one more step opens the door.

@@ -317,21 +317,11 @@ class DarkRoomHard(DarkRoom):
     Hidden:
         The goal cell, uniform over the size x size cells (289 tasks).
 
-    Observation:
-        `Box(0, size - 1, (2,), int16)`: the agent's own (x, y), in cells. Never the goal.
-
-    Actions:
-        `Discrete(5)`: stay, up (y - 1), right (x + 1), down (y + 1), left (x - 1). Walls stop a move.
-
     Reward:
         1 on the first step that ends on the goal, and the episode terminates; else 0. With `once=False`, as Dark Room.
 
     Episode:
         Starts at the centre. Terminates on the goal; truncated after `horizon` steps.
-
-    Parameters:
-        size: cells along a side. horizon: steps an episode. once: pay once and terminate. start: where an episode starts:
-        "centre", "corner" (0, 0), or "random", any cell, drawn for each episode.
 
     Splits:
         train (186 goals), validation (44) and test (59), by a hash of the goal.
@@ -353,22 +343,8 @@ class DarkRoom10(DarkRoom):
     Hidden:
         The goal cell, uniform over the size x size cells (100 tasks).
 
-    Observation:
-        `Box(0, size - 1, (2,), int16)`: the agent's own (x, y), in cells. Never the goal.
-
-    Actions:
-        `Discrete(5)`: stay, up (y - 1), right (x + 1), down (y + 1), left (x - 1). Walls stop a move.
-
-    Reward:
-        1 on every step that ends on the goal, else 0. With `once=True`, 1 on the first such step, and the episode
-        terminates.
-
     Episode:
         Starts in the corner (0, 0). Truncated after `horizon` steps; terminates only with `once=True`.
-
-    Parameters:
-        size: cells along a side. horizon: steps an episode. once: pay once and terminate. start: where an episode starts:
-        "centre", "corner" (0, 0), or "random", any cell, drawn for each episode.
 
     Splits:
         train (63 goals), validation (14) and test (23), by a hash of the goal. Shift `centre_start`: episodes start in

@@ -126,10 +126,6 @@ class DarkRoomPermuted(DarkRoom):
     Episode:
         Starts in the corner (0, 0). Truncated after `horizon` steps; terminates only with `once=True`.
 
-    Parameters:
-        size: cells along a side. horizon: steps an episode. once: pay once and terminate. start: where an episode starts:
-        "centre", "corner" (0, 0), or "random", any cell, drawn for each episode.
-
     Splits:
         train (80), validation (19) and test (21), by a hash of the permutation. Shift `centre_start`: episodes start in the
         middle, under the same permutations (`test+centre_start`: under those that are test tasks).

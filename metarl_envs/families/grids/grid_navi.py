@@ -67,12 +67,6 @@ class GridNavi(DarkRoom):
     Hidden:
         The goal cell, uniform over the cells outside the nearest x nearest square at the start (21 tasks).
 
-    Observation:
-        `Box(0, size - 1, (2,), int16)`: the agent's own (x, y), in cells. Never the goal.
-
-    Actions:
-        `Discrete(5)`: stay, up (y - 1), right (x + 1), down (y + 1), left (x - 1). Walls stop a move.
-
     Reward:
         1 on every step that ends on the goal, -0.1 on every other.
 
