@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import metarl_wrappers
 from metarl_envs.boxes.players.scripted import SCRIPTED
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Family
-from metarl_envs.engine.parameters import Parameters
 from metarl_envs.ids import TABLE, family_of
 from metarl_envs.learners import LEARNERS
 
@@ -92,13 +91,13 @@ def environments() -> Listing:
 
 def learners() -> Listing:
     """The source learners, with their hyper-parameters."""
-    rows = [(name, _parameters(learner.params), _first_sentence(learner.__doc__ or "")) for name, learner in LEARNERS.items()]
+    rows = [(name, _told(learner().values), _first_sentence(learner.__doc__ or "")) for name, learner in LEARNERS.items()]
     return Listing("learners", ("learner", "hyper-parameters", "what it does"), rows)
 
 
 def players() -> Listing:
     """The scripted agents of boxes, with their hyper-parameters."""
-    rows = [(name, _parameters(one.params), _first_sentence(type(one).__doc__ or "")) for name, one in SCRIPTED.items()]
+    rows = [(name, _told(one.values), _first_sentence(type(one).__doc__ or "")) for name, one in SCRIPTED.items()]
     return Listing("players of boxes", ("player", "hyper-parameters", "what it does"), rows)
 
 
@@ -121,9 +120,8 @@ def parameters(id: str) -> Listing:
 LISTS = {"environments": environments, "learners": learners, "players": players, "wrappers": wrappers}
 
 
-def _parameters(given: Parameters) -> str:
-    defaults = given.resolve({})
-    return ", ".join(f"{name}={value}" for name, value in defaults.items())
+def _told(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def readme_table() -> str:
