@@ -5,9 +5,10 @@ from __future__ import annotations
 from timing import Case, Effort, Table, measure
 
 from metarl_envs import tasks
+from metarl_envs.engine import Player
 from metarl_envs.histories import collect
 from metarl_envs.ids import TABLE
-from metarl_envs.learners import LEARNERS, Learner
+from metarl_envs.learners import LEARNERS
 
 _LIVES, _STEPS = 64, 500
 
@@ -23,5 +24,5 @@ def tables(effort: Effort) -> list[Table]:
     return [Table("Learners, one worker, M steps/s", ("id", "learner", "best", "median"), rows, note)]
 
 
-def _case(id: str, learner: Learner) -> Case:
+def _case(id: str, learner: Player) -> Case:
     return Case(id, lambda: collect(id, learner, histories=_LIVES, steps=_STEPS, workers=1), _LIVES * _STEPS)

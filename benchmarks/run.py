@@ -22,6 +22,7 @@ GROUPS = {
     "q_learning": "q_learning_speed",
     "histories": "history_speed",
     "boxes": "box_speed",
+    "runs": "run_speed",
     "learners": "learner_speed",
     "task_sets": "task_set_speed",
     "startup": "startup_time",

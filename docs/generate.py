@@ -20,11 +20,12 @@ from mkdocs.structure.files import File, Files
 
 import metarl_envs
 from metarl_envs.catalogue import Entry, entries
-from metarl_envs.engine import Learner, Variant
+from metarl_envs.engine import Player, Variant
 from metarl_envs.engine.truth.solving import exact_returns
-from metarl_envs.evaluation.references import scale_of, suitable_policies
+from metarl_envs.evaluation.references import scale_of
 from metarl_envs.histories import collect
 from metarl_envs.ids import TABLE
+from metarl_envs.learners.named import suitable_players
 from metarl_wrappers.catalogue import catalogue, names
 
 ROOT = Path(__file__).parents[1]
@@ -188,9 +189,9 @@ def _moment(rewards: np.ndarray, ended: np.ndarray, episodes: int) -> int:
     return int(last[prize // 2 if prize else len(last) // 3])
 
 
-def _who_is_shown(variant: Variant) -> tuple[str, Learner]:
+def _who_is_shown(variant: Variant) -> tuple[str, Player]:
     """The family's own policy that does not know the task, if it has one; else a learner; else the oracle."""
-    suitable = suitable_policies(variant)
+    suitable = suitable_players(variant)
     own = [name for name in variant.family.references if name != "oracle"]
     name = next(name for name in (*own[-1:], *_SHOWN) if name in suitable)
     return name, suitable[name]

@@ -33,10 +33,12 @@ from torch.nn.functional import cross_entropy, one_hot, scaled_dot_product_atten
 
 import metarl_envs
 from metarl_envs import histories
-from metarl_envs.evaluation import Result, Step, Through, joined
+from metarl_envs.engine import Player
+from metarl_envs.evaluation import Result, joined
 from metarl_envs.evaluation.report import draw_curves, table
 from metarl_envs.evaluation.statistics import over_seeds
-from metarl_envs.learners import Learner, QLambda
+from metarl_envs.learners import QLambda
+from metarl_envs.players import Step, Through
 from metarl_wrappers import VectorContextStream, VectorForgetEachEpisode, VectorSwapReward
 
 LAST = 10  # episodes at the end of a lifetime, whose mean counts
@@ -270,7 +272,7 @@ def source() -> QLambda:
     return QLambda(**settings, epsilon=0.1, last_epsilon=0.05, exploring_episodes=30)
 
 
-def collected(args: Args, seed: int, learner: Learner, **settings: Any) -> histories.Histories:
+def collected(args: Args, seed: int, learner: Player, **settings: Any) -> histories.Histories:
     """Histories on the train split, in a folder; what is there already is not lived again."""
     steps = args.lived * metarl_envs.tasks(args.id).variant.horizon
     settings |= {"histories": args.histories, "steps": steps, "split": "train", "seed": seed}

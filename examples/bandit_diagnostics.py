@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tyro
 
-from metarl_envs.engine import Learner
+from metarl_envs.engine import Player
 from metarl_envs.evaluation import diagnostics
 from metarl_envs.learners import UCB1, EpsilonGreedy, Thompson
 
@@ -33,7 +33,7 @@ class Setting(NamedTuple):
     arms: int
     gap: float
     pulls: int
-    players: Mapping[str, str | Learner]
+    players: Mapping[str, str | Player]
 
 
 GREEDY, IDEAL = EpsilonGreedy(epsilon=0.0), "ideal_observer"  # the latter is a reference of the family

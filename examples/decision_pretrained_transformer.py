@@ -31,9 +31,9 @@ from torch.nn.functional import cross_entropy
 
 import metarl_envs
 from metarl_envs import histories
-from metarl_envs.evaluation import Step, Through
 from metarl_envs.evaluation.statistics import over_seeds
 from metarl_envs.learners import QLambda, Random
+from metarl_envs.players import Step, Through
 from metarl_wrappers import VectorContextStream, VectorForgetEachEpisode, VectorSwapReward
 
 

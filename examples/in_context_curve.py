@@ -20,8 +20,8 @@ import tyro
 from rich.console import Console
 
 import metarl_envs
-from metarl_envs.evaluation import Step
 from metarl_envs.evaluation.report import draw_curves, table
+from metarl_envs.players import Step
 
 
 @dataclass

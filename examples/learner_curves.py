@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 import metarl_envs
-from metarl_envs.engine import Learner
+from metarl_envs.engine import Player
 from metarl_envs.evaluation.report import draw_on
 from metarl_envs.evaluation.result import Result
 from metarl_envs.learners import UCB1, NoiseAnnealed
@@ -44,11 +44,11 @@ class Panel(NamedTuple):
 
     id: str
     title: str
-    learners: Mapping[str, str | Learner]
+    learners: Mapping[str, str | Player]
     params: Mapping[str, Any] = {}
 
 
-def named(*names: str) -> dict[str, str | Learner]:
+def named(*names: str) -> dict[str, str | Player]:
     """Learners with default hyper-parameters."""
     return {name: name for name in names}
 

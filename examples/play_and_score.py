@@ -20,8 +20,9 @@ from rich.table import Table
 
 import metarl_envs
 from metarl_envs.engine import Variant
-from metarl_envs.evaluation.references import scale_of, suitable_policies
+from metarl_envs.evaluation.references import scale_of
 from metarl_envs.histories import scores
+from metarl_envs.learners.named import suitable_players
 from metarl_envs.play import Game
 from metarl_envs.play.window import play
 
@@ -85,7 +86,7 @@ def a_person_plays(args: Args, episodes: int) -> tuple[np.ndarray, np.ndarray]:
 
 def a_policy_plays(args: Args, task_set: metarl_envs.TaskSet, episodes: int) -> tuple[np.ndarray, np.ndarray]:
     """The same without a window: one life of the policy on each of some tasks."""
-    variant, policies = task_set.variant, suitable_policies(task_set.variant)
+    variant, policies = task_set.variant, suitable_players(task_set.variant)
     if args.policy not in policies:
         raise SystemExit(f"policy {args.policy!r} does not suit {variant.name}; these do: {', '.join(policies)}")
     seed = args.seed or 0
@@ -97,7 +98,7 @@ def live(args: Args, variant: Variant, tasks: np.ndarray, episodes: int) -> dict
     """What each learner earns on each task, in the mean over its lives: returns [task, episode]."""
     every_task, seeds = np.repeat(tasks, args.lives), np.arange(len(tasks) * args.lives)
     found = {}
-    for name, policy in suitable_policies(variant).items():
+    for name, policy in suitable_players(variant).items():
         if policy.fits(variant):
             returns = scores(every_task, variant, policy, seeds, episodes=episodes)
             found[name] = returns.reshape(len(tasks), args.lives, episodes).mean(axis=1)

@@ -29,8 +29,9 @@ from rich.console import Console
 from torch import nn
 
 import metarl_envs
-from metarl_envs.evaluation import Step, Through, joined
+from metarl_envs.evaluation import joined
 from metarl_envs.evaluation.report import draw_curves, table
+from metarl_envs.players import Step, Through
 from metarl_wrappers import VectorForgetEachEpisode, VectorPreviousStep, VectorSwapReward
 
 

@@ -30,8 +30,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecMonitor
 
 import metarl_envs
-from metarl_envs.evaluation import Step, Through, joined
+from metarl_envs.evaluation import joined
 from metarl_envs.evaluation.report import draw_curves, table
+from metarl_envs.players import Step, Through
 from metarl_wrappers import VectorContext, VectorForgetEachEpisode
 from metarl_wrappers.sb3 import SB3VecEnv
 

@@ -12,8 +12,20 @@ from typing import TYPE_CHECKING, Any
 from metarl_envs.ids import register, register_all
 
 if TYPE_CHECKING:
-    from metarl_envs import boxes, catalogue, engine, evaluation, families, histories, learners, play, task_sets, testing  # noqa: F401
-    from metarl_envs.engine import Family, Learner
+    from metarl_envs import (  # noqa: F401
+        boxes,
+        catalogue,
+        engine,
+        evaluation,
+        families,
+        histories,
+        learners,
+        play,
+        players,
+        task_sets,
+        testing,
+    )
+    from metarl_envs.engine import Family, Player
     from metarl_envs.evaluation import evaluate
     from metarl_envs.task_sets import TaskSet, tasks
 
@@ -25,13 +37,25 @@ _LAZY = {
     "tasks": "metarl_envs.task_sets",
     "evaluate": "metarl_envs.evaluation",
     "Family": "metarl_envs.engine",
-    "Learner": "metarl_envs.engine",
+    "Player": "metarl_envs.engine",
 }
 
 #: The rooms of the package, each imported when it is first used as an attribute.
-_ROOMS = ("boxes", "catalogue", "engine", "evaluation", "families", "histories", "learners", "play", "task_sets", "testing")
+_ROOMS = (
+    "boxes",
+    "catalogue",
+    "engine",
+    "evaluation",
+    "families",
+    "histories",
+    "learners",
+    "play",
+    "players",
+    "task_sets",
+    "testing",
+)
 
-__all__ = ["Family", "Learner", "TaskSet", "__version__", "evaluate", "register", "tasks"]
+__all__ = ["Family", "Player", "TaskSet", "__version__", "evaluate", "register", "tasks"]
 
 
 def __getattr__(name: str) -> Any:

@@ -22,12 +22,13 @@ ROOMS = {
     "making": {"engine", "task_sets"},
     "catalogue": {"engine", "learners", "boxes", "ids"},
     "histories": {"engine", "learners", "task_sets", "arguments", "files", "ids"},
-    "evaluation": {"engine", "learners", "task_sets", "histories", "arguments", "files", "ids"},
-    "boxes": {"engine", "task_sets", "evaluation", "arguments", "files", "ids"},
+    "players": {"engine", "learners", "task_sets", "histories", "files"},
+    "evaluation": {"engine", "learners", "task_sets", "histories", "players", "arguments", "files", "ids"},
+    "boxes": {"engine", "learners", "task_sets", "histories", "players", "evaluation", "arguments", "files", "ids"},
     "play": {"engine", "learners", "histories", "catalogue", "ids", "making"},
     "testing": {"engine", "learners", "task_sets", "histories", "catalogue"},
     "cli": {
-        *("engine", "learners", "task_sets", "histories", "evaluation", "boxes", "play", "catalogue"),
+        *("engine", "learners", "task_sets", "histories", "players", "evaluation", "boxes", "play", "catalogue"),
         *("arguments", "files", "ids"),
     },
 }

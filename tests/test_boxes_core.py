@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metarl_envs.boxes.players.scripted import SCRIPTED
-from metarl_envs.boxes.players.simulate import ScriptedSeats
+from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.world.mechanisms import verbs_of
@@ -49,7 +49,7 @@ class Boxes:
         return [int(x) for x in self.worlds.task_rows["recipe"][0, item, r]]
 
     def live(self, policy, steps):
-        seats = ScriptedSeats(SCRIPTED[policy], self.variant, np.ones(self.state["hand"].shape, np.bool_))
+        seats = CompiledSeats(SCRIPTED[policy], self.variant, np.ones(self.state["hand"].shape, np.bool_))
         actions = np.zeros(self.state["hand"].shape, np.int64)
         for _ in range(steps):
             seats.act(self.worlds.task_rows, self.worlds.worlds, actions)
@@ -288,7 +288,7 @@ def test_the_oracle_never_tries_in_vain_and_never_repeat_never_repeats():
 def test_the_rule_finder_finds_the_rule_and_then_tries_what_fits():
     params = {"agents": 1, "levels": 4, "width": 4, "bases": 16, "features": 3, "crossover": 0, "structure": "grammar"}
     boxes = Boxes(count=20, **params)
-    seats = ScriptedSeats(SCRIPTED["rule_finder"], boxes.variant, np.ones((20, 1), np.bool_))
+    seats = CompiledSeats(SCRIPTED["rule_finder"], boxes.variant, np.ones((20, 1), np.bool_))
     actions, fitting = np.zeros((20, 1), np.int64), []
     tasks = boxes.worlds.task_rows
     for step in range(400):
@@ -302,7 +302,7 @@ def test_the_rule_finder_finds_the_rule_and_then_tries_what_fits():
             fitting.append(fits[0] | fits[1])
     assert np.mean(fitting[:20]) < 0.7  # at random: 5 pairs in 9
     assert np.mean(fitting[-40:]) > 0.75
-    weight = seats.minds["weight"][:, 0]
+    weight = seats.memories["weight"][:, 0]
     found = weight.argmax(axis=2) == tasks["fits"]
     assert found.mean() > 0.6  # at random: a third
 
@@ -313,7 +313,7 @@ def test_what_one_agent_does_shifts_no_draw_of_another():
     for first in ("waits", "plays"):
         boxes = Boxes(count=4, topology="isolated", illusions=0.3, **SMALL)
         kept = []
-        seats = ScriptedSeats(SCRIPTED["random"], boxes.variant, np.ones((4, 3), np.bool_))
+        seats = CompiledSeats(SCRIPTED["random"], boxes.variant, np.ones((4, 3), np.bool_))
         actions = np.zeros((4, 3), np.int64)
         for _ in range(100):
             seats.act(boxes.worlds.task_rows, boxes.worlds.worlds, actions)

@@ -181,7 +181,7 @@ class Clumsy:
     def __init__(self, *, action_space, seed, **_):
         self.actions, self.rng = action_space.n, np.random.default_rng(seed)
 
-    def act(self, observation, info):
+    def act(self, moment):
         return self.rng.integers(self.actions)
 
 
@@ -200,7 +200,7 @@ class Clumsy:
 def test_measures_are_those_of_a_second_telling(params):
     params = {**SMALL, **params}
     others = {"others": "notes_fifo"} if params["agents"] > 1 else {}
-    run = boxes.run("AmnesiaBox", {0: Clumsy if others else "notes_fifo", **others}, boxes=12, seed=7, **params)
+    run = boxes.run("AmnesiaBox", {0: boxes.Seat(Clumsy) if others else "notes_fifo", **others}, boxes=12, seed=7, **params)
     table = boxes.measure(run)
     assert sum(row["inventions"] > 0 for row in table) > 6
     for b, row in enumerate(table):

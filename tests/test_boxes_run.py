@@ -18,6 +18,8 @@ from metarl_envs.boxes.study import normaliser
 from metarl_envs.boxes.study.replay import lines
 from metarl_envs.boxes.world.core import ILLUSORY
 from metarl_envs.boxes.world.mechanisms import verbs_of
+from metarl_envs.players import PlayerError, Seat
+from metarl_envs.players.run_files import ARRAYS
 
 #: One small box that everything here is tried in: three days of eight steps, notes, companions.
 SMALL = {
@@ -43,8 +45,8 @@ class Uniform:
     def __init__(self, *, seat, action_space, observation_space, seed):
         self.rng, self.spaces, self.seat, self.seed = np.random.default_rng(seed), (action_space, observation_space), seat, seed
 
-    def act(self, observation, info):
-        return self.rng.choice(np.flatnonzero(observation["action_mask"]))
+    def act(self, moment):
+        return self.rng.choice(np.flatnonzero(moment.observation["action_mask"]))
 
 
 def small(seats, **arguments):
@@ -53,12 +55,12 @@ def small(seats, **arguments):
 
 @pytest.fixture(scope="module")
 def mixed():
-    return small({0: Uniform, "others": "notes_fifo"}, seed=5)
+    return small({0: Seat(Uniform), "others": "notes_fifo"}, seed=5)
 
 
 # ------------------------------------------------------------------------------------------------- seats
 def test_agents_are_mixed_by_seat():
-    run = small({0: Uniform, -1: NeverRepeat(draws=2), "others": "greedy"})
+    run = small({0: Seat(Uniform), -1: NeverRepeat(draws=2), "others": "greedy"})
     assert run.seats == ("Uniform", "greedy", "NeverRepeat(draws=2)")
     assert run.actions.shape == (4, 24, 3)
     sliced = small({range(2): "greedy", 2: NeverRepeat(draws=2)})
@@ -74,7 +76,7 @@ def test_box_i_is_the_box_of_seed_plus_i():
 
 def test_a_seat_acts_the_same_whoever_sits_beside_it_where_nobody_is_seen():
     alone = small({0: "notes_fifo", "others": "random"}, topology="isolated")
-    beside = small({0: "notes_fifo", "others": Uniform}, topology="isolated")
+    beside = small({0: "notes_fifo", "others": Seat(Uniform)}, topology="isolated")
     assert np.array_equal(alone.actions[:, :, 0], beside.actions[:, :, 0])
     assert not np.array_equal(alone.actions, beside.actions)
 
@@ -86,9 +88,9 @@ def test_a_seat_acts_the_same_whoever_sits_beside_it_where_nobody_is_seen():
         ({"all": "greedy", 1: "oracle"}, ValueError, "seat 1 twice"),
         ({5: "greedy", "others": "greedy"}, ValueError, "seat 5; there are 3"),
         ({"everyone": "greedy"}, ValueError, "'all' or 'others'"),
-        ({"all": "greddy"}, ValueError, "'greddy' is no scripted agent"),
+        ({"all": "greddy"}, ValueError, "player 'greddy' does not suit AmnesiaBox; these do: random"),
         ({"all": Greedy}, TypeError, r"write Greedy\(\)"),
-        ({"all": 7}, TypeError, "a factory that builds a policy"),
+        ({"all": 7}, TypeError, "a factory that makes players"),
         ("greedy", TypeError, "must map seats"),
     ],
 )
@@ -100,11 +102,11 @@ def test_seats_that_cannot_be_filled_are_refused(seats, error, why):
 @pytest.mark.parametrize("action", [-1, 10_000, 0.5, "wait", None])
 def test_an_action_outside_of_the_box_is_refused(action):
     class Wrong(Uniform):
-        def act(self, observation, info):
+        def act(self, moment):
             return action
 
-    with pytest.raises(boxes.PolicyError, match=r"seat 1 of box 0 failed at step 0 .*the policy chose") as caught:
-        small({1: Wrong, "others": "greedy"})
+    with pytest.raises(PlayerError, match=r"seat 1 of row 0 failed at step 0 .*the player chose") as caught:
+        small({1: Seat(Wrong), "others": "greedy"})
     assert isinstance(caught.value.__cause__, ValueError)
 
 
@@ -152,8 +154,8 @@ def test_a_run_in_a_shift_is_lived_scored_and_loaded_as_any_other(tmp_path, monk
 
 
 def test_a_run_is_shown_in_one_line(mixed):
-    assert repr(mixed) == "Run(AmnesiaBox: 4 boxes, 24 steps, 3 agents (Uniform, 2 x notes_fifo), split=None)"
-    with pytest.raises(TypeError, match=r"run\[3:4\], which is a run of box 3 alone"):
+    assert repr(mixed) == "Run(AmnesiaBox: 4 rows of up to 24 steps, of Uniform, 2 x notes_fifo, split=None)"
+    with pytest.raises(TypeError, match=r"run\[3:4\], which is a run of row 3 alone"):
         mixed[3]
 
 
@@ -175,19 +177,19 @@ def test_what_a_policy_hides_in_itself_is_gone_after_a_memory_reset():
             self.look = lambda: list(kept)
             self.hide = lambda secret: kept.append(secret)
 
-        def act(self, observation, info):
+        def act(self, moment):
             space = self.spaces[0]
             hidden = [*self.look(), *vars(self).get("secret", []), *vars(space).get("secret", [])]
             hidden += [*vars(self.spaces[1]).get("secret", [])]
-            hidden += [*info.get("secret", []), *observation.get("secret", [])]
-            found.append((info["memory_reset"], len(hidden), float(self.spaces[0].np_random.random())))
+            hidden += [*moment.observation.get("secret", [])]
+            found.append((moment.memory_reset, len(hidden), float(self.spaces[0].np_random.random())))
             self.hide("here")
             self.secret = space.secret = self.spaces[1].secret = ["here"]
-            info["secret"] = observation["secret"] = ["here"]
-            observation["observation"][:] = 0.125  # nor can it be left in what it is shown
-            return super().act(observation, info)
+            moment.observation["secret"] = ["here"]
+            moment.observation["observation"][:] = 0.125  # nor can it be left in what it is shown
+            return super().act(moment)
 
-    done = small({0: Canary, "others": "greedy"}, boxes=1)
+    done = small({0: Seat(Canary), "others": "greedy"}, boxes=1)
     assert [reset for reset, _, _ in found] == ([True] + [False] * 7) * 3
     assert [hidden for reset, hidden, _ in found if reset] == [0, 0, 0]
     assert all(hidden == 4 for reset, hidden, _ in found[1:2] if not reset)  # it does remember while it lives
@@ -198,15 +200,16 @@ def test_a_policy_is_given_nothing_but_what_it_sees():
     seen = []
 
     class Nosy(Uniform):
-        def act(self, observation, info):
-            seen.append((observation, info, self.spaces))
-            return super().act(observation, info)
+        def act(self, moment):
+            seen.append((moment, self.spaces))
+            return super().act(moment)
 
-    small({1: Nosy, "others": "greedy"}, boxes=2)
-    for observation, info, (actions, observations) in seen:
-        assert set(info) == {"memory_reset"}
+    small({1: Seat(Nosy), "others": "greedy"}, boxes=2)
+    for moment, (actions, observations) in seen:
+        observation = moment.observation
         assert observations.contains(observation)
-        assert len(observation["action_mask"]) == actions.n
+        assert moment.memory_reset == (moment.previous_action == -1)
+        assert len(moment.observation["action_mask"]) == actions.n
         assert observation["observation"].base is None  # no window into the box
 
 
@@ -217,7 +220,7 @@ def test_every_life_has_a_seed_of_its_own():
         built.append((given["seat"], given["seed"]))
         return Uniform(**given)
 
-    small({"all": factory}, boxes=2)
+    small({"all": Seat(factory)}, boxes=2)
     assert len(built) == 2 * 3 * 3
     assert len(set(built)) == len({seed for _, seed in built}) == len(built)
 
@@ -229,7 +232,7 @@ def fresh():
 def returning(*policies):
     """A factory that returns these by turns."""
     turns = itertools.cycle(policies)
-    return lambda **given: next(turns)
+    return Seat(lambda **given: next(turns))
 
 
 class Slim:
@@ -237,8 +240,8 @@ class Slim:
 
     __slots__ = ()
 
-    def act(self, observation, info):
-        return int(np.flatnonzero(observation["action_mask"])[0])
+    def act(self, moment):
+        return int(np.flatnonzero(moment.observation["action_mask"])[0])
 
 
 def test_a_factory_that_returns_an_object_again_is_refused():
@@ -250,10 +253,10 @@ def test_a_factory_that_returns_an_object_again_is_refused():
         ({0: returning(Slim(), Slim())}, 0, 0, 16),
         ({0: returning(shared), 1: returning(shared)}, 0, 1, 0),
     ):
-        with pytest.raises(boxes.PolicyError, match="returned an object again") as caught:
+        with pytest.raises(PlayerError, match="returned an object again") as caught:
             small({**factories, "others": "greedy"}, boxes=1)
-        assert (caught.value.box, caught.value.seat, caught.value.step) == (box, seat, step)
-    small({"all": lambda **given: Slim()}, boxes=1)
+        assert (caught.value.row, caught.value.seat, caught.value.step) == (box, seat, step)
+    small({"all": Seat(lambda **given: Slim())}, boxes=1)
 
 
 # ------------------------------------------------------------------------------------------------- failing
@@ -267,21 +270,21 @@ class Fails(Uniform):
         Fails.lives += 1
         self.life, self.steps = Fails.lives, 0
 
-    def act(self, observation, info):
+    def act(self, moment):
         self.steps += 1
         if self.life == 4 + 3 and self.steps == 4:
             raise ConnectionError("the server is gone")
-        return super().act(observation, info)
+        return super().act(moment)
 
 
 def test_a_policy_that_raises_loses_nothing_that_was_played(tmp_path):
     Fails.lives = 0
-    with pytest.raises(boxes.PolicyError, match=r"seat 1 of box 2 failed at step 11 .*the server is gone") as caught:
-        small({1: Fails, "others": "notes_fifo"}, seed=5)
+    with pytest.raises(PlayerError, match=r"seat 1 of row 2 failed at step 11 .*the server is gone") as caught:
+        small({1: Seat(Fails), "others": "notes_fifo"}, seed=5)
     error = pickle.loads(pickle.dumps(caught.value))
     assert isinstance(caught.value.__cause__, ConnectionError)
-    assert (error.box, error.seat, error.step) == (2, 1, 11)
-    played, whole = error.run, small({1: Uniform, "others": "notes_fifo"}, seed=5)
+    assert (error.row, error.seat, error.step) == (2, 1, 11)
+    played, whole = error.run, small({1: Seat(Uniform), "others": "notes_fifo"}, seed=5)
     assert np.array_equal(played.actions, whole.actions[:, :11])
     assert len(list(played.replay())) == 12
     played.save(tmp_path / "run")
@@ -291,15 +294,15 @@ def test_a_policy_that_raises_loses_nothing_that_was_played(tmp_path):
 
 
 def test_a_policy_that_fails_before_the_first_step_leaves_a_run_of_none(tmp_path):
-    with pytest.raises(boxes.PolicyError, match=r"seat 0 of box 0 failed at step 0 .*unexpected keyword") as caught:
-        small({0: lambda seat: None, "others": "greedy"})
+    with pytest.raises(PlayerError, match=r"seat 0 of row 0 failed at step 0 .*unexpected keyword") as caught:
+        small({0: Seat(lambda seat: None), "others": "greedy"})
     caught.value.run.save(tmp_path / "run")
     assert boxes.load(tmp_path / "run").actions.shape == (4, 0, 3)
 
 
 # ------------------------------------------------------------------------------------------------- living again
 def test_a_run_is_lived_again_exactly(mixed):
-    again = small({0: Uniform, "others": "notes_fifo"}, seed=5)
+    again = small({0: Seat(Uniform), "others": "notes_fifo"}, seed=5)
     assert np.array_equal(mixed.actions, again.actions)
     assert np.array_equal(mixed.endings, again.endings)
     states = [state.copy() for state in mixed.replay()]
@@ -317,13 +320,13 @@ def test_a_run_of_other_rules_is_refused(mixed):
 
 
 def test_saved_and_loaded_it_is_the_same_run(tmp_path):
-    run = small({0: Uniform, "others": "notes_fifo"})
+    run = small({0: Seat(Uniform), "others": "notes_fifo"})
     npz, about = run.save(tmp_path / "run")
     assert sorted(tmp_path.iterdir()) == [about, npz]
     assert run.save(tmp_path / "new" / "folder" / "run")[0].exists()
     for path in (npz, about, tmp_path / "run"):
         loaded = boxes.load(path)
-        assert (loaded.id, loaded.params, loaded.split, loaded.seats) == (run.id, run.params, run.split, run.seats)
+        assert (loaded.family, loaded.params, loaded.split, loaded.seats) == (run.family, run.params, run.split, run.seats)
         assert np.array_equal(loaded.actions, run.actions)
     assert len(list(loaded.replay())) == 25
     assert boxes.measure(loaded)[1]["inventions"] == boxes.measure(run)[1]["inventions"]
@@ -346,16 +349,16 @@ def rewrite(about, **changes):
         (lambda npz, about: npz.write_bytes(b""), "cut short"),
         (lambda npz, about: npz.write_bytes(b"hello"), "is no run"),
         (lambda npz, about: np.savez(npz, actions=np.zeros(3)), "is no run"),
-        (lambda npz, about: np.savez(npz, **dict.fromkeys(("tasks", "seeds", "actions", "endings"), np.zeros(3))), "is no run"),
+        (lambda npz, about: np.savez(npz, **dict.fromkeys(ARRAYS, np.zeros(3))), "is no run"),
         (lambda npz, about: about.write_text(about.read_text()[:40]), "cut short"),
         (lambda npz, about: about.write_text("[]"), "no run that this version reads"),
-        (lambda npz, about: rewrite(about, format="metarl_envs box run 0"), "an older version"),
+        (lambda npz, about: rewrite(about, format="metarl_envs run 1"), "an older version"),
         (lambda npz, about: rewrite(about, fingerprint="gone"), "'fingerprint' is missing"),
         (lambda npz, about: rewrite(about, split="train"), "do not belong together"),
-        (lambda npz, about: rewrite(about, id="os:path"), "is no box|no family|does not have"),
-        (lambda npz, about: rewrite(about, id="nowhere:Box"), "import nowhere first"),
+        (lambda npz, about: rewrite(about, family="os:path"), "is not a family"),
+        (lambda npz, about: rewrite(about, family="nowhere:Box"), "import nowhere first"),
         (lambda npz, about: rewrite(about, params={"agents": -1}), "agents"),
-        (lambda npz, about: rewrite(about, params={"value_bias": 10**400}), "names a box"),
+        (lambda npz, about: rewrite(about, params={"value_bias": 10**400}), "names a family"),
         (lambda npz, about: rewrite(about, split="tset"), "split='tset' is not a split of"),
         (lambda npz, about: rewrite(about, seats=["greedy"]), "1 seats of 3"),
         (lambda npz, about: rewrite(about, seats=[1, 2, 3]), "'seats' is missing or of another kind"),

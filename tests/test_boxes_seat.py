@@ -11,7 +11,7 @@ import pytest
 
 from metarl_envs.boxes.envs.seat import COMPANIONS, AmnesiaSeat, InventionSeat, action_mask, kept
 from metarl_envs.boxes.players.scripted import SCRIPTED
-from metarl_envs.boxes.players.simulate import ScriptedSeats
+from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.world.mechanisms import verbs_of
@@ -44,7 +44,7 @@ class Boxes:
 
     def live(self, policy, steps):
         """All seats are taken by a scripted agent."""
-        seats = ScriptedSeats(SCRIPTED[policy], self.variant, np.ones(self.state["hand"].shape, np.bool_))
+        seats = CompiledSeats(SCRIPTED[policy], self.variant, np.ones(self.state["hand"].shape, np.bool_))
         actions = np.zeros(self.state["hand"].shape, np.int64)
         for _ in range(steps):
             seats.act(self.worlds.task_rows, self.worlds.worlds, actions)
@@ -59,7 +59,7 @@ def seat(family=InventionSeat, **params):
 def companions_of(box, name):
     """What the others in a box do, a step: their actions, with a place for agent 0's."""
     others = np.array([[False, *[True] * (box.p.agents - 1)]])
-    scripted = None if name == "waiting" else ScriptedSeats(SCRIPTED[name], box.variant, others)
+    scripted = None if name == "waiting" else CompiledSeats(SCRIPTED[name], box.variant, others)
     while True:
         actions = np.full((1, box.p.agents), box.verbs.wait, np.int64)
         if scripted:

@@ -78,7 +78,7 @@ def test_internals_of_equal_shapes_are_not_taken_for_one_another(tmp_path):
 #: A learner `counter`, which counts its steps and records the count; the amount is for a test to write.
 COUNTER = """
 import numpy as np
-from metarl_envs.engine import Internal, Learner, kernel, record
+from metarl_envs.engine import Internal, Player, kernel, record
 from metarl_envs.learners import LEARNERS
 
 @kernel
@@ -93,7 +93,7 @@ def count(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
 def tell_count(hyper, memory, seen, action, out):
     out[0] = memory.count
 
-class Counter(Learner):
+class Counter(Player):
     act, learn, internals = always_the_first, count, {"count": Internal(tell_count)}
 
     @staticmethod

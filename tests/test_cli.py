@@ -142,7 +142,7 @@ def test_help_says_what_is_done_by_default():
 
 # ------------------------------------------------------------------------------------------- terminals of all kinds
 SMALL = ("evaluate", "DarkRoom", "--policy", "random", "--tasks", "2", "--episodes", "1", "--seeds", "2", "--lifetimes", "1")
-WRITTEN = ["curves.png", "result.json", "scores.npz"]
+WRITTEN = ["curves.png", "result.json", "runs", "scores.npz"]
 
 
 @pytest.mark.parametrize(

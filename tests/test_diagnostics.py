@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 import metarl_envs
-from metarl_envs.evaluation import Through, diagnostics
+from metarl_envs.evaluation import diagnostics
 from metarl_envs.histories import collect
 from metarl_envs.learners import UCB1, EpsilonGreedy, GaussianThompson, QLearning, Thompson
+from metarl_envs.players import Through
 from metarl_wrappers import VectorPermuteActions
 
 GAP = "MetaRL/GapBandit-v0"

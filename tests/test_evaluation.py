@@ -12,11 +12,12 @@ from scipy import stats
 
 import metarl_envs
 from metarl_envs.engine import Family, Flag, Integer, Oracle, Parameters, kernel, randint, record
-from metarl_envs.evaluation import Through, joined
+from metarl_envs.evaluation import joined
 from metarl_envs.evaluation.references import Scale
 from metarl_envs.evaluation.report import draw_curves
 from metarl_envs.evaluation.statistics import curve_over_seeds_and_tasks, over_seeds, over_seeds_and_tasks
 from metarl_envs.learners import QLearning, Random
+from metarl_envs.players import Through
 from metarl_wrappers import (
     VectorForgetEachEpisode,
     VectorHideBoundaries,
@@ -147,7 +148,9 @@ def test_result_files(tmp_path):
     assert (scores["scores"][1] == result.raw["q_learning"]).all()
     assert (scores["oracle_return"] == result.scale.oracle).all()
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.png", "result.json", "scores.npz"], "nothing left aside"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.png", "result.json", "runs", "scores.npz"], (
+        "nothing left aside"
+    )
 
 
 def test_one_seed_gives_no_interval_and_valid_json(tmp_path):
@@ -227,7 +230,7 @@ def test_a_policy_may_have_any_name_of_one_line(name, tmp_path):
         console = Console(width=width, record=True, file=io.StringIO())
         console.print(table(result, width))
         assert name in console.export_text()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.png", "result.json", "scores.npz"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curves.png", "result.json", "runs", "scores.npz"]
 
 
 @pytest.mark.parametrize("seeds", [[3, 3 + 2**24], [0, 2**63], [2**64 - 1, 7], [1, 2**40 + 1]])
@@ -240,10 +243,10 @@ def test_lives_of_one_evaluation_have_streams_of_their_own():
     from metarl_envs.evaluation.protocol import _Lives
 
     variant = metarl_envs.tasks(ROOM).variant
-    streams = _Lives(variant, np.zeros(30, variant.task), [0, 1, 2**24, 2**64 - 1], 20, 1, 0).streams
+    streams = _Lives(variant, None, np.zeros(30, variant.task), [0, 1, 2**24, 2**64 - 1], 20, 1, 0).streams
     assert streams.shape == (4, 30, 20)
     assert len(np.unique(streams)) == 4 * 30 * 20
-    assert (streams[1] == _Lives(variant, np.zeros(30, variant.task), [1], 20, 1, 0).streams[0]).all()
+    assert (streams[1] == _Lives(variant, None, np.zeros(30, variant.task), [1], 20, 1, 0).streams[0]).all()
 
 
 def test_the_repr_of_a_result_is_one_line():
@@ -292,17 +295,14 @@ def test_no_action_is_none_of_the_actions_there_are(id):
 def test_what_stands_for_no_action_lies_outside_of_every_space(space):
     from gymnasium.vector.utils import batch_space
 
-    from metarl_envs.evaluation.agents import _null_actions
-
-    class Envs:
-        single_action_space, action_space = space, batch_space(space, 3)
+    from metarl_envs.players.told import null_actions
 
     if space.dtype == np.uint8 and space.high.max() == 255:
         with pytest.raises(ValueError, match="none is left"):
-            _null_actions(Envs)
+            null_actions(space, 3)
         return
-    null = _null_actions(Envs)
-    assert null.shape == Envs.action_space.shape
+    null = null_actions(space, 3)
+    assert null.shape == batch_space(space, 3).shape
     assert not any(space.contains(action) for action in null)
 
 

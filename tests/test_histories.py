@@ -279,7 +279,7 @@ def test_labels_that_nobody_knows_are_refused():
         collect("MetaRL/CartPole-v0", Random(), histories=1, steps=1, labels=["q_star"])
     with pytest.raises(ValueError, match=r"executor, shard and resume"):
         collect(ID, Random(), histories=1, steps=1, resume=True)
-    with pytest.raises(TypeError, match=r"must be a Learner"):
+    with pytest.raises(TypeError, match=r"write QLearning"):
         collect(ID, QLearning, histories=1, steps=1)
 
 

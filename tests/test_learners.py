@@ -9,10 +9,10 @@ import pytest
 
 import metarl_envs
 from metarl_envs.engine.truth.solving import exact_returns
-from metarl_envs.evaluation.references import suitable_policies
 from metarl_envs.histories import collect, scores
 from metarl_envs.ids import TABLE
 from metarl_envs.learners import LEARNERS, PSRL, UCB1, QLearning, Random, Thompson
+from metarl_envs.learners.named import suitable_players
 
 IDS = [row.id for row in TABLE]
 #: In these, planners and controllers take ordinary Python long.
@@ -71,7 +71,7 @@ def lives_alike(id, policy, count, **params):
 
 @pytest.mark.parametrize(("id", "name"), COMPILED)
 def test_lives_are_alike_whatever_the_workers_and_the_neighbours(id, name):
-    assert lives_alike(id, suitable_policies(metarl_envs.tasks(id).variant)[name], 130)
+    assert lives_alike(id, suitable_players(metarl_envs.tasks(id).variant)[name], 130)
 
 
 @pytest.mark.plain
@@ -79,7 +79,7 @@ def test_lives_are_alike_whatever_the_workers_and_the_neighbours(id, name):
 def test_lives_of_every_suitable_policy_are_alike_whoever_lives_beside_them(id):
     params = {"horizon": 6, **FEWER.get(id, {})}
     tasks = metarl_envs.tasks(id, **params)
-    for name, policy in suitable_policies(tasks.variant).items():
+    for name, policy in suitable_players(tasks.variant).items():
         if policy.fits(tasks.variant):
             assert lives_alike(id, policy, 2, **params), name
 
@@ -88,11 +88,11 @@ LIVES = """
 import hashlib, sys
 import numpy as np
 import metarl_envs
-from metarl_envs.evaluation.references import suitable_policies
+from metarl_envs.learners.named import suitable_players
 from metarl_envs.histories import scores
 for id in sys.argv[1:]:
     tasks = metarl_envs.tasks(id, horizon=12)
-    for name, policy in suitable_policies(tasks.variant).items():
+    for name, policy in suitable_players(tasks.variant).items():
         if policy.fits(tasks.variant):
             earned = scores(tasks.sample(3), tasks.variant, policy, np.arange(3), episodes=2)
             print(id, name, hashlib.sha256(earned.tobytes()).hexdigest(), sep="/")
@@ -117,8 +117,8 @@ def test_every_suitable_policy_lives_alike_compiled_and_plain():
 def test_a_learner_does_the_same_on_two_tasks_until_they_pay_differently(id):
     params = FEWER.get(id, {})
     tasks = metarl_envs.tasks(id, **params)
-    for name, policy in suitable_policies(tasks.variant).items():
-        if policy.sees == "task" or not policy.fits(tasks.variant):
+    for name, policy in suitable_players(tasks.variant).items():
+        if policy.observes == "world" or not policy.fits(tasks.variant):
             continue
         pair = metarl_envs.TaskSet.of_rows(tasks.variant, tasks.sample(2, seed=5))
         one, other = (collect(id, policy, histories=1, steps=30, seed=7, tasks=pair[i : i + 1]) for i in range(2))

@@ -6,7 +6,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 import metarl_envs
-from metarl_envs.engine import Family, Integer, Learner, Parameters, kernel, record, uniform
+from metarl_envs.engine import Family, Integer, Parameters, Player, kernel, record, uniform
 from metarl_envs.engine.truth.solving import exact_returns, explore
 from metarl_envs.families.grids.dark_room import DarkRoom
 from metarl_envs.histories import collect, scores
@@ -172,7 +172,7 @@ def beyond_the_last(hyper, memory, seen, rng):
     return 5
 
 
-class Beyond(Learner):
+class Beyond(Player):
     act = beyond_the_last
 
 

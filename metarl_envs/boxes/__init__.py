@@ -13,25 +13,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metarl_envs.boxes.envs.batch import make_vec
     from metarl_envs.boxes.envs.text_box import TextBox
-    from metarl_envs.boxes.players.policy_seats import PolicyError
     from metarl_envs.boxes.study.measures import column, measure
     from metarl_envs.boxes.study.normaliser import score
-    from metarl_envs.boxes.study.runs import Run, load, run
+    from metarl_envs.boxes.study.runs import run
+    from metarl_envs.players import PlayerError, Run, Seat, load
 
 #: Public names that are imported when they are first used.
 _LAZY = {
-    "PolicyError": "metarl_envs.boxes.players.policy_seats",
-    "Run": "metarl_envs.boxes.study.runs",
+    "PlayerError": "metarl_envs.players",
+    "Run": "metarl_envs.players",
+    "Seat": "metarl_envs.players",
     "TextBox": "metarl_envs.boxes.envs.text_box",
     "column": "metarl_envs.boxes.study.measures",
-    "load": "metarl_envs.boxes.study.runs",
+    "load": "metarl_envs.players",
     "make_vec": "metarl_envs.boxes.envs.batch",
     "measure": "metarl_envs.boxes.study.measures",
     "run": "metarl_envs.boxes.study.runs",
     "score": "metarl_envs.boxes.study.normaliser",
 }
 
-__all__ = ["PolicyError", "Run", "TextBox", "column", "load", "make_vec", "measure", "run", "score"]
+__all__ = ["PlayerError", "Run", "Seat", "TextBox", "column", "load", "make_vec", "measure", "run", "score"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ def replay(
 ) -> None:
     """Print a box of a recorded run step by step: who made what, when, and what was written."""
     from metarl_envs.boxes.study.replay import lines
-    from metarl_envs.boxes.study.runs import load
+    from metarl_envs.players import load
 
     for line in lines(load(file), box, failures=failures, pictures=pictures):
         typer.echo(line)

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -36,6 +36,7 @@ def collect(
     from metarl_envs.arguments import at_least_one
     from metarl_envs.histories.collect import share_of
     from metarl_envs.histories.plan import Plan
+    from metarl_envs.learners.named import learner_named
 
     console, workers = new_console(), (os.cpu_count() or 1) if workers is None else at_least_one("workers", workers)
     given = params_of(param or [])
@@ -43,7 +44,7 @@ def collect(
         given["split"] = None if split == "all" else split
     plan = Plan.of(
         id,
-        _learner(learner, params_of(hyper or [], "--hyper")),
+        learner_named(learner, params_of(hyper or [], "--hyper")),
         histories=histories,
         steps=steps,
         seed=seed,
@@ -62,16 +63,6 @@ def collect(
     with Bars() as progress:
         written = plan.to_disk(out, workers=workers, share=share, resume=resume, progress=progress.at(learner))
     console.print(f"{written!r} in {out}, after {time.monotonic() - start:.1f} s", soft_wrap=True)
-
-
-def _learner(name: str, hyper: dict[str, Any]) -> Any:
-    """The learner of a name; ValueError where there is none."""
-    from metarl_envs.arguments import did_you_mean
-    from metarl_envs.learners import LEARNERS
-
-    if name not in LEARNERS:
-        raise ValueError(f"learner {name!r} is not known; there are: {', '.join(LEARNERS)}{did_you_mean(name, LEARNERS)}")
-    return LEARNERS[name](**hyper)
 
 
 @app.command()

@@ -4,8 +4,8 @@ from metarl_envs.engine import canvas
 from metarl_envs.engine.canvas import Picture
 from metarl_envs.engine.compiling.kernels import PLAIN, kernel
 from metarl_envs.engine.family import ByParameters, Family, Returns, TaskErrors, Variant
-from metarl_envs.engine.learner import Internal, Learner, Oracle
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Real
+from metarl_envs.engine.player import Internal, Oracle, Player
 from metarl_envs.engine.records import Row, record
 from metarl_envs.engine.streams import beta, clip, exponential, gamma, normal, randint, uniform
 
@@ -17,10 +17,10 @@ __all__ = [
     "Flag",
     "Integer",
     "Internal",
-    "Learner",
     "Oracle",
     "Parameters",
     "Picture",
+    "Player",
     "Real",
     "Returns",
     "Row",

@@ -109,7 +109,7 @@ class Family:
     #: Named shifts of the task distribution: what each changes in the parameters. They leave the spaces as they are, and which
     #: tasks are train, validation and test tasks.
     shifts: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    #: References of the family's own that do not learn, by name, as `Learner`s. `oracle` may read the task.
+    #: References of the family's own that do not learn, by name, as `Player`s. `oracle` may read the task.
     references: ClassVar[Mapping[str, Any]] = {}
     #: The first observation of a trial may tell the task (a cue to be remembered); in no other family does it.
     reveals_task_at_start: ClassVar[bool] = False
@@ -130,6 +130,11 @@ class Family:
     def spaces(p: SimpleNamespace) -> tuple[gym.Space, gym.Space]:
         """The observation and action spaces under parameters `p`."""
         raise NotImplementedError
+
+    @staticmethod
+    def seats(p: SimpleNamespace) -> int:
+        """How many players act at once: one, but in boxes, where the first axis of actions is that of the seats."""
+        return 1
 
     @staticmethod
     def states(p: SimpleNamespace) -> int | None:

@@ -1,8 +1,7 @@
 """Evaluation: references, protocol, statistics, report; and how players explore bandits (`diagnostics`)."""
 
 from metarl_envs.evaluation import diagnostics
-from metarl_envs.evaluation.agents import Agent, Step, Through
 from metarl_envs.evaluation.protocol import evaluate
 from metarl_envs.evaluation.result import Result, joined
 
-__all__ = ["Agent", "Result", "Step", "Through", "diagnostics", "evaluate", "joined"]
+__all__ = ["Result", "diagnostics", "evaluate", "joined"]

@@ -19,16 +19,13 @@ import numpy as np
 from metarl_envs.arguments import as_integer, as_seed, at_least_one
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.records import Row
 from metarl_envs.engine.streams import EVALUATION, keyed
 from metarl_envs.engine.truth.solving import solve
-from metarl_envs.evaluation.agents import live
-from metarl_envs.evaluation.protocol import Policy, chosen_policies
 from metarl_envs.histories import Histories
-from metarl_envs.histories.columns import Columns
-from metarl_envs.histories.lives import Lives
 from metarl_envs.ids import family_of
+from metarl_envs.players.lifetimes import live
+from metarl_envs.players.resolve import Anyone, players_by_name
 from metarl_envs.task_sets import TaskSet
 
 
@@ -133,7 +130,7 @@ def compare(
     variant, lives, seed = tasks.variant, at_least_one("lives", lives), as_seed(seed)
     rows = tasks.sample(lives, seed)
     means = means_of_arms(variant, rows)
-    chosen = chosen_policies(policies, variant)
+    chosen = players_by_name(policies, variant)
     seeds = np.array([keyed(np.uint64(seed), EVALUATION, i, 0) for i in range(lives)], np.uint64)
     return {name: of_lives(*_lived(policy, variant, rows, seeds, seed), means, since) for name, policy in chosen.items()}
 
@@ -323,20 +320,10 @@ def _so_far(actions: np.ndarray, rewards: np.ndarray, arms: int) -> Iterator[tup
         yield t, pulls, means
 
 
-def _lived(policy: Policy, variant: Variant, tasks: np.ndarray, seeds: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _lived(policy: Anyone, variant: Variant, tasks: np.ndarray, seeds: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """What a policy did in one episode on each task, and what was paid, [life, step]."""
-    if isinstance(policy, Learner):
-        lives, columns = Lives(variant, policy, len(tasks)), Columns(variant, policy.made_for(variant))
-        written = lives.write(seeds, tasks, columns, lives.room(variant.horizon, columns), workers=None).columns
-        return written["action"], written["reward"]
-    steps: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def watch(actions: np.ndarray, paid: np.ndarray) -> None:
-        steps.append((np.array(actions), np.array(paid)))
-
-    live(policy, variant, tasks, seeds, seed, episodes=1, block=0, watch=watch)
-    actions, rewards = (np.stack(told, axis=1) for told in zip(*steps, strict=True))
-    return actions, rewards
+    run, _ = live(policy, variant, tasks, seeds, episodes=1, seed=seed)
+    return run.actions, run.columns().columns["reward"]
 
 
 def _checked(actions: Any, rewards: Any, means: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

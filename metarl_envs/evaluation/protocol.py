@@ -12,23 +12,23 @@ import numpy as np
 from metarl_envs.arguments import as_seed, at_least_one
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.learner import Learner
+from metarl_envs.engine.player import Player
 from metarl_envs.engine.streams import EVALUATION, keyed
-from metarl_envs.evaluation.agents import AgentFactory, Through, live, name_of
-from metarl_envs.evaluation.references import memoryless_returns, scaled_tasks, suitable_policies
+from metarl_envs.evaluation.references import memoryless_returns, scaled_tasks
 from metarl_envs.evaluation.result import Result
-from metarl_envs.histories import scores
 from metarl_envs.ids import family_of, id_of
-from metarl_envs.learners import LEARNERS
+from metarl_envs.players.factories import Made
+from metarl_envs.players.lifetimes import live
+from metarl_envs.players.resolve import Anyone, described, players_by_name
+from metarl_envs.players.run import Run, joined
 from metarl_envs.task_sets import TaskSet
 
-Policy = Learner | AgentFactory
 #: Called with a policy's name, the lives it has lived since the last call, and its lives in all.
 Progress = Callable[[str, int, int], None]
 
 
 def evaluate(
-    policies: Mapping[str, Policy | str] | Iterable[Policy | str] | Policy | str | None,
+    policies: Mapping[str, Anyone | str] | Iterable[Anyone | str] | Anyone | str | None,
     id: str,
     *,
     split: str | None = "test",
@@ -49,8 +49,8 @@ def evaluate(
     no first, last and gain: see `Result.is_cumulative`.
 
     Args:
-        policies: by name, a learner (`metarl_envs.learners`), a reference of the family, or a factory of Python agents (see
-            `metarl_envs.evaluation.agents`), which may see the environment `Through` wrappers; or a list of them, or one alone,
+        policies: by name, a learner (`metarl_envs.learners`), a reference of the family, or a factory of players (see
+            `metarl_envs.players`), which may see the environment `Through` wrappers; or a list of them, or one alone,
             where a learner is called as the command line calls it and a factory by its own name; or names out of those that
             suit the family; None for all that fit it.
         id: a registered id.
@@ -77,9 +77,10 @@ def evaluate(
         raise ValueError(
             f"least_spread={least_spread!r} must be a finite number above 0, since scores are divided by the spread"
         )
-    chosen = chosen_policies(policies, variant)
+    chosen = players_by_name(policies, variant)
     rows, scale, passed_over = scaled_tasks(task_set, tasks, least_spread, block)
-    lives = _Lives(variant, rows, seed_list, lifetimes, episodes, block)
+    lives = _Lives(variant, task_set.split, rows, seed_list, lifetimes, episodes, block)
+    lived = {name: lives.of(name, policy, progress) for name, policy in chosen.items()}
     return Result(
         id=id_of(id),
         params=variant.values,
@@ -92,58 +93,53 @@ def evaluate(
         passed_over=passed_over,
         memoryless=memoryless_returns(variant, rows),
         share=block / variant.horizon if block else 1.0,
-        policies={name: _describe(policy) for name, policy in chosen.items()},
-        raw={name: lives.of(name, policy, progress) for name, policy in chosen.items()},
+        policies={name: described(policy) for name, policy in chosen.items()},
+        raw={name: earned for name, (_, earned) in lived.items()},
+        runs={name: run for name, (run, _) in lived.items()},
     )
 
 
 class _Lives:
     """All lives of one evaluation, the same for every policy."""
 
-    def __init__(self, variant: Variant, tasks: np.ndarray, seeds: list[int], lifetimes: int, episodes: int, block: int):
-        self.variant, self.tasks, self.seeds = variant, tasks, seeds
+    def __init__(
+        self,
+        variant: Variant,
+        split: str | None,
+        tasks: np.ndarray,
+        seeds: list[int],
+        lifetimes: int,
+        episodes: int,
+        block: int,
+    ):
+        self.variant, self.split, self.tasks, self.seeds = variant, split, tasks, seeds
         self.lifetimes, self.episodes, self.block = lifetimes, episodes, block
+        self.made = Made()
         self.shape = len(seeds), len(tasks), lifetimes
         keys = itertools.product(map(np.uint64, seeds), range(len(tasks)), range(lifetimes))
         self.streams = np.array([keyed(seed, EVALUATION, *which) for seed, *which in keys], np.uint64).reshape(self.shape)
 
-    def of(self, name: str, policy: Policy, progress: Progress) -> np.ndarray:
-        """What a policy earns, [seed, task, lifetime, unit]."""
+    def of(self, name: str, policy: Anyone, progress: Progress) -> tuple[Run, np.ndarray]:
+        """What a policy did, one row a life ordered as [seed, task, lifetime]; and what it earned, with an axis for each."""
         total = int(np.prod(self.shape))
         progress(name, 0, total)
 
         def lived(done: int) -> None:
             progress(name, done, total)
 
-        if isinstance(policy, Learner):
+        how = {"episodes": self.episodes, "block": self.block, "split": self.split, "made": self.made, "progress": lived}
+        if isinstance(policy, Player):
             tasks = np.broadcast_to(self.tasks[None, :, None], self.shape).reshape(-1)
-            flat = scores(
-                tasks,
-                self.variant,
-                policy,
-                self.streams.reshape(-1),
-                episodes=self.episodes,
-                block=self.block,
-                progress=lived,
-            )
-            return flat.reshape(*self.shape, -1)
-        out = [
-            [
-                live(
-                    policy,
-                    self.variant,
-                    self.tasks,
-                    self.streams[i, :, lifetime],
-                    seed * self.lifetimes + lifetime,
-                    episodes=self.episodes,
-                    block=self.block,
-                    progress=lived,
-                )
-                for lifetime in range(self.lifetimes)
-            ]
-            for i, seed in enumerate(self.seeds)
+            run, earned = live(policy, self.variant, tasks, self.streams.reshape(-1), **how)
+            return run, earned.reshape(*self.shape, -1)
+        seeds = itertools.product(enumerate(self.seeds), range(self.lifetimes))
+        lives = [
+            live(policy, self.variant, self.tasks, self.streams[i, :, k], seed=seed * self.lifetimes + k, **how)
+            for (i, seed), k in seeds
         ]
-        return np.moveaxis(np.array(out), 1, 2)
+        run, earned = joined([run for run, _ in lives]), np.concatenate([earned for _, earned in lives])
+        order = np.arange(total).reshape(len(self.seeds), self.lifetimes, -1).swapaxes(1, 2).reshape(-1)
+        return run[order], earned[order].reshape(*self.shape, -1)
 
 
 def _block(variant: Variant) -> int:
@@ -175,55 +171,3 @@ def _different_seeds(seeds: int | Iterable[int]) -> list[int]:
     if repeated := sorted({seed for seed in found if found.count(seed) > 1}):
         raise ValueError(f"seeds={found} repeats {repeated[0]}: equal seeds live equal lives, and count once")
     return found
-
-
-def _by_name(policies: Any) -> dict[str, Policy | str]:
-    """Return the policies that were given, by name; ValueError where there is none, or two of one name."""
-    if isinstance(policies, str | Learner | Through) or callable(policies):
-        policies = [policies]
-    if not isinstance(policies, Iterable):
-        raise TypeError(f"policies={policies!r} must be names, learners, factories of agents, or a mapping of names to them")
-    given = list(policies.items()) if isinstance(policies, Mapping) else [(_called(policy), policy) for policy in policies]
-    if not given:
-        raise ValueError("policies is empty: give at least one, or None for all that suit the family")
-    for i, (name, _) in enumerate(given):
-        if not isinstance(name, str):
-            raise TypeError(f"policies has the name {name!r}, which must be a string")
-        if not name.isprintable() or name != name.strip() or not name:
-            raise ValueError(f"policies has the name {name!r}, which must be one line, with no space at its ends")
-        if name in dict(given[:i]):
-            raise ValueError(f"policies has two that are called {name!r}: give a mapping, with a name of its own for each")
-    return dict(given)
-
-
-def _called(policy: Policy | str) -> str:
-    """Return the name of a policy that was given without one."""
-    if isinstance(policy, Learner):
-        return next((name for name, known in LEARNERS.items() if known is type(policy)), type(policy).__name__)
-    return policy if isinstance(policy, str) else name_of(policy)
-
-
-def chosen_policies(policies: Any, variant: Variant) -> dict[str, Policy]:
-    """The policies by name; ValueError for one that there is not, or that cannot live here."""
-    suitable = suitable_policies(variant)
-    if policies is None:
-        return {name: policy for name, policy in suitable.items() if policy.fits(variant)}
-    named = _by_name(policies)
-    chosen: dict[str, Policy] = {}
-    for name, policy in named.items():
-        if isinstance(policy, str):
-            if policy not in suitable:
-                raise ValueError(f"policy {policy!r} does not suit {variant.name}; these do: {', '.join(suitable)}")
-            policy = suitable[policy]
-        if isinstance(policy, type) and issubclass(policy, Learner):
-            raise TypeError(f"policy {name!r} is the class {policy.__name__}: write {policy.__name__}()")
-        if isinstance(policy, Learner) and (problem := policy.objection(variant)):
-            raise ValueError(f"policy {name!r}: {problem}")
-        if not callable(policy) and not isinstance(policy, Learner):
-            raise TypeError(f"policy {name!r} is {policy!r}: give a learner, a factory of agents, or a name")
-        chosen[name] = policy
-    return chosen
-
-
-def _describe(policy: Policy) -> str:
-    return repr(policy) if isinstance(policy, Learner | Through) else name_of(policy)

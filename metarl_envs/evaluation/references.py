@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from metarl_envs.engine.family import Returns, Variant, oracle_error
-from metarl_envs.engine.learner import Learner, references_of
+from metarl_envs.engine.player import Player, references_of
 from metarl_envs.engine.truth.solving import exact_returns
 from metarl_envs.histories import scores
-from metarl_envs.learners import LEARNERS, random_policy
+from metarl_envs.learners import random_policy
 from metarl_envs.task_sets import TaskSet
 
 #: Tasks that are looked at, for each one wanted, before a set is said to hold too few that can be told from chance.
@@ -122,14 +122,7 @@ def lead_lasts(variant: Variant, tasks: np.ndarray, block: int) -> bool:
     return bool((lead + 4 * error >= _LASTS * lead.mean()).all())
 
 
-def suitable_policies(variant: Variant) -> dict[str, Learner]:
-    """By name, all that can live in a family: the learners with default hyper-parameters, and its own references."""
-    learners = {name: learner() for name, learner in LEARNERS.items()}
-    policies = {**learners, "random": random_policy(variant), **references_of(variant)}
-    return {name: policy for name, policy in policies.items() if policy.objection(variant) is None}
-
-
-def _simulated(variant: Variant, tasks: np.ndarray, policy: Learner) -> np.ndarray:
+def _simulated(variant: Variant, tasks: np.ndarray, policy: Player) -> np.ndarray:
     return scores(tasks, variant, policy, np.arange(len(tasks)), episodes=variant.family.simulated).mean(axis=1)
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,15 @@ import numpy as np
 from metarl_envs.evaluation.references import Scale
 from metarl_envs.evaluation.statistics import Interval, curve_over_seeds_and_tasks, over_seeds, over_seeds_and_tasks
 from metarl_envs.files import versions, written_aside
+from metarl_envs.players.run import Run
+from metarl_envs.players.run import joined as joined_runs
+from metarl_envs.players.run import load as load_run
+from metarl_envs.players.run_files import read_archive
 
+#: What the text file of a result begins with.
+FORMAT = "metarl_envs evaluation 2"
+#: The arrays that a result is saved in.
+_ARRAYS = ("policies", "scores", "random_return", "oracle_return", "random_until", "oracle_until", "memoryless")
 #: A cumulative score begins where the oracle leads random by this share of its lead in the whole episode.
 _LEAST_LEAD = 0.01
 
@@ -60,6 +68,7 @@ class Result:
             where it is not known.
         policies: what each is.
         raw: by policy, what was earned, float64 [seed, task, lifetime, unit].
+        runs: by policy, what was done, one row a lifetime in the order of the first three axes: see `run`.
     """
 
     id: str
@@ -75,6 +84,17 @@ class Result:
     memoryless: np.ndarray | None
     policies: dict[str, str]
     raw: dict[str, np.ndarray]
+    runs: dict[str, Run] = field(default_factory=dict)
+
+    def run(self, policy: str) -> Run:
+        """Return what a policy did, from which all else follows by living it again: `run("mine").columns(labels=["q_star"])`.
+
+        Raises:
+            ValueError: there is no policy of that name, or the result came without runs.
+        """
+        if policy not in self.runs:
+            raise ValueError(f"policy={policy!r} has no run here; there are: {', '.join(self.runs) or 'none'}")
+        return self.runs[policy]
 
     @property
     def is_cumulative(self) -> bool:
@@ -141,7 +161,7 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """Everything but the scores themselves, as JSON types."""
         return {
-            "format": "metarl_envs evaluation 1",
+            "format": FORMAT,
             "id": self.id,
             "params": self.params,
             "split": self.split,
@@ -153,6 +173,7 @@ class Result:
                 "axes": ["policy", "seed", "task", "lifetime", "unit"],
                 "unit": self.unit,
                 "unit_steps": self.unit_steps,
+                "share": self.share,
                 "cumulative": self.is_cumulative,
             },
             "random_return": float(self.scale.random.mean()),
@@ -166,23 +187,63 @@ class Result:
         }
 
     def save(self, folder: str | os.PathLike) -> list[Path]:
-        """Write `result.json` and `scores.npz` into a folder (made if need be); return their paths.
+        """Write `result.json`, `scores.npz` and the runs into a folder (made if need be); return their paths.
 
         `scores.npz` holds `policies` (the names), `scores` (what was earned, float64 [policy, seed, task, lifetime, unit]),
         `random_return` and `oracle_return` (of an episode, float64 [task]), and where the result `is_cumulative`
-        `random_until` and `oracle_until` (float64 [task, unit]). Names are data there, so that none can take another's place.
+        `random_until` and `oracle_until` (float64 [task, unit]), and `memoryless` (float64 [task]) where it is known. Names are
+        data there, so that none can take another's place. `runs/0.npz` and `runs/0.json` hold the run of the first
+        policy, and so on (see `Run.save`). `Result.load` reads the folder.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        written = [folder / "result.json", folder / "scores.npz"]
+        written = [folder / "result.json", folder / "scores.npz", *([folder / "runs"] if self.runs else [])]
         columns: dict[str, Any] = {"policies": np.array(list(self.raw)), "scores": np.stack(list(self.raw.values()))}
         columns |= {"random_return": self.scale.random, "oracle_return": self.scale.oracle}
         if self.scale.random_until is not None and self.scale.oracle_until is not None:
             columns |= {"random_until": self.scale.random_until, "oracle_until": self.scale.oracle_until}
-        with written_aside(*written) as [about, scores]:
+        if self.memoryless is not None:
+            columns["memoryless"] = self.memoryless
+        for i, run in enumerate(self.runs.values()):
+            run.save(folder / "runs" / str(i))
+        with written_aside(*written[:2]) as [about, scores]:
             about.write_text(json.dumps(self.as_json(), indent=2) + "\n")
             np.savez_compressed(scores, **columns)
         return written
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike) -> Result:
+        """Return the result that `save` wrote into a folder. The files can run no code.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: they are no result of this version, are cut short, or do not belong together.
+        """
+        folder = Path(folder)
+        about, archive = folder / "result.json", folder / "scores.npz"
+        said, arrays = read_result(about), read_archive(archive, _ARRAYS, "result")
+        try:
+            names = [str(name) for name in arrays["policies"]]
+            until = {name: arrays[name] for name in ("random_until", "oracle_until") if name in arrays}
+            result = cls(
+                **{name: said[name] for name in ("id", "params", "split", "fingerprint", "seeds")},
+                **{name: said["score"][name] for name in ("unit", "unit_steps", "share")},
+                scale=Scale(arrays["random_return"], arrays["oracle_return"], **until),
+                passed_over=said["tasks_passed_over"],
+                memoryless=arrays.get("memoryless"),
+                policies={name: said["policies"][name]["policy"] for name in names},
+                raw=dict(zip(names, arrays["scores"], strict=True)),
+                runs={name: load_run(folder / "runs" / str(i)) for i, name in enumerate(names)},
+            )
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"{about} is no result that this version reads: {type(error).__name__}: {error}") from None
+        for name, run in result.runs.items():
+            raw = result.raw[name]
+            if raw.ndim != 4 or len(run) != np.prod(raw.shape[:3]) or run.params != result.params:
+                raise ValueError(f"{folder}: the run of {name!r} is not of this result")
+            if not np.allclose(run.returns, raw.sum(axis=3).reshape(-1), rtol=1e-9, atol=1e-9):
+                raise ValueError(f"{folder}: the run of {name!r} earned something else than {archive.name} says")
+        return result
 
     def __repr__(self) -> str:
         seeds, tasks, lifetimes, units = next(iter(self.raw.values())).shape
@@ -216,7 +277,19 @@ def joined(results: Sequence[Result]) -> Result:
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"results share seeds: {seeds}; each seed may come once")
     raw = {policy: np.concatenate([result.raw[policy] for result in results]) for policy in first.raw}
-    return replace(first, seeds=seeds, raw=raw)
+    runs = {policy: joined_runs([result.runs[policy] for result in results]) for policy in first.runs}
+    return replace(first, seeds=seeds, raw=raw, runs=runs)
+
+
+def read_result(about: Path) -> dict[str, Any]:
+    """What the text file of a result says; ValueError where it is none."""
+    try:
+        said = json.loads(about.read_text())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{about} is no result, or is cut short: {error}") from None
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
+        raise ValueError(f"{about} is no result that this version reads: it must say format {FORMAT!r}")
+    return said
 
 
 def _finite(value: Any) -> Any:

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from metarl_envs.engine.learner import Learner
+from metarl_envs.engine.player import Player
 from metarl_envs.histories.plan import DEFAULT_SPLIT, Plan, Progress
 from metarl_envs.histories.store import Histories
 from metarl_envs.task_sets import TaskSet
@@ -17,7 +17,7 @@ from metarl_envs.task_sets import TaskSet
 
 def collect(
     id: str,
-    learner: Learner,
+    learner: Player | str,
     *,
     histories: int,
     steps: int,
@@ -46,7 +46,7 @@ def collect(
 
     Args:
         id: a registered id.
-        learner: such as `metarl_envs.learners.QLearning(step_size=0.5)`.
+        learner: such as `metarl_envs.learners.QLearning(step_size=0.5)`, or a name, such as `"q_learning"` or `"oracle"`.
         histories: how many.
         steps: in each.
         out: a folder to write them to; None keeps them in memory.
@@ -68,7 +68,7 @@ def collect(
         The histories; of a share, those that are on disk so far.
 
     Raises:
-        TypeError: `learner` is no Learner, `internals` or `labels` is no list of names, or a number is no integer.
+        TypeError: `learner` is no compiled player, `internals` or `labels` is no list of names, or a number is no integer.
         ValueError: the learner cannot live in this family; an argument is out of range; `out` holds another collection.
         FileExistsError: `out` holds this collection already, or something else, and `resume` is not given.
         MemoryError, OSError: they do not fit into memory, or onto the disk.

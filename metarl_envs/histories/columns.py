@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.learner import Learner, references_of
+from metarl_envs.engine.player import Player, references_of
 from metarl_envs.engine.truth.solving import solve
 from metarl_envs.histories.layout import check_names, names_in
 
@@ -57,7 +57,7 @@ class Columns:
             would have one name.
     """
 
-    def __init__(self, variant: Variant, learner: Learner, internals: Sequence[str] = (), labels: Sequence[str] = ()):
+    def __init__(self, variant: Variant, learner: Player, internals: Sequence[str] = (), labels: Sequence[str] = ()):
         self.learner = learner
         self.all = _transition(variant)
         self._internals, labels = names_in("internals", internals), names_in("labels", labels)
@@ -87,19 +87,22 @@ def _transition(variant: Variant) -> dict[str, Column]:
     else:
         form = variant.observation
         observation = Column(form.dtype, () if form.is_row or form.scalar else form.shape, axis=not form.is_row)
-    form = variant.action
-    whole = form.dtype.kind == "i"
-    action = smallest_integers(int(np.min(form.low)), int(np.max(form.high))) if whole else form.dtype
     assert done.shape is not None
     reward = np.float32 if variant.family.pays_zero_or_one else np.float64
     flag = Column(np.dtype(np.bool_))
     return {
         "observation": observation,
-        "action": Column(np.dtype(action), form.shape),
+        "action": Column(action_dtype(variant), variant.action.shape),
         "reward": Column(np.dtype(reward)),
         "terminated": flag,
         "truncated": flag,
     }
+
+
+def action_dtype(variant: Variant) -> np.dtype:
+    """Return the dtype in which actions are kept: the smallest integers that hold them, or that of a space of floats."""
+    form = variant.action
+    return smallest_integers(int(np.min(form.low)), int(np.max(form.high))) if form.dtype.kind == "i" else np.dtype(form.dtype)
 
 
 def smallest_integers(low: int, high: int) -> np.dtype:
@@ -111,7 +114,7 @@ def smallest_integers(low: int, high: int) -> np.dtype:
     raise ValueError(f"no integers of 64 bits hold all from {low} to {high}")
 
 
-def _internal(name: str, variant: Variant, learner: Learner) -> Column:
+def _internal(name: str, variant: Variant, learner: Player) -> Column:
     internal = learner.internals.get(name)
     if internal is None:
         known = ", ".join(learner.internals) or "nothing"

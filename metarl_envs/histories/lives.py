@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metarl_envs.engine.compiling.kernels import PLAIN
+from metarl_envs.engine.compiling.kernels import PLAIN, kernel
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.loops.life import LOST, PlayerArrays, fault_of
 from metarl_envs.engine.loops.lifetime import ArraysBeside, HistoryArrays, score_driver, write_driver
 from metarl_envs.engine.loops.trial import RULES, WorldArrays
+from metarl_envs.engine.player import Player
 from metarl_envs.engine.records import Row, check_memory, for_drivers, record, rows, words
 from metarl_envs.engine.splits import ALL
 from metarl_envs.engine.streams import STREAM
 from metarl_envs.engine.truth.solving import solve
-from metarl_envs.histories.columns import Columns
+from metarl_envs.histories.columns import Columns, action_dtype
 
 #: Lives are handed to a thread this many at a time: enough to keep a loop long, few enough to show progress.
 _CHUNK = 64
@@ -29,7 +29,7 @@ _CHUNK = 64
 def scores(
     tasks: np.ndarray,
     variant: Variant,
-    learner: Learner,
+    learner: Player,
     seeds: np.ndarray,
     *,
     episodes: int,
@@ -53,6 +53,30 @@ def scores(
     return lives.score(np.asarray(seeds), tasks, episodes, block, workers, progress)
 
 
+@kernel
+def do_again(hyper, memory, steps):
+    """Which of the actions that were taken is next; the last again where, since the rules have changed, a life lasts longer."""
+    n = memory.step
+    memory.step += 1
+    return min(n, steps - 1)
+
+
+class Recorded(Player):
+    """Does again what was done: a replay is a life of this player (see `PlayerArrays.done`)."""
+
+    observes = "record"
+    act = do_again
+
+    @staticmethod
+    def memory(p, variant):
+        """The steps so far."""
+        return record(step=np.int64)
+
+    def objection(self, variant):
+        """What was done can be done again anywhere."""
+        return None
+
+
 class Written(NamedTuple):
     """What lives have written, one life a row.
 
@@ -74,7 +98,7 @@ class Written(NamedTuple):
 class Lives:
     """Worlds and learners side by side: row i of each is life i. They can be lived again, with other seeds and tasks."""
 
-    def __init__(self, variant: Variant, learner: Learner, count: int, drawn_from: int = ALL):
+    def __init__(self, variant: Variant, learner: Player, count: int, drawn_from: int = ALL):
         if problem := learner.objection(variant):
             raise ValueError(problem)
         learner = learner.made_for(variant)
@@ -89,9 +113,18 @@ class Lives:
         self.rules["states"] = variant.family.states(variant.p) or 0
         self.rules = for_drivers(self.rules)
         self.slots = np.zeros((count, *variant.action.shape), variant.action.dtype)
+        self.done = np.zeros((count, 0, *variant.action.shape), variant.action.dtype)
+        self.steps = np.zeros(count, np.int64)
         self._bounds = variant.action.bounds()
         seen = variant.observations(2 * count)
         self._seen = seen.reshape(count, 2, *seen.shape[1:])
+
+    @classmethod
+    def of_actions(cls, variant: Variant, actions: np.ndarray) -> Lives:
+        """Lives in which is done again what was done: [life, step, ...]."""
+        lives = cls(variant, Recorded(), len(actions))
+        lives.done = np.ascontiguousarray(actions, variant.action.dtype)
+        return lives
 
     def score(
         self,
@@ -101,13 +134,21 @@ class Lives:
         block: int,
         workers: int | None,
         progress: Callable[[int], None] = lambda done: None,
+        actions: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Returns by unit, [life, unit]."""
+        """Returns by unit, [life, unit]. Actions are kept in `actions` [life, step, ...], if given; `steps` says how many."""
         units = episodes if block == 0 else -(-self.variant.horizon // block)
         out = np.zeros((self.count, units))
         driver = _score_driver(self.variant, type(self.learner))
-        self._live(seeds, tasks, driver, (episodes, block, out), workers, progress)
+        kept = self.room_for_actions(0) if actions is None else actions
+        self._live(seeds, tasks, driver, (episodes, block, out, for_drivers(kept), self.steps), workers, progress)
         return out
+
+    def room_for_actions(self, steps: int) -> np.ndarray:
+        """Zeros for the actions of so many steps in each life, [life, step, ...], in the smallest numbers that hold them."""
+        dtype = action_dtype(self.variant)
+        check_memory(self.count * steps, max(1, int(np.prod(self.variant.action.shape))) * dtype.itemsize, "actions")
+        return np.zeros((self.count, steps, *self.variant.action.shape), dtype)
 
     def room(self, steps: int, columns: Columns) -> Written:
         """Uninitialised arrays for `write` to fill. Memory that no episode reaches is asked for, and never touched."""
@@ -126,8 +167,13 @@ class Lives:
         room: Written,
         workers: int | None = 1,
         progress: Callable[[int], None] = lambda done: None,
+        steps: np.ndarray | None = None,
     ) -> Written:
-        """Every step, written into `room`, whose arrays say how many steps. `tasks` None: each life draws its own."""
+        """Every step, written into `room`.
+
+        `tasks` None: each life draws its own. `steps`, int64 [life]: how many each life has; None: as there is room for.
+        """
+        self.steps[:] = room.columns["reward"].shape[1] if steps is None else steps
         told, learned = columns.internals(after=False), columns.internals(after=True)
         oracle = columns.oracle
         driver = _write_driver(
@@ -140,7 +186,7 @@ class Lives:
         )
         base = [for_drivers(room.columns[n]) for n in ("observation", "action", "reward", "terminated", "truncated")]
         kept = self._states_for(room.columns["reward"].shape[1]) if columns.needs_states else ()
-        out = HistoryArrays._make([*base, for_drivers(room.final_observations), room.until, room.episodes])
+        out = HistoryArrays._make([*base, for_drivers(room.final_observations), room.until, room.episodes, self.steps])
         beside = ArraysBeside(
             chosen=tuple(for_drivers(room.columns[name]) for name in told),
             learnt=tuple(for_drivers(room.columns[name]) for name in learned),
@@ -152,11 +198,11 @@ class Lives:
             self._value(room.columns, *kept)
         return room
 
-    def _advice(self, oracle: Learner, out: np.ndarray) -> tuple:
+    def _advice(self, oracle: Player, out: np.ndarray) -> tuple:
         """What an oracle that looks on needs (see `write_driver`)."""
         memories = rows(self.count, oracle.memory(oracle.p, self.variant), "oracles")
         memories.view(np.ndarray)[...] = oracle.newborn(self.variant)
-        return oracle.hyper, memories, rows(self.count, STREAM), np.zeros_like(self.slots), for_drivers(out)
+        return oracle.hyper, memories, rows(self.count, STREAM), for_drivers(np.zeros_like(self.slots)), for_drivers(out)
 
     def _states_for(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
         check_memory(self.count * steps, self.variant.state.itemsize + 4, "states")
@@ -167,8 +213,9 @@ class Lives:
         """Fill in the labels that follow from the value of every action: Q* is asked for once for each state and time."""
         instant = record(state=self.variant.state, t=np.int32)
         for i in range(self.count):
-            instants = np.zeros(states.shape[1], instant)
-            instants["state"], instants["t"] = states.view(np.ndarray)[i], times[i]
+            lived = int(self.steps[i])
+            instants = np.zeros(lived, instant)
+            instants["state"], instants["t"] = states.view(np.ndarray)[i, :lived], times[i, :lived]
             raw = instants.view((np.void, instant.itemsize))
             _, first, which = np.unique(raw, return_index=True, return_inverse=True)
             value = solve(self.variant, self.tasks.view(np.ndarray)[i])
@@ -176,9 +223,9 @@ class Lives:
                 raise ValueError(f"q_star and regret are not known for the task of life {i} of {self.variant}")
             q = np.stack([value(Row(instants[k]["state"]), int(instants[k]["t"])) for k in first])[which.ravel()]
             if "q_star" in columns:
-                columns["q_star"][i] = q
+                columns["q_star"][i, :lived] = q
             if "regret" in columns:
-                columns["regret"][i] = q.max(axis=1) - q[np.arange(len(q)), columns["action"][i]]
+                columns["regret"][i, :lived] = q.max(axis=1) - q[np.arange(lived), columns["action"][i, :lived]]
 
     def _live(
         self,
@@ -197,8 +244,8 @@ class Lives:
         if tasks is not None:
             self.tasks[:count] = tasks
         arrays = WorldArrays(self.variant.params, self.rules, self.tasks, words(self.tasks), self.worlds)
-        slots = for_drivers(self.slots)
-        player = PlayerArrays(self.learner.hyper, self.memories, self.streams, self._seen, slots, self._bounds)
+        slots, done = for_drivers(self.slots), for_drivers(self.done)
+        player = PlayerArrays(self.learner.hyper, self.memories, self.streams, self._seen, slots, self._bounds, done)
 
         def run(lo: int) -> int:
             hi = min(lo + _CHUNK, count)
@@ -236,7 +283,7 @@ def run_all(run: Callable[[int], int], starts: range, workers: int | None, progr
 
 
 @functools.lru_cache(maxsize=256)
-def _score_driver(variant: Variant, learner: type[Learner]) -> Callable:
+def _score_driver(variant: Variant, learner: type[Player]) -> Callable:
     return score_driver(variant, learner)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from metarl_envs.arguments import as_seed, at_least_one
 from metarl_envs.engine.composing import family_at, spec_of
 from metarl_envs.engine.family import Family, Variant
-from metarl_envs.engine.learner import Learner
+from metarl_envs.engine.player import Player
 from metarl_envs.engine.streams import HISTORY, keyed
 from metarl_envs.engine.worlds.task_rows import meanings, padded
 from metarl_envs.files import versions
@@ -31,6 +31,7 @@ from metarl_envs.histories.shards import ShardWriter, aside_prefix, write_manife
 from metarl_envs.histories.store import Histories
 from metarl_envs.histories.store import open as open_store
 from metarl_envs.ids import family_of, id_of
+from metarl_envs.learners.named import read_player, suitable_players
 from metarl_envs.task_sets import TaskSet
 
 #: A shard has a sixteenth of all, but within these bytes: enough to be worth a file, few enough to be lost by a kill.
@@ -67,7 +68,7 @@ class Plan:
 
     about: dict[str, Any]
     variant: Variant
-    learner: Learner
+    learner: Player
     tasks: np.ndarray | None
     drawn_from: int
 
@@ -75,7 +76,7 @@ class Plan:
     def of(
         cls,
         id: str,
-        learner: Learner,
+        learner: Player | str,
         *,
         histories: int,
         steps: int,
@@ -96,12 +97,9 @@ class Plan:
             raise ValueError(f"tasks has its own split and parameters: leave out {extra}")
         elif tasks.variant.family is not family or not tasks.is_finite:
             raise ValueError(f"tasks={tasks!r} must be a finite set of tasks of {id}, such as tasks[:100]")
-        if not isinstance(learner, Learner):
-            raise TypeError(f"learner={learner!r} must be a Learner, such as metarl_envs.learners.QLearning()")
         variant = tasks.variant
-        if problem := learner.objection(variant):
-            raise ValueError(problem)
-        columns = Columns(variant, learner.made_for(variant), internals, labels)
+        lived: Player = read_player(learner, variant, suitable_players(variant), "learner", factories=False)
+        columns = Columns(variant, lived.made_for(variant), internals, labels)
         total = at_least_one("histories", histories) * at_least_one("steps", steps) * columns.bytes_a_step
         size = min(max(total // 16, _LEAST_SHARD), _LARGEST_SHARD)
         per_shard = max(1, min(histories, size // (steps * columns.bytes_a_step)))
@@ -113,7 +111,7 @@ class Plan:
             "split": tasks.split,
             "given_tasks": given,
             "fingerprint": tasks.fingerprint,
-            "learner": {"name": type(learner).__name__, "hyper": learner.values},
+            "learner": {"name": type(lived).__name__, "hyper": lived.values},
             "seed": as_seed(seed),
             "histories": int(histories),
             "steps": int(steps),
@@ -124,7 +122,7 @@ class Plan:
             "shards": -(-histories // per_shard),
             "versions": versions("metarl-envs", "numpy", "gymnasium"),
         }
-        return cls(about, variant, learner, tasks.rows(len(tasks)) if given else None, tasks.drawn_from)
+        return cls(about, variant, lived, tasks.rows(len(tasks)) if given else None, tasks.drawn_from)
 
     @property
     def columns(self) -> Columns:

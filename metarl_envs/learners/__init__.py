@@ -1,6 +1,6 @@
 """Source learners: algorithms that learn inside one trial, compiled, one file each."""
 
-from metarl_envs.engine.learner import Learner
+from metarl_envs.engine.player import Player
 from metarl_envs.learners.actor_critic import ActorCritic
 from metarl_envs.learners.count_bonus import CountBonusQ
 from metarl_envs.learners.double_q import DoubleQ
@@ -21,7 +21,7 @@ from metarl_envs.learners.ucb1 import UCB1
 from metarl_envs.learners.ucrl2 import UCRL2
 
 #: Every learner by the name that commands use.
-LEARNERS: dict[str, type[Learner]] = {
+LEARNERS: dict[str, type[Player]] = {
     "random": Random,
     "q_learning": QLearning,
     "q_lambda": QLambda,
@@ -55,7 +55,6 @@ __all__ = [
     "EpsilonGreedy",
     "GaussianThompson",
     "GradientBandit",
-    "Learner",
     "LinUCB",
     "NoiseAnnealed",
     "QLambda",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metarl_envs.engine import Internal, Learner, Parameters, Real, kernel, record
+from metarl_envs.engine import Internal, Parameters, Player, Real, kernel, record
 from metarl_envs.learners.choosing import (
     draw_by,
     one_each_action,
@@ -62,7 +62,7 @@ def update_both(hyper, memory, seen, action, reward, terminated, truncated, then
         memory.t = 0
 
 
-class ActorCritic(Learner):
+class ActorCritic(Player):
     """Tabular actor-critic with eligibility traces: softmax preferences, moved by the TD error of a table of state values.
 
     Hyper-parameters:

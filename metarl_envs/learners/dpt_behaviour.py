@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metarl_envs.engine import Internal, Learner, exponential, kernel, randint, record
+from metarl_envs.engine import Internal, Player, exponential, kernel, randint, record
 from metarl_envs.learners.choosing import draw_by, one_each_action, tell_chances, tell_log_chance
 
 
@@ -32,7 +32,7 @@ def act_by_policy(hyper, memory, seen, rng):
     return draw_by(memory.chance, rng)
 
 
-class DPTBehaviour(Learner):
+class DPTBehaviour(Player):
     """Draws a policy at random at the start of a trial, and keeps to it: it does not learn, and sees nothing.
 
     In a bandit the chances of arms are (1 - w) p + w e: p is drawn from Dirichlet(1, ..., 1), e is 1 for one arm drawn
@@ -42,7 +42,7 @@ class DPTBehaviour(Learner):
     Source: Lee et al. 2023 (arXiv 2306.14892), its code (jon--lee/decision-pretrained-transformer, collect_data.py).
     """
 
-    sees = "observation"
+    observes = "observation"
     begin, act = draw_policy, act_by_policy
     internals = {  # noqa: RUF012
         "probabilities": Internal(tell_chances, one_each_action),

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Flag, Internal, Learner, Parameters, Real, kernel, randint, record, uniform
+from metarl_envs.engine import Flag, Internal, Parameters, Player, Real, kernel, randint, record, uniform
 from metarl_envs.learners.choosing import best_action, chance_of, first_of_highest, one_each_action
 
 
@@ -71,7 +71,7 @@ def tell_pulls(hyper, memory, seen, action, out):
     out[0] = memory.pulls[action]
 
 
-class EpsilonGreedy(Learner):
+class EpsilonGreedy(Player):
     """Pulls an arm of the highest mean so far, and with chance epsilon any arm.
 
     Every arm is pulled once first, in random order; ties are broken at random.

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Internal, Learner, Parameters, Real, kernel, normal, record
+from metarl_envs.engine import Internal, Parameters, Player, Real, kernel, normal, record
 from metarl_envs.learners.choosing import one_each_action
 
 
@@ -54,7 +54,7 @@ def tell_posterior_sds(hyper, memory, seen, action, out):
         out[arm] = math.sqrt(memory.variance[arm])
 
 
-class GaussianThompson(Learner):
+class GaussianThompson(Player):
     """Pulls each arm with the chance that it is the best, given what it has seen; means and noise are normal.
 
     Hyper-parameters:

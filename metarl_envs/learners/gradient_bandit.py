@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metarl_envs.engine import Flag, Internal, Learner, Parameters, Real, kernel, record
+from metarl_envs.engine import Flag, Internal, Parameters, Player, Real, kernel, record
 from metarl_envs.learners.choosing import draw_by, one_each_action, soften, tell_chances, tell_log_chance
 
 
@@ -35,7 +35,7 @@ def tell_baseline(hyper, memory, seen, action, out):
     out[0] = memory.mean
 
 
-class GradientBandit(Learner):
+class GradientBandit(Player):
     """Draws arms by the softmax of preferences, which go up by step_size (reward - mean so far) grad ln pi(arm).
 
     Hyper-parameters:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Internal, Learner, Parameters, Real, kernel, record
+from metarl_envs.engine import Internal, Parameters, Player, Real, kernel, record
 from metarl_envs.learners.choosing import first_of_highest, one_each_action, tell_chances, tell_log_chance
 
 
@@ -85,7 +85,7 @@ def tell_bonus(hyper, memory, seen, action, out):
         out[arm] = hyper.width * math.sqrt(spread(memory, arm))
 
 
-class LinUCB(Learner):
+class LinUCB(Player):
     """Pulls the arm of the highest posterior mean plus `width` posterior standard deviations. It knows the features.
 
     Hyper-parameters:

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Integer, Internal, Learner, Parameters, Real, Variant, kernel, randint, record, uniform
-from metarl_envs.engine.learner import references_of
+from metarl_envs.engine import Integer, Internal, Parameters, Player, Real, Variant, kernel, randint, record, uniform
+from metarl_envs.engine.player import references_of
 from metarl_envs.learners.choosing import one_each_action
 
 
@@ -45,7 +45,7 @@ def tell_log_chance(hyper, memory, seen, action, out):
     out[0] = math.log(chance_of(hyper, memory, action))
 
 
-class NoiseAnnealed(Learner):
+class NoiseAnnealed(Player):
     """Acts as the family's oracle does, but for a random action with a chance that falls from 1 in a straight line.
 
     It learns nothing: what it does gets better because there is less noise in it. It knows the task.
@@ -63,7 +63,7 @@ class NoiseAnnealed(Learner):
         "probabilities": Internal(tell_chances, one_each_action),
         "log_prob": Internal(tell_log_chance),
     }
-    sees = "task"
+    observes = "world"
 
     def made_for(self, variant):
         """Bound to the family's oracle."""
@@ -73,7 +73,7 @@ class NoiseAnnealed(Learner):
         """It needs an oracle whose actions are numbers."""
         if "oracle" not in variant.family.references:
             return f"NoiseAnnealed needs a family with a reference 'oracle', and {variant.name} has none"
-        if references_of(variant)["oracle"].sees != "task":
+        if references_of(variant)["oracle"].observes != "world":
             return f"NoiseAnnealed needs an oracle that is given the task, and that of {variant.name} is not"
         return super().objection(variant)
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Internal, Learner, Parameters, Real, gamma, kernel, normal, record
+from metarl_envs.engine import Internal, Parameters, Player, Real, gamma, kernel, normal, record
 from metarl_envs.engine.streams import log_gamma_draw
 from metarl_envs.learners.choosing import one_each_action
 
@@ -126,7 +126,7 @@ def tell_visits(hyper, memory, seen, action, out):
     out[0] = visits_of(memory, seen, action)
 
 
-class PSRL(Learner):
+class PSRL(Player):
     """Before each episode, draws an MDP from its posterior and acts optimally for it.
 
     Hyper-parameters:

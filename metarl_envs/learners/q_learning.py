@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Integer, Internal, Learner, Parameters, Real, kernel, randint, record, uniform
+from metarl_envs.engine import Integer, Internal, Parameters, Player, Real, kernel, randint, record, uniform
 from metarl_envs.learners.choosing import best_action, chance_of, highest, one_each_action, tell_td_error
 
 
@@ -75,7 +75,7 @@ def tell_log_chance_of_greedy(hyper, memory, seen, action, out):
     out[0] = math.log(chance_of(action, memory.q[seen], memory.epsilon))
 
 
-class QLearning(Learner):
+class QLearning(Player):
     """Tabular Q-learning, epsilon-greedy, epsilon falling linearly from episode to episode.
 
     Hyper-parameters:

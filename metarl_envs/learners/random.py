@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Internal, Learner, Variant, kernel, randint, record, uniform
+from metarl_envs.engine import Internal, Player, Variant, kernel, randint, record, uniform
 from metarl_envs.learners.choosing import one_each_action
 
 
@@ -29,10 +29,10 @@ def tell_log_even_chance(hyper, memory, seen, action, out):
     out[0] = -math.log(memory.actions.shape[0])
 
 
-class Random(Learner):
+class Random(Player):
     """Takes every action with the same chance, and learns nothing."""
 
-    sees = "observation"
+    observes = "observation"
     act = act_uniformly
     internals = {  # noqa: RUF012
         "probabilities": Internal(tell_even_chances, one_each_action),
@@ -52,10 +52,10 @@ def act_anywhere(hyper, memory, seen, rng, action):
         action[j] = memory.low[j] + (memory.high[j] - memory.low[j]) * uniform(rng)
 
 
-class RandomArray(Learner):
+class RandomArray(Player):
     """Takes actions uniformly from the box of allowed ones, and learns nothing."""
 
-    sees = "observation"
+    observes = "observation"
     arrays = True
     act = act_anywhere
 
@@ -71,6 +71,6 @@ class RandomArray(Learner):
         return row
 
 
-def random_policy(variant: Variant) -> Learner:
+def random_policy(variant: Variant) -> Player:
     """The random policy of a family, whatever its actions are."""
     return RandomArray() if variant.action.shape else Random()

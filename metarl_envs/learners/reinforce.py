@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metarl_envs.engine import Internal, Learner, Parameters, Real, kernel, record
+from metarl_envs.engine import Internal, Parameters, Player, Real, kernel, record
 from metarl_envs.learners.actor_critic import act_by_softmax, start_even
 from metarl_envs.learners.choosing import one_each_action, soften, tell_chances, tell_log_chance, tell_value
 
@@ -37,7 +37,7 @@ def learn_from_episode(hyper, memory):
             memory.preference[s, a] += hyper.step_size * above * gradient
 
 
-class Reinforce(Learner):
+class Reinforce(Player):
     """REINFORCE with a baseline: a softmax policy over a table, and a table of state values as the baseline.
 
     Hyper-parameters:

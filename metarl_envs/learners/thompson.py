@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Internal, Learner, Parameters, Real, kernel, record
+from metarl_envs.engine import Internal, Parameters, Player, Real, kernel, record
 from metarl_envs.engine.streams import log_odds_of_beta
 from metarl_envs.learners.choosing import one_each_action
 
@@ -72,7 +72,7 @@ def tell_posterior_sds(hyper, memory, seen, action, out):
         out[arm] = math.sqrt(memory.a[arm] * memory.b[arm] / (total + 1.0)) / total
 
 
-class Thompson(Learner):
+class Thompson(Player):
     """Pulls each arm with the chance that it is the best, given what it has seen.
 
     Hyper-parameters:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Choice, Flag, Internal, Learner, Parameters, Real, kernel, record
+from metarl_envs.engine import Choice, Flag, Internal, Parameters, Player, Real, kernel, record
 from metarl_envs.learners.choosing import best_action, chance_of, one_each_action
 from metarl_envs.learners.epsilon_greedy import tell_means, tell_pulls
 
@@ -70,7 +70,7 @@ def tell_log_chance_by_bound(hyper, memory, seen, action, out):
     out[0] = math.log(chance_of(action, memory.bound, 0.0))
 
 
-class UCB1(Learner):
+class UCB1(Player):
     """Pulls an arm of the highest upper confidence bound: mean + width sqrt(2 ln t / n) in pull t, for an arm pulled n times.
 
     Every arm is pulled once first, in random order; ties are broken at random.

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metarl_envs.catalogue import read_page
-from metarl_envs.engine import Learner, Picture, Row, Variant, canvas
+from metarl_envs.engine import Picture, Player, Row, Variant, canvas
 from metarl_envs.engine.envs.single import SingleEnv
-from metarl_envs.engine.learner import references_of
+from metarl_envs.engine.player import references_of
 from metarl_envs.histories import scores
 from metarl_envs.ids import family_of
 from metarl_envs.learners import random_policy
@@ -274,7 +274,7 @@ class Game:
             self._score(float(self.truth["random_return"]), random_policy(variant)),
         )
 
-    def _score(self, exact: float, policy: Learner | None) -> float:
+    def _score(self, exact: float, policy: Player | None) -> float:
         episodes = self.env.episodes_per_trial
         if math.isfinite(exact) or policy is None:
             return exact * episodes

@@ -55,7 +55,7 @@ def read(path: str | os.PathLike, mmap: bool) -> Stored:
     npy, about = files_of(path)
     header = _header(about)
     try:
-        variant = _known_family(header["family"]).at(**header["params"])
+        variant = known_family(header["family"]).at(**header["params"])
         split, seed = variant.split(header["split"]), as_seed(header["seed"])
         drawn_from(variant, split)  # which refuses a part that the family has not
     except (ValueError, TypeError) as error:
@@ -89,7 +89,7 @@ def _header(about: Path) -> dict[str, Any]:
     return header
 
 
-def _known_family(spec: Spec) -> type[Family]:
+def known_family(spec: Spec) -> type[Family]:
     """The family that a file names; nothing is imported that is neither in the table of ids nor imported already."""
     known = {path for registered in registered_families() for path in paths_in(registered)}
     for path in paths_in(spec):

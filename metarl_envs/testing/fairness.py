@@ -9,7 +9,7 @@ from scipy import stats
 
 from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.learner import references_of
+from metarl_envs.engine.player import references_of
 from metarl_envs.engine.truth.solving import exact_returns
 from metarl_envs.engine.worlds.task_rows import meanings
 from metarl_envs.histories import scores

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorWrapper
 
 import metarl_envs
-from metarl_envs.evaluation import Through
+from metarl_envs.players import Through
 from metarl_wrappers import SwapReward, VectorHideReward, VectorSwapReward
 
 BANDIT = "MetaRL/BernoulliBandit-v0"

@@ -18,7 +18,6 @@ from metarl_envs.boxes.players.scripted import (
     NoteKeeper,
     Scripted,
     make_the_best,
-    wake_empty,
 )
 from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 from metarl_envs.boxes.scenarios.box import Box
@@ -41,7 +40,7 @@ _NEVER_REPEAT, _BEST_PATH, _UNLIMITED = map(COMPANIONS.index, ("never_repeat", "
 
 
 @kernel
-def wait(hyper, params, task, state, i, mind, rng):
+def wait(hyper, memory, params, task, state, i, rng):
     """Do nothing."""
     return items_in(params)
 
@@ -49,7 +48,7 @@ def wait(hyper, params, task, state, i, mind, rng):
 class Waiting(Scripted):
     """A companion that is there and does nothing."""
 
-    wake, act = wake_empty, wait
+    act = wait
 
 
 def companion_in(p: SimpleNamespace) -> Scripted:
@@ -58,11 +57,13 @@ def companion_in(p: SimpleNamespace) -> Scripted:
 
 
 def seat_record(p: SimpleNamespace) -> np.dtype:
-    """The box, and the minds of the companions."""
+    """The box, and what the companions remember."""
+    companion = companion_in(p)
+    box = Box.at(**{name: getattr(p, name) for name in Box.params.parameters})
     return record(
         box=box_record(p),
-        style=NoteKeeper.hyper.dtype,
-        mind=(companion_in(p).mind(p), max(1, p.agents - 1)),
+        style=NoteKeeper.params.dtype,
+        memories=(companion.memory(companion.p, box), max(1, p.agents - 1)),
         actions=(np.int64, p.agents),
         seen=(np.float32, view_length(p) + verbs_of(p).end),
     )
@@ -91,17 +92,17 @@ def _sit_down(open_box: Callable) -> Callable:
 
 
 @functools.cache
-def _step_among(live_one_step: Callable, wake: Callable, act: Callable) -> Callable:
+def _step_among(live_one_step: Callable, begin: Callable, act: Callable) -> Callable:
     """The step of a seat among companions of one kind: what others would do is not compiled."""
 
     @kernel
     def companion(params, task, state, i, rng):
-        """What companion i does. Its mind is empty where its memory was reset."""
-        mind, style = state.mind[i - 1], state.style
-        if state.box.forgot[i] != 0:
-            wake(style, params, mind)
+        """What companion i does; it begins anew where its memory was reset."""
+        memory, style = state.memories[i - 1], state.style
         rng.s = keyed(state.box.noise, CHOOSING, state.box.t, i)
-        return act(style, params, task, state.box, i, mind, rng)
+        if state.box.forgot[i] != 0:
+            begin(style, memory, params, rng)
+        return act(style, memory, params, task, state.box, i, rng)
 
     @kernel
     def step_among_companions(params, task, state, action, rng):
@@ -118,7 +119,7 @@ def _step_among(live_one_step: Callable, wake: Callable, act: Callable) -> Calla
 def step_among(p: SimpleNamespace) -> Callable:
     """The step of a seat among the companions that there are."""
     scripted = type(companion_in(p))
-    return _step_among(step_of(p), scripted.wake, scripted.act)
+    return _step_among(step_of(p), scripted.begin, scripted.act)
 
 
 # ------------------------------------------------------------------------------------------------- what is seen
@@ -216,7 +217,7 @@ def action_mask(p: SimpleNamespace, observation: np.ndarray) -> np.ndarray:
 @kernel
 def make_the_best_from_seat(hyper, memory, params, task, state, rng):
     """Make what pays most of all that can be made now."""
-    return make_the_best(hyper, params, task, state.box, 0, memory, rng)
+    return make_the_best(hyper, memory, params, task, state.box, 0, rng)
 
 
 class KnowsTheRecipes(Oracle):

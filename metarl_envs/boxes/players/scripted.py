@@ -1,23 +1,23 @@
 """Scripted agents: the ladder that every box is measured against, and keepers of notes.
 
-A scripted agent is three things: what it keeps in mind, how that begins, and how it acts on what it may know of its own: what
-it holds, what its last experiment seemed to make, what it sees written. (The oracle may know the recipes too.) The same kernel
-acts in a batch of boxes, as a companion inside a compiled environment, and one at a time through PettingZoo.
+They are compiled players (see `metarl_envs.engine.player`) that sit in a seat: they keep a row of memory, and act on what an
+agent may know of its own: what it holds, what its last experiment seemed to make, what it sees written. (The oracle may know
+the recipes too.) The same kernels act in many boxes at once, as companions inside a compiled environment, and one at a time
+through PettingZoo.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import ClassVar
 
 import numpy as np
 
+from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.world.core import ABSENT, REAL, worth
 from metarl_envs.boxes.world.mechanisms import action_count, begins_at, is_legal
 from metarl_envs.boxes.world.notes import MADE, NOTE, READ, WHEN, A, B, count_pages
 from metarl_envs.boxes.world.tree import GRAMMAR, NOTHING, items_in, items_of, level_of
-from metarl_envs.engine import Integer, Parameters, kernel, randint, record
+from metarl_envs.engine import Integer, Parameters, Player, kernel, randint, record
 
 #: How many pairs are drawn in search of one that was not tried yet, before pairs are gone through in order.
 _DRAWS = 32
@@ -25,40 +25,23 @@ _DRAWS = 32
 first_note, first_read = begins_at(NOTE), begins_at(READ)
 
 
-class Scripted:
-    """A scripted agent.
+class Scripted(Player):
+    """A compiled player in a seat of a box.
 
-    * `wake(hyper, params, mind)`: it lives from now on, and has lived nothing.
-    * `act(hyper, params, task, state, i, mind, rng)`: the action of agent i.
-
-    `mind` is a row; it is what a memory reset takes away.
+    Its `begin` must set all that its `act` relies on: it is called at each dawn, and as a companion inside a compiled
+    environment it finds there what the memory held the day before.
     """
 
-    hyper: ClassVar[Parameters] = Parameters()
-    wake: ClassVar[Callable]
-    act: ClassVar[Callable]
+    observes = "seat"
 
-    def __init__(self, **values: int):
-        self.values = self.hyper.resolve(values, type(self).__name__)
-        self.row = self.hyper.row(self.values)
-
-    @staticmethod
-    def mind(p: SimpleNamespace) -> np.dtype:
-        """What it keeps in mind, in a box with parameters `p`."""
-        return record()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self.values.items())})"
+    def objection(self, variant):
+        """Boxes have seats; nothing else has."""
+        return None if issubclass(variant.family, Box) else super().objection(variant)
 
 
-# ------------------------------------------------------------------------------------------------- no mind at all
+# ------------------------------------------------------------------------------------------------- no memory at all
 @kernel
-def wake_empty(hyper, params, mind):
-    """Nothing to forget."""
-
-
-@kernel
-def act_at_random(hyper, params, task, state, i, mind, rng):
+def act_at_random(hyper, memory, params, task, state, i, rng):
     """Any action that would do something, all alike."""
     actions = action_count(params)
     legal = 0
@@ -75,11 +58,11 @@ def act_at_random(hyper, params, task, state, i, mind, rng):
 class Random(Scripted):
     """Uniform over the actions that would do something: the first null."""
 
-    wake, act = wake_empty, act_at_random
+    act = act_at_random
 
 
 @kernel
-def make_the_best(hyper, params, task, state, i, mind, rng):
+def make_the_best(hyper, memory, params, task, state, i, rng):
     """Make what pays most of all that can be made now; agents beside each other take different things."""
     items, hand = items_in(params), state.hand[i]
     if hand != NOTHING:
@@ -128,38 +111,38 @@ def makeable(params, task, state, i, item):
 class Oracle(Scripted):
     """Knows the recipes: always makes what pays most of all that it can make, and never tries in vain."""
 
-    wake, act = wake_empty, make_the_best
+    act = make_the_best
 
 
 # ------------------------------------------------------------------------------------------------- never twice
 @kernel
-def wake_searching(hyper, params, mind):
+def begin_searching(hyper, memory, params, rng):
     """Nothing was tried yet."""
     items = items_in(params)
     for x in range(items):
-        for word in range(mind.tried.shape[1]):
-            mind.tried[x, word] = 0
-    mind.partner = NOTHING
+        for word in range(memory.tried.shape[1]):
+            memory.tried[x, word] = 0
+    memory.partner = NOTHING
 
 
 @kernel
-def has_tried(mind, x, y):
+def has_tried(memory, x, y):
     """Whether it tried this pair."""
-    return (mind.tried[x, y >> 3] >> (y & 7)) & 1 == 1
+    return (memory.tried[x, y >> 3] >> (y & 7)) & 1 == 1
 
 
 @kernel
-def mark_tried(mind, x, y):
+def mark_tried(memory, x, y):
     """Remember that it tried this pair."""
-    mind.tried[x, y >> 3] |= 1 << (y & 7)
-    mind.tried[y, x >> 3] |= 1 << (x & 7)
+    memory.tried[x, y >> 3] |= 1 << (y & 7)
+    memory.tried[y, x >> 3] |= 1 << (x & 7)
 
 
 def _searching_by(appeal: Callable) -> Callable:
-    """The kernel that searches, by what makes a pair worth trying: appeal(params, task, mind, x, y)."""
+    """The kernel that searches, by what makes a pair worth trying: appeal(params, task, memory, x, y)."""
 
     @kernel
-    def new_pair(hyper, params, task, state, i, mind, rng):
+    def new_pair(hyper, memory, params, task, state, i, rng):
         """A pair that was never tried, with what is in the hand if there is something; NOTHING where all were."""
         items, hand = items_in(params), state.hand[i]
         count = 0
@@ -169,9 +152,9 @@ def _searching_by(appeal: Callable) -> Callable:
         for _draw in range(_DRAWS * hyper.draws):
             x = hand if hand != NOTHING else nth_held(state, i, items, randint(rng, count))
             y = nth_held(state, i, items, randint(rng, count))
-            if x == y or has_tried(mind, x, y):
+            if x == y or has_tried(memory, x, y):
                 continue
-            value = appeal(params, task, mind, x, y)
+            value = appeal(params, task, memory, x, y)
             if value > best:
                 best, best_x, best_y = value, x, y
             found += 1
@@ -183,28 +166,28 @@ def _searching_by(appeal: Callable) -> Callable:
             if state.held[i, x] == ABSENT or (hand != NOTHING and x != hand):
                 continue
             for y in range(items):
-                if y != x and state.held[i, y] != ABSENT and not has_tried(mind, x, y):
+                if y != x and state.held[i, y] != ABSENT and not has_tried(memory, x, y):
                     return x, y
         return NOTHING, NOTHING
 
     @kernel
-    def try_something_new(hyper, params, task, state, i, mind, rng):
+    def try_something_new(hyper, memory, params, task, state, i, rng):
         """Of `draws` pairs that it holds and never tried, the most appealing one."""
         items, hand = items_in(params), state.hand[i]
-        if hand != NOTHING and mind.partner != NOTHING and state.held[i, mind.partner] != ABSENT:
-            partner = mind.partner
-            mind.partner = NOTHING
-            mark_tried(mind, hand, partner)
+        if hand != NOTHING and memory.partner != NOTHING and state.held[i, memory.partner] != ABSENT:
+            partner = memory.partner
+            memory.partner = NOTHING
+            mark_tried(memory, hand, partner)
             return partner
-        x, y = new_pair(hyper, params, task, state, i, mind, rng)
+        x, y = new_pair(hyper, memory, params, task, state, i, rng)
         if x == NOTHING:
             return items
         if hand == NOTHING or x == hand:
-            mind.partner = y
+            memory.partner = y
             if hand == NOTHING:
                 return x
-        mark_tried(mind, hand, y)
-        mind.partner = NOTHING
+        mark_tried(memory, hand, y)
+        memory.partner = NOTHING
         return y
 
     return try_something_new
@@ -221,7 +204,7 @@ def nth_held(state, i, items, n):
 
 
 @kernel
-def worth_of_both(params, task, mind, x, y):
+def worth_of_both(params, task, memory, x, y):
     """What the two are worth."""
     return worth(params, x) + worth(params, y)
 
@@ -235,47 +218,47 @@ class NeverRepeat(Scripted):
     `draws` (default 1) is how many new pairs it looks at before it tries the one worth most.
     """
 
-    hyper = Parameters(draws=Integer(1, 1, 64))
-    wake, act = wake_searching, try_something_new
+    params = Parameters(draws=Integer(1, 1, 64))
+    begin, act = begin_searching, try_something_new
 
     @staticmethod
-    def mind(p: SimpleNamespace) -> np.dtype:
+    def memory(p, variant):
         """A bit for each pair, and the second half of a plan."""
-        items = items_of(p)
+        items = items_of(variant.p)
         return record(tried=(np.uint8, (items, -(-items // 8))), partner=np.int16)
 
 
 class Greedy(NeverRepeat):
     """Tries, of eight new pairs, the one whose parts are worth most."""
 
-    hyper = NeverRepeat.hyper.but(draws=8)
+    params = NeverRepeat.params.but(draws=8)
 
 
 # ------------------------------------------------------------------------------------------------- finding the rule
 @kernel
-def wake_finder(hyper, params, mind):
+def begin_finder(hyper, memory, params, rng):
     """Any hole may take any shape, for all it knows."""
-    wake_searching(hyper, params, mind)
-    mind.waits = 0
-    mind.tries = 0
-    mind.found = 0
+    begin_searching(hyper, memory, params, rng)
+    memory.waits = 0
+    memory.tries = 0
+    memory.found = 0
     for hole in range(params.features):
         for shape in range(params.features):
-            mind.weight[hole, shape] = 1.0
+            memory.weight[hole, shape] = 1.0
 
 
 @kernel
-def search_by_rule(hyper, params, task, state, i, mind, rng):
+def search_by_rule(hyper, memory, params, task, state, i, rng):
     """Weigh what came of the last experiment; then try, of `draws` new pairs, the one that most likely fits."""
-    if hyper.infers != 0 and state.hand[i] == NOTHING and mind.waits != 0:
-        weigh(params, task, state, i, mind)
-    action = try_what_fits(hyper, params, task, state, i, mind, rng)
-    mind.waits = 1 if state.hand[i] != NOTHING and action < items_in(params) else 0
+    if hyper.infers != 0 and state.hand[i] == NOTHING and memory.waits != 0:
+        weigh(params, task, state, i, memory)
+    action = try_what_fits(hyper, memory, params, task, state, i, rng)
+    memory.waits = 1 if state.hand[i] != NOTHING and action < items_in(params) else 0
     return action
 
 
 @kernel
-def weigh(params, task, state, i, mind):
+def weigh(params, task, state, i, memory):
     """What the last experiment says of the rule.
 
     A pair that works shows that a hole takes a shape: that of the higher item the shape of the lower; of two of one level
@@ -285,60 +268,60 @@ def weigh(params, task, state, i, mind):
     x, y, works = state.tried[i, 0], state.tried[i, 1], state.seemed[i] != NOTHING
     if level_of(params, x) < level_of(params, y):
         x, y = y, x
-    mind.tries += 1
-    mind.found += works
-    luck = min(0.5, params.features * (mind.found + 1.0) / (mind.tries + 10.0 * params.features))
-    this, other = chance_of(params, mind, task.hole[x], task.shape[y]), chance_of(params, mind, task.hole[y], task.shape[x])
+    memory.tries += 1
+    memory.found += works
+    luck = min(0.5, params.features * (memory.found + 1.0) / (memory.tries + 10.0 * params.features))
+    this, other = chance_of(params, memory, task.hole[x], task.shape[y]), chance_of(params, memory, task.hole[y], task.shape[x])
     same = task.hole[x] == task.hole[y] and task.shape[x] == task.shape[y]
     if same or level_of(params, x) > level_of(params, y):
         other = 0.0
-    weigh_one(params, mind, task.hole[x], task.shape[y], works, luck, other)
+    weigh_one(params, memory, task.hole[x], task.shape[y], works, luck, other)
     if not same and level_of(params, x) == level_of(params, y):
-        weigh_one(params, mind, task.hole[y], task.shape[x], works, luck, this)
+        weigh_one(params, memory, task.hole[y], task.shape[x], works, luck, this)
 
 
 @kernel
-def weigh_one(params, mind, hole, shape, works, luck, other):
+def weigh_one(params, memory, hole, shape, works, luck, other):
     """What an experiment says of one hole and one shape, where with chance `other` it may have worked without them."""
     if not works:
-        lose_weight(mind, hole, shape, (1.0 - luck) / (1.0 - luck * other))
+        lose_weight(memory, hole, shape, (1.0 - luck) / (1.0 - luck * other))
         return
     doubt = params.illusions / (params.illusions + luck)  # that it only seemed to work
     without = other + (1.0 - other) * doubt
     for k in range(params.features):
         if k != shape:
-            lose_weight(mind, hole, k, without)
+            lose_weight(memory, hole, k, without)
         if k != hole:
-            lose_weight(mind, k, shape, without)
+            lose_weight(memory, k, shape, without)
 
 
 @kernel
-def lose_weight(mind, hole, shape, share):
+def lose_weight(memory, hole, shape, share):
     """Believe less, by this share, that the hole takes the shape."""
-    mind.weight[hole, shape] = max(mind.weight[hole, shape] * share, 1e-9)
+    memory.weight[hole, shape] = max(memory.weight[hole, shape] * share, 1e-9)
 
 
 @kernel
-def chance_to_fit(params, task, mind, x, y):
+def chance_to_fit(params, task, memory, x, y):
     """How likely the rule lets the pair work; all alike where there is no rule to be seen."""
     if params.structure != GRAMMAR:
         return 1.0
     level_x, level_y = level_of(params, x), level_of(params, y)
     no_fit = 1.0
     if level_x >= level_y:
-        no_fit *= 1.0 - chance_of(params, mind, task.hole[x], task.shape[y])
+        no_fit *= 1.0 - chance_of(params, memory, task.hole[x], task.shape[y])
     if level_y >= level_x and (task.hole[x] != task.hole[y] or task.shape[x] != task.shape[y]):
-        no_fit *= 1.0 - chance_of(params, mind, task.hole[y], task.shape[x])
+        no_fit *= 1.0 - chance_of(params, memory, task.hole[y], task.shape[x])
     return 1.0 - no_fit
 
 
 @kernel
-def chance_of(params, mind, hole, shape):
+def chance_of(params, memory, hole, shape):
     """How likely a hole takes a shape: its weight among those of all shapes."""
     total = 0.0
     for k in range(params.features):
-        total += mind.weight[hole, k]
-    return mind.weight[hole, shape] / total
+        total += memory.weight[hole, k]
+    return memory.weight[hole, shape] / total
 
 
 try_what_fits = _searching_by(chance_to_fit)
@@ -352,16 +335,16 @@ class RuleFinder(NeverRepeat):
     only pairs that may fit either way: what its inference is worth shows beside that.
     """
 
-    hyper = Parameters(draws=Integer(8, 1, 64), infers=Integer(1, 0, 1))
-    wake, act = wake_finder, search_by_rule
+    params = Parameters(draws=Integer(8, 1, 64), infers=Integer(1, 0, 1))
+    begin, act = begin_finder, search_by_rule
 
     @staticmethod
-    def mind(p: SimpleNamespace) -> np.dtype:
+    def memory(p, variant):
         """What was tried, what worked, and how much speaks for each hole to take each shape."""
-        items = items_of(p)
+        items = items_of(variant.p)
         return record(
             tried=(np.uint8, (items, -(-items // 8))),
-            weight=(np.float64, (p.features, p.features)),
+            weight=(np.float64, (variant.p.features, variant.p.features)),
             tries=np.int32,
             found=np.int32,
             partner=np.int16,
@@ -377,17 +360,17 @@ NO_PURPOSE, SEARCH, FOLLOW, VERIFY = range(4)
 
 
 @kernel
-def wake_keeper(hyper, params, mind):
+def begin_keeper(hyper, memory, params, rng):
     """A new day: nothing was tried, read or planned."""
-    wake_searching(hyper, params, mind)
-    mind.planned = 0
-    mind.purpose = NO_PURPOSE
-    mind.following = 0
-    mind.believed = NOTHING
+    begin_searching(hyper, memory, params, rng)
+    memory.planned = 0
+    memory.purpose = NO_PURPOSE
+    memory.following = 0
+    memory.believed = NOTHING
 
 
 @kernel
-def keep_notes(hyper, params, task, state, i, mind, rng):
+def keep_notes(hyper, memory, params, task, state, i, rng):
     """Read; rebuild what leads to the highest thing that is written down; then search, and write what worked."""
     first_verb = first_note(params)
     pages = count_pages(params)
@@ -396,45 +379,45 @@ def keep_notes(hyper, params, task, state, i, mind, rng):
             if state.open[i, page] == 0:
                 return first_read(params) + page
     if state.hand[i] != NOTHING:
-        return try_something_new(hyper, params, task, state, i, mind, rng)
-    verb = draw_conclusion(hyper, params, state, i, mind)
+        return try_something_new(hyper, memory, params, task, state, i, rng)
+    verb = draw_conclusion(hyper, params, state, i, memory)
     if verb >= 0:
         return first_verb + verb
-    if mind.purpose == VERIFY:
-        mind.partner = state.tried[i, 1]
+    if memory.purpose == VERIFY:
+        memory.partner = state.tried[i, 1]
         return state.tried[i, 0]
-    if mind.planned == 0:
-        mark_needed(params, state.notes[i], mind, NOTHING, NOTHING, NOTHING)
-        mind.planned = 1
-    k = next_step_of_plan(params, state, i, mind)
+    if memory.planned == 0:
+        mark_needed(params, state.notes[i], memory, NOTHING, NOTHING, NOTHING)
+        memory.planned = 1
+    k = next_step_of_plan(params, state, i, memory)
     if k >= 0:
-        mind.purpose = FOLLOW
-        mind.following = k
-        mind.partner = state.notes[i, k, B]
+        memory.purpose = FOLLOW
+        memory.following = k
+        memory.partner = state.notes[i, k, B]
         return state.notes[i, k, A]
-    mind.purpose = SEARCH
-    return try_something_new(hyper, params, task, state, i, mind, rng)
+    memory.purpose = SEARCH
+    return try_something_new(hyper, memory, params, task, state, i, rng)
 
 
 @kernel
-def draw_conclusion(hyper, params, state, i, mind):
+def draw_conclusion(hyper, params, state, i, memory):
     """What the experiment that was made calls for: the number of a verb after WAIT (write or strike out), or -1."""
-    purpose, made, notes = mind.purpose, state.seemed[i], state.notes[i]
-    mind.purpose = NO_PURPOSE
+    purpose, made, notes = memory.purpose, state.seemed[i], state.notes[i]
+    memory.purpose = NO_PURPOSE
     if purpose == FOLLOW:
-        failed = made != notes[mind.following, MADE]
-        return params.notes + mind.following if failed and hyper.keep == NOTES_BEST_PATH else -1
+        failed = made != notes[memory.following, MADE]
+        return params.notes + memory.following if failed and hyper.keep == NOTES_BEST_PATH else -1
     if purpose == NO_PURPOSE or made == NOTHING or params.notes == 0 or hyper.keep == NOTES_NONE:
         return -1
     if is_written(params, notes, state.tried[i, 0], state.tried[i, 1], made):
         return -1
     if purpose == SEARCH and hyper.verify != 0:
-        mind.purpose = VERIFY
-        mind.believed = made
+        memory.purpose = VERIFY
+        memory.believed = made
         return -1
-    if purpose == VERIFY and made != mind.believed:
+    if purpose == VERIFY and made != memory.believed:
         return -1
-    return place_for(hyper, params, state, i, mind, made)
+    return place_for(hyper, params, state, i, memory, made)
 
 
 @kernel
@@ -448,7 +431,7 @@ def is_written(params, notes, x, y, made):
 
 
 @kernel
-def place_for(hyper, params, state, i, mind, made):
+def place_for(hyper, params, state, i, memory, made):
     """The entry to write into; -1 where none should be given up."""
     notes, oldest, lowest = state.notes[i], 0, -1
     for k in range(params.notes):
@@ -460,55 +443,55 @@ def place_for(hyper, params, state, i, mind, made):
         return -1
     if hyper.keep == NOTES_FIFO:
         return oldest
-    mark_needed(params, notes, mind, state.tried[i, 0], state.tried[i, 1], made)
-    if mind.needed[made] == 0:
+    mark_needed(params, notes, memory, state.tried[i, 0], state.tried[i, 1], made)
+    if memory.needed[made] == 0:
         return -1
     for k in range(params.notes):
-        if mind.needed[notes[k, MADE]] == 0 and (lowest < 0 or notes[k, WHEN] < notes[lowest, WHEN]):
+        if memory.needed[notes[k, MADE]] == 0 and (lowest < 0 or notes[k, WHEN] < notes[lowest, WHEN]):
             lowest = k
     return lowest
 
 
 @kernel
-def mark_needed(params, notes, mind, x, y, made):
+def mark_needed(params, notes, memory, x, y, made):
     """Mark the highest thing that can be made from the bases by what is written (or was just made, of x and y), and its path.
 
     What is only spoken of does not count: the note that it rests on may have been struck out, or written over.
     """
-    mark_makeable(params, notes, mind, x, y, made)
+    mark_makeable(params, notes, memory, x, y, made)
     top = items_in(params) - 1  # of two items, the later one is of no lower level
-    while mind.makeable[top] == 0:
+    while memory.makeable[top] == 0:
         top -= 1
-    if made != NOTHING and mind.makeable[made] == 1 and level_of(params, made) == level_of(params, top):
+    if made != NOTHING and memory.makeable[made] == 1 and level_of(params, made) == level_of(params, top):
         top = made
     for item in range(items_in(params)):
-        mind.needed[item] = 0
-    mind.needed[top] = 1
+        memory.needed[item] = 0
+    memory.needed[top] = 1
     changed = True
     while changed:  # each round marks something new, so it ends
         changed = False
-        if made != NOTHING and mind.needed[made] == 1:
-            changed = mark(mind.needed, x) | mark(mind.needed, y)
+        if made != NOTHING and memory.needed[made] == 1:
+            changed = mark(memory.needed, x) | mark(memory.needed, y)
         for k in range(params.notes):
-            if notes[k, WHEN] >= 0 and notes[k, MADE] != NOTHING and mind.needed[notes[k, MADE]] == 1:
-                changed = mark(mind.needed, notes[k, A]) | mark(mind.needed, notes[k, B]) | changed
+            if notes[k, WHEN] >= 0 and notes[k, MADE] != NOTHING and memory.needed[notes[k, MADE]] == 1:
+                changed = mark(memory.needed, notes[k, A]) | mark(memory.needed, notes[k, B]) | changed
 
 
 @kernel
-def mark_makeable(params, notes, mind, x, y, made):
+def mark_makeable(params, notes, memory, x, y, made):
     """Mark what can be made from the bases by what is written, or was just made."""
     bases = params.lineages * params.bases
     for item in range(items_in(params)):
-        mind.makeable[item] = 1 if item < bases else 0
+        memory.makeable[item] = 1 if item < bases else 0
     changed = True
     while changed:
         changed = False
-        if made != NOTHING and mind.makeable[x] == 1 and mind.makeable[y] == 1:
-            changed = mark(mind.makeable, made)
+        if made != NOTHING and memory.makeable[x] == 1 and memory.makeable[y] == 1:
+            changed = mark(memory.makeable, made)
         for k in range(params.notes):
             a, b, told = notes[k, A], notes[k, B], notes[k, MADE]
-            if notes[k, WHEN] >= 0 and told != NOTHING and mind.makeable[a] == 1 and mind.makeable[b] == 1:
-                changed = mark(mind.makeable, told) | changed
+            if notes[k, WHEN] >= 0 and told != NOTHING and memory.makeable[a] == 1 and memory.makeable[b] == 1:
+                changed = mark(memory.makeable, told) | changed
 
 
 @kernel
@@ -520,11 +503,11 @@ def mark(marks, item):
 
 
 @kernel
-def next_step_of_plan(params, state, i, mind):
+def next_step_of_plan(params, state, i, memory):
     """The note to follow now: something needed that can be made and is not held, and was not tried today; -1 if none."""
     for k in range(params.notes):
         a, b, made = state.notes[i, k, A], state.notes[i, k, B], state.notes[i, k, MADE]
-        if state.notes[i, k, WHEN] < 0 or made == NOTHING or mind.needed[made] == 0 or has_tried(mind, a, b):
+        if state.notes[i, k, WHEN] < 0 or made == NOTHING or memory.needed[made] == 0 or has_tried(memory, a, b):
             continue
         if state.held[i, made] == ABSENT and state.held[i, a] != ABSENT and state.held[i, b] != ABSENT:
             return k
@@ -539,13 +522,13 @@ class NoteKeeper(Scripted):
     repeats an experiment before it writes.
     """
 
-    hyper = Parameters(keep=Integer(NOTES_FIFO, 0, 3), verify=Integer(0, 0, 1), draws=Integer(8, 1, 64))
-    wake, act = wake_keeper, keep_notes
+    params = Parameters(keep=Integer(NOTES_FIFO, 0, 3), verify=Integer(0, 0, 1), draws=Integer(8, 1, 64))
+    begin, act = begin_keeper, keep_notes
 
     @staticmethod
-    def mind(p: SimpleNamespace) -> np.dtype:
+    def memory(p, variant):
         """What was tried today, what leads to the highest thing, and where it is in its plan."""
-        items = items_of(p)
+        items = items_of(variant.p)
         return record(
             tried=(np.uint8, (items, -(-items // 8))),
             needed=(np.uint8, items),

@@ -1,4 +1,4 @@
-"""Boxes in motion: many boxes side by side, and scripted agents in their seats."""
+"""Boxes in motion: many boxes side by side, and compiled players in their seats."""
 
 from __future__ import annotations
 
@@ -8,53 +8,54 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.boxes.players.scripted import Scripted
 from metarl_envs.boxes.world.core import CHOOSING
 from metarl_envs.engine.compiling.cache import compiled
 from metarl_envs.engine.compiling.kernels import unsigned
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.records import check_memory, for_drivers
+from metarl_envs.engine.player import Player
+from metarl_envs.engine.records import check_memory, for_drivers, rows
 from metarl_envs.engine.streams import STREAM, keyed
 
 
 @functools.lru_cache(maxsize=256)
-def _drivers(variant: Variant, wake: Callable, act: Callable) -> SimpleNamespace:
-    """`choose`: what scripted agents do now in their seats, each waking up where memory was reset."""
+def _drivers(variant: Variant, begin: Callable, act: Callable) -> SimpleNamespace:
+    """`choose`: what compiled players do now in their seats, each beginning anew where memory was reset."""
 
-    def choose(params, hyper, tasks, worlds, seats, minds, rng, actions, lo, hi):
+    def choose(params, hyper, tasks, worlds, seats, memories, rng, actions, lo, hi):
         p, h = params[0], hyper[0]
         for b in range(unsigned(lo), unsigned(hi)):
             state = worlds[b].state
             for i in range(p.agents):
                 if seats[b, i]:
-                    if state.forgot[i] != 0:
-                        wake(h, p, minds[b, i])
                     rng[0].s = keyed(state.noise, CHOOSING, state.t, i)
-                    actions[b, i] = act(h, p, tasks[worlds[b].task], state, i, minds[b, i], rng[0])
+                    if state.forgot[i] != 0:
+                        begin(h, memories[b, i], p, rng[0])
+                    actions[b, i] = act(h, memories[b, i], p, tasks[worlds[b].task], state, i, rng[0])
 
     return compiled(f"{variant.name}.{act.__name__}", choose)
 
 
-class ScriptedSeats:
-    """One scripted agent in some seats of many boxes.
+class CompiledSeats:
+    """One compiled player in some seats of many boxes.
 
     Args:
-        policy: which agent.
+        player: which; it observes a `"seat"`.
         variant: the box.
         seats: bool [boxes, agents].
     """
 
-    def __init__(self, policy: Scripted, variant: Variant, seats: np.ndarray):
-        self.policy, self.variant, self.seats = policy, variant, for_drivers(np.ascontiguousarray(seats, np.bool_))
-        mind = policy.mind(variant.p)
-        check_memory(seats.size, mind.itemsize, "minds")
-        self.minds = for_drivers(np.zeros(seats.shape, mind))
-        self._rng = for_drivers(np.zeros(1, STREAM))
-        self._choose = _drivers(variant, type(policy).wake, type(policy).act).choose
+    def __init__(self, player: Player, variant: Variant, seats: np.ndarray):
+        self.player, self.variant, self.seats = player, variant, for_drivers(np.ascontiguousarray(seats, np.bool_))
+        self._newborn = player.newborn(variant)
+        check_memory(seats.size, self._newborn.itemsize, "memories")
+        self.memories = for_drivers(np.zeros(seats.shape, self._newborn.dtype))
+        self._rng = rows(1, STREAM)
+        self._choose = _drivers(variant, type(player).begin, type(player).act).choose
 
     def act(self, tasks: np.ndarray, worlds: np.ndarray, actions: np.ndarray) -> None:
         """Write the actions of these seats into `actions`, int64 [boxes, agents]."""
-        row = self.policy.row
-        self._choose(
-            self.variant.params, row, tasks, worlds, self.seats, self.minds, self._rng, for_drivers(actions), 0, len(worlds)
-        )
+        forgot = worlds.view(np.ndarray)["state"]["forgot"] != 0
+        if forgot.any():
+            self.memories.view(np.ndarray)[forgot] = self._newborn
+        call = self.variant.params, self.player.hyper, tasks, worlds, self.seats, self.memories, self._rng
+        self._choose(*call, for_drivers(actions), 0, len(worlds))

@@ -40,6 +40,11 @@ class Box(Family):
         return seen, spaces.MultiDiscrete([actions] * p.agents)
 
     @staticmethod
+    def seats(p: SimpleNamespace) -> int:
+        """One for each agent."""
+        return p.agents
+
+    @staticmethod
     def parameter_error(p: SimpleNamespace) -> str | None:
         """Why parameters do not go together."""
         return box_error(p)

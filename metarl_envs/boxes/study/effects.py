@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.boxes.players.scripted import NeverRepeat, RuleFinder, Scripted
+from metarl_envs.boxes.players.scripted import NeverRepeat, RuleFinder
 from metarl_envs.boxes.study.measures import column, measure
 from metarl_envs.boxes.study.runs import run
+from metarl_envs.engine import Player
 from metarl_envs.evaluation.statistics import Interval, over_seeds
 
 #: The first seed, and how many boxes each condition has.
@@ -28,7 +29,7 @@ SEED, BOXES = 10_000, 200
 class Condition:
     """Boxes of one kind, with the same agent in all seats."""
 
-    agent: str | Scripted
+    agent: str | Player
     params: dict[str, Any]
 
 

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.boxes.study.runs import Run
 from metarl_envs.boxes.world.core import REAL
 from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B
 from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of
+from metarl_envs.players.run import Run
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,8 @@ from metarl_envs.arguments import as_seed, at_least_one
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.study.measures import column, measure
-from metarl_envs.boxes.study.runs import Run, id_of, run
+from metarl_envs.boxes.study.runs import id_of, run
+from metarl_envs.players.run import Run
 
 #: The shipped table.
 TABLE = Path(__file__).with_suffix(".json")
@@ -105,8 +106,9 @@ def score(done: Run, measured: str = "inventions", null: str = "never_repeat", r
     """
     if null not in NULLS or measured not in MEASURES:
         raise ValueError(f"null={null!r} must be one of {', '.join(NULLS)}, and measured={measured!r} of {', '.join(MEASURES)}")
-    given = done.box.unshifted(done.split, done.params)
-    reached = (row or normaliser(done.box, split=done.split, **given))["reached"]
+    box: type[Box] = done.variant.family  # type: ignore[assignment]
+    given = box.unshifted(done.split, done.params)
+    reached = (row or normaliser(box, split=done.split, **given))["reached"]
     low, high = reached[null][measured], reached[ORACLE][measured]
     values = column(measure(done), measured)
     return (values - low) / (high - low) if high > low else np.full(len(values), np.nan)

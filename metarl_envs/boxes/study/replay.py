@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.arguments import as_integer
-from metarl_envs.boxes.study.runs import Run
+from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.view.words import names_of
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY, REAL, TAKE
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.tree import NOTHING
 from metarl_envs.engine.family import Family
 from metarl_envs.engine.records import Row
+from metarl_envs.players.run import Run
 
 
 def lines(run: Run, box: int = 0, *, failures: bool = False, pictures: bool = False) -> Iterator[str]:
@@ -34,11 +35,15 @@ def lines(run: Run, box: int = 0, *, failures: bool = False, pictures: bool = Fa
     if box >= len(run):
         raise ValueError(f"box={box} is not in this run: it has boxes 0 to {len(run) - 1}")
     family, p = run.variant.family, run.variant.p
+    if not issubclass(family, Box):
+        raise ValueError(f"{run!r} was not played in a box: there is nothing to tell of it")
     if pictures and family.describe is Family.describe:
         raise ValueError(f"{family.__name__} cannot be described in text yet: leave pictures out")
     one = run[box : box + 1]
-    given = {name: value for name, value in run.params.items() if value != family.params.resolve({}, family.__name__)[name]}
-    yield f"{run.id}({', '.join(f'{name}={value!r}' for name, value in given.items())}), box {box}, seed {one.seeds[0]}"
+    usual = family.params.resolve({}, family.__name__)
+    given = {name: value for name, value in run.params.items() if value != usual[name]}
+    said = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    yield f"{run.variant.name}({said}), box {box}, seed {one.seeds[0]}"
     yield "seats: " + ", ".join(f"{i} {name}" for i, name in enumerate(run.seats))
     earned, before = np.zeros(p.agents), None
     for t, states in enumerate(one.replay()):

@@ -10,8 +10,8 @@ import numpy as np
 
 from metarl_envs.engine.compiling.kernels import glue, kernel
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.loops.trial import as_word, trial_parts
+from metarl_envs.engine.player import Player
 from metarl_envs.engine.streams import LEARNER, keyed
 
 
@@ -19,7 +19,7 @@ class PlayerArrays(NamedTuple):
     """Who lives in the worlds: one row of hyper-parameters, then an element a life, and the bounds of actions.
 
     `seen` holds two observations a life, the one that is acted on and room for the next; `slots` is room for actions that are
-    arrays; `bounds` has shape (2, size of an action).
+    arrays; `bounds` has shape (2, size of an action). `done` holds the actions of a replay, [life, step, ...], else no steps.
     """
 
     hyper: np.ndarray
@@ -28,6 +28,7 @@ class PlayerArrays(NamedTuple):
     seen: np.ndarray
     slots: np.ndarray
     bounds: np.ndarray
+    done: np.ndarray
 
 
 #: What the drivers of learners return: this, or a fault and the life in which it happened (see `fault_of`).
@@ -46,7 +47,7 @@ def fault(what, i):
     return np.int64(what) + 2 * np.int64(i)
 
 
-def life_parts(variant: Variant, learner: type[Learner]) -> SimpleNamespace:
+def life_parts(variant: Variant, learner: type[Player]) -> SimpleNamespace:
     """A life, in parts."""
     parts = trial_parts(variant)
     new_trial, begin_episode, move, observe = parts.new_trial, parts.begin_episode, parts.move, parts.observe
@@ -90,14 +91,14 @@ def never_lost(states, seen):
     return False
 
 
-def learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable, Callable]:
+def learner_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Callable, Callable, Callable]:
     """How a learner looks (and whether what it sees is no index that there is), wakes and learns: one signature for all."""
     own_begin, own_learn = learner.begin, learner.learn
 
     def look_at_observation(p, obs):
         return obs
 
-    if learner.sees == "state":
+    if learner.observes == "state":
         locate = variant.family.locate
         if locate is None:
             raise TypeError(f"{variant.name} has states, and must number them with a kernel `locate`")
@@ -109,7 +110,7 @@ def learner_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, C
     else:
         look, lost = look_at_observation, never_lost
 
-    if learner.sees == "task":  # a reference that is allowed to know
+    if learner.observes == "world":  # a reference that is allowed to know
 
         def wake(hyper, memory, p, task, rng):
             own_begin(hyper, memory, p, task, rng)
@@ -137,30 +138,41 @@ def array_outside(bounds, action):
     return beyond
 
 
-def action_parts(variant: Variant, learner: type[Learner]) -> tuple[Callable, Callable, Callable]:
+def action_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Callable, Callable]:
     """How a learner chooses, what is no action of the space, and how an action is kept.
 
     Discrete actions are returned, others written into `slot`. `bounds` has shape (2, size of an action).
     """
     act = learner.act
-    knows, scalar = learner.sees == "task", not variant.action.shape
+    knows, scalar = learner.observes == "world", not variant.action.shape
 
-    if knows and scalar:
+    if learner.observes == "record" and scalar:
 
-        def choose(hyper, memory, p, task, state, seen, rng, slot):
+        def choose(hyper, memory, p, task, state, seen, rng, slot, done):
+            return done[act(hyper, memory, len(done))]
+    elif learner.observes == "record":
+
+        def choose(hyper, memory, p, task, state, seen, rng, slot, done):
+            n = act(hyper, memory, len(done))
+            for j in range(len(slot)):
+                slot[j] = done[n, j]
+            return slot
+    elif knows and scalar:
+
+        def choose(hyper, memory, p, task, state, seen, rng, slot, done):
             return act(hyper, memory, p, task, state, rng)
     elif scalar:
 
-        def choose(hyper, memory, p, task, state, seen, rng, slot):
+        def choose(hyper, memory, p, task, state, seen, rng, slot, done):
             return act(hyper, memory, seen, rng)
     elif knows:
 
-        def choose(hyper, memory, p, task, state, seen, rng, slot):
+        def choose(hyper, memory, p, task, state, seen, rng, slot, done):
             act(hyper, memory, p, task, state, rng, slot)
             return slot
     else:
 
-        def choose(hyper, memory, p, task, state, seen, rng, slot):
+        def choose(hyper, memory, p, task, state, seen, rng, slot, done):
             act(hyper, memory, seen, rng, slot)
             return slot
 

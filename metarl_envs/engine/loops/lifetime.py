@@ -10,10 +10,10 @@ import numpy as np
 from metarl_envs.engine.compiling.cache import compiled
 from metarl_envs.engine.compiling.kernels import glue, unsigned
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.learner import Learner
 from metarl_envs.engine.loops.calls import flattened
 from metarl_envs.engine.loops.life import LOST, NO_FAULT, OUTSIDE, PlayerArrays, action_parts, fault, learner_parts, life_parts
 from metarl_envs.engine.loops.trial import WorldArrays
+from metarl_envs.engine.player import Player
 from metarl_envs.engine.streams import ADVICE, keyed
 
 
@@ -21,7 +21,7 @@ class HistoryArrays(NamedTuple):
     """What `write` fills: [life, step, ...], but for the ends of episodes.
 
     Life i has lived[i] episodes, the last of which may be cut off. Episode e ends before step until[i, e], and finals[i, e]
-    is what was seen after its last step.
+    is what was seen after its last step. It is lived for steps[i] steps, which `write` reads.
     """
 
     observations: np.ndarray
@@ -32,6 +32,7 @@ class HistoryArrays(NamedTuple):
     finals: np.ndarray
     until: np.ndarray
     lived: np.ndarray
+    steps: np.ndarray
 
 
 class ArraysBeside(NamedTuple):
@@ -47,14 +48,18 @@ class ArraysBeside(NamedTuple):
     kept: tuple[np.ndarray, ...]
 
 
-def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
+def score_driver(variant: Variant, learner: type[Player]) -> Callable:
     """Environment and learner in one loop: `score` keeps what each unit of a life paid."""
     life = life_parts(variant, learner)
-    enter, look, lost, choose, outside = life.enter, life.look, life.lost, life.choose, life.outside
+    enter, look, lost, choose, outside, keep = life.enter, life.look, life.lost, life.choose, life.outside, life.keep
     move, observe, learn, turn = life.move, life.observe, life.learn, life.turn
 
-    def score(arrays: WorldArrays, player: PlayerArrays, given, episodes, block, scores, lo, hi):
-        """Live `episodes` episodes in each world; scores[i, unit] adds up what each episode (or block of steps) paid."""
+    def score(arrays: WorldArrays, player: PlayerArrays, given, episodes, block, scores, actions, steps, lo, hi):
+        """Live `episodes` episodes in each world; scores[i, unit] adds up what each episode (or block of steps) paid.
+
+        Actions are kept as far as there is room for them, and steps[i] says how many there were.
+        """
+        room = actions.shape[1]
         p, h, states = arrays.params[0], player.hyper[0], arrays.rules[0].states
         for i in range(unsigned(lo), unsigned(hi)):
             w, memory, rng, obs = arrays.worlds[i], player.memories[i], player.streams[i], player.seen
@@ -64,11 +69,15 @@ def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
                 return fault(LOST, i)
             task = arrays.tasks[w.task]
             now = 0
+            n = 0
             while w.episode < episodes:
                 unit = w.episode if block == 0 else w.t // block
-                action = choose(h, memory, p, task, w.state, seen, rng, player.slots[i])
+                action = choose(h, memory, p, task, w.state, seen, rng, player.slots[i], player.done[i])
                 if outside(player.bounds, action):
                     return fault(OUTSIDE, i)
+                if n < room:
+                    keep(actions, i, n, action)
+                n += 1
                 reward, terminated, truncated = move(p, task, w, action)
                 observe(p, task, w.state, obs[i, 1 - now])
                 then = look(p, obs[i, 1 - now])
@@ -77,12 +86,15 @@ def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
                 learn(h, memory, seen, action, reward, terminated, truncated, then, rng)
                 seen = then
                 now = 1 - now
+                scores[i, unit] += reward
                 if terminated | truncated:
+                    if w.episode + 1 == episodes:
+                        break  # the last state stays
                     turn(p, task, w, obs[i, now])
                     seen = look(p, obs[i, now])
                     if lost(states, seen):
                         return fault(LOST, i)
-                scores[i, unit] += reward
+            steps[i] = n
         return np.int64(NO_FAULT)
 
     return compiled(f"{variant.name}.{learner.__name__}", flattened(score)).score
@@ -90,10 +102,10 @@ def score_driver(variant: Variant, learner: type[Learner]) -> Callable:
 
 def write_driver(
     variant: Variant,
-    learner: type[Learner],
+    learner: type[Player],
     told: tuple[Callable, ...] = (),
     learned: tuple[Callable, ...] = (),
-    oracle: type[Learner] | None = None,
+    oracle: type[Player] | None = None,
     states: bool = False,
 ) -> Callable:
     """Environment and learner in one loop: `write` keeps every step.
@@ -101,7 +113,7 @@ def write_driver(
     Args:
         variant: the family with its parameters set.
         learner: who lives.
-        told: kernels (see `learner.Internal`) that tell of its mind when the action is chosen.
+        told: kernels (see `player.Internal`) that tell of its mind when the action is chosen.
         learned: those that do when the step has been learned from.
         oracle: whose action is written beside that of the learner, which it does not touch.
         states: whether states and their times are kept, for what is to be computed from them afterwards.
@@ -114,9 +126,8 @@ def write_driver(
     keep_state = _state_keeper(states)
 
     def write(arrays: WorldArrays, player: PlayerArrays, given, out: HistoryArrays, beside: ArraysBeside, lo, hi):
-        """Live as many steps in each world as there is room for, and keep each: what was seen, done, paid, and what ended."""
+        """Live in each world, and keep each step: what was seen, done, paid, and what ended."""
         p, h, states = arrays.params[0], player.hyper[0], arrays.rules[0].states
-        steps = out.rewards.shape[1]
         for i in range(unsigned(lo), unsigned(hi)):
             w, memory, rng, obs = arrays.worlds[i], player.memories[i], player.streams[i], player.seen
             enter(arrays, player, given, i)
@@ -127,11 +138,12 @@ def write_driver(
             ask(p, task, w, beside.advice, i)
             now = 0
             out.lived[i] = 0
+            steps = out.steps[i]
             for n in range(steps):
                 observe(p, task, w.state, out.observations[i, n])
                 keep_state(beside.kept, w, i, n)
                 advise(p, task, w, beside.advice, i, n)
-                action = choose(h, memory, p, task, w.state, seen, rng, player.slots[i])
+                action = choose(h, memory, p, task, w.state, seen, rng, player.slots[i], player.done[i])
                 if outside(player.bounds, action):
                     return fault(OUTSIDE, i)
                 keep(out.actions, i, n, action)
@@ -154,7 +166,7 @@ def write_driver(
                     out.lived[i] += 1
                 now = 1 - now
                 seen = then
-                if ended:
+                if ended & (n + 1 < steps):
                     turn(p, task, w, obs[i, now])
                     seen = look(p, obs[i, now])
                     if lost(states, seen):
@@ -181,7 +193,7 @@ def _tellers(kernels: tuple[Callable, ...]) -> Callable:
     return glue(tell)
 
 
-def _adviser(variant: Variant, oracle: type[Learner] | None) -> tuple[Callable, Callable, Callable]:
+def _adviser(variant: Variant, oracle: type[Player] | None) -> tuple[Callable, Callable, Callable]:
     """An oracle that looks on: it begins a life, says what it would do, and sees what was done instead.
 
     Its things are `advice`: hyper-parameters, memories, streams, room for array actions, and where its actions go.
@@ -206,7 +218,8 @@ def _adviser(variant: Variant, oracle: type[Learner] | None) -> tuple[Callable, 
         wake(advice[0][0], advice[1][i], p, task, advice[2][i])
 
     def advise(p, task, w, advice, i, n):
-        keep(advice[4], i, n, choose(advice[0][0], advice[1][i], p, task, w.state, 0, advice[2][i], advice[3][i]))
+        slot = advice[3][i]
+        keep(advice[4], i, n, choose(advice[0][0], advice[1][i], p, task, w.state, 0, advice[2][i], slot, slot))
 
     def watch(action, reward, terminated, truncated, advice, obs, i, now):
         seen, then = obs[i, now], obs[i, 1 - now]

@@ -8,10 +8,10 @@ import numpy as np
 
 from metarl_envs.engine import (
     Integer,
-    Learner,
     Oracle,
     Parameters,
     Picture,
+    Player,
     Real,
     Returns,
     Row,
@@ -76,7 +76,7 @@ def weigh(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
     memory.ahead[action] += 1 if reward > 0.0 else -1
 
 
-class IdealObserver(Learner):
+class IdealObserver(Player):
     """The Bayes-optimal policy: pulls the arm that is likeliest to be the good one, the first of equal ones.
 
     That is the one with the most wins less losses, since the good arm wins as often as the others lose. Nothing is gained by

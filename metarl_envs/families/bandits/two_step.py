@@ -12,10 +12,10 @@ from metarl_envs.engine import (
     Choice,
     Family,
     Integer,
-    Learner,
     Oracle,
     Parameters,
     Picture,
+    Player,
     Real,
     Returns,
     Row,
@@ -169,7 +169,7 @@ def filter_place_of_good(hyper, memory, seen, action, reward, terminated, trunca
         memory.doubt = 0.5
 
 
-class IdealObserver(Learner):
+class IdealObserver(Player):
     """The Bayes-optimal policy of the `wang` variant: an exact filter, and the likelier second step.
 
     Both second steps tell equally much about which is good, so nothing is gained by exploring. In trials of several episodes
@@ -239,7 +239,7 @@ def credit_both_steps(hyper, memory, seen, action, reward, terminated, truncated
         memory.second[seen - 1, 1 - action] = memory.second[seen - 1, action]
 
 
-class ModelFree(Learner):
+class ModelFree(Player):
     """Repeats a first choice that was followed by reward, however it came about: TD(1).
 
     Hyper-parameters:

@@ -13,10 +13,10 @@ from metarl_envs.engine import (
     Family,
     Flag,
     Integer,
-    Learner,
     Oracle,
     Parameters,
     Picture,
+    Player,
     Row,
     TaskErrors,
     canvas,
@@ -151,10 +151,10 @@ def balance_by_sight(hyper, memory, seen, rng):
     return 1 if feedback(memory, seen) * memory.sign > 0.0 else 0
 
 
-class Nominal(Learner):
+class Nominal(Player):
     """Balances as if the dynamics were Gymnasium's. It keeps nothing in mind."""
 
-    sees = "observation"
+    observes = "observation"
     begin, act = expect_gymnasium, balance_by_sight
 
     @staticmethod

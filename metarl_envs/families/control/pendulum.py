@@ -13,10 +13,10 @@ from metarl_envs.engine import (
     Family,
     Flag,
     Integer,
-    Learner,
     Oracle,
     Parameters,
     Picture,
+    Player,
     Row,
     TaskErrors,
     canvas,
@@ -172,10 +172,10 @@ def swing_up_by_sight(hyper, memory, seen, rng, action):
     action[0] = memory.sign * raise_and_hold(memory, angle, seen[2])
 
 
-class Nominal(Learner):
+class Nominal(Player):
     """Swings up and holds as if the dynamics were Gymnasium's. It keeps nothing in mind."""
 
-    sees = "observation"
+    observes = "observation"
     arrays = True
     begin, act = expect_gymnasium, swing_up_by_sight
     memory = staticmethod(SwingUp.memory)

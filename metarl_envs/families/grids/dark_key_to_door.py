@@ -10,10 +10,10 @@ from metarl_envs.engine import (
     Choice,
     Flag,
     Integer,
-    Learner,
     Oracle,
     Parameters,
     Picture,
+    Player,
     Returns,
     Row,
     TaskErrors,
@@ -117,14 +117,14 @@ def remember_key_and_door(hyper, memory, seen, action, reward, terminated, trunc
         memory.stage = _FIND_KEY
 
 
-class SearchTwice(Learner):
+class SearchTwice(Player):
     """Walks to the nearest cell that may still be the key, then, holding it, the door; and straight back in later episodes.
 
     It acts on the exact posterior: uniform over the cells where nothing was paid yet, for the door only those stepped on with
     the key. It need not be the best way to act on it.
     """
 
-    sees = "observation"
+    observes = "observation"
     act, learn = search_key_then_door, remember_key_and_door
 
     @staticmethod

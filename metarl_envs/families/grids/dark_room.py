@@ -13,10 +13,10 @@ from metarl_envs.engine import (
     Family,
     Flag,
     Integer,
-    Learner,
     Oracle,
     Parameters,
     Picture,
+    Player,
     Returns,
     Row,
     TaskErrors,
@@ -142,10 +142,10 @@ def remember_where_it_paid(hyper, memory, seen, action, reward, terminated, trun
         aim(memory)
 
 
-class Sweep(Learner):
+class Sweep(Player):
     """Goes through the cells in a fixed spiral from the centre, then back to where it paid. It exploits; it does not learn."""
 
-    sees = "observation"
+    observes = "observation"
     begin, act, learn = prepare_sweep, sweep_on, remember_where_it_paid
 
     @staticmethod
@@ -176,14 +176,14 @@ def rule_out(hyper, memory, seen, action, reward, terminated, truncated, then, r
         memory.ruled_out[x, y] = 1
 
 
-class Search(Learner):
+class Search(Player):
     """Walks to the nearest cell that may still be the goal, and back to it once it is found.
 
     It acts on the exact posterior, which is uniform over the cells where nothing was paid yet, and then a single cell. It
     need not be the best way to act on it.
     """
 
-    sees = "observation"
+    observes = "observation"
     act, learn = search_on, rule_out
 
     @staticmethod

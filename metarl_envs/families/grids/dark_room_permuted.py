@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.engine import Learner, Oracle, Picture, Returns, Row, TaskErrors, canvas, kernel, randint, record
+from metarl_envs.engine import Oracle, Picture, Player, Returns, Row, TaskErrors, canvas, kernel, randint, record
 from metarl_envs.families.grids.dark_room import DarkRoom
 from metarl_envs.families.grids.rooms import (
     DOWN,
@@ -92,10 +92,10 @@ def watch_the_move(hyper, memory, seen, action, reward, terminated, truncated, t
         memory.move[action] = RIGHT * (right > 0) + LEFT * (right < 0) + DOWN * (down > 0) + UP * (down < 0)
 
 
-class Probe(Learner):
+class Probe(Player):
     """Knows the goal, and tries actions until it knows the one it needs. At the goal it walks against the wall."""
 
-    sees = "observation"
+    observes = "observation"
     begin, act, learn = remember_size, probe_or_go, watch_the_move
 
     @staticmethod

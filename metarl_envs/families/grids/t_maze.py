@@ -11,10 +11,10 @@ from metarl_envs.engine import (
     Family,
     Flag,
     Integer,
-    Learner,
     Oracle,
     Parameters,
     Picture,
+    Player,
     Returns,
     Row,
     TaskErrors,
@@ -104,10 +104,10 @@ def fetch_cue_and_turn(hyper, memory, seen, rng):
     return UP if memory.cue > 0 else DOWN
 
 
-class Recall(Learner):
+class Recall(Player):
     """Fetches the cue, keeps it in mind, and turns where it said. It does not learn."""
 
-    sees = "observation"
+    observes = "observation"
     act = fetch_cue_and_turn
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What a learner declares: hyper-parameters, a row of memory, and three kernels."""
+"""What a compiled player declares: hyper-parameters, a row of memory, and three kernels."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def learn_nothing(hyper, memory, seen, action, reward, terminated, truncated, th
 
 
 class Internal(NamedTuple):
-    """Something in a learner's mind that a learning history can record at each step, as float32.
+    """An internal quantity of a player that a learning history can record at each step, as float32.
 
     Attributes:
         tell: `kernel(hyper, memory, seen, action, out)` writes the numbers into `out`, a float32 array of one dimension.
-        size: how many numbers there are for a learner with hyper-parameters `p` on a family (None: one, and no axis).
+        size: how many numbers there are for a player with hyper-parameters `p` on a family (None: one, and no axis).
         after: asked when the step has been learned from (a TD error), not when the action has been chosen (a value).
     """
 
@@ -43,31 +43,42 @@ class Internal(NamedTuple):
     after: bool = False
 
 
-class Learner:
-    """A source algorithm that learns inside one trial, or a reference policy that does not.
+#: What a compiled player is shown; "record" is for a replay alone (see `histories.lives.Recorded`).
+Observes = Literal["state", "observation", "world", "seat", "record"]
 
-    Its memory lives as long as the trial and is zeroed before it. Kernels, all over rows passed by reference:
 
-    * `begin(hyper, memory, params, rng)`: a trial begins. `params` are the family's parameters.
+class Player:
+    """A compiled player: whoever acts by kernels. Learners, references and the scripted agents of boxes are such players.
+
+    Its memory is one row, which is empty when a lifetime begins and lasts until it ends. Kernels, over rows passed by reference:
+
+    * `begin(hyper, memory, params, rng)`: a lifetime begins. `params` are the family's parameters.
     * `act(hyper, memory, seen, rng)` returns the action.
     * `learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)`: what came of it. `then` is the true
       last observation where an episode ended.
 
-    Where actions are arrays (Box, MultiDiscrete), a learner with `arrays = True` writes the action into one more argument of
+    Where actions are arrays (Box, MultiDiscrete), a player with `arrays = True` writes the action into one more argument of
     `act`, the last, instead of returning it.
 
-    What `seen` and `then` are depends on `sees`: `"state"` is an observation's index (`Family.locate`), `"observation"`
-    the array itself. A reference that is allowed to know has `sees = "task"`, and its kernels are
-    `begin(hyper, memory, params, task, rng)` and `act(hyper, memory, params, task, state, rng)`.
-    """
+    What it is shown says `observes`:
+
+    | `observes` | `seen` and `then` are | kernels that have other arguments |
+    |---|---|---|
+    | `"state"` | an observation's index (`Family.locate`) | |
+    | `"observation"` | the array itself | |
+    | `"world"` | the array itself; it is allowed to know the task | `begin(hyper, memory, params, task, rng)`, `act(hyper, memory, params, task, state, rng)` |
+    | `"seat"` | nothing; it sits in seat i of a box, and reads of `state` what is told to agent i | `act(hyper, memory, params, task, state, i, rng)`; no `learn` |
+
+    In a box `begin` is called again whenever the agent's memory is reset.
+    """  # noqa: E501 (a table)
 
     params: ClassVar[Parameters] = Parameters()
     #: It lives in bandits alone.
     only_bandits: ClassVar[bool] = False
     #: It acts by arrays, not by numbers.
     arrays: ClassVar[bool] = False
-    sees: ClassVar[Literal["state", "observation", "task"]] = "state"
-    #: What of its mind can be recorded, by name.
+    observes: ClassVar[Observes] = "state"
+    #: The internal quantities that a history can record, by name.
     internals: ClassVar[Mapping[str, Internal]] = {}
     begin: ClassVar[Callable] = prepare_nothing
     act: ClassVar[Callable]
@@ -80,11 +91,11 @@ class Learner:
 
     @staticmethod
     def memory(p: SimpleNamespace, variant: Variant) -> np.dtype:
-        """The dtype of a memory row for a learner with hyper-parameters `p` on a family."""
+        """The dtype of a memory row for a player with hyper-parameters `p` on a family."""
         return record()
 
-    def made_for(self, variant: Variant) -> Learner:
-        """The learner as it lives in this family: itself, unless its kernels call some of the family's own."""
+    def made_for(self, variant: Variant) -> Player:
+        """The player as it lives in this family: itself, unless its kernels call some of the family's own."""
         return self
 
     def newborn(self, variant: Variant) -> np.ndarray:
@@ -92,11 +103,13 @@ class Learner:
         return np.zeros(1, self.memory(self.p, variant))
 
     def objection(self, variant: Variant) -> str | None:
-        """Why the learner cannot live in this family, or None where it can."""
+        """Why the player cannot live in this family, or None where it can."""
+        if self.observes == "seat":
+            return f"{type(self).__name__} sits in the seats of boxes (see metarl_envs.boxes.run), and {variant.name} is none"
         if bool(variant.action.shape) != self.arrays:
             wanted = "array" if self.arrays else "Discrete"
             return f"{type(self).__name__} needs {wanted} actions, and {variant.name} has {variant.action_space}"
-        if self.sees == "state" and variant.family.states(variant.p) is None:
+        if self.observes == "state" and variant.family.states(variant.p) is None:
             return f"{type(self).__name__} needs numbered states, and {variant.name} has none"
         if self.only_bandits and variant.family.states(variant.p) != 1:
             return f"{type(self).__name__} is for bandits, and {variant.name} has {variant.family.states(variant.p)} states"
@@ -110,16 +123,16 @@ class Learner:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
 
 
-class Oracle(Learner):
+class Oracle(Player):
     """A reference that knows the task. `begin` and `act` are given it; it learns nothing."""
 
-    sees = "task"
+    observes = "world"
     begin = prepare_nothing_for_task
 
 
-def references_of(variant: Variant) -> dict[str, Learner]:
-    """Return the references that a family binds, by name; TypeError where one is no `Learner`."""
+def references_of(variant: Variant) -> dict[str, Player]:
+    """Return the references that a family binds, by name; TypeError where one is no `Player`."""
     for name, reference in variant.family.references.items():
-        if not isinstance(reference, Learner):
-            raise TypeError(f"reference {name!r} of {variant.name} is {reference!r}, and must be a Learner")
+        if not isinstance(reference, Player):
+            raise TypeError(f"reference {name!r} of {variant.name} is {reference!r}, and must be a Player")
     return dict(variant.family.references)

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,9 +20,9 @@ from numpy.lib import format as npy
 from metarl_envs.files import written_aside
 
 #: What the text file begins with.
-FORMAT = "metarl_envs box run 1"
+FORMAT = "metarl_envs run 2"
 #: The arrays of a run.
-ARRAYS = ("tasks", "seeds", "actions", "endings")
+ARRAYS = ("tasks", "seeds", "actions", "steps", "returns", "endings")
 #: Deflate makes no more of one byte than this many.
 _MOST_INFLATED = 1032
 
@@ -53,11 +54,12 @@ def read_header(about: Path) -> dict[str, Any]:
         said = header.get("format") if isinstance(header, dict) else None
         raise ValueError(
             f"{about} is no run that this version reads: its format is {said!r:.80}, not {FORMAT!r}. A run of an older version "
-            "is read by that version; or run the boxes again"
+            "is read by that version; or play it again"
         )
-    kinds = {"id": str, "params": dict, "split": str | None, "seats": list, "fingerprint": str}
+    kinds = {"family": str | dict, "params": dict, "split": str | None, "episodes": int, "seats": list, "fingerprint": str}
     wrong = [name for name, kind in kinds.items() if name not in header or not isinstance(header[name], kind)]
     wrong += ["seats"] if not wrong and not all(isinstance(seat, str) for seat in header["seats"]) else []
+    wrong += ["episodes"] if not wrong and not 0 < header["episodes"] < 2**31 else []
     if wrong:
         raise ValueError(f"{about} is no run: {wrong[0]!r} is missing or of another kind. Fetch the file again")
     return header
@@ -65,14 +67,25 @@ def read_header(about: Path) -> dict[str, Any]:
 
 def read_arrays(archive: Path) -> dict[str, np.ndarray]:
     """The arrays of a run; ValueError where the file is none."""
+    arrays = read_archive(archive, ARRAYS, "run")
+    if missing := [name for name in ARRAYS if name not in arrays]:
+        raise ValueError(
+            f"{archive} is no run, or is cut short (it lacks {missing[0]!r}): fetch the file again, or play it again"
+        )
+    return {name: arrays[name] for name in ARRAYS}
+
+
+def read_archive(archive: Path, names: Iterable[str], what: str) -> dict[str, np.ndarray]:
+    """Those of the named arrays that an archive has; ValueError where the file is none. Nothing in it is run."""
     with open(archive, "rb") as file:
         try:
             with zipfile.ZipFile(file) as members:
-                return {name: _array(members, f"{name}.npy") for name in ARRAYS}
+                held = set(members.namelist())
+                return {name: _array(members, f"{name}.npy") for name in names if f"{name}.npy" in held}
         except Exception as error:  # zipfile, zlib and NumPy have many words for a damaged file
             problem = str(error) or type(error).__name__
             raise ValueError(
-                f"{archive} is no run, or is cut short ({problem:.200}): fetch the file again, or run the boxes again"
+                f"{archive} is no {what}, or is cut short ({problem:.200}): fetch it again, or make it again"
             ) from None
 
 

@@ -1,0 +1,162 @@
+"""Many boxes as a table: compiled players, batches and single players sit in their seats side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from metarl_envs.boxes.players.simulate import CompiledSeats
+from metarl_envs.boxes.scenarios.box import agent_spaces
+from metarl_envs.boxes.view.numbers import view_length
+from metarl_envs.boxes.view.words import text_for, words_for
+from metarl_envs.boxes.world.tree import items_of
+from metarl_envs.engine.composing import spec_of
+from metarl_envs.engine.loops.trial import DISABLED, NEW_TASK
+from metarl_envs.engine.player import Player
+from metarl_envs.engine.records import check_memory
+from metarl_envs.engine.worlds.worlds import TrialForm, Worlds
+from metarl_envs.histories.columns import action_dtype
+from metarl_envs.players.factories import Batches, Made, OneByOne, PlayerError, Seat, seed_of
+from metarl_envs.players.run import Run, endings_of
+from metarl_envs.players.runner import Group
+from metarl_envs.players.told import Step
+from metarl_envs.task_sets import TaskSet
+
+
+class Boxes:
+    """A table of boxes, one row each.
+
+    Args:
+        tasks: where their recipes come from.
+        seeds: of the boxes, uint64.
+        names: who sits in each seat, for the record.
+    """
+
+    def __init__(self, tasks: TaskSet, seeds: np.ndarray, names: tuple[str, ...]):
+        self.variant, self._tasks, self.seeds, self._names = tasks.variant, tasks, seeds, names
+        boxes, agents, horizon = len(seeds), self.variant.p.agents, self.variant.horizon
+        dtype = action_dtype(self.variant)
+        check_memory(boxes * horizon, dtype.itemsize * agents, "steps")
+        self._taken = np.zeros((boxes, horizon, agents), dtype)
+        self.worlds = Worlds(tasks, boxes, TrialForm(), DISABLED)
+        self.worlds.seed(np.ones(boxes, np.bool_), seeds)
+        self._out = self.worlds.empty()
+        self.worlds.begin(np.ones(boxes, np.bool_), NEW_TASK, self._out)
+        self.t, self.active = 0, np.ones(boxes, np.bool_)
+        self.actions = np.zeros((boxes, agents), np.int64)
+        self._returns = np.zeros(boxes)
+
+    @property
+    def states(self) -> np.ndarray:
+        """The states of the boxes."""
+        return self.worlds.worlds.view(np.ndarray)["state"]
+
+    def group(self, player: Any, seats: list[int], made: Made) -> Group:
+        """The same player in some seats of all boxes."""
+        if isinstance(player, Player):
+            return _Compiled(self, player, seats)
+        return _Told(self, player, seats, made)
+
+    def advance(self) -> None:
+        """All act."""
+        self._taken[:, self.t] = self.actions
+        if (bad := self.worlds.advance(self.actions, self._out)) < 0:
+            raise AssertionError(f"actions of box {-1 - bad} were not checked")
+        self._returns += self._out.rewards
+        self.t += 1
+        self.active = np.full(len(self.active), self.t < self.variant.horizon)
+
+    def run(self) -> Run:
+        """What was played so far."""
+        boxes = len(self.seeds)
+        return Run(
+            family=spec_of(self.variant.family),
+            params=self.variant.values,
+            split=self._tasks.split,
+            episodes=1,
+            seats=self._names,
+            tasks=np.array(self.worlds.task_rows.view(np.ndarray)),
+            seeds=self.seeds,
+            actions=self._taken[:, : self.t],
+            steps=np.full(boxes, self.t, np.int64),
+            returns=self._returns.copy(),
+            endings=endings_of(self.states),
+        )
+
+    def step(self, seats: list[int]) -> Step:
+        """What some seats of all boxes are told, one row a seat: those of box 0 first."""
+        states, view = self.states, view_length(self.variant.p)
+        seen = np.asarray(self._out.observations)[:, seats].reshape(len(self.seeds) * len(seats), -1)
+        forgot = (states["forgot"][:, seats] != 0).reshape(-1)
+        never, first = np.zeros(len(forgot), np.bool_), np.full(len(forgot), self.t == 0)
+        return Step(
+            observation={"observation": seen[:, :view].copy(), "action_mask": seen[:, view:].astype(np.int8)},
+            previous_action=np.where(forgot, -1, self.actions[:, seats].reshape(-1)),
+            previous_reward=np.where(forgot, 0.0, states["reward"][:, seats].reshape(-1)),
+            terminated=never,
+            truncated=never.copy(),
+            episode_start=first,
+            trial_start=first.copy(),
+            memory_reset=forgot,
+            words_of=lambda row: self.words(row // len(seats), seats[row % len(seats)]),
+        )
+
+    def words(self, box: int, seat: int) -> str:
+        """What one agent observes, in the words of `TextBox`."""
+        p, state = self.variant.p, self.states[box]
+        kinds = None
+        if p.structure == "grammar":
+            task = self.worlds.task_row(box)
+            kinds = np.stack([task["hole"], task["shape"]], axis=1).astype(int)
+        shown = np.asarray(self._out.observations)[box, seat, : view_length(p)]
+        return text_for(p, state, seat, shown[-p.agents :] > 0, words_for(items_of(p), int(state["words"])), kinds)
+
+
+class _Compiled:
+    """A compiled player in some seats."""
+
+    def __init__(self, table: Boxes, player: Player, seats: list[int]):
+        where = np.zeros(table.actions.shape, np.bool_)
+        where[:, seats] = True
+        self._table, self._seats = table, CompiledSeats(player, table.variant, where)
+
+    def act(self) -> None:
+        worlds = self._table.worlds
+        self._seats.act(worlds.task_rows, worlds.worlds, self._table.actions)
+
+
+class _Told:
+    """Players of a factory in some seats."""
+
+    def __init__(self, table: Boxes, factory: Any, seats: list[int], made: Made):
+        self._table, self._seats = table, seats
+        boxes = len(table.seeds)
+
+        def spaces() -> tuple[Any, Any]:
+            return agent_spaces(table.variant)
+
+        if isinstance(factory, Seat):
+            places = [(box, seat) for box in range(boxes) for seat in seats]
+            self._players: Batches | OneByOne = OneByOne(factory, spaces, places, table.seeds, made)
+        else:
+            first = int(table.seeds[0]), seats[0]
+            self._players = Batches(factory, spaces, boxes * len(seats), lambda t: seed_of(*first, t), seats[0], made)
+
+    def act(self) -> None:
+        table, step = self._table, self._table.step(self._seats)
+        actions = self._players.act(step, step.memory_reset, table.t, np.ones(len(step.memory_reset), np.bool_))
+        last = int(table.variant.action.high[0])
+        if (
+            actions.shape != step.memory_reset.shape
+            or actions.dtype.kind not in "iu"
+            or ((actions < 0) | (actions > last)).any()
+        ):
+            raise PlayerError(
+                f"the players of seat {self._seats[0]} chose {actions!r} at step {table.t}: actions are integers from 0 to "
+                f"{last}, of shape {step.memory_reset.shape}",
+                None,
+                self._seats[0],
+                table.t,
+            )
+        table.actions[:, self._seats] = actions.reshape(-1, len(self._seats))

@@ -1,0 +1,271 @@
+"""Players that are not compiled: the forms of their factories, and the rule by which these are called.
+
+A factory is called anew whenever memory is reset: when a lifetime begins, and in a box at each dawn. It is given the spaces, a
+seed, and for how many rows (`num_envs`) or for which seat it makes players, by these names; and nothing from before.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+
+from metarl_envs.players.told import Moment, Step
+
+#: Gives fresh spaces of one row: what is observed, and actions.
+Spaces = Callable[[], tuple[spaces.Space, spaces.Space]]
+
+
+class BatchPlayer(Protocol):
+    """Players in several rows at once. Rows must not share what they learn."""
+
+    def act(self, step: Step) -> Any:
+        """One action a row."""
+        ...
+
+
+class SeatPlayer(Protocol):
+    """One player."""
+
+    def act(self, moment: Moment) -> Any:
+        """Its action."""
+        ...
+
+
+#: Makes players without any memory: called with `num_envs`, `observation_space`, `action_space` (of one row) and `seed`.
+Factory = Callable[..., BatchPlayer]
+
+
+class Seat:
+    """A factory of players that act one at a time, such as people and language models: `Seat(MyPlayer)`.
+
+    Args:
+        factory: makes one player without any memory, for each row or seat one of its own: called with `seat` (0 in families),
+            `observation_space`, `action_space` and `seed`.
+    """
+
+    def __init__(self, factory: Callable[..., SeatPlayer]):
+        if not callable(factory):
+            raise TypeError(f"Seat({factory!r}): give a factory that makes a player, such as its class")
+        self.factory = factory
+
+    def __call__(self, **told: Any) -> SeatPlayer:
+        """Make a player."""
+        return self.factory(**told)
+
+    def __repr__(self) -> str:
+        return name_of(self.factory)
+
+
+class Through:
+    """A factory whose players meet a family through wrappers: those they were trained with, and controls.
+
+    They are scored by what is paid, whatever a control shows them, on the same tasks with the same noise as others beside them:
+
+        >>> see = functools.partial(VectorPreviousStep, flat=True)
+        >>> policies = {"mine": Through(MyAgent, see), "swapped reward": Through(MyAgent, VectorSwapReward, see)}
+
+    Args:
+        factory: makes players; it is told the spaces of the outermost wrapper.
+        wrappers: vector forms of wrappers, the innermost first, each called with a vector environment alone.
+    """
+
+    def __init__(self, factory: Factory | Seat, *wrappers: Callable[[VectorEnv], VectorEnv]):
+        self.factory, self.wrappers = factory, wrappers
+
+    def __call__(self, **told: Any) -> Any:
+        """Make players."""
+        return self.factory(**told)
+
+    def wrap(self, env: VectorEnv) -> VectorEnv:
+        """The environment as the players see it."""
+        for wrapper in self.wrappers:
+            env = wrapper(env)
+        return env
+
+    def __repr__(self) -> str:
+        return f"{name_of(self.factory)} through {', '.join(name_of(wrapper) for wrapper in self.wrappers)}"
+
+
+def name_of(factory: Any) -> str:
+    """What a result calls a factory or a wrapper."""
+    factory = factory.func if isinstance(factory, functools.partial) else factory
+    return getattr(factory, "__qualname__", repr(factory))
+
+
+class PlayerError(RuntimeError):
+    """A player failed in the middle of a run; `__cause__` is what it raised.
+
+    Nothing that was played is lost: `run` holds all rows up to the step before, and can be measured, replayed and saved like
+    any other.
+
+    Attributes:
+        row: which life or box, from 0; None where a batch failed, which acts in several.
+        seat: which seat, from 0.
+        step: how many steps were made before.
+        run: these steps, as a `metarl_envs.players.Run`; None where there was no run.
+    """
+
+    run: Any = None
+
+    def __init__(self, message: str, row: int | None, seat: int, step: int):
+        super().__init__(message, row, seat, step)
+        self.row, self.seat, self.step = row, seat, step
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+class Made:
+    """All players that were made in a run, so that none is given out twice. What nobody else holds is let go."""
+
+    def __init__(self):
+        self._by_id: dict[int, Callable[[], Any]] = {}
+
+    def first(self, player: Any) -> Any:
+        """The player, if this very object is given out for the first time; else ValueError."""
+        if (known := self._by_id.get(id(player))) and known() is player:
+            raise ValueError(
+                "its factory returned an object again that was returned before: whoever must forget has to be made anew each "
+                "time, and nobody plays in two places"
+            )
+        try:
+            self._by_id[id(player)] = weakref.ref(player)
+        except TypeError:  # it cannot be watched from outside, so it is kept
+            self._by_id[id(player)] = lambda: player
+        return player
+
+
+class Batches:
+    """Players of a batch factory in some rows. Whenever rows forget, the factory makes players for them anew.
+
+    Args:
+        factory: see `Factory`.
+        spaces: of one row.
+        rows: how many.
+        seed_at: gives the seed of the players that are made at a step.
+        seat: where they sit.
+        made: all players of the run.
+    """
+
+    def __init__(self, factory: Factory, spaces: Spaces, rows: int, seed_at: Callable[[int], int], seat: int, made: Made):
+        self._factory, self._spaces, self._seed_at, self._seat, self._made = factory, spaces, seed_at, seat, made
+        self._batches: list[tuple[np.ndarray, BatchPlayer]] = []
+        self._batch_of = np.full(rows, -1)
+
+    def act(self, step: Step, anew: np.ndarray, t: int, active: np.ndarray) -> np.ndarray:
+        """One action a row, of shape (rows, ...); those of rows that are not active mean nothing.
+
+        Args:
+            step: what they are told.
+            anew: in which rows players are made anew, bool [row].
+            t: the step.
+            active: the rows that are not over.
+
+        Raises:
+            PlayerError: the factory or a batch raised an error, or the factory returned an object again.
+        """
+        try:
+            if (begin := anew & active).any():
+                self._make(np.flatnonzero(begin), t)
+            return self._acted(step)
+        except Exception as error:
+            raise PlayerError(_problem(f"the players of seat {self._seat}", t, error), None, self._seat, t) from error
+
+    def _make(self, rows: np.ndarray, t: int) -> None:
+        """New players for these rows; old ones of whose rows none is left are let go."""
+        observed, actions = self._spaces()
+        told = {"observation_space": observed, "action_space": actions, "seed": self._seed_at(t)}
+        self._batch_of[rows] = len(self._batches)
+        self._batches.append((rows, self._made.first(self._factory(num_envs=len(rows), **told))))
+        left = [i for i in range(len(self._batches)) if (self._batch_of == i).any()]
+        self._batches = [self._batches[i] for i in left]
+        self._batch_of = np.searchsorted(left, self._batch_of)
+
+    def _acted(self, step: Step) -> np.ndarray:
+        if len(self._batches) == 1 and len(self._batches[0][0]) == len(self._batch_of):
+            return np.asarray(self._batches[0][1].act(step))
+        actions: np.ndarray | None = None
+        for i, (rows, players) in enumerate(self._batches):
+            acted = np.asarray(players.act(step.of(rows)))
+            if actions is None:
+                actions = np.zeros((len(self._batch_of), *acted.shape[1:]), acted.dtype)
+            own = self._batch_of[rows] == i
+            actions[rows[own]] = acted[own]
+        assert actions is not None
+        return actions
+
+
+class OneByOne:
+    """Players of a `Seat`, one for each row, each made anew whenever it is to forget.
+
+    Args:
+        factory: the `Seat`.
+        spaces: of one row.
+        places: the row of the run and the seat of each.
+        seeds: of the rows of the run, uint64.
+        made: all players of the run.
+    """
+
+    def __init__(self, factory: Seat, spaces: Spaces, places: list[tuple[int, int]], seeds: np.ndarray, made: Made):
+        self._factory, self._spaces, self._places, self._seeds, self._made = factory, spaces, places, seeds, made
+        self._space = spaces()[1]
+        self._players: dict[int, SeatPlayer] = {}
+
+    def act(self, step: Step, anew: np.ndarray, t: int, active: np.ndarray) -> np.ndarray:
+        """One action a row, of shape (rows, ...); those of rows that are not active mean nothing. Arguments as in `Batches`.
+
+        Raises:
+            PlayerError: a factory or a player raised an error, or did what it must not.
+        """
+        resting = self._space.low if isinstance(self._space, spaces.Box) else np.zeros(self._space.shape or (), np.int64)
+        actions = np.stack([np.asarray(resting)] * len(self._places))
+        for k in np.flatnonzero(active).tolist():
+            row, seat = self._places[k]
+            try:
+                if anew[k]:
+                    self._players.pop(k, None)
+                    self._players[k] = self._make(row, seat, t)
+                actions[k] = self._checked(self._players[k].act(step.moment(k)))
+            except Exception as error:
+                raise PlayerError(_problem(f"seat {seat} of row {row}", t, error), row, seat, t) from error
+        return actions
+
+    def _make(self, row: int, seat: int, t: int) -> SeatPlayer:
+        """A new player. Its spaces are fresh, or the last one could have left something in them."""
+        observed, actions = self._spaces()
+        seed = seed_of(int(self._seeds[row]), seat, t)
+        return self._made.first(self._factory(seat=seat, observation_space=observed, action_space=actions, seed=seed))
+
+    def _checked(self, action: Any) -> Any:
+        """The action, if it is one of the space; else ValueError."""
+        space = self._space
+        if not isinstance(space, spaces.Discrete):
+            given, dtype = np.asarray(action), np.dtype(space.dtype)
+            array = given.astype(dtype)
+            if not np.can_cast(given.dtype, dtype, "same_kind") or not space.contains(array):
+                raise ValueError(f"the player chose {action!r}, which is not in {space}")
+            return array
+        try:
+            number = operator.index(action.item() if isinstance(action, np.ndarray) and action.size == 1 else action)
+        except TypeError:
+            number = -1
+        if not 0 <= number - space.start < space.n:
+            last = space.start + space.n - 1
+            raise ValueError(f"the player chose {action!r}: actions are integers from {space.start} to {last}")
+        return number
+
+
+def seed_of(*key: int) -> int:
+    """Return the seed, of 32 bits, of a player that is made in a row (or for several), in a seat, at a step."""
+    return int(np.random.SeedSequence(list(key)).generate_state(1)[0])
+
+
+def _problem(who: str, t: int, error: Exception) -> str:
+    return f"{who} failed at step {t} ({f'{type(error).__name__}: {error}'.removesuffix(': ')})"

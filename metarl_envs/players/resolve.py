@@ -1,0 +1,66 @@
+"""Who plays: players by name, whatever form they were given in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from metarl_envs.engine.family import Variant
+from metarl_envs.engine.player import Player
+from metarl_envs.learners import LEARNERS
+from metarl_envs.learners.named import read_player, suitable_players
+from metarl_envs.players.factories import Factory, Seat, Through, name_of
+
+#: Whoever can play: a compiled player, or a factory of others.
+Anyone = Player | Factory | Seat | Through
+
+
+def players_by_name(given: Any, variant: Variant, what: str = "policies") -> dict[str, Anyone]:
+    """Return players by name.
+
+    Args:
+        given: a mapping of names to players, a list of players, or one alone; a player is a name, a compiled player, or a
+            factory. None: all compiled players that fit the family.
+        variant: where they are to play.
+        what: how an error calls the argument.
+
+    Raises:
+        TypeError: something is no player, or a name is no string.
+        ValueError: there is none, two have one name, or one cannot play here.
+    """
+    known = suitable_players(variant)
+    if given is None:
+        return {name: player for name, player in known.items() if player.fits(variant)}
+    one = what.removesuffix("ies") + "y" if what.endswith("ies") else what.removesuffix("s")
+    return {name: read_player(each, variant, known, f"{one} {name!r}") for name, each in _by_name(given, what).items()}
+
+
+def called(player: Any) -> str:
+    """Return the name of a player that was given without one."""
+    if isinstance(player, Player):
+        return next((name for name, known in LEARNERS.items() if known is type(player)), type(player).__name__)
+    return player if isinstance(player, str) else name_of(player)
+
+
+def described(player: Anyone) -> str:
+    """Return who it is, as text, with its hyper-parameters or the wrappers that it sees through."""
+    return repr(player) if isinstance(player, Player | Through | Seat) else name_of(player)
+
+
+def _by_name(given: Any, what: str) -> dict[str, Any]:
+    """What was given, by name."""
+    if isinstance(given, str | Player | Through) or callable(given):
+        given = [given]
+    if not isinstance(given, Iterable):
+        raise TypeError(f"{what}={given!r} must be names, learners, factories of players, or a mapping of names to them")
+    pairs = list(given.items()) if isinstance(given, Mapping) else [(called(player), player) for player in given]
+    if not pairs:
+        raise ValueError(f"{what} is empty: give at least one, or None for all that suit the family")
+    for i, (name, _) in enumerate(pairs):
+        if not isinstance(name, str):
+            raise TypeError(f"{what} has the name {name!r}, which must be a string")
+        if not name.isprintable() or name != name.strip() or not name:
+            raise ValueError(f"{what} has the name {name!r}, which must be one line, with no space at its ends")
+        if name in dict(pairs[:i]):
+            raise ValueError(f"{what} has two that are called {name!r}: give a mapping, with a name of its own for each")
+    return dict(pairs)

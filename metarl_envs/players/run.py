@@ -1,0 +1,289 @@
+"""Runs: what was played, written down so that it can be lived again exactly, and all else computed from it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metarl_envs.engine.composing import Spec
+from metarl_envs.engine.family import Variant
+from metarl_envs.engine.loops.trial import DISABLED, GIVEN_TASK
+from metarl_envs.engine.player import Player
+from metarl_envs.engine.worlds.task_rows import first_wrong, padded, same_fields
+from metarl_envs.engine.worlds.worlds import TrialForm, Worlds
+from metarl_envs.files import versions
+from metarl_envs.histories.columns import Columns, action_dtype
+from metarl_envs.histories.lives import Lives, Written
+from metarl_envs.players.run_files import ARRAYS, FORMAT, files_of, read_arrays, read_header, write
+from metarl_envs.task_sets import TaskSet
+from metarl_envs.task_sets.files import known_family
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Lives that were lived, or boxes, as a rule to the end: all that is needed to live them again. One row each.
+
+    Attributes:
+        family: what names the family or box in files, "module:Class" or the spec of a composed one.
+        params: its parameters, all of them.
+        split: of the tasks.
+        episodes: in a whole life.
+        seats: who sat in each seat, as text; of a family, who lived.
+        tasks: the task rows, [row].
+        seeds: of the noise, uint64 [row].
+        actions: what was done, [row, step, ...] with one axis for seats in a box, as the smallest integers that hold them (or
+            as floats, where actions are). After the end of a life that was shorter than the longest there are zeros.
+        steps: how many steps each row has, int64 [row]; fewer than a whole life where a player failed (see `PlayerError`).
+        returns: what was paid in all, float64 [row] (in a box to all agents), and
+        endings: a hash of the last state of each row, uint64 [row]: by these a replay is known to be exact.
+    """
+
+    family: Spec
+    params: dict[str, Any]
+    split: str | None
+    episodes: int
+    seats: tuple[str, ...]
+    tasks: np.ndarray
+    seeds: np.ndarray
+    actions: np.ndarray
+    steps: np.ndarray
+    returns: np.ndarray
+    endings: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __repr__(self) -> str:
+        neighbours = [(name, len(list(seats))) for name, seats in itertools.groupby(self.seats)]
+        seats = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in neighbours)
+        most = self.actions.shape[1]
+        return f"Run({self.variant.name}: {len(self)} rows of up to {most} steps, of {seats}, split={self.split!r})"
+
+    @functools.cached_property
+    def variant(self) -> Variant:
+        """The family with its parameters set."""
+        return known_family(self.family).at(**self.params)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Run:
+        """The run of some of the rows: `run[3:4]` is row 3 alone, `run[indices]` these; TypeError for anything else."""
+        if not isinstance(rows, slice | np.ndarray):
+            raise TypeError(f"run[{rows!r}]: give a slice, such as run[3:4], which is a run of row 3 alone, or an index array")
+        return replace(self, **{name: getattr(self, name)[rows] for name in ARRAYS})
+
+    # ------------------------------------------------------------------------------------------- living again
+    def scores(self, block: int = 0) -> np.ndarray:
+        """Return what each episode (or block of `block` steps) paid, float64 [row, unit], by living all rows again, compiled.
+
+        Raises:
+            ValueError: rows were cut off before their end, or they end otherwise than they did.
+        """
+        if not self.actions.shape[1]:
+            raise ValueError(f"{self!r} has no steps, and no scores")
+        lives = Lives.of_actions(self.variant, self.actions)
+        out = lives.score(self.seeds, self.tasks, self.episodes, block, None)
+        self._check(lives.worlds.view(np.ndarray)["state"], lives.steps, out.sum(axis=1))
+        return out
+
+    def columns(self, *, labels: Sequence[str] = (), internals: Sequence[str] = (), player: Player | None = None) -> Written:
+        """Live all rows again, compiled, and write down what follows: observations, rewards, flags, labels, internals.
+
+        Args:
+            labels: what of the ground truth is written beside them (`"optimal_action"`, `"q_star"`, `"regret"`).
+            internals: what of the player that acted; it is given as `player`, lives again, and must do the same.
+            player: the compiled player that acted.
+
+        Returns:
+            Columns by name, [row, step, ...], of which `steps[i]` count in row i (the others are zero).
+
+        Raises:
+            ValueError: a label or an internal is not known here; internals are asked for without the player, or the player
+                acts otherwise than was recorded; the rows end otherwise than they did.
+        """
+        if internals and player is None:
+            raise ValueError(f"internals={list(internals)!r}: give the player that acted, such as player=QLearning()")
+        variant, steps = self.variant, self.actions.shape[1]
+        if player is None:
+            lives = Lives.of_actions(variant, self.actions)
+        else:
+            lives = Lives(variant, player, len(self))
+        columns = Columns(variant, lives.learner, internals, labels)
+        written = lives.write(self.seeds, self.tasks, columns, lives.room(steps, columns), workers=None, steps=self.steps)
+        for column in written.columns.values():
+            for i in np.flatnonzero(self.steps < steps).tolist():
+                column[i, self.steps[i] :] = 0
+        if player is not None and not np.array_equal(written.columns["action"], self.actions):
+            raise ValueError(f"player={player!r} acts otherwise than {self.seats[0]!r}, which was recorded")
+        paid = written.columns["reward"].sum(axis=1, dtype=np.float64)
+        self._check(lives.worlds.view(np.ndarray)["state"], self.steps, paid)
+        return written
+
+    def replay(self) -> Iterator[np.ndarray]:
+        """Live all rows again, step by step: their states before the first step and after each, as rows.
+
+        It is one array that moves on: copy what is to be kept. A row that is over keeps its last state.
+
+        Raises:
+            ValueError: the rows end otherwise than they did, because the rules have changed since.
+        """
+        if (self.steps != self.actions.shape[1]).any():
+            raise ValueError(f"{self!r} has rows of different lengths: replay one at a time, such as run[3:4]")
+        worlds = Worlds(TaskSet.of_family(self.variant.family, **self.params), len(self), TrialForm(self.episodes), DISABLED)
+        everyone = np.ones(len(self), np.bool_)
+        worlds.seed(everyone, self.seeds)
+        worlds.task_rows[...] = self.tasks
+        out = worlds.empty()
+        worlds.begin(everyone, GIVEN_TASK, out)
+        states = worlds.worlds["state"]
+        yield states
+        paid = np.zeros(len(self))
+        for t in range(self.actions.shape[1]):
+            worlds.advance(np.ascontiguousarray(self.actions[:, t], self.variant.action.dtype), out)
+            paid += out.rewards
+            yield states
+        self._check(states.view(np.ndarray), self.steps, paid)
+
+    def _check(self, states: np.ndarray, steps: np.ndarray, paid: np.ndarray) -> None:
+        """ValueError where a replay came to other last states, lengths or returns than were recorded."""
+        same = np.array_equal(endings_of(states), self.endings) and np.array_equal(steps, self.steps)
+        if not same or not np.allclose(paid, self.returns, rtol=1e-9, atol=1e-9):
+            raise ValueError(
+                f"the run of {self.variant.name} ends otherwise than when it was recorded: the rules have changed since, or it "
+                "was cut off (and has no scores). Play it again, or replay it with the version of metarl_envs that recorded it"
+            )
+
+    # ------------------------------------------------------------------------------------------- files
+    def save(self, path: str | os.PathLike) -> list[Path]:
+        """Write `path.npz` and `path.json`, aside and then renamed, and the folder, where it is missing; the paths written."""
+        header = {"format": FORMAT, "versions": versions("metarl-envs", "numpy"), **self._about()}
+        header["fingerprint"] = self.fingerprint
+        return write(path, header, {name: getattr(self, name) for name in ARRAYS})
+
+    def _about(self) -> dict[str, Any]:
+        about = {name: getattr(self, name) for name in ("family", "params", "split", "episodes")}
+        return {**about, "seats": list(self.seats)}
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits of all that a run consists of."""
+        digest = hashlib.sha256(json.dumps([FORMAT, self._about()], sort_keys=True).encode())
+        for name in ARRAYS[1:]:
+            digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        for field in _leaves(self.tasks):
+            digest.update(field.tobytes())
+        return digest.hexdigest()[:32]
+
+
+def ended(run: Run, *, cut_off: bool) -> Run:
+    """Return the run with the endings that living it again comes to; `cut_off`: not all of its lives are whole."""
+    lives = Lives.of_actions(run.variant, run.actions)
+    if cut_off:
+        columns = Columns(run.variant, lives.learner)
+        lives.write(run.seeds, run.tasks, columns, lives.room(run.actions.shape[1], columns), steps=run.steps)
+    else:
+        lives.score(run.seeds, run.tasks, run.episodes, 0, None)
+    return replace(run, endings=endings_of(lives.worlds.view(np.ndarray)["state"]))
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Return one run of the rows of several, in order; ValueError where they differ in anything but their rows."""
+    first = runs[0]
+    for other in runs[1:]:
+        if other._about() != first._about():
+            raise ValueError(f"runs differ: {first!r} and {other!r}")
+    most = max(run.actions.shape[1] for run in runs)
+    arrays = {name: np.concatenate([getattr(run, name) for run in runs]) for name in ARRAYS if name != "actions"}
+    actions = np.zeros((len(arrays["seeds"]), most, *first.actions.shape[2:]), first.actions.dtype)
+    row = 0
+    for run in runs:
+        actions[row : row + len(run), : run.actions.shape[1]] = run.actions
+        row += len(run)
+    return replace(first, **arrays, actions=actions)
+
+
+def endings_of(states: np.ndarray) -> np.ndarray:
+    """Return a hash of each state, uint64."""
+    fields = list(_leaves(states))
+    digests = (hashlib.sha256(b"".join(field[b].tobytes() for field in fields)).digest() for b in range(len(states)))
+    return np.array([int.from_bytes(digest[:8], "little") for digest in digests], np.uint64)
+
+
+def _leaves(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Each field of rows that holds numbers, copied: what lies between fields is not told by what they mean."""
+    for name in rows.dtype.names or ():
+        field = rows[name]
+        if field.dtype.names:
+            yield from _leaves(field)
+        else:
+            yield np.ascontiguousarray(field)
+
+
+def load(path: str | os.PathLike) -> Run:
+    """A run from the files that `Run.save` wrote; either file's name will do, or their common stem.
+
+    The files can run no code: a family from outside this package is found only where its module is imported already.
+
+    Raises:
+        FileNotFoundError: one of the two files is missing.
+        ValueError: they are no run, are cut short or changed, or were written by a version with other rules.
+    """
+    arrays_path, about = files_of(path)
+    for file in (about, arrays_path):
+        if not file.exists():
+            raise FileNotFoundError(f"{file} is missing: a run is two files, {about.name} and {arrays_path.name}")
+    header = read_header(about)
+    try:
+        variant = known_family(header["family"]).at(**header["params"])
+        variant.split(header["split"])
+        if len(header["seats"]) != (seats := variant.family.seats(variant.p)):
+            raise ValueError(f"{len(header['seats'])} seats of {seats}")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{about} names a family that this version does not have: {error}") from None
+    arrays = read_arrays(arrays_path)
+    _check_arrays(arrays, variant, header["episodes"], arrays_path)
+    arrays["tasks"] = padded(arrays["tasks"], variant.task)
+    if wrong := first_wrong(variant, arrays["tasks"]):
+        raise ValueError(f"{arrays_path} is no run of {variant}: the task of row {wrong[0]} is none: {wrong[1]}")
+    told: dict[str, Any] = {name: header[name] for name in ("family", "split", "episodes")}
+    told |= {"params": variant.values, "seats": tuple(header["seats"]), **arrays}
+    run = Run(**told)
+    if run.fingerprint != header["fingerprint"]:
+        raise ValueError(
+            f"{arrays_path} and {about.name} do not belong together, or have been changed since they were written: fetch both "
+            "again, or make the run again"
+        )
+    return run
+
+
+def _check_arrays(arrays: dict[str, np.ndarray], variant: Variant, episodes: int, path: Path) -> None:
+    """Refuse arrays of other shapes and kinds than a run of this family has."""
+    rows = len(arrays["seeds"]) if arrays["seeds"].ndim else 0
+    form, actions = variant.action, arrays["actions"]
+    most = actions.shape[1] if actions.ndim > 1 else 0
+    wanted = {
+        "seeds": (np.dtype(np.uint64), (rows,)),
+        "actions": (action_dtype(variant), (rows, min(most, episodes * variant.horizon), *form.shape)),
+        "steps": (np.dtype(np.int64), (rows,)),
+        "returns": (np.dtype(np.float64), (rows,)),
+        "endings": (np.dtype(np.uint64), (rows,)),
+    }
+    for name, (dtype, shape) in wanted.items():
+        given = arrays[name]
+        if given.dtype != dtype or given.shape != shape or not rows:
+            raise ValueError(f"{path} is no run of {variant.name}: {name} is {given.dtype} {given.shape}, not {dtype} {shape}")
+    tasks = arrays["tasks"]
+    if tasks.shape != (rows,) or not same_fields(tasks.dtype, variant.task):
+        raise ValueError(f"{path} is no run of {variant}: it holds tasks of {tasks.dtype}")
+    if ((arrays["steps"] < 0) | (arrays["steps"] > most)).any():
+        raise ValueError(f"{path} is no run of {variant}: it says that rows have {arrays['steps'].max()} steps, of {most}")
+    lived = np.arange(most) < arrays["steps"][:, None]
+    if not ((actions[lived] >= form.low) & (actions[lived] <= form.high)).all():
+        raise ValueError(f"{path} is no run of {variant}: it holds actions outside of {form.low.min()} to {form.high.max()}")
