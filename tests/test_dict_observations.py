@@ -192,3 +192,36 @@ def test_another_space_is_refused_by_name():
 
     with pytest.raises(TypeError, match="observation space Tuple"):
         FamilyVectorEnv(TaskSet.of_family(Tupled), num_envs=2)
+
+
+@pytest.mark.plain
+def test_players_and_runs_have_observations_by_name():
+    from metarl_envs.players import Seat
+    from metarl_envs.players.lifetimes import live
+
+    shown = []
+
+    class Follows:
+        """Acts by the cell alone, which a moment tells as a number."""
+
+        def __init__(self, **told):
+            assert isinstance(told["observation_space"], spaces.Dict)
+
+        def act(self, moment):
+            shown.append(moment.observation)
+            return int(moment.observation["cell"] + moment.observation["image"].argmax()) % 5
+
+    class FollowAll(Follows):
+        def act(self, step):
+            return (step.observation["cell"] + step.observation["image"].reshape(len(step.trial_start), -1).argmax(axis=1)) % 5
+
+    variant = TaskSet.of_family(NamedRoom, size=3, horizon=4, once=True).variant
+    rows = TaskSet.of_family(NamedRoom, size=3, horizon=4, once=True).rows(3)
+    one, scores = live(Seat(Follows), variant, rows, np.arange(3), episodes=3)
+    many, _ = live(FollowAll, variant, rows, np.arange(3), episodes=3)
+    assert np.array_equal(one.actions, many.actions)
+    assert one.scores().tobytes() == scores.tobytes()
+    seen = one.columns().columns["observation"]
+    assert set(seen.dtype.names) == {"position", "cell", "image"}
+    assert sum(one.steps) == len(shown)
+    assert_equal(seen["image"][0, 0], shown[0]["image"])

@@ -11,7 +11,7 @@ from metarl_envs import boxes
 from metarl_envs.engine import Player, kernel, record
 from metarl_envs.evaluation import Result, diagnostics, joined
 from metarl_envs.histories import collect
-from metarl_envs.learners import QLearning
+from metarl_envs.learners import QLearning, Random
 from metarl_envs.players import PlayerError, Run, Seat, Through, load
 from metarl_envs.players.lifetimes import live
 from metarl_wrappers import VectorForgetEachEpisode
@@ -342,6 +342,28 @@ def test_through_wrappers_the_run_holds_the_actions_of_the_environment():
     assert np.array_equal(scores.sum(axis=1), run.returns)
 
 
+def test_posteriors_follow_from_the_run():
+    tasks = metarl_envs.tasks("BernoulliBandit", arms=2, horizon=6)
+    run, _ = live(Random(), tasks.variant, tasks.rows(3), np.arange(3), episodes=1)
+    told = [truth["posterior"] for truth in run.ground_truth()]
+    rewards = run.columns().columns["reward"]
+    assert len(told) == 7
+    for arm in range(2):
+        pulled = run.actions == arm
+        assert np.array_equal(told[-1]["a"][:, arm] - told[0]["a"][:, arm], (rewards * pulled).sum(axis=1))
+        assert np.array_equal(told[-1]["b"][:, arm] - told[0]["b"][:, arm], ((1 - rewards) * pulled).sum(axis=1))
+
+
+def test_rows_of_different_lengths_are_replayed_one_at_a_time():
+    run, _ = lived(Turning(), once=True)
+    with pytest.raises(ValueError, match="different lengths"):
+        next(run.replay())
+    for i in range(4):
+        one = run[i : i + 1]
+        assert one.actions.shape == (1, run.steps[i])
+        assert len(list(one.replay())) == len(list(one.ground_truth())) == run.steps[i] + 1
+
+
 def test_a_run_of_boxes_is_computed_from_like_any_other():
     run = boxes.run("AmnesiaBox", {"all": "greedy"}, boxes=3, **BOX)
     assert run.returns.sum() > 0
@@ -350,6 +372,8 @@ def test_a_run_of_boxes_is_computed_from_like_any_other():
     assert np.array_equal(columns["reward"].sum(axis=1), run.returns)
     assert columns["observation"].shape[:3] == (3, 8, 3)
     assert sum(states["reward"].sum() for states in run.replay()) == run.returns.sum()
+    with pytest.raises(ValueError, match="sits in a seat of a box"):
+        run.columns(player=boxes.players.scripted.Greedy())
 
 
 # ------------------------------------------------------------------------------------------------- results

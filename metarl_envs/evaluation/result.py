@@ -224,6 +224,9 @@ class Result:
         said, arrays = read_result(about), read_archive(archive, _ARRAYS, "result")
         try:
             names = [str(name) for name in arrays["policies"]]
+            scores, tasks = arrays["scores"], arrays["random_return"].shape
+            if scores.dtype != np.float64 or scores.ndim != 5 or tasks != (scores.shape[2],):
+                raise TypeError(f"scores are {scores.dtype} {scores.shape}, of {tasks} tasks")
             until = {name: arrays[name] for name in ("random_until", "oracle_until") if name in arrays}
             result = cls(
                 **{name: said[name] for name in ("id", "params", "split", "fingerprint", "seeds")},
@@ -232,14 +235,14 @@ class Result:
                 passed_over=said["tasks_passed_over"],
                 memoryless=arrays.get("memoryless"),
                 policies={name: said["policies"][name]["policy"] for name in names},
-                raw=dict(zip(names, arrays["scores"], strict=True)),
+                raw=dict(zip(names, scores, strict=True)),
                 runs={name: load_run(folder / "runs" / str(i)) for i, name in enumerate(names)},
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"{about} is no result that this version reads: {type(error).__name__}: {error}") from None
         for name, run in result.runs.items():
             raw = result.raw[name]
-            if raw.ndim != 4 or len(run) != np.prod(raw.shape[:3]) or run.params != result.params:
+            if len(run) != np.prod(raw.shape[:3]) or run.params != result.params:
                 raise ValueError(f"{folder}: the run of {name!r} is not of this result")
             if not np.allclose(run.returns, raw.sum(axis=3).reshape(-1), rtol=1e-9, atol=1e-9):
                 raise ValueError(f"{folder}: the run of {name!r} earned something else than {archive.name} says")

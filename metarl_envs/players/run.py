@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.engine.composing import Spec
+from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.loops.trial import DISABLED, GIVEN_TASK
 from metarl_envs.engine.player import Player
@@ -77,7 +78,8 @@ class Run:
         """The run of some of the rows: `run[3:4]` is row 3 alone, `run[indices]` these; TypeError for anything else."""
         if not isinstance(rows, slice | np.ndarray):
             raise TypeError(f"run[{rows!r}]: give a slice, such as run[3:4], which is a run of row 3 alone, or an index array")
-        return replace(self, **{name: getattr(self, name)[rows] for name in ARRAYS})
+        taken = {name: getattr(self, name)[rows] for name in ARRAYS}
+        return replace(self, **taken | {"actions": taken["actions"][:, : taken["steps"].max(initial=0)]})
 
     # ------------------------------------------------------------------------------------------- living again
     def scores(self, block: int = 0) -> np.ndarray:
@@ -108,6 +110,8 @@ class Run:
             ValueError: a label or an internal is not known here; internals are asked for without the player, or the player
                 acts otherwise than was recorded; the rows end otherwise than they did.
         """
+        if player is not None and player.observes == "seat":
+            raise ValueError(f"player={player!r} sits in a seat of a box, whose players' internals are not written down")
         if internals and player is None:
             raise ValueError(f"internals={list(internals)!r}: give the player that acted, such as player=QLearning()")
         variant, steps = self.variant, self.actions.shape[1]
@@ -126,6 +130,29 @@ class Run:
         self._check(lives.worlds.view(np.ndarray)["state"], self.steps, paid)
         return written
 
+    def ground_truth(self) -> Iterator[dict[str, Any]]:
+        """Live all rows again, step by step: what is known of each before the first step and after each, one element a row.
+
+        It is what an environment with `ground_truth=True` tells in `info["metarl"]`: the task, Q* and regret, and the posterior
+        over the tasks of the split, where they are known. (`columns` has Q* and regret of all steps at once, and faster.)
+
+        Raises:
+            ValueError: rows have different lengths, or they end otherwise than they did.
+        """
+        self._check_lengths()
+        family, params = self.variant.family, self.variant.family.unshifted(self.split, self.params)
+        tasks = TaskSet.of_family(family, split=self.split, **params)
+        how = {"episodes_per_trial": self.episodes, "autoreset_mode": "Disabled", "ground_truth": True}
+        envs = FamilyVectorEnv(tasks, num_envs=len(self), **how)
+        _, info = envs.reset(seed=self.seeds.tolist(), options={"task": list(self.tasks)})
+        yield info["metarl"]
+        paid = np.zeros(len(self))
+        for t in range(self.actions.shape[1]):
+            _, rewards, _, _, info = envs.step(self.actions[:, t].astype(self.variant.action.dtype))
+            paid += rewards
+            yield info["metarl"]
+        self._check(envs._worlds.worlds.view(np.ndarray)["state"], self.steps, paid)
+
     def replay(self) -> Iterator[np.ndarray]:
         """Live all rows again, step by step: their states before the first step and after each, as rows.
 
@@ -134,8 +161,7 @@ class Run:
         Raises:
             ValueError: the rows end otherwise than they did, because the rules have changed since.
         """
-        if (self.steps != self.actions.shape[1]).any():
-            raise ValueError(f"{self!r} has rows of different lengths: replay one at a time, such as run[3:4]")
+        self._check_lengths()
         worlds = Worlds(TaskSet.of_family(self.variant.family, **self.params), len(self), TrialForm(self.episodes), DISABLED)
         everyone = np.ones(len(self), np.bool_)
         worlds.seed(everyone, self.seeds)
@@ -150,6 +176,11 @@ class Run:
             paid += out.rewards
             yield states
         self._check(states.view(np.ndarray), self.steps, paid)
+
+    def _check_lengths(self) -> None:
+        """ValueError where a row is over before others."""
+        if (self.steps != self.actions.shape[1]).any():
+            raise ValueError(f"{self!r} has rows of different lengths: replay one at a time, such as run[3:4]")
 
     def _check(self, states: np.ndarray, steps: np.ndarray, paid: np.ndarray) -> None:
         """ValueError where a replay came to other last states, lengths or returns than were recorded."""

@@ -1,4 +1,4 @@
-"""A life in parts: how a learner wakes, looks, acts and learns in a world, in one signature for all of them."""
+"""A life in parts: how a player begins, looks, acts and learns in a world, in one signature for all of them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def life_parts(variant: Variant, learner: type[Player]) -> SimpleNamespace:
     """A life, in parts."""
     parts = trial_parts(variant)
     new_trial, begin_episode, move, observe = parts.new_trial, parts.begin_episode, parts.move, parts.observe
-    look, lost, wake, learn = learner_parts(variant, learner)
+    look, lost, begin, learn = learner_parts(variant, learner)
     choose, outside, keep = action_parts(variant, learner)
 
     def enter(arrays, player, given, i):
@@ -60,7 +60,7 @@ def life_parts(variant: Variant, learner: type[Player]) -> SimpleNamespace:
         new_trial(arrays, w, given)
         begin_episode(p, arrays.tasks[w.task], w, player.seen[i, 0])
         rng.s = keyed(w.seed, LEARNER, w.trial, 0)
-        wake(player.hyper[0], player.memories[i], p, arrays.tasks[w.task], rng)
+        begin(player.hyper[0], player.memories[i], p, arrays.tasks[w.task], rng)
 
     def turn(p, task, w, obs):
         """The next episode begins."""
@@ -92,7 +92,7 @@ def never_lost(states, seen):
 
 
 def learner_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Callable, Callable, Callable]:
-    """How a learner looks (and whether what it sees is no index that there is), wakes and learns: one signature for all."""
+    """How a player looks (and whether what it sees is no index that there is), begins and learns: one signature for all."""
     own_begin, own_learn = learner.begin, learner.learn
 
     def look_at_observation(p, obs):
@@ -112,17 +112,17 @@ def learner_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Ca
 
     if learner.observes == "world":  # a reference that is allowed to know
 
-        def wake(hyper, memory, p, task, rng):
+        def begin(hyper, memory, p, task, rng):
             own_begin(hyper, memory, p, task, rng)
     else:
 
-        def wake(hyper, memory, p, task, rng):
+        def begin(hyper, memory, p, task, rng):
             own_begin(hyper, memory, p, rng)
 
     def learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
         own_learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
 
-    return glue(look), glue(lost), glue(wake), glue(learn)
+    return glue(look), glue(lost), glue(begin), glue(learn)
 
 
 def number_outside(bounds, action):

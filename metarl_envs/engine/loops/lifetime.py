@@ -113,7 +113,7 @@ def write_driver(
     Args:
         variant: the family with its parameters set.
         learner: who lives.
-        told: kernels (see `player.Internal`) that tell of its mind when the action is chosen.
+        told: kernels (see `player.Internal`) that tell of it when the action is chosen.
         learned: those that do when the step has been learned from.
         oracle: whose action is written beside that of the learner, which it does not touch.
         states: whether states and their times are kept, for what is to be computed from them afterwards.
@@ -210,12 +210,12 @@ def _adviser(variant: Variant, oracle: type[Player] | None) -> tuple[Callable, C
             pass
 
         return glue(ask_nobody), glue(advise_nothing), glue(watch_nothing)
-    _, _, wake, learn = learner_parts(variant, oracle)
+    _, _, begin, learn = learner_parts(variant, oracle)
     choose, _, keep = action_parts(variant, oracle)
 
     def ask(p, task, w, advice, i):
         advice[2][i].s = keyed(w.seed, ADVICE, w.trial, 0)
-        wake(advice[0][0], advice[1][i], p, task, advice[2][i])
+        begin(advice[0][0], advice[1][i], p, task, advice[2][i])
 
     def advise(p, task, w, advice, i, n):
         slot = advice[3][i]
