@@ -17,7 +17,7 @@ ROOMS = {
     "ids": {"arguments"},
     "engine": {"arguments", "files"},
     "families": {"engine"},
-    "learners": {"engine"},
+    "learners": {"engine", "arguments"},
     "task_sets": {"engine", "arguments", "files", "ids"},
     "making": {"engine", "task_sets"},
     "catalogue": {"engine", "learners", "boxes", "ids"},

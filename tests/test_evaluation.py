@@ -143,7 +143,8 @@ def test_result_files(tmp_path):
     assert about["fingerprint"] == metarl_envs.tasks(ROOM, split="test").fingerprint
     assert about["versions"]["gymnasium"] == gym.__version__
     assert about["policies"]["q_learning"]["policy"].startswith("QLearning(step_size=")
-    scores = np.load(tmp_path / "scores.npz", allow_pickle=False)
+    with np.load(tmp_path / "scores.npz", allow_pickle=False) as held:
+        scores = dict(held)
     assert scores["policies"].tolist() == ["random", "q_learning"]
     assert (scores["scores"][1] == result.raw["q_learning"]).all()
     assert (scores["oracle_return"] == result.scale.oracle).all()
@@ -220,7 +221,8 @@ def test_a_policy_may_have_any_name_of_one_line(name, tmp_path):
 
     result = metarl_envs.evaluate({name: "random", "b": "oracle"}, ROOM, tasks=3, episodes=2, seeds=2)
     result.save(tmp_path)
-    stored = np.load(tmp_path / "scores.npz", allow_pickle=False)
+    with np.load(tmp_path / "scores.npz", allow_pickle=False) as held:
+        stored = dict(held)
     assert stored["policies"].tolist() == [name, "b"]
     assert (stored["scores"][0] == result.raw[name]).all()
     assert (stored["random_return"] == result.scale.random).all()

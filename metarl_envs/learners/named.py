@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from metarl_envs.arguments import did_you_mean
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player, references_of
 from metarl_envs.learners import LEARNERS
@@ -21,7 +22,7 @@ def suitable_players(variant: Variant) -> dict[str, Player]:
 def learner_named(name: str, hyper: Mapping[str, Any]) -> Player:
     """Return a learner with these hyper-parameters; ValueError where none has that name, or a value is out of range."""
     if name not in LEARNERS:
-        raise ValueError(f"learner {name!r} is not known; there are: {', '.join(LEARNERS)}")
+        raise ValueError(f"learner {name!r} is not known; there are: {', '.join(LEARNERS)}{did_you_mean(name, LEARNERS)}")
     return LEARNERS[name](**hyper)
 
 
@@ -43,7 +44,8 @@ def read_player(
     """
     if isinstance(given, str):
         if given not in known:
-            raise ValueError(f"{what} {given!r} does not suit {variant.name}; these do: {', '.join(known)}")
+            closest = did_you_mean(given, known)
+            raise ValueError(f"{what} {given!r} does not suit {variant.name}; these do: {', '.join(known)}{closest}")
         return known[given]
     if isinstance(given, type) and issubclass(given, Player):
         raise TypeError(f"{what} is the class {given.__name__}: write {given.__name__}()")
