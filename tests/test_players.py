@@ -1,6 +1,7 @@
 """Whoever acts: one contract in three forms, one factory rule, one reading of who plays; and the runs that come of it."""
 
 import json
+import random
 
 import gymnasium as gym
 import numpy as np
@@ -15,6 +16,7 @@ from metarl_envs.learners import QLearning, Random
 from metarl_envs.players import PlayerError, Run, Seat, Through, load
 from metarl_envs.players.lifetimes import live
 from metarl_wrappers import VectorForgetEachEpisode
+from tests.fuzzing import bytes_mutant, json_mutant
 
 pytestmark = pytest.mark.plain
 
@@ -418,3 +420,24 @@ def test_files_of_a_result_that_do_not_belong_together_are_refused(tmp_path):
     (tmp_path / "a" / "result.json").write_text("[]")
     with pytest.raises(ValueError, match=r"result\.json is no result"):
         Result.load(tmp_path / "a")
+
+
+def test_a_damaged_result_is_refused_or_is_the_result_that_was_saved(tmp_path):
+    result = metarl_envs.evaluate("q_learning", "DarkRoom", tasks=2, episodes=2, seeds=1, **ROOM)
+    result.save(tmp_path)
+    rng, refused = random.Random(0), 0
+    whole = {path: path.read_bytes() for path in (tmp_path / "result.json", tmp_path / "scores.npz")}
+    about, archive = whole
+    for _ in range(150):
+        header = json.dumps(json_mutant(json.loads(whole[about]), rng)).encode()
+        for path, content in ((about, header), (archive, bytes_mutant(whole[archive], rng))):
+            path.write_bytes(content)
+            try:
+                again = Result.load(tmp_path)
+            except ValueError as error:
+                refused += 1
+                assert str(tmp_path) in str(error)  # noqa: PT017
+            else:
+                assert again.raw["q_learning"].tobytes() == result.raw["q_learning"].tobytes()
+            path.write_bytes(whole[path])
+    assert refused > 150

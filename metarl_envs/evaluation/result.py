@@ -23,6 +23,10 @@ from metarl_envs.players.run_files import read_archive
 
 #: What the text file of a result begins with.
 FORMAT = "metarl_envs evaluation 2"
+#: What the text file of a result says, beside what follows from the scores.
+_SAID: dict[str, Any] = {"id": str, "params": dict, "split": str | None, "fingerprint": str, "seeds": list, "score": dict}
+_SAID |= {"policies": dict, "tasks_passed_over": int}
+_SAID_OF_SCORE: dict[str, Any] = {"unit": str, "unit_steps": int, "share": float}
 #: The arrays that a result is saved in.
 _ARRAYS = ("policies", "scores", "random_return", "oracle_return", "random_until", "oracle_until", "memoryless")
 #: A cumulative score begins where the oracle leads random by this share of its lead in the whole episode.
@@ -242,7 +246,7 @@ class Result:
             raise ValueError(f"{about} is no result that this version reads: {type(error).__name__}: {error}") from None
         for name, run in result.runs.items():
             raw = result.raw[name]
-            if len(run) != np.prod(raw.shape[:3]) or run.params != result.params:
+            if len(run) != np.prod(raw.shape[:3]) or len(result.seeds) != len(raw) or run.params != result.params:
                 raise ValueError(f"{folder}: the run of {name!r} is not of this result")
             if not np.allclose(run.returns, raw.sum(axis=3).reshape(-1), rtol=1e-9, atol=1e-9):
                 raise ValueError(f"{folder}: the run of {name!r} earned something else than {archive.name} says")
@@ -292,7 +296,20 @@ def read_result(about: Path) -> dict[str, Any]:
         raise ValueError(f"{about} is no result, or is cut short: {error}") from None
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise ValueError(f"{about} is no result that this version reads: it must say format {FORMAT!r}")
+    _check_kinds(said, _SAID, about)
+    _check_kinds(said["score"], _SAID_OF_SCORE, about)
+    if odd := [one for one in said["policies"].values() if not isinstance(one, dict) or not isinstance(one.get("policy"), str)]:
+        raise ValueError(f"{about} is no result: its policies hold {odd[0]!r:.80}")
+    if not all(isinstance(seed, int) for seed in said["seeds"]):
+        raise ValueError(f"{about} is no result: its seeds={said['seeds']!r:.80} are not all integers")
     return said
+
+
+def _check_kinds(said: dict[str, Any], kinds: dict[str, Any], about: Path) -> None:
+    """ValueError where a file lacks something, or has it of another kind."""
+    for name, kind in kinds.items():
+        if name not in said or not isinstance(said[name], kind) or (isinstance(said[name], bool) and kind is not bool):
+            raise ValueError(f"{about} is no result: {name!r} is missing or of another kind")
 
 
 def _finite(value: Any) -> Any:

@@ -65,7 +65,8 @@ class Boxes:
             raise AssertionError(f"actions of box {-1 - bad} were not checked")
         self._returns += self._out.rewards
         self.t += 1
-        self.active = np.full(len(self.active), self.t < self.variant.horizon)
+        if self.t == self.variant.horizon:
+            self.active = np.zeros(len(self.seeds), np.bool_)
 
     def run(self) -> Run:
         """What was played so far."""
