@@ -25,6 +25,7 @@ from metarl_envs.testing import (
     trajectory_hash,
 )
 from metarl_envs.testing.fairness import check_fair_parts
+from tests.worlds import smaller
 
 IDS = [f"metarl_envs:{row.id}" for row in TABLE]
 SHORT = {"horizon": 5, "episodes_per_trial": 2}
@@ -32,14 +33,19 @@ every_id = pytest.mark.parametrize("id", IDS)
 every_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
 
 
+def short(id, split=None):
+    """Short episodes, in a small world."""
+    return {**smaller(id, split), **SHORT}
+
+
 def train_of(id):
     """The split of train tasks, where the family has any in such short episodes."""
-    return "train" if metarl_envs.tasks(id, horizon=SHORT["horizon"]).parts else None
+    return "train" if metarl_envs.tasks(id, **{**smaller(id), "horizon": SHORT["horizon"]}).parts else None
 
 
 def vector_run(id, num_envs=5, steps=40, seed=0, copies=True, **kwargs):
     """Everything that a vector run with fixed actions returns, infos as they are."""
-    envs = gym.make_vec(id, num_envs=num_envs, **{**SHORT, **kwargs})
+    envs = gym.make_vec(id, num_envs=num_envs, **{**short(id), **kwargs})
     envs.action_space.seed(1)
     events = [copy.deepcopy(envs.reset(seed=seed))]
     for _ in range(steps):
@@ -78,14 +84,14 @@ CHECKS = [pytest.param(check, marks=pytest.mark.slow if check in TAKE_SECONDS el
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @every_id
 def test_family(id, check):
-    check(id, {"horizon": 60} if id in BOXES and check in TAKE_SECONDS else {})
+    check(id, smaller(id) | ({"horizon": 60} if id in BOXES and check in TAKE_SECONDS else {}))
 
 
 @every_mode
 @pytest.mark.parametrize("check", VECTOR_CHECKS, ids=lambda check: check.__name__)
 @every_id
 def test_vector_env(id, check, mode):
-    arguments = {**SHORT, "ground_truth": check in (check_vector_info, check_vector_equals_single)}
+    arguments = {**short(id), "ground_truth": check in (check_vector_info, check_vector_equals_single)}
     check(VectorSubject(partial(gym.make_vec, id, **arguments), partial(gym.make, id, **arguments), 3, 60, mode))
 
 
@@ -93,9 +99,9 @@ def test_vector_env(id, check, mode):
 @every_id
 def test_gymnasium_own_vector_env(id, mode):
     def sync(num_envs, autoreset_mode):
-        return SyncVectorEnv([partial(gym.make, id, **SHORT)] * num_envs, autoreset_mode=autoreset_mode)
+        return SyncVectorEnv([partial(gym.make, id, **short(id))] * num_envs, autoreset_mode=autoreset_mode)
 
-    subject = VectorSubject(sync, partial(gym.make, id, **SHORT), 3, 30, mode)
+    subject = VectorSubject(sync, partial(gym.make, id, **short(id)), 3, 30, mode)
     for check in VECTOR_CHECKS:
         if check is not check_vector_ignored_action:  # which Gymnasium's own cannot know
             check(subject)
@@ -104,7 +110,7 @@ def test_gymnasium_own_vector_env(id, mode):
 @pytest.mark.parametrize("shift_of", [pytest.param(id, marks=pytest.mark.slow) if id in BOXES else id for id in IDS])
 def test_named_shifts_keep_the_contract(shift_of):
     for split in gym.make(shift_of).unwrapped.variant.family.shifts:
-        check_vector_env(shift_of, split=split, steps=40, **SHORT)
+        check_vector_env(shift_of, split=split, steps=40, **short(shift_of, split))
 
 
 def test_check_vector_env_takes_environments_of_others():
@@ -128,7 +134,7 @@ def single_run(env, seed=0):
 
 @every_id
 def test_a_spec_survives_json_and_pickle_and_makes_the_same_environment(id):
-    env = gym.make(id, split=train_of(id), **SHORT)
+    env = gym.make(id, split=train_of(id), **short(id))
     expected = single_run(env)
     for spec in (env.spec, EnvSpec.from_json(env.spec.to_json()), pickle.loads(pickle.dumps(env.spec))):
         assert spec.kwargs["split"] == train_of(id)
@@ -137,7 +143,7 @@ def test_a_spec_survives_json_and_pickle_and_makes_the_same_environment(id):
 
 @every_id
 def test_a_vector_spec_makes_the_same_environment(id):
-    envs = gym.make_vec(id, num_envs=2, split=train_of(id), **SHORT)
+    envs = gym.make_vec(id, num_envs=2, split=train_of(id), **short(id))
     again = gym.make_vec(envs.spec, num_envs=2)
     assert_equal(again.reset(seed=3), envs.reset(seed=3))
     assert again.unwrapped.tasks.split == train_of(id)
@@ -146,10 +152,10 @@ def test_a_vector_spec_makes_the_same_environment(id):
 @pytest.mark.parametrize("context", ["spawn", "forkserver"])
 @pytest.mark.parametrize("id", [IDS[-1], *(pytest.param(id, marks=pytest.mark.slow) for id in IDS[:-1])])
 def test_workers_of_every_start_method(id, context):
-    envs = AsyncVectorEnv([partial(gym.make, id, **SHORT)] * 2, context=context)
+    envs = AsyncVectorEnv([partial(gym.make, id, **short(id))] * 2, context=context)
     try:
         obs, _ = envs.reset(seed=5)
-        singles = [gym.make(id, **SHORT) for _ in range(2)]
+        singles = [gym.make(id, **short(id)) for _ in range(2)]
         for i, env in enumerate(singles):
             np.testing.assert_array_equal(obs[i], env.reset(seed=5 + i)[0])
         envs.action_space.seed(0)
@@ -207,7 +213,7 @@ def test_dense_final_observations_are_the_objects(id):
 @every_mode
 @every_id
 def test_vector_snapshots_and_copies_replay(id, mode):
-    envs = gym.make_vec(id, num_envs=3, split=train_of(id), autoreset_mode=mode, ground_truth=True, **SHORT)
+    envs = gym.make_vec(id, num_envs=3, split=train_of(id), autoreset_mode=mode, ground_truth=True, **short(id))
     envs.reset(seed=0)
     actions = [envs.action_space.sample() for _ in range(30)]  # three trials
     run = partial(steps_of, mode=mode)
@@ -218,7 +224,7 @@ def test_vector_snapshots_and_copies_replay(id, mode):
     assert_equal(run(envs, actions), expected)
     assert_equal(run(double, actions), expected)
     assert_equal(run(pickle.loads(pickled), actions), expected)
-    other = gym.make_vec(id, num_envs=3, split=train_of(id), autoreset_mode=mode, ground_truth=True, **SHORT)
+    other = gym.make_vec(id, num_envs=3, split=train_of(id), autoreset_mode=mode, ground_truth=True, **short(id))
     other.set_state(pickle.loads(state))
     assert_equal(run(other, actions), expected)
 
@@ -278,8 +284,8 @@ def test_pictures_survive_that_another_environment_quits_pygame(id):
 
 @every_id
 def test_a_vector_environment_shows_what_its_rows_show_alone(id):
-    envs = gym.make_vec(id, num_envs=2, render_mode="rgb_array", **SHORT)
-    single = gym.make(id, render_mode="rgb_array", **SHORT)
+    envs = gym.make_vec(id, num_envs=2, render_mode="rgb_array", **short(id))
+    single = gym.make(id, render_mode="rgb_array", **short(id))
     envs.reset(seed=4)
     single.reset(seed=5)
     envs.action_space.seed(0)

@@ -20,6 +20,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -35,6 +36,8 @@ LONGEST, EPISODES, SEED = 60, 2, 1
 #: Observations of more numbers than this are told by what changes.
 FEW = 8
 FLAGS = ("trial_start", "episode_start", "inner_terminated", "inner_truncated")
+#: Smaller trees for ids whose tasks are too large to be printed.
+SMALLER = {"MetaRL/AmnesiaBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "notes": 8}}
 HEAD = "action | observation | reward | what happened"
 
 
@@ -58,10 +61,11 @@ def make(id: str, split: str | None) -> gym.Env:
     return gym.make(id, split=split, episodes_per_trial=EPISODES, **short(id, split)).unwrapped
 
 
-def short(id: str, split: str | None) -> dict[str, int]:
-    """The horizon, where it is cut."""
-    horizon = gym.make(id, split=split).unwrapped.variant.horizon
-    return {"horizon": LONGEST} if horizon > LONGEST else {}
+def short(id: str, split: str | None) -> dict[str, Any]:
+    """The horizon, where it is cut, and a smaller world where tasks are too large to be printed."""
+    tree = SMALLER.get(id, {})
+    horizon = gym.make(id, split=split, **tree).unwrapped.variant.horizon
+    return tree | ({"horizon": LONGEST} if horizon > LONGEST else {})
 
 
 def ended(info: dict) -> bool:
@@ -124,12 +128,12 @@ def play(id: str, split: str | None, actions: list[np.ndarray]) -> str:
 def about(env: gym.Env, id: str, split: str | None) -> list[str]:
     """What holds for the whole record: parameters with their defaults, spaces, and how many tasks there are."""
     tasks = metarl_envs.tasks(id, split=split)
-    cut = short(id, split)
+    cut = "".join(f"  {name}={value}" for name, value in short(id, split).items())
     return [
         entry("id", id),
         entry("split", split or "none"),
         entry("parameters", "  ".join(f"{name}={value}" for name, value in tasks.variant.values.items())),
-        entry("played with", f"seed={SEED}  episodes_per_trial={EPISODES}" + (f"  horizon={LONGEST}" if cut else "")),
+        entry("played with", f"seed={SEED}  episodes_per_trial={EPISODES}{cut}"),
         entry("observations", show_space(env.observation_space)),
         entry("actions", show_space(env.action_space)),
         entry("tasks", show_tasks(id, tasks)),

@@ -10,10 +10,11 @@ import pytest
 from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.ids import TABLE
 from metarl_envs.testing import trajectory_hash
+from tests.worlds import SMALLER, smaller
 
 IDS = [row.id for row in TABLE]
 #: What is given along with an id: boxes take milliseconds a step as ordinary Python.
-SHORTER = {row.id: {"horizon": 60} for row in TABLE if row.kind == "box"}
+SHORTER = {row.id: {**smaller(row.id), "horizon": 60} for row in TABLE if row.kind == "box"}
 
 HASHES = f"""
 from metarl_envs.engine.compiling.kernels import PLAIN
@@ -24,7 +25,10 @@ print(PLAIN, *(trajectory_hash(id, **{SHORTER}.get(id, {{}})) for id in sys.argv
 #: Makes `import numba` fail, and `find_spec` find nothing.
 WITHOUT_NUMBA = "import sys; sys.modules['numba'] = sys.modules['llvmlite'] = None\n"
 
-EVERYTHING = """
+EVERYTHING = f"""
+SMALLER = {SMALLER}
+"""
+EVERYTHING += """
 import importlib, pkgutil, sys
 import gymnasium as gym, numpy as np
 import metarl_envs, metarl_envs.engine, metarl_envs.families, metarl_envs.task_sets
@@ -33,13 +37,14 @@ for package in (metarl_envs.engine, metarl_envs.families, metarl_envs.task_sets)
         if module.name != "metarl_envs.engine.compiling.pointers":  # which is for compiled code only
             importlib.import_module(module.name)
 for id in sys.argv[1:]:
-    for kwargs in ({}, {"split": "test" if metarl_envs.tasks(id, horizon=4).parts else None, "num_tasks": 2}):
-        envs = gym.make_vec(id, num_envs=2, render_mode="rgb_array", horizon=4, episodes_per_trial=2, **kwargs)
+    short = {**SMALLER.get(id, {}), "horizon": 4}
+    for kwargs in ({}, {"split": "test" if metarl_envs.tasks(id, **short).parts else None, "num_tasks": 2}):
+        envs = gym.make_vec(id, num_envs=2, render_mode="rgb_array", episodes_per_trial=2, **short, **kwargs)
         envs.reset(seed=0)
         for _ in range(10):
             envs.step(envs.action_space.sample())
         assert envs.render()[0].dtype == np.uint8
-        metarl_envs.tasks(id)[:3].fingerprint
+        metarl_envs.tasks(id, **short)[:3].fingerprint
 print("numba" in {name for name, module in sys.modules.items() if module is not None})
 """
 

@@ -22,9 +22,10 @@ from metarl_envs.engine.worlds import task_rows
 from metarl_envs.families.bandits.two_step import TwoStep
 from metarl_envs.families.grids.dark_room import DarkRoom
 from metarl_envs.ids import TABLE, family_of
-from metarl_envs.task_sets import TaskSet, load, parts, tasks
+from metarl_envs.task_sets import TaskSet, load, parts
 from metarl_envs.testing import part_p_values
 from metarl_envs.testing.fairness import check_fair_parts
+from tests.worlds import smaller
 
 IDS = [row.id for row in TABLE]
 every_id = pytest.mark.parametrize("id", IDS)
@@ -34,6 +35,16 @@ IDS_WITH_SPLITS = [id for id in IDS if id not in WITHOUT_PARTS]
 IN_PARTS = [(id, part) for id in IDS_WITH_SPLITS for part in PARTS if part != "validation" or id not in WITHOUT_VALIDATION]
 every_id_with_splits = pytest.mark.parametrize("id", IDS_WITH_SPLITS)
 ROOM, BANDIT = "MetaRL/DarkRoom-v0", "MetaRL/BernoulliBandit-v0"
+
+
+def sized(id):
+    """Parameters of a tree that is drawn in no time."""
+    return {name: value for name, value in smaller(id).items() if id == "MetaRL/AmnesiaBox-v0" and name != "horizon"}
+
+
+def tasks(id, **arguments):
+    """See `metarl_envs.tasks`."""
+    return metarl_envs.tasks(id, **{**sized(id), **arguments})
 
 
 def meant(task_set, count=200):
@@ -127,7 +138,7 @@ def test_a_shift_moves_no_task_to_another_part(id, shift):
     for part, some in sets.items():
         assert some.variant == shifted.variant
         assert lies_in(some, some.rows(2), part).all()
-        assert gym.make(id, split=f"{part}+{shift}").unwrapped.tasks.fingerprint == some.fingerprint
+        assert gym.make(id, split=f"{part}+{shift}", **sized(id)).unwrapped.tasks.fingerprint == some.fingerprint
 
 
 def parts_of_hidden(task_set):
@@ -328,7 +339,7 @@ def test_task_i_is_what_an_environment_of_the_seed_draws_in_trial_i(id):
     task_set = tasks(id, seed=12, split="train")
     if task_set.is_finite:
         pytest.skip("a finite set has an order of its own")
-    env = gym.make(id, split="train", ground_truth=True)
+    env = gym.make(id, split="train", ground_truth=True, **sized(id))
     for i in range(5):
         _, info = env.reset(seed=12 if i == 0 else None)
         assert same_task(task_set[i], _row(info["metarl"]["task"], task_set.dtype))
@@ -344,7 +355,7 @@ def _row(fields, dtype):
 @every_id
 def test_the_draw_driver_draws_what_environments_draw(id):
     """Also where the set is finite: `task_rows.draw` and the environment share one kernel and one key."""
-    env = gym.make(id, ground_truth=True)
+    env = gym.make(id, ground_truth=True, **sized(id))
     drawn = task_rows.draw(env.unwrapped.variant, 0, 12, 0, 5)
     for i in range(5):
         _, info = env.reset(seed=12 if i == 0 else None)
@@ -442,7 +453,7 @@ def test_a_goal_is_a_task_exactly_where_it_lies_in_the_room(goal):
 
 @every_id
 def test_a_task_is_given_by_index_row_or_fields_alike(id):
-    env = gym.make(id, ground_truth=True)
+    env = gym.make(id, ground_truth=True, **sized(id))
     task_set = env.unwrapped.tasks
     row = task_set[1]
     fields = {name: row[name] for name in row.dtype.names}
@@ -687,7 +698,7 @@ def test_fingerprints_are_the_same_in_every_process_compiled_and_plain(plain):
     setting = {**os.environ, "PYTHONHASHSEED": plain, "NUMBA_DISABLE_JIT": plain}
     result = subprocess.run([sys.executable, "-c", FINGERPRINTS, *IDS_WITH_SPLITS], env=setting, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == {id: tasks(id, split="train").fingerprint for id in IDS_WITH_SPLITS}
+    assert json.loads(result.stdout) == {id: metarl_envs.tasks(id, split="train").fingerprint for id in IDS_WITH_SPLITS}
 
 
 def test_fingerprints_tell_sets_apart():

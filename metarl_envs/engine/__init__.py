@@ -4,7 +4,7 @@ from metarl_envs.engine import canvas
 from metarl_envs.engine.canvas import Picture
 from metarl_envs.engine.compiling.kernels import PLAIN, kernel
 from metarl_envs.engine.family import ByParameters, Family, Returns, TaskErrors, Variant
-from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Real
+from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Preset, Real
 from metarl_envs.engine.player import Internal, Oracle, Player
 from metarl_envs.engine.records import Row, record
 from metarl_envs.engine.streams import beta, clip, exponential, gamma, normal, randint, uniform
@@ -21,6 +21,7 @@ __all__ = [
     "Parameters",
     "Picture",
     "Player",
+    "Preset",
     "Real",
     "Returns",
     "Row",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -150,6 +150,21 @@ class Choice:
         return f"one of {', '.join(map(repr, self.names))}"
 
 
+@dataclass(frozen=True)
+class Preset(Choice):
+    """A name for the values of several parameters, which hold where they are not given otherwise.
+
+    `sets` has them by name; the default is a name that sets nothing.
+    """
+
+    sets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, **sets: Mapping[str, Any]) -> Preset:
+        """A preset for these names; without one of them it is "full", and nothing is set."""
+        return cls("full", ("full", *sets), sets)
+
+
 Parameter = Integer | Real | Flag | Choice
 
 
@@ -162,6 +177,12 @@ class Parameters:
 
     def __init__(self, **parameters: Parameter):
         self.parameters = parameters
+        for _, preset in self._presets():
+            for called, sets in preset.sets.items():
+                if unknown := sorted(set(sets) - set(parameters)):
+                    raise ValueError(f"preset {called!r} sets {unknown[0]!r}, which is no parameter")
+                for name, value in sets.items():
+                    parameters[name].check(name, value)
         self.dtype = record(**{name: parameter.dtype for name, parameter in parameters.items()})
 
     def but(self, **defaults: Any) -> Parameters:
@@ -181,12 +202,23 @@ class Parameters:
                 f"{owner} got an unexpected keyword argument {unknown[0]!r}; it takes: {known or 'none'}"
                 f"{did_you_mean(unknown[0], self.parameters)}"
             )
+        given = self.expanded(given)
         values: dict[str, Any] = {}
         for name, parameter in self.parameters.items():
             default = parameter.default
             value = given.get(name, default(SimpleNamespace(**values)) if callable(default) else default)
             values[name] = parameter.check(name, value)
         return values
+
+    def expanded(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What is given, and what its presets set beside it."""
+        for name, preset in self._presets():
+            chosen = preset.check(name, given.get(name, preset.default))
+            given = {**preset.sets.get(chosen, {}), **given}
+        return dict(given)
+
+    def _presets(self) -> list[tuple[str, Preset]]:
+        return [(name, parameter) for name, parameter in self.parameters.items() if isinstance(parameter, Preset)]
 
     def row(self, values: dict[str, Any]) -> np.ndarray:
         """One row holding resolved values, as kernels see them."""

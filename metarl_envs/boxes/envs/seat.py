@@ -321,24 +321,24 @@ class Seat(Box):
         return describe_seat(p, state.box, task)
 
 
-def seated(box: type[Box], **defaults: object) -> Parameters:
-    """The parameters of a box and who the companions are."""
-    return Parameters(**box.params.parameters, companions=Choice("greedy", COMPANIONS)).but(**defaults)
+def seated(box: type[Box]) -> Parameters:
+    """The parameters of a box, with its defaults and presets, and who the companions are."""
+    return Parameters(**box.params.parameters, companions=Choice("greedy", COMPANIONS))
 
 
 class InventionSeat(Seat):
     """A seat in a group that finds out what can be made from what, with greedy companions in the other seats.
 
     Two things are combined; few pairs make something, which may be combined in turn. What companions make is seen and copied.
-    It is agent 0 of an `InventionBox`, with five levels instead of twenty: greedy groups get about so far in 500 steps.
+    It is agent 0 of an `InventionBox`, with the parameters of the box.
 
     Hidden:
-        The recipes: for each item, the pair that makes it. Items above the bases: 2 lineages x 5 levels x 4; the trees are
+        The recipes: for each item, the pair that makes it. Items above the bases: 2 lineages x 20 levels x 4; the trees are
         endless. An item of level d is made of one of level d - 1 and any older one, mostly a recent one, of its own lineage; in
-        every third level the second is of the other lineage.
+        every sixth level the second is of the other lineage.
 
     Observation:
-        `Box(0, 1, (111,), float32)`, in this order; all counts follow from the parameters, and what never changes is left
+        `Box(0, 1, (351,), float32)`, in this order; all counts follow from the parameters, and what never changes is left
         out (`metarl_envs.boxes.envs.seat.kept` says which numbers of agent 0's row in the whole box these are):
 
         * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
@@ -362,7 +362,7 @@ class InventionSeat(Seat):
           something. `metarl_envs.boxes.envs.seat.action_mask` gives it for all actions.
 
     Actions:
-        `Discrete(53)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
+        `Discrete(173)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
         the two, after which the hand is empty. M: wait. Then, as many as there are: write the last experiment into note k;
         empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board (of
         several who do so in one step, one by lot); look at page k of the board; in the topology "chosen", visit agent k. What
@@ -376,6 +376,9 @@ class InventionSeat(Seat):
         trial.
 
     Parameters:
+        preset: "full"; "short", for people (300 steps, about a quarter of an hour); or "small", for learning (five levels,
+        `crossover=3`). It sets what is not given beside it.
+
         agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
         to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
         pairs, the one whose parts are worth most), "oracle" (knows the recipes), "notes_fifo", "notes_best_path",
@@ -402,44 +405,46 @@ class InventionSeat(Seat):
     Splits:
         train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
         add up to an even number in train trees and to an odd one in test trees. validation: one in five of the train trees,
-        which are other trees, of the same pairs. Shifts: `deeper` (ten levels of two items),
+        which are other trees, of the same pairs. Shifts: `deeper` (forty levels of two items),
         `noisy` (one failed experiment in ten seems to work), `alone` (the companions wait).
 
     References:
         Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error, companions greedy. Random play
-        2.43 +- 0.06 (`make_vec`, `action_space.seed(0)`). Agents of `boxes.run("InventionBox", {0: name, "others": "greedy"},
-        boxes=1000, levels=5, crossover=3)`, which do only what the mask allows: `random` 6.14 +- 0.10, `never_repeat` 9.28 +-
-        0.12, `greedy` 6.53 +- 0.14, `oracle` 117.01 +- 0.09. What companions make first pays agent 0 nothing. The oracle makes
-        what pays most of all that can be made now, which is strong, and not proved to be the best.
+        0.79 +- 0.04 (`make_vec`, `action_space.seed(0)`). Agents of `boxes.run("InventionBox", {0: name, "others": "greedy"},
+        boxes=1000)`, which do only what the mask allows: `random` 6.67 +- 0.11, `never_repeat` 10.21 +- 0.13, `greedy` 8.59 +-
+        0.17, `oracle` 1663.86 +- 0.39. With `preset="short"` 5.12 +- 0.10, 7.23 +- 0.11, 5.44 +- 0.13 and 1561.05 +- 1.07. What
+        companions make first pays agent 0 nothing. The oracle makes what pays most of all that can be made now, which is
+        strong, and not proved to be the best.
 
     Source and variants:
         Little Alchemy and WordCraft (Jiang et al. 2020, arXiv 2006.15762) ask for the same search, with recipes that a language
         model knows. Groups and topologies: SAPIENS (Nisioti et al. 2022, arXiv 2206.05060), after Derex & Boyd 2016 (PNAS
-        113:2982), who find that partly connected groups merge paths best. There, all agents learn; here one does. The whole box
-        is `metarl_envs.boxes.scenarios.invention`; its size is had by `levels=20, crossover=6`.
+        113:2982), who find that partly connected groups merge paths best. There, all agents learn; here one does. All
+        seats at once: `metarl_envs.boxes`.
     """
 
     box = InventionBox
-    params = seated(InventionBox, levels=5, crossover=3)
+    params = seated(InventionBox)
     shifts = {  # noqa: RUF012
-        "deeper": {"levels": 10, "width": 2},
+        "deeper": {"levels": 40, "width": 2},
         "noisy": {"illusions": 0.1},
         "alone": {"companions": "waiting"},
     }
 
 
 class AmnesiaSeat(Seat):
-    """Alone in a box, forgetting everything each day but eight notes.
+    """Alone in a box, forgetting everything each day but sixteen notes.
 
     Two things are combined; few pairs make something. Each dawn all that was made is lost, and whoever keeps to the rules
-    forgets with it (`forgot`); what is written stays, and pays the next day. It is agent 0 of an `AmnesiaBox`, small.
+    forgets with it (`forgot`); what is written stays, and pays the next day. It is agent 0 of an
+    `AmnesiaBox`, with the parameters of the box.
 
     Hidden:
-        The recipes: for each of the 12 items above the 6 bases (2 levels x 6), the two pairs that make it; the trees are
-        endless. An item of level 2 is made of one of level 1 and any older one.
+        The recipes: for each of the 240 items above the 12 bases (30 levels x 8), the six pairs that make it; the trees are
+        endless. An item of level d is made of one of level d - 1 and any older one, mostly a recent one.
 
     Observation:
-        `Box(0, 1, (122,), float32)`, in this order; all counts follow from the parameters, and what never changes is left
+        `Box(0, 1, (1105,), float32)`, in this order; all counts follow from the parameters, and what never changes is left
         out (`metarl_envs.boxes.envs.seat.kept` says which numbers of agent 0's row in the whole box these are):
 
         * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
@@ -463,7 +468,7 @@ class AmnesiaSeat(Seat):
           something. `metarl_envs.boxes.envs.seat.action_mask` gives it for all actions.
 
     Actions:
-        `Discrete(36)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
+        `Discrete(287)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
         the two, after which the hand is empty. M: wait. Then, as many as there are: write the last experiment into note k;
         empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board (of
         several who do so in one step, one by lot); look at page k of the board; in the topology "chosen", visit agent k. What
@@ -474,9 +479,12 @@ class AmnesiaSeat(Seat):
 
     Episode:
         Starts with the bases and an empty notebook. A day has `day` steps; the recipes stay. Truncated after `horizon` steps
-        (18 days); never terminates.
+        (25 days); never terminates.
 
     Parameters:
+        preset: "full"; "short", for people (five days, about a quarter of an hour); or "small", for learning (24 items, eight
+        notes, 20 days of 30 steps). It sets what is not given beside it.
+
         agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
         to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
         pairs, the one whose parts are worth most), "oracle" (knows the recipes), "notes_fifo", "notes_best_path",
@@ -504,25 +512,23 @@ class AmnesiaSeat(Seat):
         train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
         add up to an even number in train trees and to an odd one in test trees. validation: one in five of the train trees,
         which are other trees, of the same pairs. Shifts: `noisy` (one failed
-        experiment in ten seems to work), `short_days` (30 steps a day, 36 days).
+        experiment in ten seems to work), `short_days` (30 steps a day, 50 days).
 
     References:
-        Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error. Random play 50.51 +- 0.19
-        (`make_vec`, `action_space.seed(0)`). Agents of `boxes.run("AmnesiaBox", {0: name}, boxes=1000, levels=2, width=6,
-        bases=6, recipes=2, notes=8, horizon=1080)`, which do only what the mask allows: `random` 85.77 +- 0.25,
-        `never_repeat` (on a day) 187.18 +- 0.28, `greedy` 119.53 +- 0.17, `notes_fifo` 121.32 +- 0.23, `notes_best_path` 123.19
-        +- 0.25, `oracle` 324 (everything, every day: the most there is). The keepers of notes search like `greedy`, which is
-        bad in so low a tree.
+        Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error. Random play 17.34 +- 0.12
+        (`make_vec`, `action_space.seed(0)`). Agents of `boxes.run("AmnesiaBox", {0: name}, boxes=1000)`, which do only what the
+        mask allows: without notes `random` 155.99 +- 0.40, `never_repeat` (on a day) 388.29 +- 0.68, `greedy` 383.20 +- 1.41;
+        with them `notes_fifo` 615.13 +- 6.13, `notes_best_path` 918.90 +- 13.46; `oracle` 5978.30 +- 29.58, which knows the
+        recipes: strong, not proved to be the best. With `preset="short"` 31.42 +- 0.17, 77.78 +- 0.28, 76.31 +- 0.56, 104.97 +-
+        1.30, 109.22 +- 1.48 and 1195.66 +- 5.92.
 
     Source and variants:
         Learning to write memory down instead of keeping it: Peshkin, Meuleau & Kaelbling 1999 (cs/0103003), Toro Icarte et al.
-        2020 (arXiv 2010.01753). A small one for learning has `levels=3, width=6, bases=6, recipes=1, notes=4, day=20,
-        horizon=500` (24 items); the whole box, `metarl_envs.boxes.scenarios.amnesia`, `levels=30, width=8, bases=12, recipes=6,
-        notes=16, horizon=1500`.
+        2020 (arXiv 2010.01753). All seats of a box of several at once: `metarl_envs.boxes`.
     """
 
     box = AmnesiaBox
-    params = seated(AmnesiaBox, levels=2, width=6, bases=6, recipes=2, notes=8, horizon=1080)
+    params = seated(AmnesiaBox)
     shifts = {  # noqa: RUF012
         "noisy": {"illusions": 0.1},
         "short_days": {"day": 30},

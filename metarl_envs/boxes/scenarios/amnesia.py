@@ -18,7 +18,13 @@ class AmnesiaBox(Box):
     work, and yields something that looks real and makes nothing.
     """
 
-    params = box_parameters(TOPOLOGY, DAYS, NOTES).but(
+    params = box_parameters(
+        TOPOLOGY,
+        DAYS,
+        NOTES,
+        short={"horizon": 300},
+        small={"levels": 4, "width": 4, "bases": 8, "recipes": 2, "notes": 8, "day": 30, "horizon": 600},
+    ).but(
         agents=1,
         horizon=1500,
         day=60,

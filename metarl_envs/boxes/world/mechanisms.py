@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
+from typing import Any
 
 from metarl_envs.boxes.world.core import EXPERIMENTS, PARAMETERS, VERBS
 from metarl_envs.boxes.world.days import DAYS
@@ -12,7 +13,7 @@ from metarl_envs.boxes.world.notes import NOTES
 from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import tree_error
 from metarl_envs.boxes.world.verbs import Table, Verb, Verbs, counting, legality
-from metarl_envs.engine import Choice, Parameters
+from metarl_envs.engine import Choice, Parameters, Preset
 
 #: To add a mechanism, write its file and add it here: verbs of later ones have higher numbers.
 MECHANISMS = (DAYS, NOTES, TOPOLOGY)
@@ -25,10 +26,13 @@ _CHOICES = {
 }
 
 
-def box_parameters(*mechanisms: Mechanism) -> Parameters:
-    """The parameters of a box of the core and these mechanisms, which a scenario names in the order of its page."""
+def box_parameters(*mechanisms: Mechanism, **presets: Mapping[str, Any]) -> Parameters:
+    """The parameters of a box of the core and these mechanisms, which a scenario names in the order of its page.
+
+    `presets` are names for several values at once: `preset="short"` stands for what `short` sets.
+    """
     of_each = {name: parameter for mechanism in mechanisms for name, parameter in mechanism.parameters.items()}
-    return Parameters(**PARAMETERS, **of_each, **EXPERIMENTS)
+    return Parameters(preset=Preset.of(**presets), **PARAMETERS, **of_each, **EXPERIMENTS)
 
 
 def as_kernels_see(p: SimpleNamespace) -> SimpleNamespace:

@@ -181,10 +181,10 @@ def product_above(params, task, a, b):
     """What `a`, as the item of the level just below, makes with `b`."""
     level = level_of(params, a) + 1
     if level <= params.levels:
-        first = first_of(params, level, lineage_of(params, a))
+        first, recipe = first_of(params, level, lineage_of(params, a)), task.recipe
         for item in range(first, first + params.width):
-            for r in range(params.recipes):
-                if task.recipe[item, r, 0] == a and task.recipe[item, r, 1] == b:
+            for r in range(recipe.shape[1]):
+                if recipe[item, r, 0] == a and recipe[item, r, 1] == b:
                     return item
     return NOTHING
 

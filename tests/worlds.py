@@ -1,0 +1,16 @@
+"""Smaller worlds for tests of every id: where trees are large, tests would draw and print them for minutes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: By id. The shift `deeper` sets the levels itself, so that it goes with none of these.
+SMALLER: dict[str, dict[str, Any]] = {
+    "MetaRL/InventionBox-v0": {"levels": 5, "crossover": 3},
+    "MetaRL/AmnesiaBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "notes": 8, "horizon": 1080},
+}
+
+
+def smaller(id: str, split: str | None = None) -> dict[str, Any]:
+    """Parameters of a smaller world behind an id, and of a split of it; none where it is small as it is."""
+    return {} if split and "deeper" in split else SMALLER.get(id.removeprefix("metarl_envs:"), {})
