@@ -254,7 +254,68 @@ def _pay_in_words(p: SimpleNamespace) -> str:
 
 # ------------------------------------------------------------------------------------------------- the families
 class Seat(Box):
-    """A seat in a box. The subclass names the box."""
+    """A seat in a box. The subclass names the box, and its page says what differs.
+
+    Observation:
+        `Box(0, 1, (n,), float32)`, n being 351 in InventionBox and 1105 in AmnesiaBox, in this order; all counts follow from
+        the parameters, and what never changes is left out (`metarl_envs.boxes.envs.seat.kept` says which numbers of agent 0's
+        row in the whole box these are):
+
+        * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
+          level lineage by lineage. What only seems to have been made looks like any other.
+        * with notes or a board, one number an item below the highest level: 1 for what to take next, by an open entry whose two
+          items are held and whose product is not. With one of the two in the hand that is the other; with an empty hand the
+          first of the two (not the second, so that one at a time can be followed).
+        * with notes or a board, one number an item, held or not: 1 where an open entry says that it makes nothing with what is
+          in the hand.
+        * with structure="grammar", the hole of each item that is held, then the shape of each: their numbers, from 1, over
+          `features`; 0 for what is not held.
+        * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
+          what it seemed to make, over `levels`.
+        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most; 0 at dawn, when it is lost.
+        * `forgot`: 1 where memory was reset, in the first observation and at each dawn. Whoever remembers more cheats.
+        * the share of the episode that is left; with days, of the day.
+        * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
+          two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0.
+        * in the topologies "dynamic" and "chosen": for each companion, whether it is seen now.
+        * the action mask: for each action but waiting (always allowed) and visiting oneself (never), 1 where it would do
+          something. `metarl_envs.boxes.envs.seat.action_mask` gives it for all actions.
+
+    Actions:
+        `Discrete(n)`, n being 173 in InventionBox and 287 in AmnesiaBox. 0 to M - 1, for M items: take this item into the empty
+        hand; with something in the hand, combine the two, after which the hand is empty. M: wait. Then, as many as there are:
+        write the last experiment into note k; empty note k; open page k of the notes (they close at dawn); write the last
+        experiment on place k of the board (of several who do so in one step, one by lot); look at page k of the board; in the
+        topology "chosen", visit agent k. What is not allowed does nothing.
+
+    Parameters:
+        preset: "full"; "short", for people (300 steps, about a quarter of an hour; in AmnesiaBox five days); or "small", for
+        learning (InventionBox with five levels and `crossover=3`; AmnesiaBox with 24 items, eight notes and 20 days of 30
+        steps). It sets what is not given beside it.
+
+        agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
+        to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
+        pairs, the one whose parts are worth most), "oracle" (knows the recipes), "notes_fifo", "notes_best_path",
+        "notes_unlimited" (see `metarl_envs.boxes.players.scripted`); their memory is reset when that of agent 0 is.
+
+        The tree: lineages (1 to 16), levels (1 to 512), width (1 to 64): items a level and lineage. bases (2 to 64): items a
+        lineage to begin with. recipes (1 to 8): pairs that make an item. crossover (0 to 512): every so many levels an
+        ingredient is of another lineage; 0: never. dead_ends (below 1): share of a level that is ingredient of nothing.
+        recency (0 to 1): the chance that the second ingredient is of the level just below; else it is looked for one lower, and
+        so on. structure: "lookup" (recipes follow no rule) or "grammar" (a pair works only where a hidden permutation maps the
+        hole of the one to the shape of the other). features (2 to 16): kinds of holes and shapes.
+
+        The company: value_bias (0 to 100): what items of the first lineage pay, times their level. pays: "own": whoever makes
+        what it did not hold; "first": whoever is the first in the box (of several in one step, one by lot); "mean": all get the
+        mean of it. topology: who sees whom: "isolated", "ring", "full", "caveman", "dynamic" (in groups, with visits), "chosen"
+        (by visiting). group (1 to 256): the size of groups. visit (0 to 1) and stay (1 to 32767): the chance a step to visit
+        another group, and for how long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new
+        thing that one sees.
+
+        Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
+        entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:
+        "yes": pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
+    """
 
     box: ClassVar[type[Box]]
     simulated = 20  # a life here is long, and lives on one tree are much alike
@@ -337,70 +398,12 @@ class InventionSeat(Seat):
         endless. An item of level d is made of one of level d - 1 and any older one, mostly a recent one, of its own lineage; in
         every sixth level the second is of the other lineage.
 
-    Observation:
-        `Box(0, 1, (351,), float32)`, in this order; all counts follow from the parameters, and what never changes is left
-        out (`metarl_envs.boxes.envs.seat.kept` says which numbers of agent 0's row in the whole box these are):
-
-        * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
-          level lineage by lineage. What only seems to have been made looks like any other.
-        * with notes or a board, one number an item below the highest level: 1 for what to take next, by an open entry whose two
-          items are held and whose product is not. With one of the two in the hand that is the other; with an empty hand the
-          first of the two (not the second, so that one at a time can be followed).
-        * with notes or a board, one number an item, held or not: 1 where an open entry says that it makes nothing with what is
-          in the hand.
-        * with structure="grammar", the hole of each item that is held, then the shape of each: their numbers, from 1, over
-          `features`; 0 for what is not held.
-        * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
-          what it seemed to make, over `levels`.
-        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most; 0 at dawn, when it is lost.
-        * `forgot`: 1 where memory was reset, in the first observation and at each dawn. Whoever remembers more cheats.
-        * the share of the episode that is left; with days, of the day.
-        * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
-          two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0.
-        * in the topologies "dynamic" and "chosen": for each companion, whether it is seen now.
-        * the action mask: for each action but waiting (always allowed) and visiting oneself (never), 1 where it would do
-          something. `metarl_envs.boxes.envs.seat.action_mask` gives it for all actions.
-
-    Actions:
-        `Discrete(173)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
-        the two, after which the hand is empty. M: wait. Then, as many as there are: write the last experiment into note k;
-        empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board (of
-        several who do so in one step, one by lot); look at page k of the board; in the topology "chosen", visit agent k. What
-        is not allowed does nothing.
-
     Reward:
         The level of what agent 0 makes and did not hold; nothing for what it copies, nor for a thing made twice.
 
     Episode:
         Starts with the bases of all lineages. Truncated after `horizon` steps; never terminates. The recipes stay for the
         trial.
-
-    Parameters:
-        preset: "full"; "short", for people (300 steps, about a quarter of an hour); or "small", for learning (five levels,
-        `crossover=3`). It sets what is not given beside it.
-
-        agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
-        to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
-        pairs, the one whose parts are worth most), "oracle" (knows the recipes), "notes_fifo", "notes_best_path",
-        "notes_unlimited" (see `metarl_envs.boxes.players.scripted`); their memory is reset when that of agent 0 is.
-
-        The tree: lineages (1 to 16), levels (1 to 512), width (1 to 64): items a level and lineage. bases (2 to 64): items a
-        lineage to begin with. recipes (1 to 8): pairs that make an item. crossover (0 to 512): every so many levels an
-        ingredient is of another lineage; 0: never. dead_ends (below 1): share of a level that is ingredient of nothing.
-        recency (0 to 1): the chance that the second ingredient is of the level just below; else it is looked for one lower, and
-        so on. structure: "lookup" (recipes follow no rule) or "grammar" (a pair works only where a hidden permutation maps the
-        hole of the one to the shape of the other). features (2 to 16): kinds of holes and shapes.
-
-        The company: value_bias (0 to 100): what items of the first lineage pay, times their level. pays: "own": whoever makes
-        what it did not hold; "first": whoever is the first in the box (of several in one step, one by lot); "mean": all get the
-        mean of it. topology: who sees whom: "isolated", "ring", "full", "caveman", "dynamic" (in groups, with visits), "chosen"
-        (by visiting). group (1 to 256): the size of groups. visit (0 to 1) and stay (1 to 32767): the chance a step to visit
-        another group, and for how long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new
-        thing that one sees.
-
-        Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
-        entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:
-        "yes": pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
 
     Splits:
         train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
@@ -436,43 +439,12 @@ class AmnesiaSeat(Seat):
     """Alone in a box, forgetting everything each day but sixteen notes.
 
     Two things are combined; few pairs make something. Each dawn all that was made is lost, and whoever keeps to the rules
-    forgets with it (`forgot`); what is written stays, and pays the next day. It is agent 0 of an
-    `AmnesiaBox`, with the parameters of the box.
+    forgets with it (`forgot`); what is written stays, and pays the next day. It is agent 0 of an `AmnesiaBox`, with the
+    parameters of the box.
 
     Hidden:
         The recipes: for each of the 240 items above the 12 bases (30 levels x 8), the six pairs that make it; the trees are
         endless. An item of level d is made of one of level d - 1 and any older one, mostly a recent one.
-
-    Observation:
-        `Box(0, 1, (1105,), float32)`, in this order; all counts follow from the parameters, and what never changes is left
-        out (`metarl_envs.boxes.envs.seat.kept` says which numbers of agent 0's row in the whole box these are):
-
-        * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
-          level lineage by lineage. What only seems to have been made looks like any other.
-        * with notes or a board, one number an item below the highest level: 1 for what to take next, by an open entry whose two
-          items are held and whose product is not. With one of the two in the hand that is the other; with an empty hand the
-          first of the two (not the second, so that one at a time can be followed).
-        * with notes or a board, one number an item, held or not: 1 where an open entry says that it makes nothing with what is
-          in the hand.
-        * with structure="grammar", the hole of each item that is held, then the shape of each: their numbers, from 1, over
-          `features`; 0 for what is not held.
-        * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
-          what it seemed to make, over `levels`.
-        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most; 0 at dawn, when it is lost.
-        * `forgot`: 1 where memory was reset, in the first observation and at each dawn. Whoever remembers more cheats.
-        * the share of the episode that is left; with days, of the day.
-        * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
-          two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0.
-        * in the topologies "dynamic" and "chosen": for each companion, whether it is seen now.
-        * the action mask: for each action but waiting (always allowed) and visiting oneself (never), 1 where it would do
-          something. `metarl_envs.boxes.envs.seat.action_mask` gives it for all actions.
-
-    Actions:
-        `Discrete(287)`. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine
-        the two, after which the hand is empty. M: wait. Then, as many as there are: write the last experiment into note k;
-        empty note k; open page k of the notes (they close at dawn); write the last experiment on place k of the board (of
-        several who do so in one step, one by lot); look at page k of the board; in the topology "chosen", visit agent k. What
-        is not allowed does nothing.
 
     Reward:
         The level of what agent 0 makes and does not hold. What was lost at dawn can be made again, and pays again.
@@ -481,38 +453,11 @@ class AmnesiaSeat(Seat):
         Starts with the bases and an empty notebook. A day has `day` steps; the recipes stay. Truncated after `horizon` steps
         (25 days); never terminates.
 
-    Parameters:
-        preset: "full"; "short", for people (five days, about a quarter of an hour); or "small", for learning (24 items, eight
-        notes, 20 days of 30 steps). It sets what is not given beside it.
-
-        agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
-        to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
-        pairs, the one whose parts are worth most), "oracle" (knows the recipes), "notes_fifo", "notes_best_path",
-        "notes_unlimited" (see `metarl_envs.boxes.players.scripted`); their memory is reset when that of agent 0 is.
-
-        The tree: lineages (1 to 16), levels (1 to 512), width (1 to 64): items a level and lineage. bases (2 to 64): items a
-        lineage to begin with. recipes (1 to 8): pairs that make an item. crossover (0 to 512): every so many levels an
-        ingredient is of another lineage; 0: never. dead_ends (below 1): share of a level that is ingredient of nothing.
-        recency (0 to 1): the chance that the second ingredient is of the level just below; else it is looked for one lower, and
-        so on. structure: "lookup" (recipes follow no rule) or "grammar" (a pair works only where a hidden permutation maps the
-        hole of the one to the shape of the other). features (2 to 16): kinds of holes and shapes.
-
-        The company: value_bias (0 to 100): what items of the first lineage pay, times their level. pays: "own": whoever makes
-        what it did not hold; "first": whoever is the first in the box (of several in one step, one by lot); "mean": all get the
-        mean of it. topology: who sees whom: "isolated", "ring", "full", "caveman", "dynamic" (in groups, with visits), "chosen"
-        (by visiting). group (1 to 256): the size of groups. visit (0 to 1) and stay (1 to 32767): the chance a step to visit
-        another group, and for how long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new
-        thing that one sees.
-
-        Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
-        entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:
-        "yes": pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
-
     Splits:
         train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
         add up to an even number in train trees and to an odd one in test trees. validation: one in five of the train trees,
-        which are other trees, of the same pairs. Shifts: `noisy` (one failed
-        experiment in ten seems to work), `short_days` (30 steps a day, 50 days).
+        which are other trees, of the same pairs. Shifts: `noisy` (one failed experiment in ten seems to work), `short_days` (30
+        steps a day, 50 days).
 
     References:
         Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error. Random play 17.34 +- 0.12
