@@ -10,6 +10,7 @@ import metarl_envs
 import metarl_wrappers
 from metarl_envs.boxes.envs.batch import make_vec
 from metarl_envs.boxes.envs.seat import AmnesiaSeat
+from metarl_envs.players import lifetimes
 
 #: The layout of rows of `test_boxes_api`, in trials of five steps.
 SHORT = {
@@ -293,7 +294,7 @@ def test_an_agent_of_an_evaluation_is_told_nothing_of_the_day_before():
             return np.ones(self.rows, np.int64)
 
     tasks = metarl_envs.tasks("AmnesiaBox", **SEAT)
-    live(Agent, tasks.variant, tasks.rows(2), np.arange(2), episodes=2)
+    lifetimes.live(Agent, tasks.variant, tasks.rows(2), np.arange(2), episodes=2)
     days = [step.memory_reset.tolist() for step in steps]
     assert days[:4] == [[True, True], [False, False], [True, True], [False, False]]
     for step in steps:
