@@ -9,6 +9,8 @@ import pytest
 
 import metarl_envs
 from metarl_envs import boxes
+from metarl_envs.boxes.envs.parallel import ParallelBox
+from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 from metarl_envs.engine import Player, kernel, record
 from metarl_envs.evaluation import Result, diagnostics, joined
 from metarl_envs.histories import collect
@@ -127,9 +129,12 @@ def test_a_moment_has_words():
             said.append(moment.words)
             return super().act(moment)
 
-    boxes.run("AmnesiaBox", {1: Seat(Reads), "others": "greedy"}, boxes=1, **BOX)
-    assert len(said) == 8
-    assert all("\n" in words or len(words) > 20 for words in said)
+    boxes.run("AmnesiaBox", {"all": Seat(Reads)}, boxes=1, seed=4, **BOX)
+    text = boxes.TextBox(ParallelBox(AmnesiaBox, **BOX))
+    told, _ = text.reset(seed=4)
+    for step in range(8):
+        assert said[3 * step : 3 * step + 3] == list(told.values()), "the words that a TextBox tells"
+        told, *_ = text.step(dict.fromkeys(text.agents, "wait"))
     seen = []
 
     class Looks(TurningAlone):

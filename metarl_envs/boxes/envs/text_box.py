@@ -10,7 +10,7 @@ from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
 from metarl_envs.boxes.envs.parallel import ParallelBox
-from metarl_envs.boxes.view.words import Grammar, text_for, words_for
+from metarl_envs.boxes.view.words import Grammar, observation_in_words, words_for
 from metarl_envs.boxes.world.tree import NOTHING, items_of
 
 _LETTERS = string.ascii_letters + string.digits + string.punctuation + " "
@@ -137,18 +137,11 @@ class TextBox(ParallelEnv):
     def _words(self) -> tuple[str, ...]:
         return words_for(items_of(self._p), int(self.box.world["words"]))
 
-    def _kinds(self) -> np.ndarray | None:
-        """The hole and the shape of each item, where they mean something."""
-        if self._p.structure != "grammar":
-            return None
-        task = self.box.task
-        return np.stack([task["hole"], task["shape"]], axis=1).astype(int)
-
     def _texts(self, seen: dict[str, dict[str, np.ndarray]]) -> dict[str, str]:
-        words, state, kinds = self._words(), self.box.world, self._kinds()
+        state, task = self.box.world, self.box.task
         texts = {}
         for i, (agent, view) in enumerate(seen.items()):
-            text = text_for(self._p, state, i, view["observation"][-self._p.agents :] > 0, words, kinds)
+            text = observation_in_words(self._p, state, task, i, view["observation"])
             message = self._messages[agent]
             texts[agent] = f"({_plain(message)})\n{text}" if message else text
         return texts

@@ -9,8 +9,7 @@ import numpy as np
 from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.box import agent_spaces
 from metarl_envs.boxes.view.numbers import view_length
-from metarl_envs.boxes.view.words import text_for, words_for
-from metarl_envs.boxes.world.tree import items_of
+from metarl_envs.boxes.view.words import observation_in_words
 from metarl_envs.engine.composing import spec_of
 from metarl_envs.engine.loops.trial import DISABLED, NEW_TASK
 from metarl_envs.engine.player import Player
@@ -105,13 +104,8 @@ class Boxes:
 
     def words(self, box: int, seat: int) -> str:
         """What one agent observes, in the words of `TextBox`."""
-        p, state = self.variant.p, self.states[box]
-        kinds = None
-        if p.structure == "grammar":
-            task = self.worlds.task_row(box)
-            kinds = np.stack([task["hole"], task["shape"]], axis=1).astype(int)
-        shown = np.asarray(self._out.observations)[box, seat, : view_length(p)]
-        return text_for(p, state, seat, shown[-p.agents :] > 0, words_for(items_of(p), int(state["words"])), kinds)
+        seen = np.asarray(self._out.observations)[box, seat, : view_length(self.variant.p)]
+        return observation_in_words(self.variant.p, self.states[box], self.worlds.task_row(box), seat, seen)
 
 
 class _Compiled:

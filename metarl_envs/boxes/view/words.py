@@ -181,6 +181,12 @@ def text_for(
     return "\n".join(lines)
 
 
+def observation_in_words(p: SimpleNamespace, state: Any, task: Any, agent: int, seen: np.ndarray) -> str:
+    """What one agent observes, in words: `text_for` with the words of this box. `seen` are the numbers of its observation."""
+    kinds = np.stack([task["hole"], task["shape"]], axis=1).astype(int) if p.structure == "grammar" else None
+    return text_for(p, state, agent, seen[-p.agents :] > 0, words_for(items_of(p), int(state["words"])), kinds)
+
+
 def day_of(p: SimpleNamespace, t: int) -> tuple[int, int, int]:
     """The day that it is after `t` steps, from 1; how many steps of it have gone by; and how many are left of it.
 
