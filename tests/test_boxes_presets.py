@@ -96,15 +96,3 @@ def test_parameters_of_ones_own_have_presets():
         Parameters(preset=Preset.of(tiny={"size": 1}), size=Integer(9, 2, 99))
     with pytest.raises(ValueError, match="preset 'tiny' sets 'sise', which is no parameter"):
         Parameters(preset=Preset.of(tiny={"sise": 4}), size=Integer(9, 2, 99))
-
-
-@pytest.mark.slow
-def test_notes_pay_in_the_small_box_of_amnesics():
-    """More than whoever remembers a day, and never tries a pair twice on it, comes to."""
-
-    def returns(agent):
-        run = boxes.run("AmnesiaBox", {0: agent}, boxes=12, preset="small")
-        return boxes.column(boxes.measure(run), "return")
-
-    gain = returns("notes_best_path") - returns("never_repeat")
-    assert gain.mean() > 3 * gain.std(ddof=1) / np.sqrt(len(gain))

@@ -424,3 +424,15 @@ def test_the_command_prints_a_replay(saved):
     assert done.returncode == 2
     assert "cut short" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("preset", "least"), [("full", 300), ("short", 20), ("small", 30)])
+def test_notes_pay_for_amnesics(preset, least):
+    """By so much more than `never_repeat` earns, which remembers what it tried on a day."""
+    written, tried = (
+        boxes.column(boxes.measure(boxes.run("AmnesiaBox", {0: agent}, boxes=100, preset=preset)), "return")
+        for agent in ("notes_best_path", "never_repeat")
+    )
+    gain = written - tried
+    assert gain.mean() - 2 * gain.std(ddof=1) / np.sqrt(len(gain)) > least
