@@ -52,7 +52,7 @@ class ObservationForm:
         """The same memory, as the batched observation space has it: an array, or one for each field."""
         if PLAIN:
             observations = observations.view(np.ndarray)
-        if self.is_row:
+        if self.is_row and observations.dtype.names:  # what nobody looks at has none
             return {name: observations[name] for name in self.dtype.names or ()}
         return observations[:, 0] if self.scalar else observations
 

@@ -20,7 +20,6 @@ from pettingzoo.utils.conversions import parallel_to_aec
 from metarl_envs.boxes.envs.batch import RENDER_MODES, check_render_mode, tasks_of
 from metarl_envs.boxes.scenarios import BOXES
 from metarl_envs.boxes.scenarios.box import Box, agent_spaces
-from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.world.tree import NOTHING
 from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.engine.loops.trial import NEW_TASK
@@ -81,7 +80,6 @@ class ParallelBox(pettingzoo.ParallelEnv):
         self.agents: list[str] = []
         self._spaces = {agent: agent_spaces(self.variant) for agent in self.possible_agents}
         self.state_space = self.variant.observation_space
-        self._view = view_length(self.variant.p)
         drawn = "rgb_array" if render_mode == "human" else render_mode
         self._box = SingleEnv(self.tasks, num_tasks=num_tasks, ground_truth=ground_truth, render_mode=drawn, reveal=reveal)
         self._moves: gym.Env = HumanRendering(self._box) if render_mode == "human" else self._box
@@ -98,9 +96,9 @@ class ParallelBox(pettingzoo.ParallelEnv):
         """Open a new box: observations and infos by agent. A seeded box is the same, step by step, in every process."""
         if not (options or {}).get("new_trial", True):
             raise ValueError("options['new_trial']=False: a box is one trial of one episode; days divide it, with day=...")
-        rows, info = self._moves.reset(seed=seed, options=options)
+        seen, info = self._moves.reset(seed=seed, options=options)
         self.agents = self.possible_agents[:]
-        return self._observations(rows), self._infos(info)
+        return self._observations(seen), self._infos(info)
 
     def step(self, actions: dict[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
         """All act at once: observations, rewards, terminations, truncations and infos by agent.
@@ -113,7 +111,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
             raise ResetNeeded("step() needs an open box: call reset() first")
         chosen = self._chosen(actions)
         try:
-            rows, _, terminated, truncated, info = self._moves.step(chosen)
+            seen, _, terminated, truncated, info = self._moves.step(chosen)
         except ValueError:
             raise self._bad_action(actions) from None
         agents = self.agents
@@ -121,7 +119,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
             self.agents = []
         rewards = dict(zip(agents, self.world["reward"].tolist(), strict=True))
         ends = dict.fromkeys(agents, terminated), dict.fromkeys(agents, truncated)
-        return self._observations(rows), rewards, *ends, self._infos(info)
+        return self._observations(seen), rewards, *ends, self._infos(info)
 
     @property
     def world(self) -> np.void:
@@ -143,7 +141,8 @@ class ParallelBox(pettingzoo.ParallelEnv):
         worlds = self._box._worlds
         out = worlds.empty()
         worlds.begin(_NOBODY, NEW_TASK, out)
-        return out.observations.view(np.ndarray)[0]
+        seen = worlds.variant.visible(out.observations)
+        return np.concatenate([seen["observation"][0], seen["action_mask"][0]], axis=1, dtype=np.float32)
 
     def render(self) -> Any:
         """The picture (uint8 [480, 720, 3]) or the text of the box, as `render_mode` says; None without one, or in a window."""
@@ -179,12 +178,11 @@ class ParallelBox(pettingzoo.ParallelEnv):
         last = self.variant.action.high[0]
         return ValueError(f"action of {agent} is {action!r}: {self.variant.name} takes an integer from 0 to {last}")
 
-    def _observations(self, rows: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-        """The central view by agent; `rows` has memory of its own, and so have the agents' parts of it."""
-        masks = rows[:, self._view :].astype(np.int8)
+    def _observations(self, seen: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+        """The central view by agent; `seen` has memory of its own, and so have the agents' parts of it."""
         return {
             agent: {"observation": view, "action_mask": mask}
-            for agent, view, mask in zip(self.possible_agents, rows[:, : self._view], masks, strict=True)
+            for agent, view, mask in zip(self.possible_agents, seen["observation"], seen["action_mask"], strict=True)
         }
 
     def _infos(self, info: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.box import agent_spaces
-from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.view.words import observation_in_words
 from metarl_envs.engine.composing import spec_of
 from metarl_envs.engine.loops.trial import DISABLED, NEW_TASK
@@ -86,12 +85,12 @@ class Boxes:
 
     def step(self, seats: list[int]) -> Step:
         """What some seats of all boxes are told, one row a seat: those of box 0 first."""
-        states, view = self.states, view_length(self.variant.p)
-        seen = np.asarray(self._out.observations)[:, seats].reshape(len(self.seeds) * len(seats), -1)
+        states, rows = self.states, len(self.seeds) * len(seats)
+        seen = self.variant.visible(self._out.observations)
         forgot = (states["forgot"][:, seats] != 0).reshape(-1)
         never, first = np.zeros(len(forgot), np.bool_), np.full(len(forgot), self.t == 0)
         return Step(
-            observation={"observation": seen[:, :view].copy(), "action_mask": seen[:, view:].astype(np.int8)},
+            observation={name: part[:, seats].reshape(rows, -1) for name, part in seen.items()},
             previous_action=np.where(forgot, -1, self.actions[:, seats].reshape(-1)),
             previous_reward=np.where(forgot, 0.0, states["reward"][:, seats].reshape(-1)),
             terminated=never,
@@ -104,7 +103,7 @@ class Boxes:
 
     def words(self, box: int, seat: int) -> str:
         """What one agent observes, in the words of `TextBox`."""
-        seen = np.asarray(self._out.observations)[box, seat, : view_length(self.variant.p)]
+        seen = self.variant.visible(self._out.observations)["observation"][box, seat]
         return observation_in_words(self.variant.p, self.states[box], self.worlds.task_row(box), seat, seen)
 
 

@@ -34,10 +34,9 @@ class Box(Family):
 
     @staticmethod
     def spaces(p: SimpleNamespace) -> tuple[spaces.Space, spaces.Space]:
-        """All agents at once: what each sees and its action mask, one row an agent; one action an agent."""
+        """All agents at once: what each sees (float32) and its action mask (int8), one row an agent; one action an agent."""
         actions = verbs_of(p).end
-        seen = spaces.Box(0.0, 1.0, (p.agents, view_length(p) + actions), np.float32)
-        return seen, spaces.MultiDiscrete([actions] * p.agents)
+        return _seen((p.agents,), view_length(p), actions), spaces.MultiDiscrete([actions] * p.agents)
 
     @staticmethod
     def seats(p: SimpleNamespace) -> int:
@@ -67,6 +66,10 @@ class Box(Family):
 
 def agent_spaces(variant: Variant) -> tuple[spaces.Dict, spaces.Discrete]:
     """Fresh spaces of one agent: what it sees (float32) with its action mask (int8), and its actions."""
-    view, actions = view_length(variant.p), int(variant.action.high[0]) + 1
-    seen = {"observation": spaces.Box(0.0, 1.0, (view,), np.float32), "action_mask": spaces.Box(0, 1, (actions,), np.int8)}
-    return spaces.Dict(seen), spaces.Discrete(actions)
+    actions = int(variant.action.high[0]) + 1
+    return _seen((), view_length(variant.p), actions), spaces.Discrete(actions)
+
+
+def _seen(agents: tuple[int, ...], view: int, actions: int) -> spaces.Dict:
+    seen, mask = spaces.Box(0.0, 1.0, (*agents, view), np.float32), spaces.Box(0, 1, (*agents, actions), np.int8)
+    return spaces.Dict({"observation": seen, "action_mask": mask})

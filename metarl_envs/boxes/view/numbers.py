@@ -90,7 +90,7 @@ class Sights(NamedTuple):
         look: `look(params, task, state, i, view, mask)`: what agent i sees and may do, written anew.
         look_again: the same, where `view` and `mask` hold what it saw and might do one step before, or now.
         see: `see(params, task, state, i, out)`: view and mask in one row.
-        look_around: `look_around(params, task, state, obs)`: the rows of all agents.
+        look_around: `look_around(params, task, state, obs)`: the views and masks of all agents.
     """
 
     look: Callable
@@ -167,9 +167,9 @@ def sights(mechanisms: tuple[Mechanism, ...], used: tuple[Mechanism, ...]) -> Si
 
     @kernel
     def look_around(params, task, state, obs):
-        """What every agent sees: one row an agent; the action mask stands behind."""
+        """What every agent sees and may do, one row an agent."""
         for i in range(params.agents):
-            see(params, task, state, i, obs[i])
+            look(params, task, state, i, obs.observation[i], obs.action_mask[i])
 
     return Sights(look, look_again, see, look_around)
 
