@@ -13,7 +13,7 @@ import pytest
 from metarl_envs.engine.compiling import cache
 from metarl_envs.engine.compiling.kernels import PLAIN
 
-MOST_DRIVERS = 330
+MOST_DRIVERS = 360
 SLOW = "\npytestmark = pytest.mark.slow\n"
 #: Files of tests that between them go through most of the package in a minute: `pytest -m smoke`.
 SMOKE = {

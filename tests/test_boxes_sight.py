@@ -55,13 +55,12 @@ LAYOUTS = {
 def anew(envs):
     """What all see, by the central view of the engine's own `observe`, which is written whole."""
     worlds = envs._envs._worlds
-    p, boxes = worlds.variant.p, worlds.count
-    rows = np.zeros((boxes, p.agents, *envs.variant.observation_space.shape[1:]), np.float32)
-    for b in range(boxes):
+    rows = envs.variant.observations(worlds.count)
+    for b in range(worlds.count):
         look_around(
             worlds.variant.params[0], worlds.task_rows[int(worlds.worlds["task"][b])], worlds.worlds["state"][b], rows[b]
         )
-    return {"observation": rows[:, :, : view_length(p)], "action_mask": rows[:, :, view_length(p) :]}
+    return envs.variant.visible(rows)
 
 
 def check(envs, seen):
@@ -178,7 +177,7 @@ def test_rows_that_nobody_observes_are_the_same_rows():
         actions = choose(rng, seen["action_mask"])
         seen, rewards, *ends, info = envs.step(actions)
         rows, paid, *plain_ends, plain_info = plain.step(actions)
-        np.testing.assert_array_equal(np.concatenate([seen["observation"], seen["action_mask"]], axis=2), rows)
+        np.testing.assert_equal(seen, rows)
         np.testing.assert_array_equal(ends, plain_ends)
         np.testing.assert_allclose(rewards.sum(axis=1), paid)
         np.testing.assert_array_equal(info["trial"]["trial_start"], plain_info["trial"]["trial_start"])

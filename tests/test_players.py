@@ -377,7 +377,7 @@ def test_a_run_of_boxes_is_computed_from_like_any_other():
     assert np.array_equal(run.scores()[:, 0], run.returns)
     columns = run.columns().columns
     assert np.array_equal(columns["reward"].sum(axis=1), run.returns)
-    assert columns["observation"].shape[:3] == (3, 8, 3)
+    assert columns["observation"]["observation"].shape[:3] == (3, 8, 3)
     assert sum(states["reward"].sum() for states in run.replay()) == run.returns.sum()
     with pytest.raises(ValueError, match="sits in a seat of a box"):
         run.columns(player=boxes.players.scripted.Greedy())

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metarl_envs
+from metarl_envs import task_sets
 from metarl_envs.engine import kernel, records, streams
 from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.engine.family import load_family
@@ -722,5 +723,5 @@ def test_an_id_may_be_short():
         tasks(id).fingerprint for id in ("DarkRoom", "DarkRoom-v0", "MetaRL/DarkRoom-v0", "metarl_envs:MetaRL/DarkRoom-v0")
     }
     assert prints == {FINITE.fingerprint}
-    assert metarl_envs.tasks is tasks
+    assert metarl_envs.tasks is task_sets.tasks
     assert metarl_envs.TaskSet is TaskSet

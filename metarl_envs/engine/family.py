@@ -261,7 +261,7 @@ class Family:
         """
         found = Split.read(split, cls.__name__, cls.shifts)
         change = cls._changed_by(found)
-        given = cls.params.expanded(params)
+        given = cls.params.expanded(params) if change else params
         if both := sorted(set(change) & set(given)):
             raise ValueError(f"{both[0]}={given[both[0]]!r} cannot be given with split={split!r}, which sets it itself")
         return cls.at(**{**params, **change}), found

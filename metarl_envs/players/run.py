@@ -168,7 +168,7 @@ class Run:
         worlds.task_rows[...] = self.tasks
         out = worlds.empty()
         worlds.begin(everyone, GIVEN_TASK, out)
-        states = worlds.worlds["state"]
+        states = worlds.worlds.view(np.ndarray)["state"]
         yield states
         paid = np.zeros(len(self))
         for t in range(self.actions.shape[1]):

@@ -79,7 +79,10 @@ class ParallelBox(pettingzoo.ParallelEnv):
         self.possible_agents = [f"agent_{i}" for i in range(self.variant.p.agents)]
         self.agents: list[str] = []
         self._spaces = {agent: agent_spaces(self.variant) for agent in self.possible_agents}
-        self.state_space = self.variant.observation_space
+        seen = self.variant.observation_space
+        assert isinstance(seen, spaces.Dict)
+        numbers = sum(part.shape[1] for part in seen.values() if part.shape)
+        self.state_space = spaces.Box(0.0, 1.0, (self.variant.p.agents, numbers), np.float32)
         drawn = "rgb_array" if render_mode == "human" else render_mode
         self._box = SingleEnv(self.tasks, num_tasks=num_tasks, ground_truth=ground_truth, render_mode=drawn, reveal=reveal)
         self._moves: gym.Env = HumanRendering(self._box) if render_mode == "human" else self._box
