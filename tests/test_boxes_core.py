@@ -32,6 +32,12 @@ class Boxes:
         self.verbs = verbs_of(self.p)
 
     @property
+    def rows(self):
+        """What all agents of all boxes see, the action mask behind it, [box, agent, number]."""
+        seen = self.variant.visible(self.out.observations)
+        return np.concatenate([seen["observation"], seen["action_mask"]], axis=2)
+
+    @property
     def state(self):
         return self.worlds.worlds["state"]
 
@@ -43,7 +49,7 @@ class Boxes:
         return self.state["reward"][0, :acted].tolist()
 
     def mask(self, agent=0):
-        return self.out.observations[0, agent, view_length(self.p) :]
+        return self.rows[0, agent, view_length(self.p) :]
 
     def recipe(self, item, r=0):
         return [int(x) for x in self.worlds.task_rows["recipe"][0, item, r]]
@@ -110,14 +116,14 @@ def test_a_note_says_what_was_tried_and_lasts_through_dawn_when_all_else_is_lost
     assert box.state["hand"][0, 0] == -1
     assert box.state["notes"][0, 0, 1].tolist() == [a, b, 4, 2]
     items = 10
-    seen = box.out.observations[0, 0]
+    seen = box.rows[0, 0]
     assert not seen[items : 2 * items].any()  # the page is closed
     box.do(box.verbs.read + 1)
     assert not box.state["forgot"][0, 0]
-    seen = box.out.observations[0, 0]
+    seen = box.rows[0, 0]
     assert np.flatnonzero(seen[items : 2 * items]).tolist() == [a]
     box.do(a)
-    assert np.flatnonzero(box.out.observations[0, 0, items : 2 * items]).tolist() == [b]
+    assert np.flatnonzero(box.rows[0, 0, items : 2 * items]).tolist() == [b]
     assert box.do(b) == [1.0]
     box.do(box.verbs.erase + 1)
     assert box.state["notes"][0, 0, 1, WHEN] == -1
@@ -131,8 +137,8 @@ def test_everybody_may_read_the_board():
     box.do(b, wait)
     box.do(box.verbs.post, wait)
     box.do(wait, box.verbs.look)
-    assert np.flatnonzero(box.out.observations[0, 1, 10:20]).tolist() == [a]
-    assert not box.out.observations[0, 0, 10:20].any()
+    assert np.flatnonzero(box.rows[0, 1, 10:20]).tolist() == [a]
+    assert not box.rows[0, 0, 10:20].any()
 
 
 def neighbours(topology, agents, group=3):
@@ -164,7 +170,7 @@ def test_what_is_made_is_copied_by_those_who_see_it_and_by_nobody_else(topology)
     agents = 7
     box = Boxes(**{**SMALL, "agents": agents}, topology=topology, group=3, visit=0.0)
     expected = neighbours(topology, agents)
-    shown = box.out.observations[0, :, view_length(box.p) - agents : view_length(box.p)]
+    shown = box.rows[0, :, view_length(box.p) - agents : view_length(box.p)]
     assert {(i, j) for i in range(agents) for j in range(agents) if shown[i, j]} == expected
     a, b = box.recipe(4)
     wait = [box.verbs.wait] * agents
@@ -252,7 +258,7 @@ def test_an_illusion_looks_like_success_and_makes_nothing():
     seemed = box.state["seemed"][0, 0]
     assert seemed in (4, 5)
     assert box.state["held"][0, 0, seemed] == 2
-    assert box.out.observations[0, 0, seemed] == 0.5  # it looks real
+    assert box.rows[0, 0, seemed] == 0.5  # it looks real
     assert box.state["first_at"][0, seemed] == -1
     for item in box.recipe(seemed):
         last = box.do(item)

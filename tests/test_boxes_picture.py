@@ -38,6 +38,12 @@ class Boxes:
         self.worlds.begin(everyone, 0, self.out)
 
     @property
+    def rows(self):
+        """What all agents of all boxes see, the action mask behind it, [box, agent, number]."""
+        seen = self.variant.visible(self.out.observations)
+        return np.concatenate([seen["observation"], seen["action_mask"]], axis=2)
+
+    @property
     def state(self):
         return self.worlds.worlds["state"]
 
@@ -113,7 +119,7 @@ def test_lines_are_drawn_between_those_who_see_each_other(topology, agents):
     view, rng = view_length(boxes.p), np.random.default_rng(0)
     for _ in range(30):
         boxes.do(*rng.integers(0, boxes.verbs.end, agents))
-        shown = boxes.out.observations[0, :, view - agents : view]
+        shown = boxes.rows[0, :, view - agents : view]
         expected = {(int(i), int(j)) for i, j in zip(*np.nonzero(shown), strict=True)}
         assert links(boxes.p, boxes.state["where"][0].tolist()) == expected
 

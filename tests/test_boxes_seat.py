@@ -39,6 +39,12 @@ class Boxes:
         self.worlds.begin(everyone, 0, self.out)
 
     @property
+    def rows(self):
+        """What all agents of all boxes see, the action mask behind it, [box, agent, number]."""
+        seen = self.variant.visible(self.out.observations)
+        return np.concatenate([seen["observation"], seen["action_mask"]], axis=2)
+
+    @property
     def state(self):
         return self.worlds.worlds["state"]
 
@@ -96,9 +102,9 @@ def check_companions(companions):
     assert (env.get_state()["task_rows"]["recipe"] == box.worlds.task_rows["recipe"]).all()
     others, rng, earned = companions_of(box, companions), np.random.default_rng(0), 0.0
     for _ in range(80):
-        np.testing.assert_array_equal(obs, box.out.observations[0, 0, kept(box.p)])
+        np.testing.assert_array_equal(obs, box.rows[0, 0, kept(box.p)])
         mask = action_mask(box.p, obs)
-        assert (mask == (box.out.observations[0, 0, view_length(box.p) :] > 0)).all()
+        assert (mask == (box.rows[0, 0, view_length(box.p) :] > 0)).all()
         actions = next(others)
         actions[0, 0] = rng.choice(np.flatnonzero(mask)) if rng.random() < 0.9 else rng.integers(box.verbs.end)
         box.worlds.advance(actions, box.out)
@@ -118,7 +124,7 @@ def check_holes_and_shapes(notes):
     obs, _ = env.reset(seed=3)
     others, rng, items = companions_of(box, "waiting"), np.random.default_rng(0), 14
     for _ in range(30):
-        whole = box.out.observations[0, 0]
+        whole = box.rows[0, 0]
         np.testing.assert_array_equal(obs, whole[kept(box.p)])
         held, planes = box.state["held"][0, 0] > 0, items * (3 if notes else 1)
         holes = box.worlds.task_rows["hole"][0]
@@ -134,9 +140,9 @@ def check_holes_and_shapes(notes):
 def test_what_a_seat_leaves_out_never_changes(topology):
     """And what it keeps of the action mask is all that can change in it."""
     boxes = Boxes(**SMALL, count=20, topology=topology, group=1, visit=0.2, horizon=300)
-    low = high = boxes.out.observations[:, 0].copy()
-    for _, out in boxes.live("random", 300):
-        low, high = np.minimum(low, out.observations[:, 0]), np.maximum(high, out.observations[:, 0])
+    low = high = boxes.rows[:, 0]
+    for _ in boxes.live("random", 300):
+        low, high = np.minimum(low, boxes.rows[:, 0]), np.maximum(high, boxes.rows[:, 0])
     varies = low.min(axis=0) < high.max(axis=0)
     out = np.setdiff1d(np.arange(len(varies)), kept(boxes.p))
     assert not varies[out].any()
