@@ -1,5 +1,6 @@
 """Learners: they learn, they forget between lives, and they see nothing they should not."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,12 +14,14 @@ from metarl_envs.histories import collect, scores
 from metarl_envs.ids import TABLE
 from metarl_envs.learners import LEARNERS, PSRL, UCB1, QLearning, Random, Thompson
 from metarl_envs.learners.named import suitable_players
+from tests.worlds import SMALLER, smaller
 
 IDS = [row.id for row in TABLE]
 #: In these, planners and controllers take ordinary Python long.
 SLOW = {"MetaRL/GridNavi-v0", "MetaRL/CartPole-v0"}
-#: Fewer states than the default, for learners that plan.
+#: Fewer states than the default, for learners that plan, and smaller trees.
 FEWER = {"MetaRL/TabularMDP-v0": {"states": 4, "actions": 3}}
+FEWER |= {id: {name: value for name, value in smaller(id).items() if name != "horizon"} for id in SMALLER}
 every_id = pytest.mark.parametrize("id", [pytest.param(id, marks=pytest.mark.slow if id in SLOW else ()) for id in IDS])
 LEARNING = [
     ("MetaRL/DarkRoom-v0", QLearning(), 60),
@@ -85,13 +88,13 @@ def test_lives_of_every_suitable_policy_are_alike_whoever_lives_beside_them(id):
 
 
 LIVES = """
-import hashlib, sys
+import hashlib, json, sys
 import numpy as np
 import metarl_envs
 from metarl_envs.learners.named import suitable_players
 from metarl_envs.histories import scores
-for id in sys.argv[1:]:
-    tasks = metarl_envs.tasks(id, horizon=12)
+for id, params in json.loads(sys.argv[1]).items():
+    tasks = metarl_envs.tasks(id, **params)
     for name, policy in suitable_players(tasks.variant).items():
         if policy.fits(tasks.variant):
             earned = scores(tasks.sample(3), tasks.variant, policy, np.arange(3), episodes=2)
@@ -101,9 +104,10 @@ for id in sys.argv[1:]:
 
 @pytest.mark.slow
 def test_every_suitable_policy_lives_alike_compiled_and_plain():
+    where = json.dumps({id: {**smaller(id), "horizon": 12} for id in IDS})
     compiled, plain = (
         subprocess.run(
-            [sys.executable, "-c", LIVES, *IDS], env={**os.environ, "NUMBA_DISABLE_JIT": off}, capture_output=True, text=True
+            [sys.executable, "-c", LIVES, where], env={**os.environ, "NUMBA_DISABLE_JIT": off}, capture_output=True, text=True
         )
         for off in ("0", "1")
     )

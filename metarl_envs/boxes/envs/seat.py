@@ -31,7 +31,7 @@ from metarl_envs.boxes.world.topology import CHOSEN, DYNAMIC, ISOLATED, VISIT
 from metarl_envs.boxes.world.tree import items_in, items_of
 from metarl_envs.engine import ByParameters, Choice, Oracle, Parameters, Picture, Preset, Row, kernel, record
 from metarl_envs.engine.compiling.kernels import plain
-from metarl_envs.engine.family import Keys
+from metarl_envs.engine.family import Keys, Variant
 from metarl_envs.engine.streams import keyed
 
 #: Who sits in the other seats.
@@ -60,7 +60,7 @@ def seat_record(p: SimpleNamespace) -> np.dtype:
     """The box, and what the companions remember."""
     companion = companion_in(p)
     of_box = (name for name, parameter in Box.params.parameters.items() if not isinstance(parameter, Preset))
-    box = Box.at(**{name: getattr(p, name) for name in of_box})
+    box = Variant(Box, Box.params.resolve({name: getattr(p, name) for name in of_box}))  # the seat checks how they go together
     return record(
         box=box_record(p),
         style=NoteKeeper.params.dtype,
