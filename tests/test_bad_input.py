@@ -11,6 +11,7 @@ import metarl_envs
 from metarl_envs.engine import records
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Real
 from metarl_envs.ids import TABLE
+from tests.worlds import smaller
 
 IDS = [f"metarl_envs:{row.id}" for row in TABLE]
 ROOM = "metarl_envs:MetaRL/DarkRoom-v0"
@@ -175,7 +176,7 @@ def same_state(a, b):
 
 @every_id
 def test_a_bad_action_of_a_single_environment_moves_nothing(id):
-    env = gym.make(id).unwrapped
+    env = gym.make(id, **smaller(id)).unwrapped
     env.reset(seed=0)
     env.step(env.action_space.sample())
     before = env.get_state()
@@ -188,7 +189,7 @@ def test_a_bad_action_of_a_single_environment_moves_nothing(id):
 @every_id
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_one_bad_action_among_good_ones_moves_no_row(id, num_threads):
-    envs = gym.make_vec(id, num_envs=5, num_threads=num_threads)
+    envs = gym.make_vec(id, num_envs=5, num_threads=num_threads, **smaller(id))
     envs.reset(seed=0)
     envs.step(envs.action_space.sample())
     before = envs.get_state()
@@ -206,7 +207,7 @@ def test_one_bad_action_among_good_ones_moves_no_row(id, num_threads):
 @every_id
 @pytest.mark.parametrize("num_threads", [1, 2])
 def test_actions_of_the_wrong_kind_or_shape_move_no_row(id, num_threads):
-    envs = gym.make_vec(id, num_envs=4, num_threads=num_threads)
+    envs = gym.make_vec(id, num_envs=4, num_threads=num_threads, **smaller(id))
     envs.reset(seed=0)
     before = envs.get_state()
     good = envs.action_space.sample()
@@ -220,10 +221,10 @@ def test_actions_of_the_wrong_kind_or_shape_move_no_row(id, num_threads):
 
 @every_id
 def test_actions_of_other_fitting_kinds_are_taken(id):
-    env = gym.make(id).unwrapped
+    env = gym.make(id, **smaller(id)).unwrapped
     if not isinstance(env.action_space, Discrete):
         pytest.skip("integers of several kinds are for Discrete")
-    envs = gym.make_vec(id, num_envs=2)
+    envs = gym.make_vec(id, num_envs=2, **smaller(id))
     for kind in (int, np.int8, np.uint8, np.int64, np.array):
         env.reset(seed=0)
         env.step(kind(1))
@@ -236,7 +237,7 @@ def test_actions_of_other_fitting_kinds_are_taken(id):
 # ------------------------------------------------------------------------------------------- resets
 @every_id
 def test_step_needs_a_running_trial(id):
-    env, envs = gym.make(id).unwrapped, gym.make_vec(id, num_envs=2)
+    env, envs = gym.make(id, **smaller(id)).unwrapped, gym.make_vec(id, num_envs=2, **smaller(id))
     refused(lambda: env.step(0), ResetNeeded, "reset()")
     refused(lambda: envs.step(envs.action_space.sample()), ResetNeeded, "reset()")
     env.reset(seed=0)
@@ -322,7 +323,7 @@ def test_a_task_of_another_family_or_kind(id):
 
 @every_id
 def test_a_task_index_beyond_the_set(id):
-    env = gym.make(id)
+    env = gym.make(id, **smaller(id))
     tasks = env.unwrapped.tasks
     beyond = len(tasks) if tasks.is_finite else -1
     refused(lambda: env.reset(options={"task": beyond}), IndexError, beyond)
