@@ -26,7 +26,7 @@ from metarl_envs.ids import TABLE, family_of
 from metarl_envs.task_sets import TaskSet, load, parts
 from metarl_envs.testing import part_p_values
 from metarl_envs.testing.fairness import check_fair_parts
-from tests.worlds import smaller
+from tests.worlds import SMALLER, smaller
 
 IDS = [row.id for row in TABLE]
 every_id = pytest.mark.parametrize("id", IDS)
@@ -690,16 +690,19 @@ def test_a_header_runs_no_code_of_its_choice(tmp_path):
 # ------------------------------------------------------------------------------------------- fingerprints
 FINGERPRINTS = (
     "import json, sys, metarl_envs;"
-    "print(json.dumps({id: metarl_envs.tasks(id, split='train').fingerprint for id in sys.argv[1:]}))"
+    "told = json.loads(sys.argv[1]);"
+    "print(json.dumps({id: metarl_envs.tasks(id, split='train', **params).fingerprint for id, params in told.items()}))"
 )
 
 
 @pytest.mark.parametrize("plain", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_fingerprints_are_the_same_in_every_process_compiled_and_plain(plain):
     setting = {**os.environ, "PYTHONHASHSEED": plain, "NUMBA_DISABLE_JIT": plain}
-    result = subprocess.run([sys.executable, "-c", FINGERPRINTS, *IDS_WITH_SPLITS], env=setting, capture_output=True, text=True)
+    told = json.dumps({id: SMALLER.get(id, {}) for id in IDS_WITH_SPLITS})
+    result = subprocess.run([sys.executable, "-c", FINGERPRINTS, told], env=setting, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == {id: metarl_envs.tasks(id, split="train").fingerprint for id in IDS_WITH_SPLITS}
+    expected = {id: metarl_envs.tasks(id, split="train", **SMALLER.get(id, {})).fingerprint for id in IDS_WITH_SPLITS}
+    assert json.loads(result.stdout) == expected
 
 
 def test_fingerprints_tell_sets_apart():
