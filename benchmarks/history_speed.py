@@ -35,7 +35,7 @@ def tables(effort: Effort) -> Iterator[Table]:
 
 
 def _in_memory(effort: Effort) -> Table:
-    """One core: the fused loop, with and without what the learner has in mind, beside the learner in NumPy."""
+    """One core: the fused loop, with and without internals, beside the learner in NumPy."""
     lives, steps = 256, 10_000
     in_numpy = [NumpyQLearning(1_024, keeps) for keeps in ("transitions", "internals")]
 

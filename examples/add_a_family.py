@@ -105,7 +105,7 @@ class Lock(Family):
     params = Parameters(buttons=Integer(4, 2, 8), length=Integer(3, 1, 4), horizon=Integer(30, 1))
     state = record(right=np.int32)
     sample_task, reset, step, observe, locate = any_code, nothing_pressed, press, see_right_presses, number_of
-    references = {"oracle": KnowsTheCode()}  # noqa: RUF012
+    references = {"oracle": KnowsTheCode()}
     pays_zero_or_one = True
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What a distilled transformer keeps in mind: linear probes of its residual stream, layer by layer.
+"""What a distilled transformer holds in its activations: linear probes of its residual stream, layer by layer.
 
 The model of `algorithm_distillation.py` reads learning histories of its source learner. At each step, and after each layer, a
 linear map is fitted from its residual stream to what was recorded or follows there:

@@ -313,7 +313,7 @@ def test_a_task_of_another_family_or_kind(id):
     foreign = gym.make(other_family(id)).unwrapped.tasks[0]
     fields = {name: foreign[name] for name in foreign.dtype.names}
     for task in (foreign, fields, "goal", 1.0, [[1, 2]], np.zeros(3)):
-        for make in both(id):
+        for make in both(id, **smaller(id)):
             env = make()
             env.reset(seed=0)
             before = env.unwrapped.get_state()

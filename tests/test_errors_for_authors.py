@@ -123,7 +123,7 @@ class Endless(DarkRoom):
 
 
 class NobodyKnows(GaussianBandit):
-    references = {}  # noqa: RUF012
+    references = {}
 
     @staticmethod
     def returns(p, task):
@@ -131,7 +131,7 @@ class NobodyKnows(GaussianBandit):
 
 
 class OracleIsAClass(NobodyKnows):
-    references = {"oracle": type(GaussianBandit.references["oracle"])}  # noqa: RUF012
+    references = {"oracle": type(GaussianBandit.references["oracle"])}
 
 
 class Unseen(DarkRoom):

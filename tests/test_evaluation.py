@@ -32,7 +32,7 @@ ROOM, BANDIT = "MetaRL/DarkRoom-v0", "MetaRL/BernoulliBandit-v0"
 class Walker:
     """Goes right for ever; counts what it is told."""
 
-    made: list["Walker"] = []  # noqa: RUF012
+    made: list["Walker"] = []
 
     def __init__(self, *, num_envs, observation_space, action_space, seed):
         self.num_envs, self.seed, self.acted = num_envs, seed, 0
@@ -259,7 +259,7 @@ def test_the_repr_of_a_result_is_one_line():
 class Told:
     """Keeps the first step that it is told of, and acts at random."""
 
-    steps: list = []  # noqa: RUF012
+    steps: list = []
 
     def __init__(self, *, num_envs, observation_space, action_space, seed):
         self.space, self.num_envs, self.acted = action_space, num_envs, 0
@@ -345,7 +345,7 @@ class Buttons(Family):
     params = Parameters(horizon=Integer(12, 1), lasts=Flag(False), block=Integer(3, 0))
     task, state = record(button=np.int8), record(t=np.int8)
     sample_task, reset, step, observe = any_button, start_clock, press, see_nothing
-    references = {"oracle": KnowsTheButton()}  # noqa: RUF012
+    references = {"oracle": KnowsTheButton()}
     unit = "steps"
 
     @staticmethod
@@ -479,7 +479,7 @@ def test_curves_and_summaries_have_intervals_for_the_distribution_of_tasks():
 class Shown:
     """Acts at random, the same whatever it sees; keeps what it was shown."""
 
-    made: list["Shown"] = []  # noqa: RUF012
+    made: list["Shown"] = []
 
     def __init__(self, *, num_envs, observation_space, action_space, seed):
         self.shape, self.shown, self.starts = observation_space.shape, np.zeros(num_envs), 0

@@ -10,9 +10,11 @@ import pytest
 import metarl_envs
 from metarl_envs.engine.truth.solving import exact_returns, explore
 from metarl_envs.ids import TABLE
+from tests.worlds import smaller
 
 ROOM, HARD = "MetaRL/DarkRoom-v0", "MetaRL/DarkRoomHard-v0"
 BANDIT, MDP = "MetaRL/BernoulliBandit-v0", "MetaRL/TabularMDP-v0"
+
 IDS = [row.id for row in TABLE]
 
 
@@ -22,7 +24,7 @@ def truth(info):
 
 @pytest.mark.parametrize("id", IDS)
 def test_asking_for_the_truth_changes_nothing_else(id):
-    plain, told = gym.make(id, episodes_per_trial=2), gym.make(id, episodes_per_trial=2, ground_truth=True)
+    plain, told = (gym.make(id, episodes_per_trial=2, ground_truth=asked, **smaller(id)) for asked in (False, True))
     first, second = plain.reset(seed=4), told.reset(seed=4)
     assert (np.asarray(first[0]) == np.asarray(second[0])).all()
     plain.action_space.seed(0)
@@ -141,7 +143,7 @@ def test_posterior_of_an_mdp_finds_the_truth():
 @pytest.mark.parametrize("id", IDS)
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_the_truth_of_a_vector_env_is_that_of_its_singles(id, mode):
-    arguments = {"episodes_per_trial": 2, "ground_truth": True, "horizon": 4}
+    arguments = {**smaller(id), "episodes_per_trial": 2, "ground_truth": True, "horizon": 4}
     envs = gym.make_vec(id, num_envs=3, autoreset_mode=mode, **arguments)
     singles = [gym.make(id, **arguments) for _ in range(3)]
     _, info = envs.reset(seed=11)
@@ -175,7 +177,7 @@ def _assert_same(single, batched, i):
 
 @pytest.mark.parametrize("id", IDS)
 def test_a_snapshot_keeps_the_truth(id):
-    env = gym.make(id, episodes_per_trial=2, ground_truth=True).unwrapped
+    env = gym.make(id, episodes_per_trial=2, ground_truth=True, **smaller(id)).unwrapped
     env.reset(seed=3)
     env.action_space.seed(0)
     for _ in range(3):

@@ -83,7 +83,7 @@ def test_names_that_no_column_can_have_are_refused_by_every_writer(tmp_path, nam
     with pytest.raises(ValueError, match=r"cannot (both )?be (the name|columns)"):
         save([History({**life().columns, name: np.arange(5)}, np.array([5]), None)], tmp_path / "h")
     assert not list(tmp_path.iterdir())
-    recorded = RecordHistory(envs(), tmp_path / "h", steps=5, mind=lambda seen, actions: {name: np.zeros(2)})
+    recorded = RecordHistory(envs(), tmp_path / "h", steps=5, internals=lambda seen, actions: {name: np.zeros(2)})
     recorded.reset(seed=0)
     with pytest.raises(ValueError, match=r"cannot (both )?be (the name|columns)"):
         recorded.step(np.zeros(2, int))
@@ -333,12 +333,12 @@ def test_actions_outside_of_the_space_are_refused_before_the_step_is_taken(tmp_p
         ({"v": np.zeros((2, 1), np.int8)}, r"'v' has shape \(2, 1\)"),
         ({}, "'v' is not in every step"),
         ({"v": np.zeros(2, np.int8), "w": np.zeros(2)}, "'w' is not in every step"),
-        (None, "mind returned None"),
+        (None, "internals returned None"),
     ],
 )
 def test_what_the_mind_tells_otherwise_later_is_refused_and_what_was_recorded_is_kept(tmp_path, later, why):
     told = iter([{"v": np.array([100, -100], np.int8)}] * 3 + [later])
-    recorded = RecordHistory(envs(), tmp_path / "h", steps=9, mind=lambda seen, actions: next(told))
+    recorded = RecordHistory(envs(), tmp_path / "h", steps=9, internals=lambda seen, actions: next(told))
     recorded.reset(seed=0)
     for _ in range(3):
         recorded.step(np.ones(2, int))
@@ -352,7 +352,7 @@ def test_what_the_mind_tells_otherwise_later_is_refused_and_what_was_recorded_is
 
 def test_a_narrower_dtype_later_is_kept_exactly(tmp_path):
     told = iter([np.array([1e300, 0.1]), np.float32([0.5, 2]), np.array([7, 8])])
-    recorded = RecordHistory(envs(), tmp_path / "h", steps=3, mind=lambda seen, actions: {"v": next(told)})
+    recorded = RecordHistory(envs(), tmp_path / "h", steps=3, internals=lambda seen, actions: {"v": next(told)})
     recorded.reset(seed=0)
     for _ in range(3):
         recorded.step(np.ones(2, int))
@@ -360,7 +360,7 @@ def test_a_narrower_dtype_later_is_kept_exactly(tmp_path):
 
 
 def test_the_own_columns_are_not_replaced_by_the_mind(tmp_path):
-    recorded = RecordHistory(envs(), tmp_path / "h", steps=3, mind=lambda seen, actions: {"reward": np.zeros(2)})
+    recorded = RecordHistory(envs(), tmp_path / "h", steps=3, internals=lambda seen, actions: {"reward": np.zeros(2)})
     recorded.reset(seed=0)
     with pytest.raises(ValueError, match="'reward' is recorded already"):
         recorded.step(np.ones(2, int))

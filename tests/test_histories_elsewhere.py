@@ -151,11 +151,11 @@ def test_a_recorded_vector_environment_is_what_collecting_gives(tmp_path):
     )
     told = []
 
-    def mind(observations, actions):
+    def internals(observations, actions):
         told.append((observations.copy(), actions.copy()))
         return {"doubled": 2.0 * actions}
 
-    envs = histories.RecordHistory(envs, tmp_path / "h", steps=70, learner={"name": "replayed"}, mind=mind)
+    envs = histories.RecordHistory(envs, tmp_path / "h", steps=70, learner={"name": "replayed"}, internals=internals)
     envs.reset(seed=[int(seed) for seed in fused.seeds])
     for n in range(70):
         envs.step(fused.actions[:, n].astype(np.int64))
@@ -231,12 +231,12 @@ def test_ppo_is_recorded(tmp_path):
     )
     model = None
 
-    def mind(observations, actions):
+    def internals(observations, actions):
         with torch.no_grad():
             value, log_prob, _ = model.policy.evaluate_actions(torch.as_tensor(observations).float(), torch.as_tensor(actions))
         return {"value": value[:, 0].numpy(), "log_prob": log_prob.numpy()}
 
-    recorded = histories.RecordHistory(envs, tmp_path / "ppo", steps=4096, learner={"name": "PPO"}, mind=mind)
+    recorded = histories.RecordHistory(envs, tmp_path / "ppo", steps=4096, learner={"name": "PPO"}, internals=internals)
     model = PPO("MlpPolicy", SB3VecEnv(recorded), n_steps=128, batch_size=256, learning_rate=1e-3, seed=0, device="cpu")
     model.learn(8 * 4096)
     kept = recorded.histories()

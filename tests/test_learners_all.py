@@ -1,4 +1,4 @@
-"""What holds for every learner of the table: it learns, tells truly what is in its mind, and is the same in plain mode."""
+"""What holds for every learner: it learns, its internals are what they are said to be, and it is the same in plain mode."""
 
 import os
 import subprocess

@@ -233,7 +233,7 @@ def test_controls_that_nobody_can_use_are_refused():
         Controls.of(family.at(arms=20))
 
     class Greedy(load_family(family_of("MetaRL/DarkRoom-v0"))):
-        keys = {"n": (0, "north")}  # noqa: RUF012
+        keys = {"n": (0, "north")}
 
     with pytest.raises(ValueError, match="'n'"):
         Controls.of(Greedy.at())

@@ -26,7 +26,7 @@ def collect(
     seed: Annotated[int, typer.Option(help="of all")] = 0,
     hyper: Annotated[list[str] | None, typer.Option(help="of the learner, as name=value, repeatable")] = None,
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
-    internals: Annotated[str, typer.Option(help="what of its mind to record, such as q,epsilon")] = "",
+    internals: Annotated[str, typer.Option(help="internal quantities to record, such as q,epsilon")] = "",
     labels: Annotated[str, typer.Option(help="ground truth beside it: optimal_action,q_star,regret")] = "",
     workers: Annotated[int | None, typer.Option(help="threads [default: one a core]")] = None,
     shard: Annotated[str, typer.Option(help="i/n: do the i-th of n shares, from 0, for n jobs and one folder")] = "0/1",

@@ -54,7 +54,7 @@ def collect(
             to be split (the manifest says which it was). None: all tasks.
         seed: of all: an integer from 0 to 2**64 - 1.
         tasks: a finite set instead, with its own split and parameters: history i is lived on task i, and from the first again.
-        internals: what of the learner's mind to record at each step (see `internals` of the learner's class).
+        internals: the learner's internals to record at each step (see `internals` of the learner's class).
         labels: `"optimal_action"`: what the family's oracle would do here and now. `"q_star"`: the exact value of each
             action, float64 [n, actions]. `"regret"`: what this action gives away, float64 [n]. The last two where known.
         workers: threads (default: one a core; the compiled loops hold no lock).

@@ -53,7 +53,7 @@ class Columns:
 
     Raises:
         TypeError: `internals` or `labels` is no sequence of names.
-        ValueError: the learner keeps no such thing in mind, there is no such label, the family does not know it, or two columns
+        ValueError: the learner has no such internal, there is no such label, the family does not know it, or two columns
             would have one name.
     """
 
@@ -118,7 +118,7 @@ def _internal(name: str, variant: Variant, learner: Player) -> Column:
     internal = learner.internals.get(name)
     if internal is None:
         known = ", ".join(learner.internals) or "nothing"
-        raise ValueError(f"internals: {type(learner).__name__} has no {name!r} in mind that could be recorded; it has: {known}")
+        raise ValueError(f"internals: {type(learner).__name__} has no internal {name!r}; it has: {known}")
     size = 1 if internal.size is None else internal.size(learner.p, variant)
     return Column(np.dtype(np.float32), () if internal.size is None else (size,), axis=True)
 

@@ -22,8 +22,8 @@ from metarl_envs.histories.saving import save
 from metarl_envs.histories.store import Histories
 from metarl_envs.histories.store import open as open_store
 
-#: Called with the observations and the actions of a step: what to record of the learner's mind, [rows] or [rows, ...].
-Mind = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
+#: Called with the observations and the actions of a step: which internals of the learner to record, [rows] or [rows, ...].
+Internals = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
 
 
 class RecordHistory(VectorWrapper):
@@ -43,18 +43,20 @@ class RecordHistory(VectorWrapper):
         out: the folder that is written.
         steps: how many of each row are kept, at most: their memory is taken at once.
         learner: what the manifest says of who learned: anything that JSON holds.
-        mind: what else to record at each step: the same names, shapes and dtypes each time.
+        internals: what else to record at each step: the same names, shapes and dtypes each time.
 
     Raises:
         TypeError: `learner` holds what JSON has not; `steps` is no integer.
         ValueError: the environment resets in another mode, does not tell of trials, or has observations or actions that are no
-            arrays; `steps` is below 1. In `step`: `mind` gives other names, shapes or dtypes than in the first step, or names
-            that no column can have; an action lies outside of the space. The environment has not been stepped then.
+            arrays; `steps` is below 1. In `step`: `internals` gives other names, shapes or dtypes than in the first step, or
+            names that no column can have; an action lies outside of the space. The environment has not been stepped then.
         FileExistsError: the folder is there already.
         MemoryError: so many steps do not fit.
     """
 
-    def __init__(self, env: VectorEnv, out: str | os.PathLike, *, steps: int, learner: Any = None, mind: Mind | None = None):
+    def __init__(
+        self, env: VectorEnv, out: str | os.PathLike, *, steps: int, learner: Any = None, internals: Internals | None = None
+    ):
         super().__init__(env)
         mode = env.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
@@ -65,9 +67,9 @@ class RecordHistory(VectorWrapper):
         self._out = Path(out).absolute()
         if self._out.exists():
             raise FileExistsError(f"out={os.fspath(out)!r} is there already: give another folder")
-        self._steps, self._learner, self._mind = at_least_one("steps", steps), as_json("learner", learner), mind
+        self._steps, self._learner, self._internals = at_least_one("steps", steps), as_json("learner", learner), internals
         self._columns: dict[str, np.ndarray] = {}
-        self._noted: tuple[str, ...] | None = None  # names that `mind` gave in the first step
+        self._noted: tuple[str, ...] | None = None  # names that `internals` gave in the first step
         self._done = 0
         self._written = False
         self._seen: np.ndarray | None = None
@@ -183,23 +185,25 @@ class RecordHistory(VectorWrapper):
             self._ends[row].append((self._done, self._seen[row].copy()))
 
     def _told_by_the_learner(self, seen: np.ndarray, actions: np.ndarray) -> dict[str, np.ndarray]:
-        """What is known of a step before it is taken: the actions, and what `mind` says. Room is made when the first comes."""
+        """What is known of a step before it is taken: the actions, and what `internals` says. The first makes room."""
         actions = _within(self.single_action_space, actions)
-        noted = {} if self._mind is None else self._mind(seen, actions)
+        noted = {} if self._internals is None else self._internals(seen, actions)
         if not isinstance(noted, Mapping):
-            raise TypeError(f"mind returned {noted!r}: it must return names and arrays")
+            raise TypeError(f"internals returned {noted!r}: it must return names and arrays")
         noted = {name: np.asarray(array) for name, array in noted.items()}
         if self._noted is None:
             self._make_room(seen, actions, noted)
             self._noted = tuple(noted)
         if odd := set(noted) ^ set(self._noted):
-            raise ValueError(f"mind: {sorted(odd, key=str)[0]!r} is not in every step; the first one had {list(self._noted)}")
+            raise ValueError(
+                f"internals: {sorted(odd, key=str)[0]!r} is not in every step; the first one had {list(self._noted)}"
+            )
         return {name: self._fitting(name, array) for name, array in {"action": actions, **noted}.items()}
 
     def _make_room(self, seen: np.ndarray, actions: np.ndarray, noted: Mapping[str, np.ndarray]) -> None:
         """Make columns for arrays like these."""
         if own := [name for name in noted if name in TRANSITION]:
-            raise ValueError(f"mind: {own[0]!r} is recorded already: give it another name")
+            raise ValueError(f"internals: {own[0]!r} is recorded already: give it another name")
         rows = {"observation": seen, "action": actions, "reward": np.zeros(self.num_envs)}
         rows |= {name: np.zeros(self.num_envs, np.bool_) for name in ("terminated", "truncated")} | dict(noted)
         for name, array in rows.items():

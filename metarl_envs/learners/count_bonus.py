@@ -84,7 +84,7 @@ class CountBonusQ(QLearning):
 
     params = Parameters(**QLearning.params.but(step_size=0.3, discount=0.8, epsilon=0.0).parameters, bonus=Real(1.0, 0.0, 1e6))
     act, learn = act_with_bonus, update_with_bonus
-    internals = {  # noqa: RUF012
+    internals = {
         **QLearning.internals,
         "probabilities": Internal(tell_chances_by_bound, one_each_action),
         "log_prob": Internal(tell_log_chance_by_bound),

@@ -76,7 +76,7 @@ class DoubleQ(QLearning):
 
     params = QLearning.params.but(step_size=0.9, discount=0.8, epsilon=0.2)
     begin, act, learn = start_both_optimistic, act_on_both, update_one
-    internals = {  # noqa: RUF012
+    internals = {
         **QLearning.internals,
         "q": Internal(tell_mean_q, one_each_action),
         "probabilities": Internal(tell_chances_by_mean, one_each_action),

@@ -44,7 +44,7 @@ class DPTBehaviour(Player):
 
     observes = "observation"
     begin, act = draw_policy, act_by_policy
-    internals = {  # noqa: RUF012
+    internals = {
         "probabilities": Internal(tell_chances, one_each_action),
         "log_prob": Internal(tell_log_chance),
     }

@@ -87,7 +87,7 @@ class EpsilonGreedy(Player):
     only_bandits = True
     params = Parameters(epsilon=Real(0.02, 0.0, 1.0), published=Flag(False))
     begin, act, learn = start_counts, act_on_means, average
-    internals = {  # noqa: RUF012
+    internals = {
         "q": Internal(tell_means, one_each_action),
         "probabilities": Internal(tell_arm_chances, one_each_action),
         "log_prob": Internal(tell_log_arm_chance),

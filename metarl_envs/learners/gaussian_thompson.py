@@ -72,7 +72,7 @@ class GaussianThompson(Player):
     only_bandits = True
     params = Parameters(prior_mean=Real(0.5), prior_sd=Real(12**-0.5, 1e-6), noise=Real(0.3, 1e-6))
     begin, act, learn = start_from_prior, act_on_a_sample, update_posterior
-    internals = {  # noqa: RUF012
+    internals = {
         "posterior_mean": Internal(tell_posterior_means, one_each_action),
         "posterior_sd": Internal(tell_posterior_sds, one_each_action),
     }

@@ -47,7 +47,7 @@ class GradientBandit(Player):
     only_bandits = True
     params = Parameters(step_size=Real(1.0, 0.0, 100.0), baseline=Flag(True))
     act, learn = act_by_softmax, follow_gradient
-    internals = {  # noqa: RUF012
+    internals = {
         "probabilities": Internal(tell_chances, one_each_action),
         "log_prob": Internal(tell_log_chance),
         "value": Internal(tell_baseline),

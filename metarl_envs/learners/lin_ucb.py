@@ -104,7 +104,7 @@ class LinUCB(Player):
     only_bandits = True
     params = Parameters(width=Real(1.0, 0.0, 1e6), prior_sd=Real(2**-0.5, 1e-6), noise=Real(0.3, 1e-6))
     begin, act, learn = know_arms_but_not_weights, act_optimistically, update_weights
-    internals = {  # noqa: RUF012
+    internals = {
         "posterior_mean": Internal(tell_expected, one_each_action),
         "posterior_sd": Internal(tell_spread, one_each_action),
         "bonus": Internal(tell_bonus, one_each_action),

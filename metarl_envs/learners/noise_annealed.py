@@ -58,7 +58,7 @@ class NoiseAnnealed(Player):
     """
 
     params = Parameters(steps=Integer(1800, 1), last_epsilon=Real(0.0, 0.0, 1.0))
-    internals = {  # noqa: RUF012
+    internals = {
         "epsilon": Internal(tell_epsilon),
         "probabilities": Internal(tell_chances, one_each_action),
         "log_prob": Internal(tell_log_chance),

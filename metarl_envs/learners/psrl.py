@@ -143,7 +143,7 @@ class PSRL(Player):
 
     params = Parameters(prior_mean=Real(1.0), prior_sd=Real(1.0, 1e-6), noise=Real(1.0, 1e-6), concentration=Real(1.0, 1e-3))
     begin, act, learn = start_from_prior, follow_plan, count_step
-    internals = {  # noqa: RUF012
+    internals = {
         "posterior_mean": Internal(tell_posterior_means, one_each_action),
         "posterior_sd": Internal(tell_posterior_sds, one_each_action),
         "visits": Internal(tell_visits),

@@ -95,7 +95,7 @@ class QLearning(Player):
         exploring_episodes=Integer(50, 1),
     )
     begin, act, learn = start_optimistic, act_epsilon_greedily, update_q
-    internals = {  # noqa: RUF012
+    internals = {
         "q": Internal(tell_q, one_each_action),
         "epsilon": Internal(tell_epsilon),
         "probabilities": Internal(tell_chances_of_greedy, one_each_action),

@@ -34,7 +34,7 @@ class Random(Player):
 
     observes = "observation"
     act = act_uniformly
-    internals = {  # noqa: RUF012
+    internals = {
         "probabilities": Internal(tell_even_chances, one_each_action),
         "log_prob": Internal(tell_log_even_chance),
     }

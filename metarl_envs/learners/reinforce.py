@@ -58,7 +58,7 @@ class Reinforce(Player):
         first_guess=Real(0.0),
     )
     begin, act, learn = start_even, act_by_softmax, remember_until_the_end
-    internals = {  # noqa: RUF012
+    internals = {
         "probabilities": Internal(tell_chances, one_each_action),
         "log_prob": Internal(tell_log_chance),
         "value": Internal(tell_value),

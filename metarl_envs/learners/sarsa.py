@@ -59,7 +59,7 @@ class SARSA(QLearning):
 
     params = QLearning.params.but(step_size=0.5, discount=0.8, epsilon=0.2)
     begin, act, learn = start_without_plan, act_as_planned, update_along_policy
-    internals = {  # noqa: RUF012
+    internals = {
         **QLearning.internals,
         "probabilities": Internal(tell_chances, one_each_action),
         "log_prob": Internal(tell_log_chance),

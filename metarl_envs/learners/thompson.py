@@ -87,7 +87,7 @@ class Thompson(Player):
     only_bandits = True
     params = Parameters(a=Real(1.0, 1e-6), b=Real(1.0, 1e-6))
     begin, act, learn = start_from_prior, act_on_a_sample, update_posterior
-    internals = {  # noqa: RUF012
+    internals = {
         "a": Internal(tell_a, one_each_action),
         "b": Internal(tell_b, one_each_action),
         "posterior_mean": Internal(tell_posterior_means, one_each_action),

@@ -88,7 +88,7 @@ class UCB1(Player):
     only_bandits = True
     params = Parameters(width=Real(1.0, 0.0), bonus=Choice("log", ("log", "constant")), published=Flag(False))
     begin, act, learn = start_counts, act_optimistically, count_pull
-    internals = {  # noqa: RUF012
+    internals = {
         "q": Internal(tell_means, one_each_action),
         "bonus": Internal(tell_bonus, one_each_action),
         "probabilities": Internal(tell_chances_by_bound, one_each_action),

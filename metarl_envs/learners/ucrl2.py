@@ -170,7 +170,7 @@ class UCRL2(PSRL):
         **PSRL.params.parameters,
     )
     begin, act, learn = start_knowing_nothing, follow_plan, count_step
-    internals = {  # noqa: RUF012
+    internals = {
         "q": Internal(tell_optimistic_q, one_each_action),
         "bonus": Internal(tell_bonus, one_each_action),
         "posterior_mean": Internal(tell_posterior_means, one_each_action),

@@ -90,7 +90,7 @@ LEARNERS = (Blocks, WinStay, Thompson)
 class Kept(VectorWrapper):
     """Keeps what is shown and what was paid, step by step."""
 
-    kept: list[tuple[np.ndarray, np.ndarray]] = []  # noqa: RUF012
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
 
     def step(self, actions):
         result = self.env.step(actions)

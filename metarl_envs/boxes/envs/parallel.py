@@ -57,7 +57,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
         TypeError, ValueError: an argument is not one of these, or parameters do not go together.
     """
 
-    metadata = {"name": "box_v0", "render_modes": [*RENDER_MODES, "human"], "render_fps": 10, "is_parallelizable": True}  # noqa: RUF012
+    metadata = {"name": "box_v0", "render_modes": [*RENDER_MODES, "human"], "render_fps": 10, "is_parallelizable": True}
 
     def __init__(
         self,

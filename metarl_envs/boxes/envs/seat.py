@@ -324,7 +324,7 @@ class Seat(Box):
     state = seat_record
     reset, step = ByParameters(lambda p: _sit_down(open_of(p))), ByParameters(step_among)
     observe = ByParameters(see_from_seat_of)
-    references = {"oracle": KnowsTheRecipes()}  # noqa: RUF012
+    references = {"oracle": KnowsTheRecipes()}
     keys = staticmethod(keys_of_seat)
 
     def __init_subclass__(cls, **kwargs: Any):
@@ -429,7 +429,7 @@ class InventionSeat(Seat):
 
     box = InventionBox
     params = seated(InventionBox)
-    shifts = {  # noqa: RUF012
+    shifts = {
         "deeper": {"levels": 40, "width": 2},
         "noisy": {"illusions": 0.1},
         "alone": {"companions": "waiting"},
@@ -475,7 +475,7 @@ class AmnesiaSeat(Seat):
 
     box = AmnesiaBox
     params = seated(AmnesiaBox)
-    shifts = {  # noqa: RUF012
+    shifts = {
         "noisy": {"illusions": 0.1},
         "short_days": {"day": 30},
     }

@@ -24,11 +24,6 @@ SENSES = ("hand is full", "has tried", "it worked", "level made", "copied", "for
 _OWN_SENSES = 7
 
 
-def planes_of(p: SimpleNamespace) -> int:
-    """How many numbers an agent sees of each item."""
-    return plain(layout(mechanisms_of(p)).planes)(as_kernels_see(p))
-
-
 def senses_of(p: SimpleNamespace) -> int:
     """Where the numbers about items end in a view, and senses begin."""
     return plain(layout(mechanisms_of(p)).senses_at)(as_kernels_see(p))

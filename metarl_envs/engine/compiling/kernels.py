@@ -44,13 +44,6 @@ def glue(function: Function) -> Function:
     return numba_parts().compiled_kernel(function, forceinline=True)
 
 
-def driver(function: Function) -> Function:
-    """Compile a function that is called from Python, with all kernels that it reaches, as one whole."""
-    if PLAIN:
-        return function
-    return numba_parts().compiled_driver(function)
-
-
 @functools.cache
 def plain(kernel: Function) -> Function:
     """Return a kernel as ordinary Python, and with it all kernels that it calls: what plain mode would run.

@@ -39,7 +39,7 @@ class SingleEnv(gym.Env):
         reveal: show the hidden task in pictures and text.
     """
 
-    metadata = {"render_modes": [*RENDER_MODES], "render_fps": 10}  # noqa: RUF012 (Gymnasium's own convention)
+    metadata = {"render_modes": [*RENDER_MODES], "render_fps": 10}
     _spec: EnvSpec | None = None
 
     def __init__(

@@ -96,8 +96,8 @@ class BernoulliBandit(Bandit):
 
     params = Parameters(arms=Integer(5, 2, 1000), horizon=Integer(10, 1), low=Real(0.0, 0.0, 1.0), high=Real(1.0, 0.0, 1.0))
     sample_task, reset, step = draw_arms, unpulled, pull
-    shifts = {"close_arms": {"low": 0.4, "high": 0.6}}  # noqa: RUF012
-    references = {"oracle": BestArm()}  # noqa: RUF012
+    shifts = {"close_arms": {"low": 0.4, "high": 0.6}}
+    references = {"oracle": BestArm()}
     pays_zero_or_one = True
     state = staticmethod(wins_and_pulls)
     parameter_error = staticmethod(range_error)

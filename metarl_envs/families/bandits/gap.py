@@ -149,8 +149,8 @@ class GapBandit(Bandit):
     state = staticmethod(wins_and_pulls)
     sample_task, reset, step = one_good_arm, unpulled, pull
     in_every_part = every_place
-    shifts = {"large_gap": {"gap": 0.5}, "half_gap": {"gap": 0.1}}  # noqa: RUF012
-    references = {"oracle": GoodArm(), "ideal_observer": IdealObserver()}  # noqa: RUF012
+    shifts = {"large_gap": {"gap": 0.5}, "half_gap": {"gap": 0.1}}
+    references = {"oracle": GoodArm(), "ideal_observer": IdealObserver()}
     pays_zero_or_one = True
 
     @staticmethod

@@ -114,8 +114,8 @@ class GaussianBandit(Bandit):
         noise=Real(0.3, 0.0, 1e6),
     )
     sample_task, reset, step = draw_means, unpulled, pull_with_noise
-    shifts = {"close_arms": {"low": 0.4, "high": 0.6}, "noisy": {"noise": 0.5}}  # noqa: RUF012
-    references = {"oracle": BestArm()}  # noqa: RUF012
+    shifts = {"close_arms": {"low": 0.4, "high": 0.6}, "noisy": {"noise": 0.5}}
+    references = {"oracle": BestArm()}
     parameter_error = staticmethod(range_error)
 
     @staticmethod

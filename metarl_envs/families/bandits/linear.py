@@ -108,8 +108,8 @@ class LinearBandit(Bandit):
     )
     sample_task, reset, step = draw_weights, unpulled, pull_with_noise
     meaning = hash_of_weights
-    shifts = {"noisy": {"noise": 0.5}, "other_arms": {"arms_seed": 1}}  # noqa: RUF012
-    references = {"oracle": BestArm()}  # noqa: RUF012
+    shifts = {"noisy": {"noise": 0.5}, "other_arms": {"arms_seed": 1}}
+    references = {"oracle": BestArm()}
     state, solve, returns, describe = (
         GaussianBandit.state,
         GaussianBandit.solve,

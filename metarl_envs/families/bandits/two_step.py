@@ -342,8 +342,8 @@ class TwoStep(Family):
     state = record(place=np.int64, round=np.int64, first=np.int64, paid=np.int64)
     sample_task, reset, step, observe, locate = draw_course, at_first_step, choose, see_place, number_of_place
     in_every_part = is_likely_course
-    shifts = {"volatile": {"change": 0.1}, "reversed": {"common": 0.2}}  # noqa: RUF012
-    references = {  # noqa: RUF012
+    shifts = {"volatile": {"change": 0.1}, "reversed": {"common": 0.2}}
+    references = {
         "oracle": KnownChances(),
         "ideal_observer": IdealObserver(),
         "model_based": ModelBased(),
@@ -351,7 +351,7 @@ class TwoStep(Family):
     }
     pays_zero_or_one = True
     unit = "steps"
-    keys = {"left": (0, "left"), "right": (1, "right")}  # noqa: RUF012
+    keys = {"left": (0, "left"), "right": (1, "right")}
 
     @staticmethod
     def task(p: SimpleNamespace) -> np.dtype:

@@ -152,7 +152,7 @@ def balance_by_sight(hyper, memory, seen, rng):
 
 
 class Nominal(Player):
-    """Balances as if the dynamics were Gymnasium's. It keeps nothing in mind."""
+    """Balances as if the dynamics were Gymnasium's. It remembers nothing."""
 
     observes = "observation"
     begin, act = expect_gymnasium, balance_by_sight
@@ -211,7 +211,7 @@ class CartPole(Family):
     References:
         Return of an episode over 40,000 tasks, in brackets where it extrapolates: random 22.6 (23.7); `oracle`, the linear
         feedback for the true dynamics, 500.0 (499.9), and 500 is the most there is; `nominal`, which takes the dynamics for
-        Gymnasium's and keeps nothing in mind, 253; `finds_sign`, the same but for noticing which way actions push, 500.0
+        Gymnasium's and remembers nothing, 253; `finds_sign`, the same but for noticing which way actions push, 500.0
         (471.7). With `flip=False`, `nominal` earns 500.0: Packer's and Xenoverse's ranges alone need no memory.
 
     Source and variants:
@@ -230,9 +230,9 @@ class CartPole(Family):
     )
     state = record(x=(np.float64, 4))
     sample_task, reset, step, observe = draw_cart_and_pole, nearly_upright, push_cart, see_motion
-    shifts = {"extrapolation": {"vary": "extrapolation"}}  # noqa: RUF012
-    references = {"oracle": Balance(), "nominal": Nominal(), "finds_sign": FindsSign()}  # noqa: RUF012
-    keys = {"left": (0, "action 0"), "right": (1, "action 1")}  # noqa: RUF012
+    shifts = {"extrapolation": {"vary": "extrapolation"}}
+    references = {"oracle": Balance(), "nominal": Nominal(), "finds_sign": FindsSign()}
+    keys = {"left": (0, "action 0"), "right": (1, "action 1")}
     live = True
 
     @staticmethod

@@ -173,7 +173,7 @@ def swing_up_by_sight(hyper, memory, seen, rng, action):
 
 
 class Nominal(Player):
-    """Swings up and holds as if the dynamics were Gymnasium's. It keeps nothing in mind."""
+    """Swings up and holds as if the dynamics were Gymnasium's. It remembers nothing."""
 
     observes = "observation"
     arrays = True
@@ -229,7 +229,7 @@ class Pendulum(Family):
     References:
         Return of an episode over 40,000 tasks (standard error 0.5; of `nominal` 4), in brackets where it extrapolates: random
         -1242.6 (-1300.3); `oracle` -148.2 (-142.5); `nominal`, the same controller taking the dynamics for Gymnasium's and
-        keeping nothing in mind, -993 (-1021); `finds_sign`, which notices which way torques act, -151.8 (-270.9). With
+        remembering nothing, -993 (-1021); `finds_sign`, which notices which way torques act, -151.8 (-270.9). With
         `flip=False`, `nominal` earns -148.1: Packer's range alone needs no memory. `oracle` is a strong controller that knows
         the dynamics, not proven optimal: on Gymnasium's own dynamics it earns -150.2, where planning on a fine grid of states
         promises about -138.
@@ -250,8 +250,8 @@ class Pendulum(Family):
     task = record(gravity=np.float64, mass=np.float64, length=np.float64, sign=np.float64)
     state = record(x=(np.float64, 2), torque=np.float64)
     sample_task, reset, step, observe = draw_pendulum, anywhere, swing, see_motion
-    shifts = {"extrapolation": {"vary": "extrapolation"}}  # noqa: RUF012
-    references = {"oracle": SwingUp(), "nominal": Nominal(), "finds_sign": FindsSign()}  # noqa: RUF012
+    shifts = {"extrapolation": {"vary": "extrapolation"}}
+    references = {"oracle": SwingUp(), "nominal": Nominal(), "finds_sign": FindsSign()}
     live = True
 
     @staticmethod

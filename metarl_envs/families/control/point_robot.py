@@ -133,8 +133,8 @@ class PointRobot(Family):
     task = record(goal=(np.float64, 2))
     state = record(at=(np.float64, 2))
     sample_task, reset, step, observe = goal_on_arc, at_origin, glide, see_place
-    shifts = {"lower_half": {"low": 180.0, "high": 360.0}}  # noqa: RUF012
-    references = {"oracle": FullSpeed()}  # noqa: RUF012
+    shifts = {"lower_half": {"low": 180.0, "high": 360.0}}
+    references = {"oracle": FullSpeed()}
 
     @staticmethod
     def spaces(p: SimpleNamespace):

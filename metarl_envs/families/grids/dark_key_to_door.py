@@ -179,8 +179,8 @@ class DarkKeyToDoor(DarkRoom):
     task = record(key=(np.int16, 2), door=(np.int16, 2))
     state = record(agent=(np.int16, 2), stage=np.uint8)
     sample_task, reset, step = key_and_door_anywhere, at_start_without_key, walk_for_key_and_door
-    shifts = {"corner_start": {"start": "corner"}}  # noqa: RUF012
-    references = {"oracle": KeyThenDoor(), "search": SearchTwice()}  # noqa: RUF012
+    shifts = {"corner_start": {"start": "corner"}}
+    references = {"oracle": KeyThenDoor(), "search": SearchTwice()}
     pays_zero_or_one = True
 
     @staticmethod

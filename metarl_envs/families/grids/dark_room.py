@@ -235,7 +235,7 @@ class DarkRoom(Family):
     task = record(goal=(np.int16, 2))
     state = record(agent=(np.int16, 2))
     sample_task, reset, step, observe, locate = goal_anywhere, at_start, walk, see_position, number_cells
-    references = {"oracle": Shortest(), "sweep": Sweep()}  # noqa: RUF012
+    references = {"oracle": Shortest(), "sweep": Sweep()}
     pays_zero_or_one = True
     keys = WALKING_KEYS
 
@@ -362,8 +362,8 @@ class DarkRoom10(DarkRoom):
     """
 
     params = DarkRoom.params.but(size=10, horizon=100, start="corner")
-    shifts = {"centre_start": {"start": "centre"}}  # noqa: RUF012
-    references = {**DarkRoom.references, "search": Search()}  # noqa: RUF012
+    shifts = {"centre_start": {"start": "centre"}}
+    references = {**DarkRoom.references, "search": Search()}
 
 
 @functools.lru_cache(maxsize=64)

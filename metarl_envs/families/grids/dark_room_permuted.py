@@ -143,10 +143,10 @@ class DarkRoomPermuted(DarkRoom):
     params = DarkRoom.params.but(size=10, horizon=100, start="corner")
     task = record(move=(np.int8, 5))
     sample_task, step = shuffle_moves, walk_to_far_corner
-    shifts = {"centre_start": {"start": "centre"}}  # noqa: RUF012
-    references = {"oracle": KnowsMoves(), "probe": Probe()}  # noqa: RUF012
+    shifts = {"centre_start": {"start": "centre"}}
+    references = {"oracle": KnowsMoves(), "probe": Probe()}
     pays_zero_or_one = True
-    keys = {}  # noqa: RUF012 (an arrow key would promise a direction)
+    keys = {}
 
     @staticmethod
     def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray:

@@ -94,8 +94,8 @@ class GridNavi(DarkRoom):
 
     params = Parameters(size=Integer(5, 2, 181), horizon=Integer(15, 1), nearest=Integer(2, 1, 180))
     sample_task, reset, step = goal_away_from_start, in_the_corner, walk_at_a_cost
-    shifts = {"far_goals": {"nearest": 4}}  # noqa: RUF012
-    references = {"oracle": Shortest(), "posterior": Posterior()}  # noqa: RUF012
+    shifts = {"far_goals": {"nearest": 4}}
+    references = {"oracle": Shortest(), "posterior": Posterior()}
     pays_zero_or_one = False
 
     @staticmethod

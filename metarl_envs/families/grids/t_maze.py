@@ -105,7 +105,7 @@ def fetch_cue_and_turn(hyper, memory, seen, rng):
 
 
 class Recall(Player):
-    """Fetches the cue, keeps it in mind, and turns where it said. It does not learn."""
+    """Fetches the cue, remembers it, and turns where it said. It does not learn."""
 
     observes = "observation"
     act = fetch_cue_and_turn
@@ -168,9 +168,9 @@ class TMaze(Family):
     task = record(goal=np.int8)
     state = record(x=np.int32, t=np.int32, y=np.int8, cue=np.int8, told=np.uint8)
     sample_task, reset, step, observe, locate = goal_up_or_down, behind_the_cue, go_and_turn, see_cue_or_junction, number_sights
-    shifts = {"longer": {"length": 50}}  # noqa: RUF012
-    references = {"oracle": KnowsTurn(), "recall": Recall()}  # noqa: RUF012
-    keys = {"right": (RIGHT, "right"), "up": (UP, "up"), "left": (LEFT, "left"), "down": (DOWN, "down")}  # noqa: RUF012
+    shifts = {"longer": {"length": 50}}
+    references = {"oracle": KnowsTurn(), "recall": Recall()}
+    keys = {"right": (RIGHT, "right"), "up": (UP, "up"), "left": (LEFT, "left"), "down": (DOWN, "down")}
 
     @staticmethod
     def spaces(p: SimpleNamespace):

@@ -167,8 +167,8 @@ class TabularMDP(Family):
     )
     state = record(s=np.int64)
     sample_task, reset, step, observe, locate = draw_mdp, at_first_state, move, see_state, state_number
-    shifts = {"noisy": {"noise": 3.0}}  # noqa: RUF012
-    references = {"oracle": OptimalPlan()}  # noqa: RUF012
+    shifts = {"noisy": {"noise": 3.0}}
+    references = {"oracle": OptimalPlan()}
 
     @staticmethod
     def task(p: SimpleNamespace) -> np.dtype:
