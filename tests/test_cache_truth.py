@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from metarl_envs.engine.compiling import cache
 from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.family import load_family
 from metarl_envs.ids import TABLE, family_of
@@ -180,6 +181,42 @@ def test_companions_of_a_box_are_not_taken_for_one_another(tmp_path):
         assert run([specs[i - 1], spec], tmp_path) == [true[i - 1], true[i]]
     assert run(specs, tmp_path) == true
     assert run(specs[::-1], tmp_path) == true[::-1]
+
+
+# ------------------------------------------------------------------------------------------------- parts of other drivers
+#: Says on stderr how many parts were taken from disk.
+COUNTED = """
+import atexit, sys
+from metarl_envs.engine.compiling import numba_parts
+taken = []
+cache = numba_parts._part_cache()
+rebuilt = cache._rebuilt
+cache._rebuilt = lambda *given: taken.append(rebuilt(*given)) or taken[-1]
+atexit.register(lambda: print(f"{len(taken)} parts taken"))
+"""
+
+
+@pytest.mark.slow
+def test_a_driver_of_parts_that_another_process_left_is_what_python_computes(tmp_path):
+    first, second = ({"id": "DarkRoom", "learner": learner} for learner in ("random", "q_learning"))
+    run([first], tmp_path)
+    parts = list((tmp_path / "metarl_envs").glob("part-*.bin"))
+    digest, taken = run([second], tmp_path, prelude=COUNTED)
+    assert [digest] == run([second], tmp_path, plain=True)
+    assert 0 < int(taken.split()[0]) <= len(parts)
+
+
+@pytest.mark.slow
+def test_parts_that_do_not_open_are_compiled_anew(tmp_path):
+    first, second = ({"id": "DarkRoom", "learner": learner} for learner in ("random", "sarsa"))
+    run([first], tmp_path)
+    parts = list((tmp_path / "metarl_envs").glob("part-*.bin"))
+    for n, part in enumerate(parts):
+        content = cache._read(part)
+        cache._write(part, content[: len(content) // 2] if n % 2 else b"no part")
+    digest, taken = run([second], tmp_path, prelude=COUNTED)
+    assert [digest] == run([second], tmp_path, plain=True)
+    assert taken == "0 parts taken"
 
 
 def drawn_specs(rng, count):

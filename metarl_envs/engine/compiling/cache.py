@@ -1,4 +1,4 @@
-"""The compile cache: one file for each driver, row layout and machine.
+"""The compile cache: one file for each driver, row layout and machine, and one for each part of drivers.
 
 Numba's own `cache=True` keeps one index file for all functions made by one closure. Two processes that compile different
 families at once can leave one family's entry pointing at the other's machine code, and an edit to a helper in another
@@ -10,6 +10,9 @@ a digest of its content, so nothing damaged is run.
 Kernels are told apart by identity, not by name: two closures of one factory share name and bytecode, and differ in what they
 close over. In machine code each kernel bears a digest in its name, because a process that loads two files links functions of
 one name together.
+
+Beside drivers, the parts that they are linked from are kept in the same way, each under a digest of its kernel: whoever has
+played a family has a learner's driver for it in a fraction of the time.
 
 Files lie in `NUMBA_CACHE_DIR`, or else in the user's cache folder. Where nothing is writable, code is compiled each time.
 """
@@ -39,8 +42,8 @@ from metarl_envs.files import written_aside
 #: Raised by hand when the format of the files changes. Files of an older one are not read.
 _FORMAT = 4
 _DIGEST_SIZE = hashlib.sha256().digest_size
-#: How many files are kept; the oldest go first.
-_MOST_FILES = 1000
+#: How many files are kept; the oldest go first. A driver is some 200 kB, a part some 20.
+_MOST_FILES = 5000
 #: What each kernel was when its name in machine code was given, which is for good.
 _named: weakref.WeakKeyDictionary[Callable, str] = weakref.WeakKeyDictionary()
 
@@ -62,7 +65,7 @@ def cached(driver: Any, name: str) -> Any:
     def compile_clearly(sig: Any) -> Any:
         """Without Numba's remark where families share a kernel and one's row begins like another's; errors made short."""
         kept.look()
-        with _quietly():
+        with _quietly(), numba_parts.using(kept.shelf()):
             try:
                 made = compile_one(sig)
                 numba_parts.forget_what_is_done(driver)
@@ -91,6 +94,11 @@ class _Kept:
         self._digest = digest if _name_by_content(self._driver) else None
         self._driver.py_func.__qualname__ = f"{self._kind}.{digest}"
 
+    def shelf(self) -> numba_parts.Shelf | None:
+        """Where its parts come from and go to, if it may be kept itself."""
+        may_keep = self._digest is not None and numba_parts.supported().cache
+        return numba_parts.Shelf(_load_part) if may_keep else None
+
     def load(self, key: str) -> bytes | None:
         """The file's content, or None: then the driver is going to be compiled."""
         if self._digest is not None:
@@ -104,13 +112,20 @@ class _Kept:
         if self._digest is None or digest_of(self._driver) != self._digest:
             return
         with contextlib.suppress(OSError):
-            path = self._file(key)
-            _write(path, content)
-            _prune(path.parent)
+            _write(self._file(key), content)
+            for kernel, part_key, part in numba_parts.made():
+                _write(_file("part", _named[kernel], part_key), part)
+            _prune(folder())
 
     def _file(self, key: str) -> Path:
-        whole = repr((_FORMAT, numba_parts.versions(), self._digest, key))
-        return folder() / f"{self._kind}-{hashlib.sha256(whole.encode()).hexdigest()[:32]}.bin"
+        return _file(self._kind, str(self._digest), key)
+
+
+def _load_part(kernel: Callable, key: str) -> bytes | None:
+    """What is on disk of a kernel as a part of drivers, or None."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return _read(_file("part", _named[kernel], key))
+    return None
 
 
 # ------------------------------------------------------------------------------------------------- what code is made of
@@ -221,6 +236,12 @@ def _quietly() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _file(kind: str, digest: str, key: str) -> Path:
+    """Where code of a kind lies: what it is made of, and for which arguments, processor and versions, is in its name."""
+    whole = repr((_FORMAT, numba_parts.versions(), digest, key))
+    return folder() / f"{kind}-{hashlib.sha256(whole.encode()).hexdigest()[:32]}.bin"
 
 
 def _read(path: Path) -> bytes:

@@ -4,8 +4,8 @@
 
 * `options`: code without Numba's run-time (`_nrt=False`), which counts no references. Without it, drivers are slower.
 * `parts`: kernels that are compiled as parts of drivers instead of by themselves. Without it, compiling takes twice as long.
-* `cache`: a dispatcher that asks for machine code before it compiles, and names of row types in machine code that are the same
-  in every process. Without it, drivers are compiled anew in each process.
+* `cache`: a dispatcher that asks for machine code, or a part, before it compiles, and names of row types in machine code that
+  are the same in every process. Without it, drivers are compiled anew in each process.
 
 Results are the same.
 """
@@ -19,8 +19,11 @@ import inspect
 import os
 import pickle
 import sys
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,14 +117,15 @@ def _warn(problems: list[str]) -> None:
 def _try(have: Supported) -> None:
     """Compile two kernels and a driver over rows with what there is, and compare with what Python would do.
 
-    With a cache, a second driver is loaded instead of compiled.
+    With a cache, a second driver is loaded instead of compiled, and a third is made of parts that the first one kept.
     """
     name_rows_by_content()
     kept: dict[str, bytes] = {}
-    first = _trial_driver(have)
+    first, shelf = _trial_driver(have), Shelf(lambda kernel, key: None, least=0.0)
     if have.cache:
         ask_before_compiling(first, kept.get, kept.__setitem__)
-    _check_result(first)
+    with using(shelf if have.cache else None):
+        _check_result(first)
     if have.parts:
         _forget(first)
         _check_result(first)
@@ -132,6 +136,13 @@ def _try(have: Supported) -> None:
         [result] = first.overloads.values()
         if str(_number(result.signature.args[0].dtype.name)) not in result.fndesc.mangled_name:
             raise RuntimeError("a row type has another name in machine code than it was given")
+    if have.cache and have.parts:
+        parts = {(kernel.__name__, key): content for kernel, key, content in shelf.made}
+        again = Shelf(lambda kernel, key: parts[kernel.__name__, key], least=0.0)
+        with using(again):
+            _check_result(_trial_driver(have))
+        if not parts or again.made:
+            raise RuntimeError("a kernel was compiled though its part was there")
 
 
 def _trial_driver(have: Supported) -> Any:
@@ -289,6 +300,10 @@ def _parts() -> Parts:
     class Part(CPUDispatcher):
         """A kernel as compiled code calls it."""
 
+        def __init__(self, **options: Any):
+            super().__init__(**options)
+            self._cache = _part_cache()(self, PartLibrary)
+
         def add_overload(self, cres: Any) -> None:
             """Keep what was compiled, but not as something that Python could call."""
             arguments = tuple(cres.signature.args)
@@ -310,7 +325,7 @@ def _parts() -> Parts:
     return Parts(Kernel, compiler(DriverLowering))
 
 
-#: How many compiled parts are kept for further drivers: about half a megabyte each.
+#: How many compiled parts are kept in memory for further drivers: about half a megabyte each.
 _MOST_PARTS = 128
 #: Parts from the oldest to the newest, by dispatcher and argument types.
 _living_parts: dict[tuple[Any, tuple], Any] = {}
@@ -378,32 +393,28 @@ def ask_before_compiling(driver: Any, load: Callable[[str], bytes | None], save:
     driver._cache = _asking_cache()(load, save)
 
 
+class _DispatchersCache:
+    """What Numba wants of a dispatcher's cache, apart from loading and saving."""
+
+    cache_path = ""
+
+    def flush(self) -> None:
+        """Content is named by what it is made from, so there is never a stale one to forget."""
+
+
 @functools.cache
 def _asking_cache() -> type:
-    from numba.core import caching, compiler, serialize
+    from numba.core import compiler, serialize
 
-    class AskingCache(caching._Cache):
-        """What a dispatcher asks for machine code."""
+    class AskingCache(_DispatchersCache):
+        """What a driver asks for machine code."""
 
         def __init__(self, load: Callable[[str], bytes | None], save: Callable[[str, bytes], None]):
-            self._load, self._save, self._enabled = load, save, True
-
-        @property
-        def cache_path(self) -> str:
-            return ""
-
-        def enable(self) -> None:
-            self._enabled = True
-
-        def disable(self) -> None:
-            self._enabled = False
-
-        def flush(self) -> None:
-            """Content is named by what it is made from, so there is never a stale one to forget."""
+            self._load, self._save = load, save
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
             """The compiled function for a signature, or None."""
-            content = self._load(_key(sig, target_context)) if self._enabled else None
+            content = self._load(_key(sig, target_context))
             if content is None:
                 return None
             target_context.refresh()
@@ -414,10 +425,96 @@ def _asking_cache() -> type:
 
         def save_overload(self, sig: Any, data: Any) -> None:
             """Hand over a compiled function, unless it holds addresses of this process."""
-            if self._enabled and not (data.lifted or data.objectmode or data.library.has_dynamic_globals):
+            if not (data.lifted or data.objectmode or data.library.has_dynamic_globals):
                 self._save(_key(sig, data.target_context), serialize.dumps(data._reduce()))
 
     return AskingCache
+
+
+# ------------------------------------------------------------------------------------------------- parts on disk
+@dataclass
+class Shelf:
+    """Where parts lie from one driver, and one process, to the next.
+
+    Attributes:
+        load: `load(kernel, key)`: what was kept of a kernel under a key, or None. The key tells how it was compiled.
+        least: how long a part must have taken to compile, with all that it calls, to be worth keeping [s].
+        made: kernel, key and content of what was compiled anew and is worth keeping.
+    """
+
+    load: Callable[[Callable, str], bytes | None]
+    least: float = 0.03
+    made: list[tuple[Callable, str, bytes]] = field(default_factory=list)
+
+
+#: The shelf of the driver that is being compiled; None where parts are not to be kept.
+_shelf: ContextVar[Shelf | None] = ContextVar("shelf", default=None)
+
+
+@contextlib.contextmanager
+def using(shelf: Shelf | None) -> Iterator[None]:
+    """Take parts from a shelf while a driver is compiled, and put there what is compiled anew."""
+    token = _shelf.set(shelf)
+    try:
+        yield
+    finally:
+        _shelf.reset(token)
+
+
+def made() -> list[tuple[Callable, str, bytes]]:
+    """Return what has been compiled anew for the driver that is being compiled, and is worth keeping."""
+    shelf = _shelf.get()
+    return shelf.made if shelf else []
+
+
+@functools.cache
+def _part_cache() -> type:
+    from llvmlite import binding
+    from numba.core import serialize
+    from numba.core.compiler import CR_FIELDS, CompileResult
+
+    class PartCache(_DispatchersCache):
+        """What a kernel asks for its code, as it is before it is linked into a driver."""
+
+        def __init__(self, part: Any, library: type):
+            self._part, self._library = part, library
+            self._options = repr(sorted(part.targetoptions.items()))
+            self._asked_at = 0.0
+
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            """The part for argument types, or None."""
+            shelf, self._asked_at = _shelf.get(), time.perf_counter()
+            content = shelf.load(self._part.py_func, self._key(sig, target_context)) if shelf else None
+            try:
+                return self._rebuilt(target_context, *pickle.loads(content)) if content else None
+            except Exception:  # it is compiled anew and replaced
+                return None
+
+        def _rebuilt(self, target_context: Any, name: str, code: bytes, descriptor: Any, signature: Any) -> Any:
+            target_context.refresh()
+            library = self._library(target_context.codegen(), name)
+            library._final_module = binding.parse_bitcode(code)
+            library._finalized = True
+            contexts = {"typing_context": target_context.typing_context, "target_context": target_context}
+            of_part = {"library": library, "fndesc": descriptor, "signature": signature, "entry_point": object()}
+            nothing_else = {"objectmode": False, "lifted": (), "reload_init": (), "referenced_envs": ()}
+            return CompileResult(**{**dict.fromkeys(CR_FIELDS), **contexts, **of_part, **nothing_else})
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            """Keep a part that took its time, unless it holds addresses of this process."""
+            shelf, library = _shelf.get(), data.library
+            if shelf is None or time.perf_counter() - self._asked_at < shelf.least:
+                return
+            if data.lifted or data.objectmode or library.has_dynamic_globals or data.reload_init:
+                return
+            data.fndesc.typemap = data.fndesc.calltypes = None  # of the compiler alone
+            content = (library.name, library._final_module.as_bitcode(), data.fndesc, data.signature)
+            shelf.made.append((self._part.py_func, self._key(sig, data.target_context), serialize.dumps(content)))
+
+        def _key(self, sig: Any, target_context: Any) -> str:
+            return f"{_key(sig, target_context)} {self._options}"
+
+    return PartCache
 
 
 def _key(sig: Any, target_context: Any) -> str:
