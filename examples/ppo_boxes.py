@@ -10,7 +10,7 @@ nothing: it sees what its agent sees now. It is built on two facts. The mask rul
 level and lineage are alike as long as nothing is known of them: so the network sees how many of each *kind* are held, and
 chooses among kinds; which item of the kind, chance decides, or the notes.
 
-    python examples/ppo_boxes.py                                        # five seeds: half an hour on a busy core
+    python examples/ppo_boxes.py                                        # five seeds: eight minutes on one core
     python examples/ppo_boxes.py --only invention --seeds 0 1           # a short look
 
 One sees what is paid in a box grow, and then, for boxes that were never trained on, a table of paired differences with two
