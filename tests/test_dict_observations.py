@@ -165,11 +165,38 @@ def test_a_store_holds_rows_and_gives_windows_of_them(tmp_path):
     assert_equal(again[0]["observation"]["cell"], kept[0]["observation"]["cell"])
 
 
-def test_other_formats_refuse_rows_and_say_what_can_be_done(tmp_path):
+@pytest.mark.parametrize("format", ["arrow", "minari"])
+def test_rows_go_out_and_come_back(format, tmp_path, monkeypatch):
+    pytest.importorskip({"arrow": "pyarrow", "minari": "minari"}[format])
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     kept = collected(ID)
-    for format in ("arrow", "minari", "xland"):
-        with pytest.raises(ValueError, match="rows of cell, image, position"):
-            histories.export(kept, tmp_path / "elsewhere", format)
+    target = "metarl/named-v0" if format == "minari" else tmp_path / "named"
+    histories.export(kept, target, format)
+    back = histories.import_from(target, format, tmp_path / "store")
+    assert back.columns["observation"] == kept.columns["observation"]
+    for one, other in zip(kept, back, strict=True):
+        for name in one.columns:
+            assert_equal(other[name], one[name])
+        assert_equal(other.final_observation, one.final_observation)
+
+
+def test_minari_has_rows_as_dicts_and_makes_their_environment(tmp_path, monkeypatch):
+    minari = pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    kept = collected(ID)
+    histories.export(kept, "metarl/named-v0", "minari")
+    dataset = minari.load_dataset("metarl/named-v0")
+    env = dataset.recover_environment()
+    assert dataset.observation_space == env.observation_space
+    [first, *_] = dataset.iterate_episodes()
+    assert_equal(first.observations["image"][:-1], kept[0].episode(0)["observation"]["image"])
+    assert_equal(first.observations["position"][-1], kept[0].episode(0)["final_observation"]["position"])
+
+
+def test_a_format_without_rows_refuses_them_and_says_what_can_be_done(tmp_path):
+    pytest.importorskip("h5py")
+    with pytest.raises(ValueError, match="rows of cell, image, position: 'arrow' and 'minari' hold rows"):
+        histories.export(collected(ID), tmp_path / "elsewhere", "xland")
 
 
 @pytest.mark.skipif(PLAIN, reason="nothing is compiled")

@@ -34,10 +34,10 @@ def export(histories: Histories, target: str | os.PathLike, format: str) -> None
         ModuleNotFoundError: what the format needs is not installed.
     """
     module = _module(format)
-    if fields := histories.columns["observation"][0].names:
+    if format == "xland" and (fields := histories.columns["observation"][0].names):
         raise ValueError(
-            f"format {format!r} holds arrays, and the observations here are rows of {', '.join(sorted(fields))}: export "
-            "histories of a family whose observation is one array"
+            f"format 'xland' holds arrays, and the observations here are rows of {', '.join(sorted(fields))}: 'arrow' and "
+            "'minari' hold rows"
         )
     module.export(histories, target)
 

@@ -129,8 +129,9 @@ def _digest(told: Mapping[bytes, bytes], columns: Mapping[str, np.ndarray] | Non
     """A digest of metadata and columns, in hexadecimal."""
     digest = hashlib.sha256(repr(sorted(told.items())).encode())
     for name, column in (columns or {}).items():
-        digest.update(f"{name} {column.dtype.str} {column.shape}".encode())
-        digest.update(np.ascontiguousarray(column).data)
+        for field, numbers in _fields(column):
+            digest.update(f"{name}{field} {numbers.dtype.str} {numbers.shape}".encode())
+            digest.update(np.ascontiguousarray(numbers).data)
     return digest.hexdigest().encode()
 
 
@@ -138,17 +139,37 @@ def _schema(forms: Mapping[str, Form]) -> pa.Schema:
     return pa.schema([pa.field(name, _arrow_type(*form), nullable=False) for name, form in forms.items()])
 
 
+def _fields(column: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The fields of a column of rows, each with a point before its name; of any other column, itself."""
+    if column.dtype.names is None:
+        yield "", column
+    for name in column.dtype.names or ():
+        yield f".{name}", column[name]
+
+
 def _arrow_type(dtype: np.dtype, shape: tuple[int, ...]) -> pa.DataType:
+    """A number, a list of fixed size, or for rows a struct of these."""
+    if dtype.fields is not None:
+        parts = {name: part.subdtype or (part, ()) for name, (part, *_) in dtype.fields.items()}
+        return pa.struct([pa.field(name, _arrow_type(*part), nullable=False) for name, part in parts.items()])
     size, one = int(np.prod(shape)), pa.from_numpy_dtype(dtype)
     return pa.list_(pa.field("item", one, nullable=False), size) if shape else one
 
 
 def _to_arrow(column: np.ndarray, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_struct(kind):
+        parts = [_to_arrow(column[field.name], field.type) for field in kind.fields]
+        return pa.StructArray.from_arrays(parts, fields=kind.fields)
     flat = pa.array(np.ascontiguousarray(column).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, type=kind) if pa.types.is_fixed_size_list(kind) else flat
 
 
 def _to_numpy(array: pa.Array, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    if dtype.fields is not None:
+        rows = np.zeros(len(array), dtype)
+        for name, (part, *_) in dtype.fields.items():
+            rows[name] = _to_numpy(array.field(name), *(part.subdtype or (part, ())))
+        return rows
     flat = array.flatten() if pa.types.is_fixed_size_list(array.type) else array
     return flat.to_numpy(zero_copy_only=False).astype(dtype, copy=False).reshape(len(array), *shape)
 

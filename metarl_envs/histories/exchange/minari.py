@@ -25,6 +25,7 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 from minari.storage import get_dataset_path
 
+from metarl_envs.engine.records import record
 from metarl_envs.histories.exchange.hdf5 import opened, see_that_it_is_there, walk
 from metarl_envs.histories.history import History, check_history
 from metarl_envs.histories.layout import TRANSITION, Form, check_columns
@@ -45,7 +46,8 @@ def export(histories: Histories, target: str | os.PathLike) -> None:
 
     Each episode's infos hold `history` and `step` (its place in its history) and whatever was recorded; they have one element
     more than there are actions, as observations have, and the last one repeats the one before. An episode that was cut off is
-    marked as truncated. Where the family is known, so is the environment: `dataset.recover_environment()`.
+    marked as truncated. Observations that are rows are Minari's dicts. Where the family is known, so is the environment:
+    `dataset.recover_environment()`.
     """
     folder = _folder(target)
     if folder.exists():
@@ -83,7 +85,8 @@ def read(source: str | os.PathLike) -> tuple[dict[str, Any], Iterator[History]]:
 
     Raises:
         FileNotFoundError: there is no such dataset.
-        StoreError: its observations or actions are no arrays, or it has been cut, damaged or changed.
+        StoreError: its observations are no arrays and no dict of arrays, its actions no arrays, or it has been cut, damaged or
+            changed.
     """
     folder = _folder(source)
     if not (folder / "data").is_dir():
@@ -142,7 +145,7 @@ def _episodes(number: int, history: History) -> Iterator[EpisodeBuffer]:
         infos["step"] = np.arange(step, step + count + 1)
         yield EpisodeBuffer(
             seed=history.seed,
-            observations=np.concatenate([part["observation"], part["final_observation"][None]]),  # type: ignore[arg-type]
+            observations=_by_field(np.concatenate([part["observation"], part["final_observation"][None]])),
             actions=part["action"],  # type: ignore[arg-type]
             rewards=part["reward"].astype(np.float64),  # type: ignore[arg-type]
             terminations=part["terminated"],  # type: ignore[arg-type]
@@ -150,6 +153,12 @@ def _episodes(number: int, history: History) -> Iterator[EpisodeBuffer]:
             infos=infos,
         )
         step += count
+
+
+def _by_field(observations: np.ndarray) -> Any:
+    """Observations as Minari takes them: an array, or of rows a dict of the arrays of their fields."""
+    fields = observations.dtype.names
+    return {name: observations[name] for name in fields} if fields else observations
 
 
 def _one_more(array: np.ndarray) -> np.ndarray:
@@ -166,12 +175,22 @@ def _environment(histories: Histories) -> tuple[EnvSpec | None, gym.Space, gym.S
         split = None if about.get("given_tasks") else about.get("split")
         env = gym.make(f"metarl_envs:{id}", split=split, **about.get("params", {}))
         env.close()
-        if env.observation_space.shape == seen[1] and env.action_space.shape == done[1]:
+        if _has_form(env.observation_space, *seen) and env.action_space.shape == done[1]:
             return env.spec, env.observation_space, env.action_space
     return None, _space(*seen), _space(*done)
 
 
-def _space(dtype: np.dtype, shape: tuple[int, ...]) -> gym.spaces.Box:
+def _has_form(space: gym.Space, dtype: np.dtype, shape: tuple[int, ...]) -> bool:
+    """Whether observations of a space are arrays of this shape, or have these fields."""
+    if not isinstance(space, gym.spaces.Dict):
+        return dtype.fields is None and space.shape == shape
+    fields = dtype.fields or {}
+    return set(space) == set(fields) and all(part.shape == fields[name][0].shape for name, part in space.items())
+
+
+def _space(dtype: np.dtype, shape: tuple[int, ...]) -> gym.Space:
+    if dtype.fields is not None:
+        return gym.spaces.Dict({name: _space(part.base, part.shape) for name, (part, *_) in dtype.fields.items()})
     if dtype.kind == "f":
         return gym.spaces.Box(-np.inf, np.inf, shape, dtype.type)
     limits = np.iinfo(np.int8 if dtype.kind == "b" else dtype)
@@ -187,16 +206,26 @@ def _metadata(folder: Path) -> dict[str, Any]:
         if not isinstance(space, str):
             raise StoreError(f"{folder} does not say what space its {what}s are of")
         form = json.loads(space)
-        if not isinstance(form, dict) or form.get("type") not in _ARRAYS:
-            kind = form.get("type") if isinstance(form, dict) else form
-            raise StoreError(f"{folder} has {what}s of {kind}, and histories hold arrays")
-        shape = form.get("shape", [])
-        if not isinstance(shape, list) or any(type(n) is not int for n in shape) or abs(math.prod(shape)) > len(space):
-            raise StoreError(f"{folder} says that its {what}s have shape {shape}")
+        parts = form.get("subspaces") if isinstance(form, dict) and form.get("type") == "Dict" else None
+        if what == "observation" and isinstance(parts, dict) and parts:
+            for name, part in parts.items():
+                _see_that_it_holds_arrays(folder, f"{what}s ({name})", part, len(space))
+        else:
+            _see_that_it_holds_arrays(folder, f"{what}s", form, len(space))
     for number in ("total_episodes", "total_steps"):
         if type(told.get(number)) is not int or told[number] < 1:
             raise StoreError(f"{folder} says {number}={told.get(number)!r}")
     return told
+
+
+def _see_that_it_holds_arrays(folder: Path, what: str, form: Any, most: int) -> None:
+    """See that a space as Minari writes it holds arrays of a shape that its bounds, of at most so many letters, can have."""
+    if not isinstance(form, dict) or form.get("type") not in _ARRAYS:
+        kind = form.get("type") if isinstance(form, dict) else form
+        raise StoreError(f"{folder} has {what} of {kind}, and histories hold arrays")
+    shape = form.get("shape", [])
+    if not isinstance(shape, list) or any(type(n) is not int for n in shape) or abs(math.prod(shape)) > most:
+        raise StoreError(f"{folder} says that its {what} have shape {shape}")
 
 
 def _see_that_data_is_there(file: Path, told: Mapping[str, Any]) -> None:
@@ -237,7 +266,7 @@ def _forms(dataset: Any, told: Mapping[str, Any]) -> tuple[dict[str, Form], dict
             continue
         if len(found) < episodes:
             why[name] = f"only {len(found)} of {episodes} episodes have it"
-        elif len({shape for _, shape in found}) > 1:
+        elif len({(shape, dtype.names) for dtype, shape in found}) > 1 or (found[0][0].names and len(set(found)) > 1):
             why[name] = f"it has different shapes: {sorted({shape for _, shape in found})[:3]}"
         else:
             forms[name] = (np.result_type(*{dtype for dtype, _ in found}), found[0][1])
@@ -249,7 +278,7 @@ def _forms(dataset: Any, told: Mapping[str, Any]) -> tuple[dict[str, Form], dict
 def _columns(episode: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """What an episode has of each step, and which of its infos cannot be a column, and why."""
     columns = {
-        "observation": _array("observations", episode.observations)[:-1],
+        "observation": _observations(episode)[:-1],
         "action": _array("actions", episode.actions),
         "reward": _array("rewards", episode.rewards),
         "terminated": _array("terminations", episode.terminations).astype(np.bool_),
@@ -284,6 +313,19 @@ def _flat(infos: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     return found
 
 
+def _observations(episode: Any) -> np.ndarray:
+    """What was seen in an episode: an array, or where Minari has a dict, rows."""
+    if not isinstance(episode.observations, Mapping):
+        return _array("observations", episode.observations)
+    fields = {name: _array(f"observations ({name})", value) for name, value in episode.observations.items()}
+    if len(lengths := {len(array) for array in fields.values()}) != 1:
+        raise ValueError(f"episode {episode.id} has observations of different lengths: {sorted(lengths)}")
+    rows = np.zeros(*lengths, record(**{name: (array.dtype, array.shape[1:]) for name, array in fields.items()}))
+    for name, array in fields.items():
+        rows[name] = array
+    return rows
+
+
 def _array(name: str, value: Any) -> np.ndarray:
     array = np.asarray(value)
     if not array.ndim or array.dtype.kind not in "biuf":
@@ -299,7 +341,8 @@ def _is_place(name: str, array: Any) -> bool:
 def _digest(digest: Any, episode: Any) -> None:
     """Add an episode to a digest."""
     for name in ("observations", "actions", "rewards", "terminations", "truncations"):
-        _add(digest, name, getattr(episode, name))
+        for part, array in sorted(_flat({name: getattr(episode, name)}).items()):
+            _add(digest, part, array)
     for name, array in sorted(_flat(episode.infos or {}).items()):
         _add(digest, name, array)
 
@@ -342,7 +385,7 @@ def _joined(episodes: list[Any], forms: Mapping[str, Form]) -> History:
         name: np.concatenate([_widened(name, part[name], dtype) for part in parts]) for name, (dtype, _) in forms.items()
     }
     ends = np.cumsum([len(part["reward"]) for part in parts]).astype(np.int64)
-    last = np.stack([_array("observations", episode.observations)[-1] for episode in episodes])
+    last = np.stack([_observations(episode)[-1] for episode in episodes])
     return History(columns, ends, _widened("observations", last, forms["observation"][0]))
 
 
