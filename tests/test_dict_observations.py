@@ -1,4 +1,4 @@
-"""Observations that are rows: a Dark Room whose agent is told where it is and how late, by name."""
+"""Observations that are rows: a Dark Room whose agent is told where it is by name."""
 
 import os
 import subprocess
@@ -13,56 +13,18 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from numpy.testing import assert_equal
 
-import metarl_envs
 from metarl_envs import histories
-from metarl_envs.engine import PLAIN, kernel
+from metarl_envs.engine import PLAIN
 from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.families.grids.dark_room import DarkRoom
 from metarl_envs.learners import QLearning
 from metarl_envs.task_sets import TaskSet
 from metarl_envs.testing.runs import trajectory_hash
+from tests.named_room import ID, NamedRoom
 
-HERE = Path(__file__).parent
-ID = "test_dict_observations:Test/NamedRoom-v0"
+ROOT = Path(__file__).parents[1]
 SHORT = {"size": 5, "horizon": 6, "episodes_per_trial": 2}
 every_mode = pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
-
-
-@kernel
-def see_by_name(params, task, state, obs):
-    """Where the agent is, the same as a number and as a picture, and whether that is a corner."""
-    x, y = state.agent[0], state.agent[1]
-    obs.position[0] = x
-    obs.position[1] = y
-    obs.cell = x * params.size + y
-    for i in range(params.size):
-        for j in range(params.size):
-            obs.image[i, j] = 255 if i == x and j == y else 0
-
-
-@kernel
-def number_by_name(params, obs):
-    return obs.cell
-
-
-class NamedRoom(DarkRoom):
-    """Dark Room by name."""
-
-    observe, locate = see_by_name, number_by_name
-
-    @staticmethod
-    def spaces(p):
-        """What is seen, by name."""
-        seen = {
-            "position": spaces.Box(0, p.size - 1, (2,), np.int16),
-            "cell": spaces.Discrete(p.size**2),
-            "image": spaces.Box(0, 255, (p.size, p.size), np.uint8),
-        }
-        return spaces.Dict(seen), DarkRoom.spaces(p)[1]
-
-
-sys.modules["test_dict_observations"] = sys.modules[__name__]
-metarl_envs.register("Test/NamedRoom-v0", "test_dict_observations:NamedRoom")
 
 
 def test_the_space_is_a_dict_and_what_is_seen_lies_in_it():
@@ -202,9 +164,9 @@ def test_a_format_without_rows_refuses_them_and_says_what_can_be_done(tmp_path):
 @pytest.mark.skipif(PLAIN, reason="nothing is compiled")
 def test_plain_and_compiled_are_the_same():
     params = {"size": 5, "horizon": 6}
-    script = f"import test_dict_observations as t; print(t.trajectory_hash({ID!r}, **{params}))"
+    script = f"from metarl_envs.testing.runs import trajectory_hash; print(trajectory_hash({ID!r}, **{params}))"
     setting = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
-    done = subprocess.run([sys.executable, "-c", script], env=setting, cwd=HERE, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], env=setting, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == trajectory_hash(ID, **params)
 
 

@@ -26,6 +26,8 @@ from metarl_wrappers.streams import below, cycles, mix
 
 DARK_ROOM = "metarl_envs:MetaRL/DarkRoom-v0"
 DARK_ROOM_HARD = "metarl_envs:MetaRL/DarkRoomHard-v0"
+#: A Dark Room whose observations have names.
+NAMED_ROOM = "tests.named_room:Test/NamedRoom-v0"
 SINGLE = [name for name in metarl_wrappers.__all__ if not name.startswith("Vector")]
 ROWS = 5
 EPISODES = 3
@@ -230,7 +232,7 @@ def test_the_spec_survives_json_and_builds_the_same_stack(name, arguments):
             break
 
 
-@pytest.mark.parametrize("id", [DARK_ROOM, DARK_ROOM_HARD])
+@pytest.mark.parametrize("id", [DARK_ROOM, DARK_ROOM_HARD, NAMED_ROOM])
 @case_or_trial
 @pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*A Box observation space (minimum|maximum) value is (-infinity|infinity):UserWarning")
@@ -313,7 +315,7 @@ def assert_forms_equal(envs, singles, mode, steps, seed=7, ends=6):
     assert seen >= ends
 
 
-@pytest.mark.parametrize("id", [DARK_ROOM, DARK_ROOM_HARD])
+@pytest.mark.parametrize("id", [DARK_ROOM, DARK_ROOM_HARD, NAMED_ROOM])
 @case_or_trial
 @mode
 def test_row_i_of_the_vector_form_is_the_single_form_seeded_s_plus_i(name, arguments, mode, id):
