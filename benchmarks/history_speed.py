@@ -140,7 +140,7 @@ def _cold(path: Path, effort: Effort) -> Table:
         rates = []
         for trial in range(1 if effort.quick else 5):
             _let_go(path)
-            store, rng = histories.open(path, advice=advice), np.random.default_rng(trial)
+            store, rng = histories.load(path, advice=advice), np.random.default_rng(trial)
             took = _seconds(lambda store=store, rng=rng: [store.sample(_BATCH, _LENGTH, rng) for _ in range(4)])
             rates.append(4 * _BATCH / took / 1e3)
         rows.append([f"advice={advice!r}", max(rates), sorted(rates)[len(rates) // 2]])

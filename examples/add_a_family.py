@@ -204,7 +204,7 @@ def main(args: Args) -> None:
     print(f"{rate / 1e6:.0f} million steps a second in {args.num_envs} environments\n")
 
     policies = ["random", "q_learning", "oracle"]
-    result = metarl_envs.evaluate(policies, "Mine/Lock-v0", tasks=args.tasks, episodes=args.episodes, seeds=args.seeds)
+    result = metarl_envs.evaluate("Mine/Lock-v0", policies, tasks=args.tasks, episodes=args.episodes, seeds=args.seeds)
     Console().print(table(result))
 
 

@@ -365,7 +365,7 @@ def distilled(args: Args, seed: int, shuffle: bool = False) -> Transformer:
 def evaluated(args: Args, policies: Mapping[str, Any], seed: int, episodes: int) -> Result:
     """Policies on held-out tasks."""
     settings: Any = {"split": args.split, "tasks": args.tasks, "lifetimes": args.lifetimes, "episodes": episodes}
-    return metarl_envs.evaluate(policies, args.id, seeds=[seed], **settings)
+    return metarl_envs.evaluate(args.id, policies, seeds=[seed], **settings)
 
 
 def compared(args: Args, policies: Callable[[int], Mapping[str, Any]], difference: tuple[str, str] | None = None) -> None:

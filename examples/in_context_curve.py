@@ -79,7 +79,7 @@ def main(args: Args) -> None:
     policies = {"mine": RepeatTheBest, **{name: name for name in args.learners}}
     with console.status("living"):
         result = metarl_envs.evaluate(
-            policies, args.id, split=args.split, tasks=args.tasks, episodes=args.episodes, seeds=args.seeds, **params
+            args.id, policies, split=args.split, tasks=args.tasks, episodes=args.episodes, seeds=args.seeds, **params
         )
     console.print(table(result))
     for path in [*result.save(args.out), draw_curves(result, args.out / "curves.png")]:

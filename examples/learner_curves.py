@@ -97,8 +97,8 @@ PICTURES = {
 def evaluate(args: Args, panel: Panel) -> Result:
     """All lives of one panel."""
     return metarl_envs.evaluate(
-        panel.learners,
         panel.id,
+        panel.learners,
         tasks=args.tasks,
         episodes=None if panel.params or "Bandit" in panel.id else args.episodes,
         seeds=args.seeds,

@@ -50,7 +50,7 @@ Params = dict[str, int | float | str]
 #: Three agents who see each other, 60 items.
 INVENTION: Params = {"agents": 3, "horizon": 150, "levels": 6, "crossover": 6, "width": 4, "bases": 6}
 #: One agent, ten days of 20 steps, 24 items. Notes are read for nothing.
-AMNESIA: Params = {"bases": 8, "levels": 4, "width": 4, "recipes": 2, "day": 20, "horizon": 200, "free_reading": "yes"}
+AMNESIA: Params = {"bases": 8, "levels": 4, "width": 4, "recipes": 2, "day": 20, "horizon": 200, "free_reading": True}
 
 #: The arrays of `Lives`.
 ARRAYS = ("returns", "inventions", "by_day")

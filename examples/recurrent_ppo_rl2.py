@@ -256,8 +256,8 @@ def main(args: Args) -> None:
         }
         results.append(
             metarl_envs.evaluate(
-                policies,
                 args.id,
+                policies,
                 split=args.split,
                 tasks=args.tasks,
                 episodes=args.episodes_per_trial,

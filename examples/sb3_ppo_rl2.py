@@ -135,8 +135,8 @@ def main(args: Args) -> None:
         policies = {"PPO": Through(agent, see), "forgets": Through(agent, VectorForgetEachEpisode, see)}
         results.append(
             metarl_envs.evaluate(
-                policies,
                 args.id,
+                policies,
                 tasks=args.tasks,
                 episodes=args.episodes_per_trial,
                 seeds=[seed],

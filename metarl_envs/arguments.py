@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 #: Streams are keyed by 64-bit numbers.
 SEEDS = 2**64
+
+#: Told how far long work has come: the name of what is being worked on (a policy, a learner, "bytes"), how much of it is done
+#: by now, and how much there is.
+Progress = Callable[[str, int, int], None]
+
+
+def tell_nobody(name: str, done: int, total: int) -> None:
+    """Tell nobody how far work has come."""
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:

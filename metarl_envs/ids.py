@@ -84,11 +84,13 @@ def register(id: str, family: str | Mapping[str, Any]) -> None:
 
 
 def family_of(id: str) -> Any:
-    """The import path of the family behind an id, or the spec of a composed one.
+    """Return the import path of the family behind an id, or the spec of a composed one.
 
-    An id such as "my_package.maze:Mine/Maze-v0" imports its module first.
+    An id of this package may be written with or without "metarl_envs:", "MetaRL/" and "-v0": "DarkRoom" will do. An id such as
+    "my_package.maze:Mine/Maze-v0" imports its module first.
 
     Raises:
+        TypeError: `id` is no string.
         ValueError: no id of this package, or of one registered with `register`, is called so.
     """
     return _spec_of(id).kwargs["family"]
@@ -100,24 +102,32 @@ def registered_families() -> list[Any]:
 
 
 def id_of(id: str) -> str:
-    """An id in full: "DarkRoom" is "MetaRL/DarkRoom-v0". ValueError as with `family_of`."""
+    """Return an id in full: "DarkRoom" is "MetaRL/DarkRoom-v0". TypeError or ValueError as in `family_of`."""
     return _spec_of(id).id
+
+
+def short(id: str) -> str:
+    """Return the name of an id of this package alone, "DarkRoom" of "MetaRL/DarkRoom-v0"; others stay as they are."""
+    name = id.removeprefix("metarl_envs:")
+    if name.startswith("MetaRL/") or not set(name) & set("/:"):
+        name = name.removeprefix("MetaRL/").removesuffix("-v0")
+    return name
 
 
 def _spec_of(id: str) -> Any:
     """What Gymnasium knows of an id; ValueError where it stands for no family."""
+    if not isinstance(id, str):
+        raise TypeError(f"id={id!r} must be a string, such as 'MetaRL/DarkRoom-v0'")
     module, _, name = id.rpartition(":")
     if module:
         _import(module, id)
-    short = (f"MetaRL/{name}", f"MetaRL/{name}-v0") if module in ("", "metarl_envs") else ()
-    for whole in (name, *short):  # Gymnasium has ids of these names too: its own CartPole-v0 is none of ours
+    for whole in (name, f"MetaRL/{short(id)}-v0"):  # Gymnasium has such names too: its own CartPole-v0 is none of ours
         if _is_family(spec := gym.registry.get(whole)):
             return spec
     from metarl_envs.arguments import did_you_mean
 
     known = [id for id, spec in gym.registry.items() if _is_family(spec)]
-    short = {one.rpartition("/")[2].rpartition("-v")[0]: one for one in known}
-    closest = did_you_mean(name.rpartition("/")[2].removesuffix("-v0"), short)
+    closest = did_you_mean(short(name).rpartition("/")[2], {short(one).rpartition("/")[2]: one for one in known})
     raise ValueError(f"id={id!r} is not a family of metarl_envs; there are: {', '.join(known)}{closest}")
 
 

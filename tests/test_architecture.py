@@ -22,11 +22,11 @@ ROOMS = {
     "making": {"engine", "task_sets"},
     "catalogue": {"engine", "learners", "boxes", "ids"},
     "histories": {"engine", "learners", "task_sets", "arguments", "files", "ids"},
-    "players": {"engine", "learners", "task_sets", "histories", "files"},
+    "players": {"engine", "learners", "task_sets", "histories", "arguments", "files"},
     "evaluation": {"engine", "learners", "task_sets", "histories", "players", "arguments", "files", "ids"},
     "boxes": {"engine", "learners", "task_sets", "histories", "players", "evaluation", "arguments", "files", "ids"},
     "play": {"engine", "learners", "histories", "catalogue", "ids", "making"},
-    "testing": {"engine", "learners", "task_sets", "histories", "catalogue"},
+    "testing": {"engine", "learners", "task_sets", "histories", "catalogue", "ids"},
     "cli": {
         *("engine", "learners", "task_sets", "histories", "players", "evaluation", "boxes", "play", "catalogue"),
         *("arguments", "files", "ids"),

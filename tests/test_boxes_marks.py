@@ -15,9 +15,9 @@ pytestmark = pytest.mark.plain
 SMALL = {"lineages": 1, "levels": 3, "width": 2, "bases": 4, "dead_ends": 0.0, "crossover": 0, "horizon": 300, "day": 50}
 CASES = {
     "notes": (AmnesiaSeat, {"notes": 6, "page": 3, "agents": 1, "board": 0, "recipes": 2}),
-    "free notes": (InventionSeat, {"notes": 8, "free_reading": "yes", "agents": 1}),
+    "free notes": (InventionSeat, {"notes": 8, "free_reading": True, "agents": 1}),
     "a board": (InventionSeat, {"board": 4, "page": 2, "agents": 2, "companions": "random"}),
-    "illusions": (InventionSeat, {"notes": 6, "board": 2, "illusions": 0.3, "free_reading": "yes", "agents": 2}),
+    "illusions": (InventionSeat, {"notes": 6, "board": 2, "illusions": 0.3, "free_reading": True, "agents": 2}),
 }
 
 

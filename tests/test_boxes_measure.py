@@ -16,7 +16,7 @@ SMALL = {
     "horizon": 60,
     "day": 20,
     "notes": 3,
-    "free_reading": "yes",
+    "free_reading": True,
     "lineages": 2,
     "levels": 4,
     "width": 2,

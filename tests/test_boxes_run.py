@@ -27,7 +27,7 @@ SMALL = {
     "horizon": 24,
     "day": 8,
     "notes": 3,
-    "free_reading": "yes",
+    "free_reading": True,
     "lineages": 2,
     "levels": 4,
     "width": 2,

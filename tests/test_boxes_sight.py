@@ -29,7 +29,7 @@ LIVELY = {**SMALL, "group": 2, "visit": 0.3, "stay": 2, "fidelity": 0.6, "illusi
 BOXES = {
     "topology": st.sampled_from(TOPOLOGIES),
     "day": st.sampled_from([0, 1, 2, 9]),
-    "free_reading": st.sampled_from(["no", "yes"]),
+    "free_reading": st.booleans(),
     "structure": st.sampled_from(["lookup", "grammar"]),
     "illusions": st.sampled_from([0.0, 0.5]),
     "fidelity": st.sampled_from([0.5, 1.0]),

@@ -46,7 +46,7 @@ def test_evaluate_prints_a_table_and_writes_files(tmp_path):
         (["evaluate", "MetaRL/DarkRoom-v0", "--param", "size=0"], "size=0"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--param", "size"], "name=value"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--split", "tset"], "tset"),
-        (["evaluate", "MetaRL/TMaze-v0"], "the tasks of MetaRL/TMaze-v0 are not split into train and test: add --split all"),
+        (["evaluate", "MetaRL/TMaze-v0", "--split", "test"], "split='all' has them"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--policy", "nobody"], "nobody"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--episodes", "0"], "episodes=0"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--param", "seed=3"], "no parameter of a family: see --help for an option --seed"),
@@ -233,7 +233,7 @@ def test_histories_are_collected_told_of_verified_and_exchanged(tmp_path, monkey
             main()
         return ended.value.code, *capsys.readouterr()
 
-    small = ("--histories", "5", "--steps", "60", "--param", "size=5", "--internals", "q", "--labels", "optimal_action")
+    small = ("--histories", "5", "--steps", "60", "--param", "size=5", "--internal", "q", "--label", "optimal_action")
     small = (*small, "--split", "train")
     done = command("collect", "DarkRoom", "q_learning", "--out", "h", "--hyper", "step_size=0.5", *small, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -259,7 +259,7 @@ def test_histories_are_collected_told_of_verified_and_exchanged(tmp_path, monkey
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["collect", "DarkRoom", "nobody", "--out", "h"], "'nobody' is not known; there are: random"),
+        (["collect", "DarkRoom", "nobody", "--out", "h"], "learner 'nobody' does not suit DarkRoom; these do: random"),
         (["collect", "DarkRoom", "q_learning", "--out", "h", "--hyper", "stepsize=1"], "stepsize"),
         (["collect", "DarkRoom", "q_learning", "--out", "h", "--shard", "2/2"], "i-th of n shares"),
         (["collect", "DarkRoom", "q_learning", "--out", "h", "--workers", "0"], "workers=0"),
@@ -272,8 +272,9 @@ def test_mistakes_with_histories_are_one_clear_line(arguments, why, tmp_path, mo
 
 
 def test_collect_has_the_default_split_of_python(monkeypatch):
-    """One default, and not two: without --split, none is passed on; with it, "all" is None."""
+    """One default, and not two; and what is given is passed on as it is."""
     from metarl_envs.histories.plan import Plan
+    from metarl_envs.task_sets import DEFAULT_SPLIT
 
     class PlannedError(Exception):
         pass
@@ -288,4 +289,4 @@ def test_collect_has_the_default_split_of_python(monkeypatch):
     for more in ([], ["--split", "all"], ["--split", "test"]):
         result = CliRunner().invoke(app, ["collect", "DarkRoom", "random", "--out", "nowhere", *more])
         assert isinstance(result.exception, PlannedError)
-    assert [named.get("split", "left out") for named in given] == ["left out", None, "test"]
+    assert [named["split"] for named in given] == [DEFAULT_SPLIT, "all", "test"]

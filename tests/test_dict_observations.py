@@ -118,7 +118,7 @@ def test_a_learner_lives_as_where_the_same_is_seen_without_names(tmp_path):
 
 def test_a_store_holds_rows_and_gives_windows_of_them(tmp_path):
     collected(ID, out=tmp_path / "named")
-    kept = histories.open(tmp_path / "named")
+    kept = histories.load(tmp_path / "named")
     kept.verify()
     assert_equal(kept[1]["observation"]["image"], collected(ID)[1]["observation"]["image"])
     drawn = kept.sample(4, 5, np.random.default_rng(0))

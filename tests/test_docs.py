@@ -80,7 +80,7 @@ def test_the_guide_to_histories_runs(tmp_path, monkeypatch):
     exec(compile(on_disk.replace("> 10", "> -1"), "histories.md", "exec"), found)
     assert found["windows"]["observation"].shape == (512, 256, 2)
     assert len(found["both"]) == 6
-    assert len(histories.open("good")) == 4
+    assert len(histories.load("good")) == 4
 
 
 @pytest.mark.slow

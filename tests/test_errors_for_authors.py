@@ -176,13 +176,13 @@ def test_what_cannot_be_scaled_is_refused():
     with pytest.raises(AssertionError, match="no reference 'oracle'"):
         check_oracle(id, {})
     with pytest.raises(ValueError, match="no reference 'oracle'"):
-        metarl_envs.evaluate(["random"], id, tasks=2, seeds=1)
+        metarl_envs.evaluate(id, ["random"], tasks=2, seeds=1)
 
 
 def test_a_family_without_an_oracle_is_scaled_where_its_returns_are_known(monkeypatch):
     monkeypatch.setattr(DarkRoom, "references", {})
     check_oracle("MetaRL/DarkRoom-v0", {})
-    result = metarl_envs.evaluate(["random"], "MetaRL/DarkRoom-v0", tasks=2, seeds=1, episodes=3)
+    result = metarl_envs.evaluate("MetaRL/DarkRoom-v0", ["random"], tasks=2, seeds=1, episodes=3)
     assert (result.scale.oracle > 0).all()
 
 

@@ -68,7 +68,7 @@ def test_python_agents_and_compiled_learners_live_on_the_same_tasks_with_the_sam
             dx, dy = (self.goals - step.observation).T
             return np.where(dx > 0, 2, np.where(dx < 0, 4, np.where(dy > 0, 3, np.where(dy < 0, 1, 0))))
 
-    result = metarl_envs.evaluate({"compiled": sweep, "python": PythonOracle}, ROOM, episodes=3, seeds=2, lifetimes=2)
+    result = metarl_envs.evaluate(ROOM, {"compiled": sweep, "python": PythonOracle}, episodes=3, seeds=2, lifetimes=2)
     assert (result.raw["compiled"] == result.raw["python"]).all()
     assert np.allclose(result.normalised("python"), 1)
 
@@ -81,14 +81,14 @@ def test_blocks_of_pulls_are_the_same_for_python_agents_and_learners():
         def act(self, step):
             return np.zeros(len(step.observation), int)
 
-    result = metarl_envs.evaluate({"first": FirstArm}, BANDIT, tasks=20, seeds=2, lifetimes=200, horizon=40)
+    result = metarl_envs.evaluate(BANDIT, {"first": FirstArm}, tasks=20, seeds=2, lifetimes=200, horizon=40)
     assert result.raw["first"].shape == (2, 20, 200, 20)
     expected = metarl_envs.tasks(BANDIT, split="test", horizon=40).rows(20)["chance"][:, 0] * 40
     assert np.allclose(result.raw["first"].sum(axis=3).mean(axis=(0, 2)), expected, atol=4 * 40**0.5 * 0.5 / 400**0.5)
 
 
 def test_memory_is_rebuilt_between_lifetimes():
-    result = metarl_envs.evaluate({"walker": Walker}, ROOM, episodes=4, seeds=3, lifetimes=2, size=5)
+    result = metarl_envs.evaluate(ROOM, {"walker": Walker}, episodes=4, seeds=3, lifetimes=2, size=5)
     assert len(Walker.made) == 6
     assert len({agent.seed for agent in Walker.made}) == 6
     assert all(agent.acted == 80 and (agent.starts == 4).all() for agent in Walker.made)
@@ -96,7 +96,7 @@ def test_memory_is_rebuilt_between_lifetimes():
 
 
 def test_the_reward_of_an_episodes_last_step_reaches_the_agent():
-    result = metarl_envs.evaluate({"walker": Walker}, "MetaRL/DarkRoomHard-v0", episodes=5, seeds=1, split=None, size=5)
+    result = metarl_envs.evaluate("MetaRL/DarkRoomHard-v0", {"walker": Walker}, episodes=5, seeds=1, split=None, size=5)
     told = Walker.made[0].told
     earned = result.raw["walker"][0, :, 0].sum(axis=1)
     last_is_never_told = 1.0  # nobody acts after the trial's end
@@ -105,7 +105,7 @@ def test_the_reward_of_an_episodes_last_step_reaches_the_agent():
 
 
 def test_references_are_zero_and_one():
-    result = metarl_envs.evaluate(["random", "oracle"], ROOM, episodes=10, seeds=5, lifetimes=30)
+    result = metarl_envs.evaluate(ROOM, ["random", "oracle"], episodes=10, seeds=5, lifetimes=30)
     assert result.summaries["oracle"].aulc.mean == pytest.approx(1)
     assert result.summaries["random"].aulc.mean == pytest.approx(0, abs=0.01)
     assert result.summaries["oracle"].regret == pytest.approx(0)
@@ -114,29 +114,29 @@ def test_references_are_zero_and_one():
 
 def test_a_family_without_formulas_is_scaled_by_simulation(monkeypatch):
     family = metarl_envs.tasks(ROOM).variant.family
-    exact = metarl_envs.evaluate(["random"], ROOM, episodes=1, seeds=1)
+    exact = metarl_envs.evaluate(ROOM, ["random"], episodes=1, seeds=1)
     monkeypatch.setattr(family, "returns", staticmethod(lambda p, task: None))
-    simulated = metarl_envs.evaluate(["random"], ROOM, episodes=1, seeds=1)
+    simulated = metarl_envs.evaluate(ROOM, ["random"], episodes=1, seeds=1)
     assert np.allclose(simulated.scale.oracle, exact.scale.oracle)
     assert np.allclose(simulated.scale.random, exact.scale.random, atol=0.2)
 
 
 def test_tasks_without_spread_are_passed_over_and_counted():
-    result = metarl_envs.evaluate(["oracle"], ROOM, split=None, episodes=1, seeds=1, horizon=3)
+    result = metarl_envs.evaluate(ROOM, ["oracle"], split=None, episodes=1, seeds=1, horizon=3)
     assert len(result.scale.random) + result.passed_over == 81
     assert result.passed_over == 81 - 25, "cells that cannot be reached in 3 steps"
     with pytest.raises(ValueError, match="earns"):
-        metarl_envs.evaluate(["oracle"], BANDIT, split=None, tasks=3, low=0.5, high=0.5)
+        metarl_envs.evaluate(BANDIT, ["oracle"], split=None, tasks=3, low=0.5, high=0.5)
 
 
 def test_common_random_numbers_pair_policies_and_seeds_differ():
-    result = metarl_envs.evaluate({"a": QLearning(), "b": QLearning(), "c": Random()}, BANDIT, tasks=30, seeds=2, horizon=50)
+    result = metarl_envs.evaluate(BANDIT, {"a": QLearning(), "b": QLearning(), "c": Random()}, tasks=30, seeds=2, horizon=50)
     assert (result.raw["a"] == result.raw["b"]).all()
     assert (result.raw["a"][0] != result.raw["a"][1]).any()
 
 
 def test_result_files(tmp_path):
-    result = metarl_envs.evaluate(["random", "q_learning"], ROOM, episodes=5, seeds=2)
+    result = metarl_envs.evaluate(ROOM, ["random", "q_learning"], episodes=5, seeds=2)
     result.save(tmp_path)
     draw_curves(result, tmp_path / "curves.png")
     about = json.loads((tmp_path / "result.json").read_text())
@@ -155,7 +155,7 @@ def test_result_files(tmp_path):
 
 
 def test_one_seed_gives_no_interval_and_valid_json(tmp_path):
-    result = metarl_envs.evaluate(["random"], ROOM, episodes=2, seeds=1)
+    result = metarl_envs.evaluate(ROOM, ["random"], episodes=2, seeds=1)
     result.save(tmp_path)
     aulc = json.loads((tmp_path / "result.json").read_text())["policies"]["random"]["aulc"]
     assert aulc[1:] == [None, None]
@@ -201,7 +201,7 @@ def test_bad_arguments_are_refused(arguments, why):
 # ------------------------------------------------------------------------------------------------- forms, names, seeds
 def test_policies_are_given_alone_in_lists_and_by_name_alike():
     def lived(policies):
-        return metarl_envs.evaluate(policies, ROOM, tasks=4, episodes=2, seeds=[np.int64(3)])
+        return metarl_envs.evaluate(ROOM, policies, tasks=4, episodes=2, seeds=[np.int64(3)])
 
     learner = QLearning()
     whole = lived({"q_learning": learner, "Walker": Walker})
@@ -210,7 +210,7 @@ def test_policies_are_given_alone_in_lists_and_by_name_alike():
         assert list(one.raw) == ["q_learning"]
         assert (one.raw["q_learning"] == whole.raw["q_learning"]).all()
     assert lived(Walker).raw["Walker"].tolist() == lived([Walker, learner]).raw["Walker"].tolist()
-    assert metarl_envs.evaluate("random", "DarkRoom", tasks=2, episodes=1, seeds=1).id == ROOM
+    assert metarl_envs.evaluate("DarkRoom", "random", tasks=2, episodes=1, seeds=1).id == ROOM
 
 
 @pytest.mark.parametrize("name", ["file", "random_return", "scores", "../x", "[/foo]", "_hidden", "$x", "\xb1", ":smile:"])
@@ -219,7 +219,7 @@ def test_a_policy_may_have_any_name_of_one_line(name, tmp_path):
 
     from metarl_envs.evaluation.report import draw_curves, table
 
-    result = metarl_envs.evaluate({name: "random", "b": "oracle"}, ROOM, tasks=3, episodes=2, seeds=2)
+    result = metarl_envs.evaluate(ROOM, {name: "random", "b": "oracle"}, tasks=3, episodes=2, seeds=2)
     result.save(tmp_path)
     with np.load(tmp_path / "scores.npz", allow_pickle=False) as held:
         stored = dict(held)
@@ -237,7 +237,7 @@ def test_a_policy_may_have_any_name_of_one_line(name, tmp_path):
 
 @pytest.mark.parametrize("seeds", [[3, 3 + 2**24], [0, 2**63], [2**64 - 1, 7], [1, 2**40 + 1]])
 def test_different_seeds_live_different_lives(seeds):
-    a, b = metarl_envs.evaluate(["random"], ROOM, tasks=10, episodes=3, seeds=seeds).raw["random"]
+    a, b = metarl_envs.evaluate(ROOM, ["random"], tasks=10, episodes=3, seeds=seeds).raw["random"]
     assert (a != b).any()
 
 
@@ -252,7 +252,7 @@ def test_lives_of_one_evaluation_have_streams_of_their_own():
 
 
 def test_the_repr_of_a_result_is_one_line():
-    result = metarl_envs.evaluate(["random", "oracle"], ROOM, tasks=4, episodes=2, seeds=3)
+    result = metarl_envs.evaluate(ROOM, ["random", "oracle"], tasks=4, episodes=2, seeds=3)
     assert repr(result) == f"Result({ROOM}, split='test', 3 seeds x 4 tasks x 1 lifetimes x 2 episodes of random, oracle)"
 
 
@@ -276,7 +276,7 @@ class Told:
 @pytest.mark.parametrize("id", [ROOM, "MetaRL/PointRobot-v0"])
 def test_no_action_is_none_of_the_actions_there_are(id):
     Told.steps.clear()
-    metarl_envs.evaluate(Told, id, split=None, tasks=2, episodes=1, seeds=1, horizon=3)
+    metarl_envs.evaluate(id, Told, split=None, tasks=2, episodes=1, seeds=1, horizon=3)
     ((space, step),) = Told.steps
     assert step.trial_start.all()
     assert step.previous_action.dtype == space.dtype
@@ -381,7 +381,7 @@ def tasks_of_buttons(**params):
 
 def scored_buttons(policies=("oracle", "random"), **params):
     policies = {name: name for name in policies} | {"late": FromTheFourthStep}
-    return metarl_envs.evaluate(policies, "Test/Buttons-v0", split=None, tasks=6, seeds=3, lifetimes=40, **params)
+    return metarl_envs.evaluate("Test/Buttons-v0", policies, split=None, tasks=6, seeds=3, lifetimes=40, **params)
 
 
 def test_where_reward_runs_out_a_block_is_scored_by_all_that_was_earned_until_its_end(tmp_path):
@@ -466,13 +466,13 @@ def test_over_seeds_is_the_t_interval_of_the_seed_means():
 
 
 def test_curves_and_summaries_have_intervals_for_the_distribution_of_tasks():
-    result = metarl_envs.evaluate(["q_learning"], ROOM, episodes=4, seeds=3, lifetimes=2)
+    result = metarl_envs.evaluate(ROOM, ["q_learning"], episodes=4, seeds=3, lifetimes=2)
     values = result.normalised("q_learning")
     assert (result.curve("q_learning") == curve_over_seeds_and_tasks(values)).all()
     summary = result.summaries["q_learning"]
     assert summary.aulc_distribution == over_seeds_and_tasks(values)
     assert summary.aulc_distribution.low < summary.aulc.low < summary.aulc.high < summary.aulc_distribution.high
-    (alone,) = metarl_envs.evaluate(["q_learning"], ROOM, episodes=4, seeds=1, lifetimes=9).summaries.values()
+    (alone,) = metarl_envs.evaluate(ROOM, ["q_learning"], episodes=4, seeds=1, lifetimes=9).summaries.values()
     assert np.isnan([*alone.aulc[1:], *alone.aulc_distribution[1:]]).all()
 
 
@@ -503,7 +503,7 @@ def test_an_agent_meets_the_environment_through_wrappers_and_is_scored_by_what_i
         "forgets": Through(Shown, VectorForgetEachEpisode, see),
         "no ends": Through(Shown, VectorHideBoundaries, see),
     }
-    result = metarl_envs.evaluate(policies, ROOM, tasks=30, episodes=4, seeds=1)
+    result = metarl_envs.evaluate(ROOM, policies, tasks=30, episodes=4, seeds=1)
     intact, hidden, minus, forgets, unbounded = Shown.made
     assert result.raw["intact"].sum() > 0
     for name in policies:
@@ -520,7 +520,7 @@ def test_an_agent_meets_the_environment_through_wrappers_and_is_scored_by_what_i
 
 def test_results_of_several_seeds_are_joined_and_others_refused():
     def one(seeds, **other):
-        return metarl_envs.evaluate(["random", "oracle"], ROOM, **{"tasks": 8, "episodes": 2, "seeds": seeds, **other})
+        return metarl_envs.evaluate(ROOM, ["random", "oracle"], **{"tasks": 8, "episodes": 2, "seeds": seeds, **other})
 
     together, apart = one([3, 1]), joined([one([3]), one([1])])
     assert apart.seeds == [3, 1]

@@ -127,7 +127,7 @@ def test_repeating_the_best_learns_in_context():
     import metarl_envs
 
     agent = load("in_context_curve.py").RepeatTheBest
-    result = metarl_envs.evaluate({"mine": agent}, "MetaRL/DarkRoom-v0", size=5, tasks=20, episodes=60, seeds=5)
+    result = metarl_envs.evaluate("MetaRL/DarkRoom-v0", {"mine": agent}, size=5, tasks=20, episodes=60, seeds=5)
     assert result.summaries["mine"].gain.low > 0
 
 
@@ -138,7 +138,7 @@ def test_the_policy_in_boxes_takes_items_of_a_kind_alike_and_never_what_the_mask
     from metarl_envs.boxes.study.measures import levels_of
 
     example = load("ppo_boxes.py")
-    params = {"bases": 4, "levels": 2, "width": 2, "recipes": 1, "notes": 3, "horizon": 60, "free_reading": "yes"}
+    params = {"bases": 4, "levels": 2, "width": 2, "recipes": 1, "notes": 3, "horizon": 60, "free_reading": True}
     envs = boxes.make_vec("AmnesiaBox", 32, flat=True, **params)
     seen, _ = envs.reset(seed=0)
     rng = np.random.default_rng(0)

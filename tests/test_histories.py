@@ -216,7 +216,7 @@ def test_an_interrupted_collection_goes_on_and_ends_as_if_nothing_had_been(tmp_p
     class EnoughError(Exception):
         pass
 
-    def stop(done, total):
+    def stop(_, done, total):
         if done:
             raise EnoughError
 
@@ -225,8 +225,8 @@ def test_an_interrupted_collection_goes_on_and_ends_as_if_nothing_had_been(tmp_p
     there = sorted(path.name for path in (tmp_path / "h" / "shards").iterdir())
     assert 1 <= len(there) < 4
     with pytest.raises(StoreError, match=r"is not whole.*resume=True"):
-        histories.open(tmp_path / "h")
-    assert len(histories.open(tmp_path / "h", partial=True)) < 7
+        histories.load(tmp_path / "h")
+    assert len(histories.load(tmp_path / "h", partial=True)) < 7
     (tmp_path / "h" / "shards" / ".00003.part-left").mkdir()
     store(tmp_path / "h", resume=True)
     assert files(tmp_path / "h") == files(tmp_path / "whole")
@@ -318,25 +318,25 @@ def test_a_damaged_store_is_refused_with_what_to_do(tmp_path, small_shards):
     }
     for why, change in refused.items():
         with pytest.raises(StoreError, match=why):
-            histories.open(damaged(change))
+            histories.load(damaged(change))
     with pytest.raises(FileNotFoundError, match=r"no folder"):
-        histories.open(tmp_path / "nowhere")
+        histories.load(tmp_path / "nowhere")
 
 
 def test_verify_finds_a_single_changed_byte_of_any_file(tmp_path, small_shards):
     kept = store(tmp_path / "h")
     read = []
-    kept.verify(lambda done, total: read.append((done, total)))
+    kept.verify(lambda _, done, total: read.append((done, total)))
     assert read[-1][0] == read[-1][1] > 0
     for file in sorted((tmp_path / "h" / "shards" / "00002").glob("*.npy")):
         content = bytearray(file.read_bytes())
         content[-1] ^= 1
         file.write_bytes(content)
         with pytest.raises(StoreError, match=rf"{file.name} has been changed|offsets say otherwise"):
-            histories.open(tmp_path / "h").verify()
+            histories.load(tmp_path / "h").verify()
         content[-1] ^= 1
         file.write_bytes(content)
-    histories.open(tmp_path / "h").verify()
+    histories.load(tmp_path / "h").verify()
     with pytest.raises(TypeError, match=r"in memory"):
         store(None).verify()
 
@@ -352,7 +352,7 @@ def test_a_store_can_run_no_code(tmp_path):
     told["digest"] = digest_of(told)
     (shard / "shard.json").write_text(json.dumps(told))
     with pytest.raises(StoreError, match=r"reward\.npy is damaged, or holds no array \(cannot be read as an array"):
-        histories.open(tmp_path / "h")
+        histories.load(tmp_path / "h")
 
 
 # ------------------------------------------------------------------------------------------------- drawing

@@ -163,7 +163,7 @@ def test_a_store_of_any_number_of_files_holds_none_open(tmp_path):
     used = len(os.listdir("/dev/fd"))
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + 30, hard))
     try:
-        kept = [histories.open(tmp_path / "h") for _ in range(3)]
+        kept = [histories.load(tmp_path / "h") for _ in range(3)]
         drawn = [store.sample(100, 5, np.random.default_rng(0)) for store in kept]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -181,7 +181,7 @@ def test_mapped_memory_is_given_back(tmp_path):
 
     if not Path("/proc/self/maps").exists():
         pytest.skip("only Linux tells")
-    column = histories.open(tmp_path / "h")[0]["observation"]
+    column = histories.load(tmp_path / "h")[0]["observation"]
     gc.collect()
     assert maps() == 1, "what is in use stays"
     assert column.tolist() == [0, 1, 2, 3, 4]
@@ -194,7 +194,7 @@ def test_a_pickled_store_is_found_from_elsewhere(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     save([life()], "h")
-    sent = pickle.dumps(histories.open("h"))
+    sent = pickle.dumps(histories.load("h"))
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert pickle.loads(sent)[0]["observation"].tolist() == [0, 1, 2, 3, 4]
 
@@ -346,7 +346,7 @@ def test_what_the_mind_tells_otherwise_later_is_refused_and_what_was_recorded_is
         recorded.step(np.ones(2, int))
     assert [env.t for env in recorded.unwrapped.envs] == [3, 3], "the environment has not been stepped"
     recorded.close()
-    kept = histories.open(tmp_path / "h")
+    kept = histories.load(tmp_path / "h")
     assert kept.stack("v").tolist() == [[100] * 3, [-100] * 3]
 
 

@@ -187,7 +187,7 @@ def test_trials_that_end_and_resets_begin_new_histories(tmp_path):
     with pytest.raises(RuntimeError, match="60 of 100 steps"):
         envs.histories()
     envs.close()
-    kept = histories.open(tmp_path / "h")
+    kept = histories.load(tmp_path / "h")
     kept.verify()
     assert kept.steps == 180
     assert sum(history["reward"].sum() for history in kept) == paid
@@ -338,7 +338,7 @@ from metarl_envs.histories import collect, plan
 from metarl_envs.learners import QLearning
 plan._LEAST_SHARD = plan._LARGEST_SHARD = 400_000
 collect("MetaRL/DarkRoom-v0", QLearning(), histories=400, steps=2000, split="train", internals=["q"], out=sys.argv[1],
-        resume=True, progress=lambda done, total: print(done, total, flush=True))
+        resume=True, progress=lambda _, done, total: print(done, total, flush=True))
 """
 
 
@@ -372,7 +372,7 @@ def test_killed_twenty_times_at_random_moments_and_resumed_it_ends_byte_for_byte
         for name in ("whole", "killed")
     )
     assert one == other
-    histories.open(tmp_path / "killed").verify()
+    histories.load(tmp_path / "killed").verify()
 
 
 def test_a_shard_of_another_collection_is_refused(tmp_path):
@@ -381,6 +381,6 @@ def test_a_shard_of_another_collection_is_refused(tmp_path):
     (tmp_path / "one" / "shards" / "00000").rename(tmp_path / "moved")
     (tmp_path / "other" / "shards" / "00000").rename(tmp_path / "one" / "shards" / "00000")
     with pytest.raises(StoreError, match="no shard of this manifest"):
-        histories.open(tmp_path / "one")
+        histories.load(tmp_path / "one")
     with pytest.raises(StoreError, match="no shard of this manifest"):
         lived(out=tmp_path / "one", resume=True)

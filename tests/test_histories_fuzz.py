@@ -182,8 +182,8 @@ def test_a_manifest_that_declares_any_number_of_shards_takes_no_memory(sandbox):
     kept = save(lives(), sandbox / "h")
     (sandbox / "h" / "manifest.json").write_text(json.dumps({**kept.about, "shards": 2**62}))
     with pytest.raises(StoreError, match=r"is not whole: 1 of 4611686018427387904"):
-        histories.open(sandbox / "h")
-    assert len(histories.open(sandbox / "h", partial=True)) == 3
+        histories.load(sandbox / "h")
+    assert len(histories.load(sandbox / "h", partial=True)) == 3
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -192,7 +192,7 @@ def test_mutants_of_a_store(sandbox, monkeypatch, count):
     original = told(save(lives(), folder))
 
     def read():
-        found = histories.open(folder)
+        found = histories.load(folder)
         found.verify()
         found.sample(8, 2, np.random.default_rng(0))
         repr(found)

@@ -61,7 +61,7 @@ def test_every_learner_has_a_home():
 @pytest.mark.parametrize("name", [name for name in LEARNERS if name not in NEVER_LEARN])
 def test_it_is_above_random_and_below_the_oracle_by_its_interval(name):
     id = HOME[name]
-    result = metarl_envs.evaluate([name], id, tasks=60, seeds=5, **PARAMS.get(id, {}))
+    result = metarl_envs.evaluate(id, [name], tasks=60, seeds=5, **PARAMS.get(id, {}))
     aulc = result.summaries[name].aulc
     assert aulc.low > 0.1
     assert aulc.high < 1
@@ -70,7 +70,7 @@ def test_it_is_above_random_and_below_the_oracle_by_its_interval(name):
 
 @pytest.mark.parametrize("name", NEVER_LEARN)
 def test_who_never_learns_earns_what_random_does(name):
-    result = metarl_envs.evaluate([name], HOME[name], tasks=60, seeds=5, lifetimes=5, **PARAMS.get(HOME[name], {}))
+    result = metarl_envs.evaluate(HOME[name], [name], tasks=60, seeds=5, lifetimes=5, **PARAMS.get(HOME[name], {}))
     assert abs(result.summaries[name].aulc.mean) < 0.06
 
 

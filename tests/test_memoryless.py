@@ -75,7 +75,7 @@ def test_no_action_is_better_than_another_before_anything_is_seen():
 
 @pytest.mark.parametrize("split", [None, "test"])
 def test_there_the_score_is_zero_on_any_tasks(split):
-    result = metarl_envs.evaluate(["random"], "BernoulliBandit", split=split, tasks=9, seeds=1)
+    result = metarl_envs.evaluate("BernoulliBandit", ["random"], split=split, tasks=9, seeds=1)
     assert result.memoryless.std() > 0
     assert result.memoryless_score == 0
 
@@ -188,7 +188,7 @@ def test_a_sparse_point_robot_goes_along_one_diagonal_or_the_other(split):
 
 # ------------------------------------------------------------------------------------------------- the score
 def test_it_is_scored_on_the_tasks_that_are_evaluated_and_normalised_for_each(tmp_path):
-    result = metarl_envs.evaluate(["random"], NAVI, split="test", seeds=1, episodes=1)
+    result = metarl_envs.evaluate(NAVI, ["random"], split="test", seeds=1, episodes=1)
     stated, _, _ = values(NAVI, "test")
     score = np.mean((stated - result.scale.random) / (result.scale.oracle - result.scale.random))
     assert (result.memoryless == stated).all()
@@ -202,7 +202,7 @@ def test_it_is_scored_on_the_tasks_that_are_evaluated_and_normalised_for_each(tm
 
 def test_where_it_is_not_known_there_is_no_score(tmp_path):
     for id in ("DarkRoomPermuted", "DarkKeyToDoor"):
-        result = metarl_envs.evaluate(["random"], id, tasks=3, seeds=1, episodes=1, horizon=20)
+        result = metarl_envs.evaluate(id, ["random"], tasks=3, seeds=1, episodes=1, horizon=20)
         assert result.memoryless is None
         assert result.memoryless_score is None
     result.save(tmp_path)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import metarl_envs
-from metarl_envs import boxes
+from metarl_envs import boxes, evaluation
 from metarl_envs.boxes.envs.parallel import ParallelBox
 from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 from metarl_envs.engine import Player, kernel, record
-from metarl_envs.evaluation import Result, diagnostics, joined
+from metarl_envs.evaluation import diagnostics, joined
 from metarl_envs.histories import collect
 from metarl_envs.learners import QLearning, Random
 from metarl_envs.players import PlayerError, Run, Seat, Through, load
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.plain
 
 ROOM = {"size": 3, "horizon": 6}
 #: Two days of four steps.
-BOX = {"agents": 3, "horizon": 8, "day": 4, "notes": 2, "free_reading": "yes", "lineages": 1, "levels": 3, "width": 2}
+BOX = {"agents": 3, "horizon": 8, "day": 4, "notes": 2, "free_reading": True, "lineages": 1, "levels": 3, "width": 2}
 BOX |= {"bases": 4, "recipes": 1, "crossover": 0, "topology": "full", "dead_ends": 0.0}
 
 
@@ -203,7 +203,7 @@ def test_a_control_that_plays_forgetting_tells_so_and_calls_no_factory():
 def test_an_object_that_is_given_out_twice_is_refused_everywhere():
     only = TurningBatch(num_envs=4, observation_space=None, action_space=None, seed=0)
     with pytest.raises(PlayerError, match="returned an object again"):
-        metarl_envs.evaluate({"mine": lambda **_: only}, "DarkRoom", tasks=4, episodes=1, seeds=2, split=None, **ROOM)
+        metarl_envs.evaluate("DarkRoom", {"mine": lambda **_: only}, tasks=4, episodes=1, seeds=2, split=None, **ROOM)
     alone = TurningAlone(seat=0, observation_space=None, action_space=gym.spaces.Discrete(5), seed=0)
     with pytest.raises(PlayerError, match=r"seat 0 of row 1 failed at step 0 .*returned an object again"):
         lived(Seat(lambda **_: alone))
@@ -220,7 +220,7 @@ def test_an_object_that_is_given_out_twice_is_refused_everywhere():
 )
 def test_who_plays_is_read_alike_everywhere(player, error, why):
     with pytest.raises(error, match=why):
-        metarl_envs.evaluate([player] if player != 7 else {"x": 7}, "DarkRoom", **ROOM)
+        metarl_envs.evaluate("DarkRoom", [player] if player != 7 else {"x": 7}, **ROOM)
     with pytest.raises(error, match=why):
         collect("DarkRoom", player, histories=1, steps=1, **ROOM)
     with pytest.raises(error, match=why):
@@ -231,7 +231,7 @@ def test_who_plays_is_read_alike_everywhere(player, error, why):
 
 def test_players_of_another_kind_of_world_are_refused():
     with pytest.raises(ValueError, match="sits in the seats of boxes"):
-        metarl_envs.evaluate({"x": boxes.players.scripted.Greedy()}, "DarkRoom", **ROOM)
+        metarl_envs.evaluate("DarkRoom", {"x": boxes.players.scripted.Greedy()}, **ROOM)
     with pytest.raises(ValueError, match="player: QLearning needs Discrete actions"):
         boxes.run("AmnesiaBox", {"all": QLearning()}, **BOX)
     with pytest.raises(TypeError, match="a box has none"):
@@ -386,14 +386,14 @@ def test_a_run_of_boxes_is_computed_from_like_any_other():
 # ------------------------------------------------------------------------------------------------- results
 def evaluated(seeds, **arguments):
     policies = {"mine": TurningBatch, "q": QLearning(), "../x": "oracle"}
-    return metarl_envs.evaluate(policies, "DarkRoom", tasks=3, episodes=4, lifetimes=2, seeds=seeds, **ROOM, **arguments)
+    return metarl_envs.evaluate("DarkRoom", policies, tasks=3, episodes=4, lifetimes=2, seeds=seeds, **ROOM, **arguments)
 
 
 def test_a_result_keeps_its_runs_and_is_asked_later_for_what_was_not_asked_at_first(tmp_path):
     result = evaluated(2)
     assert sum(run.actions.nbytes for run in result.runs.values()) == 3 * 2 * 3 * 2 * 4 * 6
     result.save(tmp_path / "out")
-    again = Result.load(tmp_path / "out")
+    again = evaluation.load(tmp_path / "out")
     assert again.as_json() == result.as_json()
     for name, raw in result.raw.items():
         assert again.raw[name].tobytes() == raw.tobytes()
@@ -418,17 +418,17 @@ def test_files_of_a_result_that_do_not_belong_together_are_refused(tmp_path):
     for name in ("1.npz", "1.json"):
         (tmp_path / "b" / "runs" / name).replace(tmp_path / "a" / "runs" / name)
     with pytest.raises(ValueError, match="the run of 'q' earned something else"):
-        Result.load(tmp_path / "a")
+        evaluation.load(tmp_path / "a")
     (tmp_path / "a" / "scores.npz").write_bytes(b"")
     with pytest.raises(ValueError, match=r"scores\.npz is no result"):
-        Result.load(tmp_path / "a")
+        evaluation.load(tmp_path / "a")
     (tmp_path / "a" / "result.json").write_text("[]")
     with pytest.raises(ValueError, match=r"result\.json is no result"):
-        Result.load(tmp_path / "a")
+        evaluation.load(tmp_path / "a")
 
 
 def test_a_damaged_result_is_refused_or_is_the_result_that_was_saved(tmp_path):
-    result = metarl_envs.evaluate("q_learning", "DarkRoom", tasks=2, episodes=2, seeds=1, **ROOM)
+    result = metarl_envs.evaluate("DarkRoom", "q_learning", tasks=2, episodes=2, seeds=1, **ROOM)
     result.save(tmp_path)
     rng, refused = random.Random(0), 0
     whole = {path: path.read_bytes() for path in (tmp_path / "result.json", tmp_path / "scores.npz")}
@@ -438,7 +438,7 @@ def test_a_damaged_result_is_refused_or_is_the_result_that_was_saved(tmp_path):
         for path, content in ((about, header), (archive, bytes_mutant(whole[archive], rng))):
             path.write_bytes(content)
             try:
-                again = Result.load(tmp_path)
+                again = evaluation.load(tmp_path)
             except ValueError as error:
                 refused += 1
                 assert str(tmp_path) in str(error)  # noqa: PT017

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.plain
 
 ROOM = {"size": 3, "horizon": 6, "tasks": 3, "episodes": 4, "seeds": 2, "split": None}
 #: One small box with every parameter that matters: two days of eight steps, notes, three agents.
-BOX = {"agents": 3, "horizon": 16, "day": 8, "notes": 3, "free_reading": "yes", "lineages": 2, "levels": 4, "width": 2}
+BOX = {"agents": 3, "horizon": 16, "day": 8, "notes": 3, "free_reading": True, "lineages": 2, "levels": 4, "width": 2}
 BOX |= {"bases": 4, "recipes": 2, "crossover": 2, "topology": "full", "dead_ends": 0.0, "illusions": 0.0, "pays": "own"}
 
 
@@ -43,7 +43,7 @@ def digest(array):
 
 
 def scored(policies, id, **arguments):
-    result = metarl_envs.evaluate(policies, id, **arguments)
+    result = metarl_envs.evaluate(id, policies, **arguments)
     return {name: digest(raw) for name, raw in result.raw.items()}
 
 

@@ -182,7 +182,7 @@ def test_a_split_has_one_name():
         ("test+", "is not a split of GaussianBandit"),
         ("+noisy", "is not a split of GaussianBandit"),
         ("", "is not a split of GaussianBandit"),
-        ("test + noisy", r"None, 'train', 'validation', 'test', 'close_arms', 'noisy', .* such as 'test\+close_arms'"),
+        ("test + noisy", r"'all', 'train', 'validation', 'test', 'close_arms', 'noisy', .* such as 'test\+close_arms'"),
         (b"test", "is not a split of GaussianBandit"),
         (["test"], "is not a split of GaussianBandit"),
     ],

@@ -80,9 +80,9 @@ def _show(listing: Listing) -> None:
 
 def play(
     id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
-    episodes: Annotated[int | None, typer.Option(help="in a trial [default: 5, or 1 where one is long]")] = None,
+    episodes: Annotated[int | None, typer.Option(help="episodes in a trial [default: 5, or 1 where one is long]")] = None,
     split: Annotated[str, typer.Option(help=SPLITS)] = "all",
-    seed: Annotated[int | None, typer.Option(help="of the first trial [default: random]")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of the first trial [default: random]")] = None,
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
     screenshots: Annotated[Path, typer.Option(help="folder for screenshots")] = Path("screenshots"),
 ) -> None:
@@ -100,9 +100,9 @@ def play(
     if episodes is None:
         episodes = 5 if family.unit == "episode" else 1
     game = Game(
-        id.removeprefix("metarl_envs:"),
+        id,
         seed=seed,
-        split=None if split == "all" else split,
+        split=split,
         episodes_per_trial=at_least_one("episodes", episodes),
         **params_of(param or []),
     )

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from metarl_envs.cli.options import SETTINGS, SPLITS, names_of, params_of
+from metarl_envs.cli.options import DEFAULT_SPLIT, SETTINGS, SPLITS, params_of
 from metarl_envs.cli.terminal import Bars, new_console
 
 app = typer.Typer(help="Learning histories on disk.", **SETTINGS)
@@ -18,17 +18,18 @@ app = typer.Typer(help="Learning histories on disk.", **SETTINGS)
 
 def collect(
     id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
-    learner: Annotated[str, typer.Argument(help="such as q_learning")],
+    learner: Annotated[str, typer.Argument(help="name of a learner or reference, such as q_learning")],
     out: Annotated[Path, typer.Option(help="folder to write to")],
-    histories: Annotated[int, typer.Option(help="how many lives")] = 1000,
-    steps: Annotated[int, typer.Option(help="in each")] = 1000,
-    split: Annotated[str | None, typer.Option(help=f"{SPLITS} [default: as histories.collect]")] = None,
-    seed: Annotated[int, typer.Option(help="of all")] = 0,
-    hyper: Annotated[list[str] | None, typer.Option(help="of the learner, as name=value, repeatable")] = None,
+    histories: Annotated[int, typer.Option(help="number of learning histories")] = 1000,
+    steps: Annotated[int, typer.Option(help="number of steps in each history")] = 1000,
+    split: Annotated[str, typer.Option(help=f"{SPLITS} [default: train, or all where tasks are not split]")] = DEFAULT_SPLIT,
+    tasks: Annotated[int | None, typer.Option(help="number of tasks, the first ones of the split [default: no limit]")] = None,
+    seed: Annotated[int, typer.Option(help="root seed: all histories follow from it")] = 0,
+    hyper: Annotated[list[str] | None, typer.Option(help="a hyper-parameter, as name=value, repeatable")] = None,
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
-    internals: Annotated[str, typer.Option(help="internal quantities to record, such as q,epsilon")] = "",
-    labels: Annotated[str, typer.Option(help="ground truth beside it: optimal_action,q_star,regret")] = "",
-    workers: Annotated[int | None, typer.Option(help="threads [default: one a core]")] = None,
+    internal: Annotated[list[str] | None, typer.Option(help="an internal quantity to record, such as q, repeatable")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="optimal_action, q_star or regret, repeatable")] = None,
+    workers: Annotated[int | None, typer.Option(help="number of threads [default: one a core]")] = None,
     shard: Annotated[str, typer.Option(help="i/n: do the i-th of n shares, from 0, for n jobs and one folder")] = "0/1",
     resume: Annotated[bool, typer.Option("--resume", help="go on with what is there")] = False,
 ) -> None:
@@ -39,18 +40,17 @@ def collect(
     from metarl_envs.learners.named import learner_named
 
     console, workers = new_console(), (os.cpu_count() or 1) if workers is None else at_least_one("workers", workers)
-    given = params_of(param or [])
-    if split is not None:
-        given["split"] = None if split == "all" else split
     plan = Plan.of(
         id,
-        learner_named(learner, params_of(hyper or [], "--hyper")),
+        learner_named(learner, params_of(hyper, "--hyper")) if hyper else learner,
         histories=histories,
         steps=steps,
         seed=seed,
-        internals=names_of(internals),
-        labels=names_of(labels),
-        **given,
+        split=split,
+        tasks=tasks,
+        internals=internal or (),
+        labels=label or (),
+        **params_of(param or []),
     )
     share = share_of(shard.split("/"))
     told = plan.forecast(workers)
@@ -61,16 +61,16 @@ def collect(
     )
     start = time.monotonic()
     with Bars() as progress:
-        written = plan.to_disk(out, workers=workers, share=share, resume=resume, progress=progress.at(learner))
+        written = plan.to_disk(out, workers=workers, share=share, resume=resume, progress=progress.show)
     console.print(f"{written!r} in {out}, after {time.monotonic() - start:.1f} s", soft_wrap=True)
 
 
 @app.command()
 def info(path: Annotated[Path, typer.Argument(help="a folder of histories")]) -> None:
     """What a folder holds: who learned what, how much of it, and how well."""
-    from metarl_envs.histories import open as open_store
+    from metarl_envs.histories import load
 
-    store, console = open_store(path, partial=True), new_console()
+    store, console = load(path, partial=True), new_console()
     console.print(repr(store), soft_wrap=True)
     for name, value in store.about.items():
         if name not in ("columns", "versions"):
@@ -84,11 +84,11 @@ def info(path: Annotated[Path, typer.Argument(help="a folder of histories")]) ->
 @app.command()
 def verify(path: Annotated[Path, typer.Argument(help="a folder of histories")]) -> None:
     """Read every file and compare it with the digest that was written with it."""
-    from metarl_envs.histories import open as open_store
+    from metarl_envs.histories import load
 
-    store = open_store(path)
+    store = load(path)
     with Bars() as progress:
-        store.verify(progress.at("bytes"))
+        store.verify(progress.show)
     new_console().print(f"{store!r}: as it was written", soft_wrap=True)
 
 
@@ -100,9 +100,9 @@ def export(
 ) -> None:
     """Write histories in another format: Arrow IPC (everything, compressed), Minari, or XLand-100B's layout."""
     from metarl_envs.histories import export as export_to
-    from metarl_envs.histories import open as open_store
+    from metarl_envs.histories import load
 
-    export_to(open_store(path), target, format)
+    export_to(load(path), target, format)
     new_console().print(f"written: {target}", soft_wrap=True)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 #: What every `--split` takes.
 SPLITS = "of the tasks: all, train, validation, test, a named shift, or a part of a shift (test+SHIFT)"
+#: What `--split` is where nobody says another, as `metarl_envs.task_sets.DEFAULT_SPLIT`.
+DEFAULT_SPLIT = "default"
 #: Of every group of commands.
 SETTINGS: Any = {
     "no_args_is_help": True,
@@ -25,11 +27,6 @@ def see_that_it_can_be_written(folder: Path) -> None:
         raise NotADirectoryError(f"--out {folder} cannot be made: {there} is a file")
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(f"--out {folder} cannot be written to: {there} is not writable")
-
-
-def names_of(given: str) -> list[str]:
-    """The names in a list with commas."""
-    return [name.strip() for name in given.split(",") if name.strip()]
 
 
 def params_of(given: list[str], option: str = "--param") -> dict[str, Any]:

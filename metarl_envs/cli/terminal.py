@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import textwrap
-from collections.abc import Callable
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -87,15 +86,8 @@ class Bars:
             with contextlib.suppress(OSError):
                 self._progress.stop()
 
-    def advance(self, name: str, done: int, total: int) -> None:
-        """So much more of it is done."""
-        self._progress.advance(self._bar(name, total), done)
-
-    def at(self, name: str) -> Callable[[int, int], None]:
-        """What is called with how much is done by now, and how much there is."""
-        return lambda done, total: self._progress.update(self._bar(name, total), completed=done)
-
-    def _bar(self, name: str, total: int) -> Any:
+    def show(self, name: str, done: int, total: int) -> None:
+        """Show how much of a thing is done by now, and how much there is (see `metarl_envs.arguments.Progress`)."""
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total)
-        return self._tasks[name]
+        self._progress.update(self._tasks[name], completed=done)

@@ -17,6 +17,8 @@ from metarl_envs.engine.streams import mix
 TRAIN, VALIDATION, TEST = 1, 2, 4
 PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 ALL, EVERY_PART = 0, sum(PARTS.values())
+#: What all tasks are called where a name is given; None means the same.
+ALL_TASKS = "all"
 #: Families with fewer tasks have no parts; with fewer than the second number no validation: those tasks are train tasks.
 FEWEST_TO_SPLIT, FEWEST_TO_VALIDATE = 5, 25
 _ONE_IN = 5
@@ -45,19 +47,19 @@ class Split(NamedTuple):
 
     @classmethod
     def read(cls, split: Any, family: str, shifts: Mapping[str, Mapping[str, Any]]) -> Split:
-        """The split of a name, such as `"test"` or `"test+noisy"`, for a family with these shifts; None is all tasks.
+        """Return the split of a name, such as `"test"` or `"test+noisy"`, for a family with these shifts; None is "all" too.
 
         Raises:
             ValueError: it is neither a part, nor a shift, nor both, the part first and each shift once; or two shifts set the
                 same parameter.
         """
-        if split is None:
+        if split is None or split == ALL_TASKS:
             return cls(None)
         pieces = split.split("+") if isinstance(split, str) else [""]
         part = pieces[0] if pieces[0] in PARTS else None
         names = pieces[part is not None :]
         if any(name not in shifts for name in names) or len(set(names)) < len(names):
-            known = ", ".join(map(repr, [None, *PARTS, *shifts]))
+            known = ", ".join(map(repr, [ALL_TASKS, *PARTS, *shifts]))
             both = f", and with a part before a shift, such as {'test+' + next(iter(shifts))!r}" if shifts else ""
             raise ValueError(f"split={split!r} is not a split of {family}; it has: {known}{both}")
         changed = [parameter for name in names for parameter in shifts[name]]

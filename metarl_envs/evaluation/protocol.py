@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from metarl_envs.arguments import as_seed, at_least_one
+from metarl_envs.arguments import Progress, as_seed, at_least_one, tell_nobody
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
@@ -21,23 +21,20 @@ from metarl_envs.players.factories import Made
 from metarl_envs.players.lifetimes import live
 from metarl_envs.players.resolve import Anyone, described, players_by_name
 from metarl_envs.players.run import Run, joined
-from metarl_envs.task_sets import TaskSet
-
-#: Called with a policy's name, the lives it has lived since the last call, and its lives in all.
-Progress = Callable[[str, int, int], None]
+from metarl_envs.task_sets import DEFAULT_SPLIT, TaskSet, tasks_of
 
 
 def evaluate(
-    policies: Mapping[str, Anyone | str] | Iterable[Anyone | str] | Anyone | str | None,
     id: str,
+    policies: Mapping[str, Anyone | str] | Iterable[Anyone | str] | Anyone | str | None = None,
     *,
-    split: str | None = "test",
-    tasks: int = 100,
+    split: str | None = DEFAULT_SPLIT,
+    tasks: int | TaskSet = 100,
     episodes: int | None = None,
     seeds: int | Iterable[int] = 5,
     lifetimes: int = 1,
     least_spread: float = 1e-3,
-    progress: Progress = lambda name, done, total: None,
+    progress: Progress = tell_nobody,
     **params: Any,
 ) -> Result:
     """Score policies on held-out tasks: `Score[seed, task, lifetime, unit]`, normalised between random and oracle.
@@ -49,18 +46,20 @@ def evaluate(
     no first, last and gain: see `Result.is_cumulative`.
 
     Args:
+        id: a registered id (see `metarl_envs.tasks`).
         policies: by name, a learner (`metarl_envs.learners`), a reference of the family, or a factory of players (see
             `metarl_envs.players`), which may see the environment `Through` wrappers; or a list of them, or one alone,
             where a learner is called as the command line calls it and a factory by its own name; or names out of those that
             suit the family; None for all that fit it.
-        id: a registered id.
-        split: of the tasks.
-        tasks: how many; a finite split with fewer gives all it has.
+        split: of the tasks. By default the test tasks, or all tasks of a family that has too few to be split (`result.split`
+            says which it was). None or "all": all tasks.
+        tasks: how many, the first ones of the split (a finite one with fewer gives all it has); or a finite set, with its own
+            split and parameters.
         episodes: in a lifetime (default 100; 1 where an episode is a run of blocks).
         seeds: how many (0, 1, ...), or which, each once.
         lifetimes: on each task.
         least_spread: tasks on which the oracle earns less than this above random are passed over, and counted; above 0.
-        progress: called as lives are lived.
+        progress: called with a policy's name, the lives that it has lived by now, and its lives in all.
         params: the family's parameters.
 
     Raises:
@@ -68,17 +67,19 @@ def evaluate(
             a seed that is repeated; a family whose blocks do not divide its horizon.
         TypeError: a number that is no integer; a policy that is none, or whose name is no string.
     """
-    task_set = TaskSet.of_family(family_at(family_of(id)), split=split, **params)
+    given = tasks if isinstance(tasks, TaskSet) else None
+    count = at_least_one("tasks", tasks if given is None else len(given))
+    task_set = tasks_of(family_at(family_of(id)), "test", split, given, params)
     variant = task_set.variant
     block = _block(variant)
     episodes, seed_list = _episodes(variant, episodes, block), _different_seeds(seeds)
-    tasks, lifetimes = at_least_one("tasks", tasks), at_least_one("lifetimes", lifetimes)
+    lifetimes = at_least_one("lifetimes", lifetimes)
     if not 0 < least_spread < math.inf:
         raise ValueError(
             f"least_spread={least_spread!r} must be a finite number above 0, since scores are divided by the spread"
         )
     chosen = players_by_name(policies, variant)
-    rows, scale, passed_over = scaled_tasks(task_set, tasks, least_spread, block)
+    rows, scale, passed_over = scaled_tasks(task_set, count, least_spread, block)
     lives = _Lives(variant, task_set.split, rows, seed_list, lifetimes, episodes, block)
     lived = {name: lives.of(name, policy, progress) for name, policy in chosen.items()}
     return Result(
@@ -121,10 +122,12 @@ class _Lives:
 
     def of(self, name: str, policy: Anyone, progress: Progress) -> tuple[Run, np.ndarray]:
         """What a policy did, one row a life ordered as [seed, task, lifetime]; and what it earned, with an axis for each."""
-        total = int(np.prod(self.shape))
+        total, done = int(np.prod(self.shape)), 0
         progress(name, 0, total)
 
-        def lived(done: int) -> None:
+        def lived(more: int) -> None:
+            nonlocal done
+            done += more
             progress(name, done, total)
 
         how = {"episodes": self.episodes, "block": self.block, "split": self.split, "made": self.made, "progress": lived}

@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from metarl_envs.engine.splits import ALL_TASKS
 from metarl_envs.evaluation.result import Result, Summary
 from metarl_envs.evaluation.statistics import Interval
 from metarl_envs.files import written_aside
@@ -28,8 +29,8 @@ def table(result: Result, width: int = 80) -> Table:
     """Return the summaries, best first: a row a policy, or below 80 columns a row a number."""
     lifetimes = next(iter(result.raw.values())).shape[2]
     title = (
-        f"{result.id}, split {result.split}: {len(result.scale.random)} tasks, {len(result.seeds)} seeds, {lifetimes} "
-        f"lifetime{'s' if lifetimes > 1 else ''}"
+        f"{result.id}, split {result.split or ALL_TASKS}: {len(result.scale.random)} tasks, {len(result.seeds)} seeds, "
+        f"{lifetimes} lifetime{'s' if lifetimes > 1 else ''}"
     )
     if result.is_cumulative:
         scored = (
@@ -89,7 +90,7 @@ def draw_curves(result: Result, path: str | os.PathLike) -> Path:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     draw_on(axes, result)
-    axes.set_title(f"In-context learning curves: {result.id}, split {result.split}", fontsize=11)
+    axes.set_title(f"In-context learning curves: {result.id}, split {result.split or ALL_TASKS}", fontsize=11)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -197,7 +197,7 @@ class Result:
         `random_return` and `oracle_return` (of an episode, float64 [task]), and where the result `is_cumulative`
         `random_until` and `oracle_until` (float64 [task, unit]), and `memoryless` (float64 [task]) where it is known. Names are
         data there, so that none can take another's place. `runs/0.npz` and `runs/0.json` hold the run of the first
-        policy, and so on (see `Run.save`). `Result.load` reads the folder.
+        policy, and so on (see `Run.save`). `metarl_envs.evaluation.load` reads the folder.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -215,43 +215,6 @@ class Result:
             np.savez_compressed(scores, **columns)
         return written
 
-    @classmethod
-    def load(cls, folder: str | os.PathLike) -> Result:
-        """Return the result that `save` wrote into a folder. The files can run no code.
-
-        Raises:
-            FileNotFoundError: a file is missing.
-            ValueError: they are no result of this version, are cut short, or do not belong together.
-        """
-        folder = Path(folder)
-        about, archive = folder / "result.json", folder / "scores.npz"
-        said, arrays = read_result(about), read_archive(archive, _ARRAYS, "result")
-        try:
-            names = [str(name) for name in arrays["policies"]]
-            scores, tasks = arrays["scores"], arrays["random_return"].shape
-            if scores.dtype != np.float64 or scores.ndim != 5 or tasks != (scores.shape[2],):
-                raise TypeError(f"scores are {scores.dtype} {scores.shape}, of {tasks} tasks")
-            until = {name: arrays[name] for name in ("random_until", "oracle_until") if name in arrays}
-            result = cls(
-                **{name: said[name] for name in ("id", "params", "split", "fingerprint", "seeds")},
-                **{name: said["score"][name] for name in ("unit", "unit_steps", "share")},
-                scale=Scale(arrays["random_return"], arrays["oracle_return"], **until),
-                passed_over=said["tasks_passed_over"],
-                memoryless=arrays.get("memoryless"),
-                policies={name: said["policies"][name]["policy"] for name in names},
-                raw=dict(zip(names, scores, strict=True)),
-                runs={name: load_run(folder / "runs" / str(i)) for i, name in enumerate(names)},
-            )
-        except (KeyError, TypeError, IndexError) as error:
-            raise ValueError(f"{about} is no result that this version reads: {type(error).__name__}: {error}") from None
-        for name, run in result.runs.items():
-            raw = result.raw[name]
-            if len(run) != np.prod(raw.shape[:3]) or len(result.seeds) != len(raw) or run.params != result.params:
-                raise ValueError(f"{folder}: the run of {name!r} is not of this result")
-            if not np.allclose(run.returns, raw.sum(axis=3).reshape(-1), rtol=1e-9, atol=1e-9):
-                raise ValueError(f"{folder}: the run of {name!r} earned something else than {archive.name} says")
-        return result
-
     def __repr__(self) -> str:
         seeds, tasks, lifetimes, units = next(iter(self.raw.values())).shape
         unit = "episode" if self.unit == "episode" else "block"
@@ -259,6 +222,43 @@ class Result:
             f"Result({self.id}, split={self.split!r}, {seeds} seeds x {tasks} tasks x {lifetimes} lifetimes x {units} {unit}s "
             f"of {', '.join(self.raw)})"
         )
+
+
+def load(folder: str | os.PathLike) -> Result:
+    """Return the result that `Result.save` wrote into a folder. The files can run no code.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: they are no result of this version, are cut short, or do not belong together.
+    """
+    folder = Path(folder)
+    about, archive = folder / "result.json", folder / "scores.npz"
+    said, arrays = read_result(about), read_archive(archive, _ARRAYS, "result")
+    try:
+        names = [str(name) for name in arrays["policies"]]
+        scores, tasks = arrays["scores"], arrays["random_return"].shape
+        if scores.dtype != np.float64 or scores.ndim != 5 or tasks != (scores.shape[2],):
+            raise TypeError(f"scores are {scores.dtype} {scores.shape}, of {tasks} tasks")
+        until = {name: arrays[name] for name in ("random_until", "oracle_until") if name in arrays}
+        result = Result(
+            **{name: said[name] for name in ("id", "params", "split", "fingerprint", "seeds")},
+            **{name: said["score"][name] for name in ("unit", "unit_steps", "share")},
+            scale=Scale(arrays["random_return"], arrays["oracle_return"], **until),
+            passed_over=said["tasks_passed_over"],
+            memoryless=arrays.get("memoryless"),
+            policies={name: said["policies"][name]["policy"] for name in names},
+            raw=dict(zip(names, scores, strict=True)),
+            runs={name: load_run(folder / "runs" / str(i)) for i, name in enumerate(names)},
+        )
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{about} is no result that this version reads: {type(error).__name__}: {error}") from None
+    for name, run in result.runs.items():
+        raw = result.raw[name]
+        if len(run) != np.prod(raw.shape[:3]) or len(result.seeds) != len(raw) or run.params != result.params:
+            raise ValueError(f"{folder}: the run of {name!r} is not of this result")
+        if not np.allclose(run.returns, raw.sum(axis=3).reshape(-1), rtol=1e-9, atol=1e-9):
+            raise ValueError(f"{folder}: the run of {name!r} earned something else than {archive.name} says")
+    return result
 
 
 def joined(results: Sequence[Result]) -> Result:

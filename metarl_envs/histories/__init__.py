@@ -9,7 +9,7 @@ from metarl_envs.histories.collect import collect
 from metarl_envs.histories.history import History
 from metarl_envs.histories.lives import scores
 from metarl_envs.histories.saving import save
-from metarl_envs.histories.store import Histories, StoreError, concatenate, open
+from metarl_envs.histories.store import Histories, StoreError, concatenate, load
 
 if TYPE_CHECKING:
     from metarl_envs.histories.exchange import export, import_from
@@ -37,7 +37,7 @@ __all__ = [
     "concatenate",
     "export",
     "import_from",
-    "open",
+    "load",
     "save",
     "scores",
 ]

@@ -9,29 +9,30 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+from metarl_envs.arguments import Progress, at_least_one, tell_nobody
 from metarl_envs.engine.player import Player
-from metarl_envs.histories.plan import DEFAULT_SPLIT, Plan, Progress
+from metarl_envs.histories.plan import Plan
 from metarl_envs.histories.store import Histories
-from metarl_envs.task_sets import TaskSet
+from metarl_envs.task_sets import DEFAULT_SPLIT, TaskSet
 
 
 def collect(
     id: str,
     learner: Player | str,
     *,
-    histories: int,
-    steps: int,
+    histories: int = 1000,
+    steps: int = 1000,
     out: str | os.PathLike | None = None,
     split: str | None = DEFAULT_SPLIT,
     seed: int = 0,
-    tasks: TaskSet | None = None,
+    tasks: int | TaskSet | None = None,
     internals: Sequence[str] = (),
     labels: Sequence[str] = (),
     workers: int | None = None,
     executor: Executor | None = None,
     shard: tuple[int, int] = (0, 1),
     resume: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = tell_nobody,
     **params: Any,
 ) -> Histories:
     """Whole learning histories: each is one learner's life on one task, for `steps` steps, from ignorance on.
@@ -51,17 +52,18 @@ def collect(
         steps: in each.
         out: a folder to write them to; None keeps them in memory.
         split: of the tasks; each history draws its own. By default the train tasks, or all tasks of a family that has too few
-            to be split (the manifest says which it was). None: all tasks.
+            to be split (the manifest says which it was). None or "all": all tasks.
         seed: of all: an integer from 0 to 2**64 - 1.
-        tasks: a finite set instead, with its own split and parameters: history i is lived on task i, and from the first again.
+        tasks: how many, the first ones of the split; or a finite set, with its own split and parameters. History i is lived on
+            task i, and from the first again. None: each history draws its own out of all.
         internals: the learner's internals to record at each step (see `internals` of the learner's class).
         labels: `"optimal_action"`: what the family's oracle would do here and now. `"q_star"`: the exact value of each
             action, float64 [n, actions]. `"regret"`: what this action gives away, float64 [n]. The last two where known.
-        workers: threads (default: one a core; the compiled loops hold no lock).
+        workers: threads, at least 1 (None: one a core; the compiled loops hold no lock).
         executor: who does the work instead, for histories that go to a folder: any `concurrent.futures.Executor`.
         shard: `(i, n)` does the i-th of n equal shares of the work, for n jobs that write to one folder.
         resume: go on with what is in `out` of the same collection. (Shares of one collection go on with each other's anyway.)
-        progress: called with the number of histories done and all there are.
+        progress: called with the learner's name, the number of histories done by now, and all there are.
         params: the family's parameters.
 
     Returns:
@@ -73,6 +75,7 @@ def collect(
         FileExistsError: `out` holds this collection already, or something else, and `resume` is not given.
         MemoryError, OSError: they do not fit into memory, or onto the disk.
     """
+    workers = None if workers is None else at_least_one("workers", workers)
     what = {"histories": histories, "steps": steps, "split": split, "seed": seed, "tasks": tasks}
     plan = Plan.of(id, learner, **what, internals=internals, labels=labels, **params)
     if out is None:

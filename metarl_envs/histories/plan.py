@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metarl_envs.arguments import as_seed, at_least_one
+from metarl_envs.arguments import Progress, as_seed, at_least_one, tell_nobody
 from metarl_envs.engine.composing import family_at, spec_of
-from metarl_envs.engine.family import Family, Variant
+from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
 from metarl_envs.engine.streams import HISTORY, keyed
 from metarl_envs.engine.worlds.task_rows import meanings, padded
@@ -28,11 +28,10 @@ from metarl_envs.histories.lives import Lives, Written
 from metarl_envs.histories.reading import told_forms
 from metarl_envs.histories.shard_files import FORMAT, finished, read_manifest
 from metarl_envs.histories.shards import ShardWriter, aside_prefix, write_manifest
-from metarl_envs.histories.store import Histories
-from metarl_envs.histories.store import open as open_store
+from metarl_envs.histories.store import Histories, load
 from metarl_envs.ids import family_of, id_of
 from metarl_envs.learners.named import read_player, suitable_players
-from metarl_envs.task_sets import TaskSet
+from metarl_envs.task_sets import DEFAULT_SPLIT, TaskSet, tasks_of
 
 #: A shard has a sixteenth of all, but within these bytes: enough to be worth a file, few enough to be lost by a kill.
 _LEAST_SHARD, _LARGEST_SHARD = 16 * 2**20, 256 * 2**20
@@ -40,12 +39,6 @@ _LEAST_SHARD, _LARGEST_SHARD = 16 * 2**20, 256 * 2**20
 _BATCH = 2 * 2**20
 #: Steps of each life that are lived to tell how long all will take.
 _TRIED = 2000
-
-#: What `split` is where nobody says another: the train tasks, or all of a family whose tasks are not split.
-DEFAULT_SPLIT = "default"
-
-#: Called with the histories that are done, and all there will be.
-Progress = Callable[[int, int], None]
 
 
 class Forecast(NamedTuple):
@@ -82,7 +75,7 @@ class Plan:
         steps: int,
         split: str | None = DEFAULT_SPLIT,
         seed: int = 0,
-        tasks: TaskSet | None = None,
+        tasks: int | TaskSet | None = None,
         internals: Sequence[str] = (),
         labels: Sequence[str] = (),
         **params: Any,
@@ -90,13 +83,7 @@ class Plan:
         """A plan of what `collect` is asked for."""
         family = family_at(family_of(id))
         given = tasks is not None
-        if tasks is None:
-            tasks = _tasks_of(family, split, params)
-        elif split not in (None, DEFAULT_SPLIT) or params:
-            extra = next(iter(params), "split")
-            raise ValueError(f"tasks has its own split and parameters: leave out {extra}")
-        elif tasks.variant.family is not family or not tasks.is_finite:
-            raise ValueError(f"tasks={tasks!r} must be a finite set of tasks of {id}, such as tasks[:100]")
+        tasks = tasks_of(family, "train", split, tasks, params)
         variant = tasks.variant
         lived: Player = read_player(learner, variant, suitable_players(variant), "learner", factories=False)
         columns = Columns(variant, lived.made_for(variant), internals, labels)
@@ -130,6 +117,11 @@ class Plan:
         return Columns(self.variant, self.learner.made_for(self.variant), self.about["internals"], self.about["labels"])
 
     @property
+    def name(self) -> str:
+        """The learner's name."""
+        return self.about["learner"]["name"]
+
+    @property
     def bytes(self) -> int:
         """What all columns will have."""
         return self.about["histories"] * self.about["steps"] * self.columns.bytes_a_step
@@ -156,7 +148,7 @@ class Plan:
         """The tasks of histories lo to hi, where they are given."""
         return None if self.tasks is None else self.tasks[np.arange(lo, hi) % len(self.tasks)]
 
-    def in_memory(self, workers: int | None = None, progress: Progress = lambda done, total: None) -> Histories:
+    def in_memory(self, workers: int | None = None, progress: Progress = tell_nobody) -> Histories:
         """Collect into memory."""
         count, columns = self.about["histories"], self.columns
         lives = Lives(self.variant, self.learner, count, self.drawn_from)
@@ -165,7 +157,7 @@ class Plan:
         def lived(more: int) -> None:
             nonlocal done
             done += more
-            progress(done, count)
+            progress(self.name, done, count)
 
         lives.write(self.seeds(0, count), self.tasks_of(0, count), columns, room, workers, lived)
         flat = {name: room.columns[name].reshape(-1, *column.shape) for name, column in columns.all.items()}
@@ -180,7 +172,7 @@ class Plan:
         executor: Executor | None = None,
         share: tuple[int, int] = (0, 1),
         resume: bool = False,
-        progress: Progress = lambda done, total: None,
+        progress: Progress = tell_nobody,
     ) -> Histories:
         """Collect into a folder, what is not there yet."""
         folder = folder.absolute()  # workers may stand elsewhere
@@ -196,11 +188,11 @@ class Plan:
                 shutil.rmtree(left, ignore_errors=True)
         sizes = {number: self._bounds(number)[1] - self._bounds(number)[0] for number in mine}
         done, total = sum(sizes[n] for n in mine if n in there), sum(sizes.values())
-        progress(done, total)
+        progress(self.name, done, total)
         for number in self._work(folder, missing, workers, executor):
             done += sizes[number]
-            progress(done, total)
-        return open_store(folder, partial=share[1] > 1)
+            progress(self.name, done, total)
+        return load(folder, partial=share[1] > 1)
 
     def write_shard(self, folder: Path, number: int) -> int:
         """Live the histories of a shard and write them; its number."""
@@ -281,14 +273,6 @@ class Plan:
             "task": tasks,
             "task_id": meanings(self.variant, tasks)[0],
         }
-
-
-def _tasks_of(family: type[Family], split: str | None, params: dict[str, Any]) -> TaskSet:
-    """The tasks of a split, where `DEFAULT_SPLIT` is the train tasks of a family that has them."""
-    if split != DEFAULT_SPLIT:
-        return TaskSet.of_family(family, split=split, **params)
-    whole = TaskSet.of_family(family, **params)
-    return TaskSet.of_family(family, split="train", **params) if whole.parts else whole
 
 
 def write_shard(plan: Plan, folder: str, number: int) -> int:

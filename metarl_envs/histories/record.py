@@ -19,8 +19,7 @@ from metarl_envs.histories.columns import smallest_integers
 from metarl_envs.histories.history import History
 from metarl_envs.histories.layout import TRANSITION, as_json, check_columns
 from metarl_envs.histories.saving import save
-from metarl_envs.histories.store import Histories
-from metarl_envs.histories.store import open as open_store
+from metarl_envs.histories.store import Histories, load
 
 #: Called with the observations and the actions of a step: which internals of the learner to record, [rows] or [rows, ...].
 Internals = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
@@ -168,7 +167,7 @@ class RecordHistory(VectorWrapper):
         """The store that was written; RuntimeError while it is not."""
         if not self._written:
             raise RuntimeError(f"nothing is written yet: {self._done} of {self._steps} steps are recorded; close() writes them")
-        return open_store(self._out)
+        return load(self._out)
 
     def _begin(self, rows: np.ndarray, info: dict[str, Any]) -> None:
         """Histories begin in these rows."""

@@ -16,8 +16,7 @@ from metarl_envs.histories.layout import Form, as_json
 from metarl_envs.histories.reading import told_forms
 from metarl_envs.histories.shard_files import FORMAT
 from metarl_envs.histories.shards import ShardWriter, write_manifest
-from metarl_envs.histories.store import Histories
-from metarl_envs.histories.store import open as open_store
+from metarl_envs.histories.store import Histories, load
 
 #: Bytes of a shard.
 _SHARD = 64 * 2**20
@@ -58,7 +57,7 @@ def save(histories: Iterable[History], out: str | os.PathLike, about: Mapping[st
             _write(aside, number, manifest, group)
             manifest["shards"] = number + 1
         write_manifest(aside, manifest)
-    return open_store(folder)
+    return load(folder)
 
 
 def _checked(histories: Iterable[History]) -> Iterator[History]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.arguments import at_least_one
+from metarl_envs.arguments import Progress, at_least_one, tell_nobody
 from metarl_envs.histories.gather import Gatherer
 from metarl_envs.histories.history import History, Shard
 from metarl_envs.histories.layout import check_episodes, names_in
@@ -261,11 +261,11 @@ class Histories(Sequence[History]):
         return bounds
 
     # --------------------------------------------------------------------------------------------- on disk
-    def verify(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    def verify(self, progress: Progress = tell_nobody) -> None:
         """Read every file of every shard and compare it with its digest, and see that episodes fill histories.
 
         Args:
-            progress: called with the bytes that have been read, and all there are.
+            progress: called with "bytes", how many have been read by now, and how many there are.
 
         Raises:
             StoreError: a file has changed since it was written, or the tables contradict one another.
@@ -284,7 +284,7 @@ class Histories(Sequence[History]):
                 if _sha256(path) != digest:
                     raise StoreError(f"{path} has been changed since it was written: collect or copy this shard again")
             done += size
-            progress(done, total)
+            progress("bytes", done, total)
         for shard in self._shards:
             with refusing(shard.path or "", "shard"):
                 check_episodes(shard.offsets, shard.episode_end, shard.columns, shard.final_observation)
@@ -312,8 +312,8 @@ def _several(index: Any) -> np.ndarray:
     return picked
 
 
-# ------------------------------------------------------------------------------------------------- opening
-def open(path: str | os.PathLike, *, partial: bool = False, advice: str | None = None) -> Histories:
+# ------------------------------------------------------------------------------------------------- loading
+def load(path: str | os.PathLike, *, partial: bool = False, advice: str | None = None) -> Histories:
     """Map the histories in a folder. Nothing is read yet but what says how they lie, and no file is held open.
 
     Args:
@@ -338,7 +338,7 @@ def open(path: str | os.PathLike, *, partial: bool = False, advice: str | None =
     if len(there) < about["shards"] and not partial:
         raise StoreError(
             f"{folder} is not whole: {len(there)} of {about['shards']} shards are there. Go on with collect(..., resume=True) "
-            "(metarl-envs collect ... --resume), or take what there is with open(..., partial=True)"
+            "(metarl-envs collect ... --resume), or take what there is with load(..., partial=True)"
         )
     if not there:
         raise StoreError(f"{folder} has no finished shard yet")

@@ -87,6 +87,7 @@ class Rows:
         self.variant, self._about, self._progress = variant, about, progress
         rows = len(about["tasks"])
         self.active, self.anew, self.t = np.ones(rows, np.bool_), np.ones(rows, np.bool_), 0
+        self.most_steps = about["episodes"] * variant.horizon
         self._taken: list[np.ndarray] = []
         self._steps, self._returns = np.zeros(rows, np.int64), np.zeros(rows)
         # The tasks themselves are given at the reset.

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from metarl_envs.arguments import Progress, tell_nobody
 from metarl_envs.players.factories import PlayerError
 from metarl_envs.players.run import Run
 
@@ -13,8 +14,9 @@ from metarl_envs.players.run import Run
 class Table(Protocol):
     """Rows of a family, or boxes, in motion."""
 
-    #: The steps so far, and which rows are not over yet, bool [row].
+    #: The steps so far, how many there can be, and which rows are not over yet, bool [row].
     t: int
+    most_steps: int
     active: np.ndarray
 
     def advance(self) -> None:
@@ -32,8 +34,13 @@ class Group(Protocol):
         """Put the actions of these seats on the table."""
 
 
-def play(table: Table, groups: list[Group]) -> Run:
+def play(table: Table, groups: list[Group], progress: Progress = tell_nobody) -> Run:
     """Play until all rows are over.
+
+    Args:
+        table: the rows.
+        groups: who plays in them.
+        progress: called with "steps", how many steps have been made by now, and how many there are at most.
 
     Raises:
         PlayerError: a player or its factory failed; the error holds what was played until then.
@@ -47,4 +54,5 @@ def play(table: Table, groups: list[Group]) -> Run:
             error.add_note("Nothing is lost: this error's attribute `run` holds what was played until then (run.save keeps it)")
             raise
         table.advance()
+        progress("steps", table.t, table.most_steps)
     return table.run()

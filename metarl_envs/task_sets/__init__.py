@@ -1,5 +1,5 @@
 """Task sets: the tasks of a family in one split, as rows that can be indexed, sampled, saved and told apart."""
 
-from metarl_envs.task_sets.task_set import TaskSet, load, tasks
+from metarl_envs.task_sets.task_set import DEFAULT_SPLIT, TaskSet, load, tasks, tasks_of
 
-__all__ = ["TaskSet", "load", "tasks"]
+__all__ = ["DEFAULT_SPLIT", "TaskSet", "load", "tasks", "tasks_of"]

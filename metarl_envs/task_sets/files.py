@@ -36,13 +36,14 @@ class Stored(NamedTuple):
     fingerprint: str
 
 
-def write(path: str | os.PathLike, listed: Listed, said: Mapping[str, Any]) -> None:
-    """Write the rows as `path.npy` and what is said of them as `path.json`, aside and then renamed."""
+def write(path: str | os.PathLike, listed: Listed, said: Mapping[str, Any]) -> list[Path]:
+    """Write the rows as `path.npy` and what is said of them as `path.json`, aside and then renamed; return both paths."""
     npy, about = files_of(path)
     with written_aside(npy, about) as [rows, header]:
         with open(rows, "wb") as file:
             _write_rows(file, listed)
         header.write_text(json.dumps({"format": _FORMAT, **said}, indent=2), encoding="utf-8")
+    return [npy, about]
 
 
 def read(path: str | os.PathLike, mmap: bool) -> Stored:

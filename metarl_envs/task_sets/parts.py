@@ -42,7 +42,7 @@ def drawn_from(variant: Variant, split: Split) -> int:
         return ALL
     parts = parts_of(variant, split)
     if split.part not in parts:
-        why = "the family has no parts, since its tasks are too few, or too likely each, to be split (split=None has all)"
+        why = "the family has no parts, since its tasks are too few, or too likely each, to be split (split='all' has them)"
         if parts:
             why = f"below {FEWEST_TO_VALIDATE} tasks none are kept for validation (they are train tasks)"
         raise ValueError(f"split={split.name!r} of {variant} has no tasks: {why}")

@@ -7,11 +7,12 @@ import json
 import numbers
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metarl_envs.arguments import as_integer, as_seed
+from metarl_envs.arguments import as_integer, as_seed, at_least_one
 from metarl_envs.engine.composing import family_at, spec_of
 from metarl_envs.engine.family import Family, Variant
 from metarl_envs.engine.splits import Split
@@ -24,15 +25,17 @@ from metarl_envs.task_sets.listed import Listed, Sorted, check
 _STANDING_IN = 64
 #: Trials, and with them the tasks of an endless set, are counted in 63 bits.
 _INDICES = 2**63
+#: What `split` is where nobody says another: what a tool works on by itself (see `tasks_of`).
+DEFAULT_SPLIT = "default"
 
 
 def tasks(id: str, *, split: str | None = None, seed: int = 0, **params: Any) -> TaskSet:
-    """The tasks of an id: `metarl_envs.tasks("MetaRL/DarkRoom-v0", split="test")`.
+    """Return the tasks of an id: `metarl_envs.tasks("MetaRL/DarkRoom-v0", split="test")`.
 
     Args:
         id: a registered id, with or without `metarl_envs:`, `MetaRL/` and `-v0`.
-        split: None for all tasks; a part of them, `"train"`, `"validation"` or `"test"`; one of the family's named shifts; or a
-            part of a shift, such as `"test+close_arms"`.
+        split: None or `"all"` for all tasks; a part of them, `"train"`, `"validation"` or `"test"`; one of the family's named
+            shifts; or a part of a shift, such as `"test+close_arms"`.
         seed: which endless list, for families with no finite one.
         params: the family's parameters.
 
@@ -41,6 +44,40 @@ def tasks(id: str, *, split: str | None = None, seed: int = 0, **params: Any) ->
         TypeError: no such parameter, or one of the wrong type.
     """
     return TaskSet.of_family(family_at(family_of(id)), split=split, seed=seed, **params)
+
+
+def tasks_of(
+    family: type[Family], part: str | None, split: str | None, given: int | TaskSet | None, params: Mapping[str, Any]
+) -> TaskSet:
+    """Return the tasks that a tool is to work on.
+
+    Args:
+        family: whose tasks they are.
+        part: the part that is taken where nobody says which split; of a family whose tasks are not split, all. None: all.
+        split: as in `tasks`, or `DEFAULT_SPLIT`.
+        given: a finite set of tasks, which brings its own split and parameters; how many of the split, the first ones; or None
+            for all of it.
+        params: the family's parameters.
+
+    Raises:
+        TypeError: `given` is none of these; no such parameter, or one of the wrong type.
+        ValueError: no such split, or one without tasks, or with fewer; a parameter out of range; `given` is endless, of another
+            family, or comes with a split or parameters.
+    """
+    if isinstance(given, TaskSet):
+        if split not in (None, DEFAULT_SPLIT) or params:
+            raise ValueError(f"tasks has its own split and parameters: leave out {next(iter(params), 'split')}")
+        if given.variant.family is not family or not given.is_finite:
+            raise ValueError(f"tasks={given!r} must be a finite set of tasks of {family.__name__}, such as tasks[:100]")
+        return given
+    tasks = TaskSet.of_family(family, split=None if split == DEFAULT_SPLIT else split, **params)
+    if split == DEFAULT_SPLIT and part in tasks.parts:
+        tasks = TaskSet.of_family(family, split=part, **params)
+    if given is None:
+        return tasks
+    if tasks.is_finite and at_least_one("tasks", given) > len(tasks):
+        raise ValueError(f"tasks={given}: there are no more than {len(tasks)} in {tasks!r}")
+    return tasks[: at_least_one("tasks", given)]
 
 
 def load(path: str | os.PathLike, *, mmap: bool = False) -> TaskSet:
@@ -251,8 +288,8 @@ class TaskSet:
             digest.update(ids.tobytes())
         return digest.hexdigest()[:32]
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write a finite set as `path.npy` and `path.json`, aside and then renamed."""
+    def save(self, path: str | os.PathLike) -> list[Path]:
+        """Write a finite set as `path.npy` and `path.json`, aside and then renamed; return these paths. `load` reads them."""
         if self._listed is None:
             raise TypeError(f"{self!r} is endless: save a slice of it, such as tasks[:1000]")
         said = {
@@ -262,7 +299,7 @@ class TaskSet:
             "seed": self.seed,
             "fingerprint": self.fingerprint,
         }
-        files.write(path, self._listed, said)
+        return files.write(path, self._listed, said)
 
     def _ids(self) -> Iterator[np.ndarray]:
         """What the tasks mean, as uint64, in blocks; of an endless set, those that stand for it in its fingerprint."""

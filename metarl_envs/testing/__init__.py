@@ -20,6 +20,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from metarl_envs.ids import id_of
 from metarl_envs.testing.declaration import (
     check_gymnasium,
     check_no_constant_observation,
@@ -103,7 +104,7 @@ def check_family(id: str, **params: Any) -> None:
     """Run every check of `FAMILY_CHECKS` on a registered family.
 
     Args:
-        id: as `gymnasium.make` takes it. Processes are started, so an id outside this package needs its module in
+        id: as `metarl_envs.tasks` takes it. Processes are started, so an id outside this package needs its module in
             front: `"my_package:Mine/Maze-v0"`.
         params: the family's parameters. A shorter `horizon` makes the checks faster.
 
@@ -111,7 +112,7 @@ def check_family(id: str, **params: Any) -> None:
         AssertionError: what is wrong, and what would be right.
     """
     for check in FAMILY_CHECKS:
-        check(id, params)
+        check(id if ":" in id else id_of(id), params)
 
 
 def check_vector_env(

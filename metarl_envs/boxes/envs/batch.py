@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, create_empty_array
 
-from metarl_envs.arguments import as_seed, as_seeds
+from metarl_envs.arguments import as_seed, as_seeds, at_least_one
 from metarl_envs.boxes.envs.sight import Sight, Told
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box, agent_spaces
@@ -110,7 +110,7 @@ class BoxVectorEnv:
         same_step = autoreset_mode in (AutoresetMode.SAME_STEP, AutoresetMode.SAME_STEP.value)
         self._envs = FamilyVectorEnv(
             self.tasks,
-            num_envs=num_boxes,
+            num_envs=at_least_one("num_boxes", num_boxes),
             autoreset_mode=AutoresetMode.DISABLED if same_step else autoreset_mode,
             num_tasks=num_tasks,
             num_threads=num_threads,

@@ -315,7 +315,7 @@ class Seat(Box):
 
         Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
         entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:
-        "yes": pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
+        pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
     """
 
     box: ClassVar[type[Box]]

@@ -17,7 +17,7 @@ from metarl_envs.boxes.world.core import ABSENT, REAL, worth
 from metarl_envs.boxes.world.mechanisms import action_count, begins_at, is_legal
 from metarl_envs.boxes.world.notes import MADE, NOTE, READ, WHEN, A, B, count_pages
 from metarl_envs.boxes.world.tree import GRAMMAR, NOTHING, items_in, items_of, level_of
-from metarl_envs.engine import Integer, Parameters, Player, kernel, randint, record
+from metarl_envs.engine import Choice, Flag, Integer, Parameters, Player, kernel, randint, record
 
 #: How many pairs are drawn in search of one that was not tried yet, before pairs are gone through in order.
 _DRAWS = 32
@@ -331,11 +331,11 @@ class RuleFinder(NeverRepeat):
     """Searches like `NeverRepeat`, and infers from what works which hole takes which shape.
 
     It knows nothing but its own experiments and the holes and shapes of what it holds. Of `draws` new pairs it tries the one
-    that most likely fits. Where there is no grammar it is `NeverRepeat`. With `infers=0` it draws no conclusions, and prefers
-    only pairs that may fit either way: what its inference is worth shows beside that.
+    that most likely fits. Where there is no grammar it is `NeverRepeat`. With `infers=False` it draws no conclusions, and
+    prefers only pairs that may fit either way: what its inference is worth shows beside that.
     """
 
-    params = Parameters(draws=Integer(8, 1, 64), infers=Integer(1, 0, 1))
+    params = Parameters(draws=Integer(8, 1, 64), infers=Flag(True))
     begin, act = begin_finder, search_by_rule
 
     @staticmethod
@@ -353,8 +353,9 @@ class RuleFinder(NeverRepeat):
 
 
 # ------------------------------------------------------------------------------------------------- keepers of notes
-#: `keep`: what a keeper writes, and over what.
-NOTES_NONE, NOTES_FIFO, NOTES_BEST_PATH, NOTES_ALL = range(4)
+#: `keep`: what a keeper writes, and over what; and these names as kernels see them.
+KEEPS = "none", "fifo", "best_path", "all"
+NOTES_NONE, NOTES_FIFO, NOTES_BEST_PATH, NOTES_ALL = range(len(KEEPS))
 #: Why a keeper makes an experiment: to find something, to rebuild what a note says, to see whether a finding is true.
 NO_PURPOSE, SEARCH, FOLLOW, VERIFY = range(4)
 
@@ -517,12 +518,12 @@ def next_step_of_plan(params, state, i, memory):
 class NoteKeeper(Scripted):
     """Searches like `Greedy`, and writes down what worked.
 
-    `keep` says what stays when the notebook is full: 0 writes nothing; 1 overwrites the oldest; 2 keeps only what leads to the
-    highest thing, and strikes out what fails when it is followed; 3 keeps everything until it is full. With `verify=1` it
-    repeats an experiment before it writes.
+    `keep` says what stays when the notebook is full: "none" writes nothing; "fifo" overwrites the oldest; "best_path" keeps
+    only what leads to the highest thing, and strikes out what fails when it is followed; "all" keeps everything until it is
+    full. With `verify` it repeats an experiment before it writes.
     """
 
-    params = Parameters(keep=Integer(NOTES_FIFO, 0, 3), verify=Integer(0, 0, 1), draws=Integer(8, 1, 64))
+    params = Parameters(keep=Choice("fifo", KEEPS), verify=Flag(False), draws=Integer(8, 1, 64))
     begin, act = begin_keeper, keep_notes
 
     @staticmethod
@@ -548,9 +549,9 @@ SCRIPTED: dict[str, Scripted] = {
     "greedy": Greedy(),
     "rule_finder": RuleFinder(),
     "oracle": Oracle(),
-    "notes_none": NoteKeeper(keep=NOTES_NONE),
-    "notes_fifo": NoteKeeper(keep=NOTES_FIFO),
-    "notes_best_path": NoteKeeper(keep=NOTES_BEST_PATH),
-    "notes_verify_first": NoteKeeper(keep=NOTES_ALL, verify=1),
-    "notes_unlimited": NoteKeeper(keep=NOTES_ALL),
+    "notes_none": NoteKeeper(keep="none"),
+    "notes_fifo": NoteKeeper(keep="fifo"),
+    "notes_best_path": NoteKeeper(keep="best_path"),
+    "notes_verify_first": NoteKeeper(keep="all", verify=True),
+    "notes_unlimited": NoteKeeper(keep="all"),
 }

@@ -10,7 +10,7 @@ from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.box import agent_spaces
 from metarl_envs.boxes.view.words import observation_in_words
 from metarl_envs.engine.composing import spec_of
-from metarl_envs.engine.loops.trial import DISABLED, NEW_TASK
+from metarl_envs.engine.loops.trial import DISABLED, GIVEN_TASK, NEW_TASK
 from metarl_envs.engine.player import Player
 from metarl_envs.engine.records import check_memory
 from metarl_envs.engine.worlds.worlds import TrialForm, Worlds
@@ -26,7 +26,7 @@ class Boxes:
     """A table of boxes, one row each.
 
     Args:
-        tasks: where their recipes come from.
+        tasks: where their recipes come from; of a given list, box i has task i, and from the first again.
         seeds: of the boxes, uint64.
         names: who sits in each seat, for the record.
     """
@@ -37,11 +37,16 @@ class Boxes:
         dtype = action_dtype(self.variant)
         check_memory(boxes * horizon, dtype.itemsize * agents, "steps")
         self._taken = np.zeros((boxes, horizon, agents), dtype)
-        self.worlds = Worlds(tasks, boxes, TrialForm(), DISABLED)
-        self.worlds.seed(np.ones(boxes, np.bool_), seeds)
+        everyone = np.ones(boxes, np.bool_)
+        drawn = TaskSet.of_family(self.variant.family, **self.variant.values) if tasks.is_given else tasks
+        self.worlds = Worlds(drawn, boxes, TrialForm(), DISABLED)
+        self.worlds.seed(everyone, seeds)
+        if tasks.is_given:
+            rows = tasks.rows(len(tasks))
+            self.worlds.give(everyone, [rows[i % len(rows)] for i in range(boxes)])
         self._out = self.worlds.empty()
-        self.worlds.begin(np.ones(boxes, np.bool_), NEW_TASK, self._out)
-        self.t, self.active = 0, np.ones(boxes, np.bool_)
+        self.worlds.begin(everyone, GIVEN_TASK if tasks.is_given else NEW_TASK, self._out)
+        self.t, self.most_steps, self.active = 0, horizon, everyone.copy()
         self.actions = np.zeros((boxes, agents), np.int64)
         self._returns = np.zeros(boxes)
 

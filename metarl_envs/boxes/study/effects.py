@@ -155,7 +155,7 @@ def _with_half_width(interval: Interval) -> str:
 # ------------------------------------------------------------------------------------------------- the effects
 _SEARCHER = NeverRepeat(draws=4)
 _TOPOLOGIES = {name: Condition(_SEARCHER, {"topology": name}) for name in ("isolated", "full", "dynamic")}
-_UNLIMITED = {"notes": 320, "free_reading": "yes"}
+_UNLIMITED = {"notes": 320, "free_reading": True}
 
 
 def _keepers(entries: int) -> dict[str, Condition]:
@@ -236,7 +236,7 @@ EFFECTS = (
         {"structure": "grammar", "features": 3, "agents": 1, "bases": 16, "crossover": 0, "horizon": 1000},
         {
             **{name: Condition(name, {}) for name in ("rule_finder", "never_repeat", "greedy")},
-            "no inference": Condition(RuleFinder(infers=0), {}),
+            "no inference": Condition(RuleFinder(infers=False), {}),
         },
         tuple(("inventions", "rule_finder", less) for less in ("never_repeat", "greedy", "no inference")),
     ),

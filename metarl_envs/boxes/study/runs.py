@@ -6,7 +6,7 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
-from metarl_envs.arguments import as_seed, at_least_one, row_seeds
+from metarl_envs.arguments import Progress, as_seed, at_least_one, row_seeds, tell_nobody
 from metarl_envs.boxes.players.scripted import SCRIPTED
 from metarl_envs.boxes.players.table import Boxes
 from metarl_envs.boxes.scenarios import BOXES, box_named
@@ -17,7 +17,7 @@ from metarl_envs.players.factories import Made, Through
 from metarl_envs.players.resolve import described
 from metarl_envs.players.run import Run
 from metarl_envs.players.runner import play
-from metarl_envs.task_sets import TaskSet
+from metarl_envs.task_sets import DEFAULT_SPLIT, TaskSet, tasks_of
 
 
 def run(
@@ -25,7 +25,9 @@ def run(
     seats: Mapping[Any, Any],
     boxes: int = 80,
     seed: int = 0,
-    split: str | None = None,
+    split: str | None = DEFAULT_SPLIT,
+    tasks: int | TaskSet | None = None,
+    progress: Progress = tell_nobody,
     **params: Any,
 ) -> Run:
     """Live many boxes to the end, with any mixture of players in their seats.
@@ -51,7 +53,10 @@ def run(
             `"all"` or `"others"`. Every seat is filled once.
         boxes: how many.
         seed: box i draws its recipes and its noise from seed + i, like row i of a vector environment.
-        split: of the tasks (see `metarl_envs.tasks`); None has all.
+        split: of the tasks (see `metarl_envs.tasks`); all by default.
+        tasks: how many recipe books, the first ones of the split; or a finite set, with its own split and parameters. Box i has
+            book i, and from the first again. None: each box draws its own.
+        progress: called with "steps", how many steps have been made by now, and how many there are.
         params: parameters of the box.
 
     Raises:
@@ -61,14 +66,14 @@ def run(
     """
     family = box_named(box)
     boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
-    tasks = TaskSet.of_family(family, split=split, **params)
-    chosen = _who_sits_where(seats, tasks.variant)
-    table = Boxes(tasks, row_seeds(seed, boxes), tuple(_name_of(player) for player in chosen))
+    recipes = tasks_of(family, None, split, tasks, params)
+    chosen = _who_sits_where(seats, recipes.variant)
+    table = Boxes(recipes, row_seeds(seed, boxes), tuple(_name_of(player) for player in chosen))
     made = Made()
     groups = [
         table.group(player, [i for i, each in enumerate(chosen) if each is player], made) for player in _different(chosen)
     ]
-    return play(table, groups)
+    return play(table, groups, progress)
 
 
 def id_of(family: type[Box]) -> str:

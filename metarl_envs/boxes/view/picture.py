@@ -315,7 +315,7 @@ def _draw_book(
     for k, entry in enumerate(entries.tolist()):
         color = FLOOR
         if entry[WHEN] >= 0:
-            bright = 1.0 if p.free_reading == "yes" or pages[k // p.page] else 0.45
+            bright = 1.0 if p.free_reading or pages[k // p.page] else 0.45
             color = blend(BAD if entry[MADE] == NOTHING else tree.hue(entry[MADE]), bright)
         gap = 1.5 if side > 5 else 0.5
         picture.rectangle(_SIDE + k % across * side, y + k // across * side, side - gap, side - gap, color, min(2.0, side / 4))
@@ -366,7 +366,7 @@ def _draw_entries(
     for k, (a, b, made, when) in enumerate(entries.tolist()):
         if y > 440:
             break
-        is_open = p.free_reading == "yes" or pages[k // p.page] or not hide
+        is_open = p.free_reading or pages[k // p.page] or not hide
         picture.text(_SIDE, y - 5, str(k + 1), size=10, color=MUTED)
         if when < 0:
             picture.line(_SIDE + 22, y, _SIDE + 34, y, LINES, 1)

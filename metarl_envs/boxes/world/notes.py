@@ -15,7 +15,7 @@ from metarl_envs.boxes.world.core import ABSENT, is_drawn_before
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
 from metarl_envs.boxes.world.tree import NOTHING, items_in
 from metarl_envs.boxes.world.verbs import Key, Verb, no_effect
-from metarl_envs.engine import Choice, Integer, kernel
+from metarl_envs.engine import Flag, Integer, kernel
 from metarl_envs.engine.compiling.kernels import plain
 
 #: Fields of an entry: the pair, what it seemed to make (NOTHING: that it makes nothing), when it was written (-1: empty).
@@ -187,7 +187,7 @@ def next_page(p: SimpleNamespace, state: Any, i: int, book: Book) -> int:
 
 
 def _pages_must_be_opened(p: SimpleNamespace) -> bool:
-    return p.free_reading == "no"
+    return not p.free_reading
 
 
 NOTE = Verb(
@@ -261,7 +261,7 @@ class Book(NamedTuple):
     def closed(self, p: SimpleNamespace, state: Any, i: int) -> list[int]:
         """The pages that agent i has to open before it can read them, from 0."""
         is_open = np.asarray(getattr(state, self.pages))[i]
-        return [k for k in range(pages_of(p, getattr(p, self.size))) if p.free_reading == "no" and not is_open[k]]
+        return [k for k in range(pages_of(p, getattr(p, self.size))) if not (p.free_reading or is_open[k])]
 
 
 NOTEBOOK = Book("notebook", "Notes", "notes", "notes", "open", True, NOTE, ERASE, READ)
@@ -343,7 +343,7 @@ NOTES = Mechanism(
         "notes": Integer(0, 0, 1024),
         "board": Integer(0, 0, 1024),
         "page": Integer(8, 1, 1024),
-        "free_reading": Choice("no", ("no", "yes")),
+        "free_reading": Flag(False),
     },
     fields=note_fields,
     used=lambda p: p.notes + p.board > 0,
