@@ -18,18 +18,11 @@ from gymnasium.spaces import Discrete
 from rich.console import Console
 
 import metarl_envs
-from metarl_envs.engine import Family, Integer, Oracle, Parameters, canvas, kernel, randint, record
+from metarl_envs.engine import Family, Integer, Parameters, UniformTasks, canvas, kernel, oracle, record
 from metarl_envs.evaluation.report import table
 
 
 # ------------------------------------------------------------------------------------------ what happens, in kernels
-@kernel
-def any_code(params, task, rng):
-    """Draw the hidden code: any button at any place."""
-    for place in range(params.length):
-        task.code[place] = randint(rng, params.buttons)
-
-
 @kernel
 def nothing_pressed(params, task, state, rng):
     """Start an episode with no right press."""
@@ -53,21 +46,9 @@ def see_right_presses(params, task, state, obs):
 
 
 @kernel
-def number_of(params, obs):
-    """Number the observations from 0, for tabular learners."""
-    return obs[0]
-
-
-@kernel
 def press_the_code(hyper, memory, params, task, state, rng):
     """Press the next button of the code."""
     return task.code[state.right]
-
-
-class KnowsTheCode(Oracle):
-    """Knows the code and presses it."""
-
-    act = press_the_code
 
 
 # ------------------------------------------------------------------------------------------ what it is, in one class
@@ -103,37 +84,16 @@ class Lock(Family):
     """
 
     params = Parameters(buttons=Integer(4, 2, 8), length=Integer(3, 1, 4), horizon=Integer(30, 1))
+    task = UniformTasks(code=(np.int8, "buttons", "length"))
     state = record(right=np.int32)
-    sample_task, reset, step, observe, locate = any_code, nothing_pressed, press, see_right_presses, number_of
-    references = {"oracle": KnowsTheCode()}
+    reset, step, observe = nothing_pressed, press, see_right_presses
+    references = {"oracle": oracle(press_the_code)}
     pays_zero_or_one = True
-
-    @staticmethod
-    def task(p):
-        """The code."""
-        return record(code=(np.int8, p.length))
 
     @staticmethod
     def spaces(p):
         """Right presses; buttons."""
         return Discrete(p.length), Discrete(p.buttons)
-
-    @staticmethod
-    def states(p):
-        """How many observations there are."""
-        return p.length
-
-    @staticmethod
-    def all_tasks(p, dtype):
-        """Every code."""
-        tasks = np.zeros(p.buttons**p.length, dtype)
-        tasks["code"] = np.indices((p.buttons,) * p.length).reshape(p.length, -1).T
-        return tasks
-
-    @staticmethod
-    def task_errors(p, tasks):
-        """Where codes given by hand, or out of a file, have a button that is not there."""
-        yield "code", (tasks["code"] < 0) | (tasks["code"] >= p.buttons), f"is not one of the buttons 0 to {p.buttons - 1}"
 
     @staticmethod
     def draw(picture, p, state, task):
@@ -144,12 +104,6 @@ class Lock(Family):
             picture.circle(x, y, 0.3 * step, canvas.GOOD if place < state.right else canvas.FLOOR)
             if task is not None:
                 picture.text(x, y - 14, str(task.code[place]), size=28, align="center")
-
-    @staticmethod
-    def describe(p, state, task):
-        """The same in text."""
-        lights = "*" * state.right + "." * (p.length - state.right)
-        return lights if task is None else f"{lights}  code {task.code.tolist()}"
 
 
 metarl_envs.register("Mine/Lock-v0", "add_a_family:Lock")

@@ -30,7 +30,7 @@ def number_by_name(params, obs):
 class NamedRoom(DarkRoom):
     """Dark Room by name."""
 
-    observe, locate = see_by_name, number_by_name
+    observe, state_index = see_by_name, number_by_name
 
     @staticmethod
     def spaces(p):
@@ -41,6 +41,11 @@ class NamedRoom(DarkRoom):
             "image": spaces.Box(0, 255, (p.size, p.size), np.uint8),
         }
         return spaces.Dict(seen), DarkRoom.spaces(p)[1]
+
+    @staticmethod
+    def num_states(p):
+        """One state a cell."""
+        return p.size**2
 
 
 metarl_envs.register("Test/NamedRoom-v0", "tests.named_room:NamedRoom")

@@ -186,9 +186,8 @@ def test_a_family_without_an_oracle_is_scaled_where_its_returns_are_known(monkey
     assert (result.scale.oracle > 0).all()
 
 
-@pytest.mark.parametrize(("mode", "method"), [("rgb_array", "draw"), ("ansi", "describe")])
-def test_a_family_without_pictures_says_what_to_write(mode, method):
-    env = gym.make(id_of("Unseen"), render_mode=mode)
+def test_a_family_without_pictures_says_what_to_write():
+    env = gym.make(id_of("Unseen"), render_mode="rgb_array")
     env.reset(seed=0)
-    with pytest.raises(NotImplementedError, match=rf"write its static method {method}\("):
+    with pytest.raises(NotImplementedError, match=r"write its static method draw\("):
         env.render()

@@ -160,9 +160,9 @@ def test_tabular_q_learning_runs(id):
     obs, _ = envs.reset(seed=0)
     envs.action_space.seed(0)
     for _ in range(300):
-        seen |= {int(tasks.variant.family.locate(tasks.variant.params[0], row)) for row in obs}
+        seen |= {int(tasks.variant.family.state_index(tasks.variant.params[0], row)) for row in obs}
         obs, *_ = envs.step(envs.action_space.sample())
-    assert seen <= set(range(tasks.variant.family.states(tasks.variant.p)))
+    assert seen <= set(range(tasks.variant.num_states))
     lived = scores(tasks.sample(64), tasks.variant, QLearning(), np.arange(64), episodes=4)
     assert lived.shape == (64, 4)
     assert np.isfinite(lived).all()

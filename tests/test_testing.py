@@ -112,7 +112,7 @@ class Careless(DarkRoom):
 
 
 class Misnumbered(DarkRoom):
-    locate = number_too_far
+    state_index = number_too_far
 
 
 class PaysOtherwise(DarkRoom):
@@ -169,8 +169,8 @@ def test_check_family_runs_every_check(monkeypatch):
     ran = []
     checks = tuple(lambda id, params, name=name: ran.append((name, id, params)) for name in ("one", "other"))
     monkeypatch.setattr(testing, "FAMILY_CHECKS", checks)
-    testing.check_family("Some/Id-v0", size=3)
-    assert ran == [("one", "Some/Id-v0", {"size": 3}), ("other", "Some/Id-v0", {"size": 3})]
+    testing.check_family("DarkRoom", size=3)
+    assert ran == [("one", "MetaRL/DarkRoom-v0", {"size": 3}), ("other", "MetaRL/DarkRoom-v0", {"size": 3})]
 
 
 # ------------------------------------------------------------------------------------------- vector environments

@@ -152,7 +152,7 @@ class Elsewhere(DarkRoom):
     """Tells a learner that it is where there is nothing: how far off is a parameter, so that all are compiled at once."""
 
     params = Parameters(**DarkRoom.params.parameters, stride=Integer(12, -(10**6), 10**6), first=Integer(0, -(10**6), 10**6))
-    locate = elsewhere
+    state_index = elsewhere
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,10 @@ class Elsewhere(DarkRoom):
 )
 def test_an_observation_index_out_of_range_is_an_error_not_an_address(params):
     metarl_envs.register("Own/Elsewhere-v0", f"{__name__}:Elsewhere")
-    with pytest.raises(ValueError, match=r"Elsewhere\.locate gave an index that is not from 0 to 80"):
+    with pytest.raises(ValueError, match=r"Elsewhere\.state_index gave an index that is not from 0 to 80"):
         collect("Own/Elsewhere-v0", QLearning(epsilon=1.0), histories=2, steps=300, split=None, **params)
     tasks = metarl_envs.tasks("Own/Elsewhere-v0", **params)
-    with pytest.raises(ValueError, match=r"\.locate gave an index"):
+    with pytest.raises(ValueError, match=r"\.state_index gave an index"):
         scores(tasks.rows(2), tasks.variant, QLearning(epsilon=1.0), [0, 1], episodes=15)
 
 

@@ -5,9 +5,10 @@ from metarl_envs.engine.canvas import Picture
 from metarl_envs.engine.compiling.kernels import PLAIN, kernel
 from metarl_envs.engine.family import ByParameters, Family, Returns, TaskErrors, Variant
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Preset, Real
-from metarl_envs.engine.player import Internal, Oracle, Player
+from metarl_envs.engine.player import Internal, Oracle, Player, oracle
 from metarl_envs.engine.records import Row, record
 from metarl_envs.engine.streams import beta, clip, exponential, gamma, normal, randint, uniform
+from metarl_envs.engine.uniform_tasks import UniformTasks
 
 __all__ = [
     "PLAIN",
@@ -26,6 +27,7 @@ __all__ = [
     "Returns",
     "Row",
     "TaskErrors",
+    "UniformTasks",
     "Variant",
     "beta",
     "canvas",
@@ -34,6 +36,7 @@ __all__ = [
     "gamma",
     "kernel",
     "normal",
+    "oracle",
     "randint",
     "record",
     "uniform",

@@ -12,11 +12,13 @@ import gymnasium as gym
 import numpy as np
 
 from metarl_envs.engine.action_form import ActionForm
-from metarl_envs.engine.observation_form import ObservationForm
+from metarl_envs.engine.compiling.kernels import kernel
+from metarl_envs.engine.observation_form import ObservationForm, size_of
 from metarl_envs.engine.parameters import RESERVED, Parameters
-from metarl_envs.engine.records import Row, for_drivers, record
+from metarl_envs.engine.records import Row, fields_of, for_drivers, record
 from metarl_envs.engine.splits import Split
 from metarl_envs.engine.streams import STREAM
+from metarl_envs.engine.uniform_tasks import UniformTasks
 
 if TYPE_CHECKING:
     from metarl_envs.engine.canvas import Picture
@@ -71,7 +73,8 @@ class Family:
     * `step(params, task, state, action, rng)` moves `state` on and returns `(reward, terminated)`.
     * `observe(params, task, state, obs)` writes what the agent sees into the array `obs`; with a Dict space `obs` is a row,
       whose fields are its keys: `obs.image[i, j] = 1`.
-    * `locate(params, obs)`, where `states` is set: the index of an observation, from 0 to `states(p) - 1`.
+    * `state_index(params, obs)`, for tabular learners, where observations are few: the index of one, from 0 to
+      `num_states(p) - 1`. A `Discrete` observation has its own.
     * `meaning(params, task)`, if the bytes of a task are not what it means: a hash of that, as 64 unsigned bits. Equal tasks
       have equal hashes, and the hash says whether it is a train, a validation or a test task (see `splits.part_of`).
     * `in_every_part(params, task)`, if single tasks hold much of the distribution (one in five hundred, say): whether this is
@@ -87,14 +90,20 @@ class Family:
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         own = vars(cls)
+        if isinstance(uniform := own.get("task"), UniformTasks):
+            cls.task = uniform.record
+            said: dict[str, Any] = {"sample_task": uniform.sample_task}
+            said |= {"all_tasks": staticmethod(uniform.all_tasks), "task_errors": staticmethod(uniform.task_errors)}
+            for name in said.keys() - own.keys():
+                setattr(cls, name, said[name])
         for name, kernels in _FOLLOWS_FROM.items():
             if kernels & own.keys() and name not in own and getattr(cls, name) is not getattr(Family, name):
                 setattr(cls, name, vars(Family)[name])
 
     #: Constructor parameters. Kernels see them as fields of the row `params`.
     params: ClassVar[Parameters]
-    #: The row that holds a task, or a function from parameters to it.
-    task: ClassVar[np.dtype | Callable[[SimpleNamespace], np.dtype]]
+    #: The row that holds a task, or a function from parameters to it; or `UniformTasks`, which draws and lists them too.
+    task: ClassVar[np.dtype | Callable[[SimpleNamespace], np.dtype] | UniformTasks]
     #: The row that holds a state, or a function from parameters to it.
     state: ClassVar[np.dtype | Callable[[SimpleNamespace], np.dtype]]
 
@@ -102,7 +111,7 @@ class Family:
     reset: ClassVar[Callable | ByParameters]
     step: ClassVar[Callable | ByParameters]
     observe: ClassVar[Callable | ByParameters]
-    locate: ClassVar[Callable | None] = None
+    state_index: ClassVar[Callable | None] = None
     meaning: ClassVar[Callable | None] = None
     in_every_part: ClassVar[Callable | None] = None
 
@@ -137,8 +146,11 @@ class Family:
         return 1
 
     @staticmethod
-    def states(p: SimpleNamespace) -> int | None:
-        """How many observations there are, where `locate` numbers them; None where they are not numbered."""
+    def num_states(p: SimpleNamespace) -> int | None:
+        """How many observations there are, where `state_index` numbers them; None: as many as their space has.
+
+        To be written only where that is not so, or where the space has no number (see `Variant.num_states`).
+        """
         return None
 
     @staticmethod
@@ -242,8 +254,10 @@ class Family:
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
-        """The world in text. `task` is None unless the hidden task is to be revealed."""
-        raise NotImplementedError("this family has no text: write its static method describe(p, state, task)")
+        """The world in text, by default the fields of its rows. `task` is None unless the hidden task is to be revealed."""
+        return "\n".join(
+            f"{name} {value}" for row in (state, task) if row is not None for name, value in fields_of(row).items()
+        )
 
     @classmethod
     def at(cls, **params: Any) -> Variant:
@@ -335,7 +349,9 @@ class Variant:
         self.values = values
         self.p = SimpleNamespace(**values)
         self.params = family.params.row(values)
-        self.task = family.task if isinstance(family.task, np.dtype) else family.task(self.p)
+        declared = family.task
+        assert not isinstance(declared, UniformTasks)  # whose record is in its place
+        self.task = declared if isinstance(declared, np.dtype) else declared(self.p)
         self.state = family.state if isinstance(family.state, np.dtype) else family.state(self.p)
         self.world = record(
             seed=np.uint64,
@@ -366,6 +382,21 @@ class Variant:
     def horizon(self) -> int:
         """Steps after which an episode is truncated."""
         return self.p.horizon
+
+    @functools.cached_property
+    def state_index(self) -> Callable | None:
+        """The kernel that numbers observations: the family's, or for a Discrete space its own number; None without either."""
+        if self.family.state_index is None and isinstance(self.observation_space, gym.spaces.Discrete):
+            return first_number if self.observation_space.start == 0 else None
+        return self.family.state_index
+
+    @functools.cached_property
+    def num_states(self) -> int | None:
+        """How many observations there are, as the family says or their space has; None where they are not numbered."""
+        if self.state_index is None:
+            return None
+        given = self.family.num_states(self.p)
+        return size_of(self.observation_space) if given is None else given
 
     @functools.cached_property
     def memory_reset_at(self) -> int | str | None:
@@ -410,6 +441,12 @@ class Variant:
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
+
+
+@kernel
+def first_number(params, obs):
+    """The index of a Discrete observation: itself."""
+    return obs[0]
 
 
 def load_family(path: str) -> type[Family]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,20 @@ class ObservationForm:
     def seen(self, observation: np.ndarray) -> Any:
         """One world's observation as a kernel sees it: an array, or a `Row`."""
         return Row(observation) if self.is_row else observation
+
+
+def size_of(space: gym.Space) -> int | None:
+    """Return how many elements a space of whole numbers has; None for one of other numbers, or without bounds."""
+    if isinstance(space, gym.spaces.Discrete):
+        return int(space.n)
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return math.prod(space.nvec.ravel().tolist())
+    if isinstance(space, gym.spaces.MultiBinary):
+        return 2 ** math.prod(space.shape)
+    if isinstance(space, gym.spaces.Box) and np.issubdtype(space.low.dtype, np.integer):
+        lowest, highest = (bound.ravel().tolist() for bound in (space.low, space.high))
+        return math.prod(high - low + 1 for low, high in zip(lowest, highest, strict=True))
+    return None
 
 
 def _numbers(space: gym.Space, what: str) -> np.dtype:

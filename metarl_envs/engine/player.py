@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -64,7 +66,7 @@ class Player:
 
     | `observes` | `seen` and `then` are | kernels that have other arguments |
     |---|---|---|
-    | `"state"` | an observation's index (`Family.locate`) | |
+    | `"state"` | an observation's index (`Variant.state_index`) | |
     | `"observation"` | the array itself | |
     | `"world"` | the array itself; it is allowed to know the task | `begin(hyper, memory, params, task, rng)`, `act(hyper, memory, params, task, state, rng)` |
     | `"seat"` | nothing; it sits in seat i of a box, and reads of `state` what is told to agent i | `act(hyper, memory, params, task, state, i, rng)`; no `learn` |
@@ -109,10 +111,10 @@ class Player:
         if bool(variant.action.shape) != self.arrays:
             wanted = "array" if self.arrays else "Discrete"
             return f"{type(self).__name__} needs {wanted} actions, and {variant.name} has {variant.action_space}"
-        if self.observes == "state" and variant.family.states(variant.p) is None:
+        if self.observes == "state" and variant.num_states is None:
             return f"{type(self).__name__} needs numbered states, and {variant.name} has none"
-        if self.only_bandits and variant.family.states(variant.p) != 1:
-            return f"{type(self).__name__} is for bandits, and {variant.name} has {variant.family.states(variant.p)} states"
+        if self.only_bandits and variant.num_states != 1:
+            return f"{type(self).__name__} is for bandits, and {variant.name} has {variant.num_states} states"
         return None
 
     def fits(self, variant: Variant) -> bool:
@@ -128,6 +130,33 @@ class Oracle(Player):
 
     observes = "world"
     begin = prepare_nothing_for_task
+
+
+def oracle(act: Callable, *, arrays: bool = False) -> Oracle:
+    """Return a reference that knows the task and acts by a kernel alone.
+
+    >>> references = {"oracle": oracle(press_the_code)}
+
+    It prepares, remembers and learns nothing; a reference that does is a subclass of `Oracle`.
+
+    Args:
+        act: the kernel, `act(hyper, memory, params, task, state, rng)`, at the head of a module. Its name is that of the
+            reference: `PressTheCode()`.
+        arrays: actions are arrays, so that the kernel has one more argument (see `Player`).
+    """
+    return _oracle_by(act, arrays)()
+
+
+@functools.cache
+def _oracle_by(act: Callable, arrays: bool) -> type[Oracle]:
+    name = "".join(word.capitalize() for word in act.__name__.split("_"))
+    told = {"__doc__": act.__doc__, "__module__": act.__module__, "act": act, "arrays": arrays}
+    return type(name, (Oracle,), {**told, "__reduce__": lambda self: (_oracle_at, (act.__module__, act.__name__, arrays))})
+
+
+def _oracle_at(module: str, name: str, arrays: bool) -> Oracle:
+    """What `oracle` has returned in another process."""
+    return oracle(getattr(importlib.import_module(module), name), arrays=arrays)
 
 
 def references_of(variant: Variant) -> dict[str, Player]:

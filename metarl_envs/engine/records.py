@@ -111,6 +111,11 @@ class Row:
         return f"Row({', '.join(f'{name}={self._row[name]}' for name in self._row.dtype.names or ())})"
 
 
+def fields_of(row: Row) -> dict[str, Any]:
+    """Return the fields of a row by name, as Python's numbers and lists; a method would hide a field of its name."""
+    return {name: np.asarray(row._row[name]).tolist() for name in row._row.dtype.names or ()}
+
+
 class Cells(np.ndarray):
     """An array whose single elements come out as Python numbers."""
 

@@ -294,7 +294,7 @@ def means_of_arms(variant: Variant, tasks: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the family is no bandit (it has more than one state), or says nothing of the value of its arms.
     """
-    if variant.action.shape or variant.family.states(variant.p) != 1:
+    if variant.action.shape or variant.num_states != 1:
         raise ValueError(
             f"{variant.name} is no bandit: it has no arms to be explored, only {variant.action_space} in its states"
         )

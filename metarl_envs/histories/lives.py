@@ -110,7 +110,7 @@ class Lives:
         self.streams = rows(count, STREAM)
         self.rules = np.zeros(1, RULES)
         self.rules["parts"] = drawn_from
-        self.rules["states"] = variant.family.states(variant.p) or 0
+        self.rules["states"] = variant.num_states or 0
         self.rules = for_drivers(self.rules)
         self.slots = np.zeros((count, *variant.action.shape), variant.action.dtype)
         self.done = np.zeros((count, 0, *variant.action.shape), variant.action.dtype)
@@ -261,8 +261,8 @@ class Lives:
         if what == LOST:
             count = int(self.rules.view(np.ndarray)["states"][0])
             return ValueError(
-                f"{self.variant.name}.locate gave an index that is not from 0 to {count - 1} (life {life}): it must number the "
-                f"observations, of which states(p) says there are {count}"
+                f"{self.variant.name}.state_index gave an index that is not from 0 to {count - 1} (life {life}): it must "
+                f"number the {count} observations that there are"
             )
         return ValueError(
             f"{type(self.learner).__name__} chose an action that is none of {self.variant.name} (life {life}): "

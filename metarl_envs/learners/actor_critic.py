@@ -94,7 +94,7 @@ class ActorCritic(Player):
     @staticmethod
     def memory(p, variant):
         """Preferences [state, action], values [state], the chances of actions now, and the path of the episode."""
-        states, actions, horizon = variant.family.states(variant.p), variant.actions, variant.horizon
+        states, actions, horizon = variant.num_states, variant.actions, variant.horizon
         return record(
             preference=(np.float64, (states, actions)),
             value=(np.float64, states),
@@ -108,4 +108,4 @@ class ActorCritic(Player):
 
     def fits(self, variant):
         """In a bandit it is another gradient bandit."""
-        return super().fits(variant) and variant.family.states(variant.p) != 1
+        return super().fits(variant) and variant.num_states != 1

@@ -95,7 +95,7 @@ class CountBonusQ(QLearning):
     @staticmethod
     def memory(p, variant):
         """Q-learning's memory, visits [state, action], and the values of actions with their bonus."""
-        shape = variant.family.states(variant.p), variant.actions
+        shape = variant.num_states, variant.actions
         return record(
             q=(np.float64, shape),
             epsilon=np.float64,

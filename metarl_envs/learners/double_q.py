@@ -86,7 +86,7 @@ class DoubleQ(QLearning):
     @staticmethod
     def memory(p, variant):
         """The tables [table, state, action], their mean, epsilon, the last TD error, and the episodes so far."""
-        shape = variant.family.states(variant.p), variant.actions
+        shape = variant.num_states, variant.actions
         return record(
             q=(np.float64, (2, *shape)), mean=(np.float64, shape), epsilon=np.float64, td_error=np.float64, episodes=np.int64
         )

@@ -57,7 +57,7 @@ class DPTBehaviour(Player):
     def newborn(self, variant):
         """It knows whether this is a bandit."""
         row = super().newborn(variant)
-        row["bandit"] = variant.family.states(variant.p) == 1
+        row["bandit"] = variant.num_states == 1
         return row
 
     def fits(self, variant):

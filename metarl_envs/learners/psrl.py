@@ -152,7 +152,7 @@ class PSRL(Player):
     @staticmethod
     def memory(p, variant):
         """Counts and reward totals, the sampled MDP, two rows of values, the plan, and the step of the episode."""
-        states, actions = variant.family.states(variant.p), variant.actions
+        states, actions = variant.num_states, variant.actions
         triple = (np.float64, (states, actions, states))
         return record(
             count=triple,
@@ -166,5 +166,5 @@ class PSRL(Player):
 
     def fits(self, variant):
         """It learns between episodes only; its prior says little about mazes, and planning over many states takes long."""
-        few = variant.family.states(variant.p) in range(2, 51)
+        few = variant.num_states in range(2, 51)
         return super().fits(variant) and variant.family.unit == "episode" and few

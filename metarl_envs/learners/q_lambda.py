@@ -64,7 +64,7 @@ class QLambda(QLearning):
     @staticmethod
     def memory(p, variant):
         """Q-learning's memory, and the path: states, actions and their traces, as many as an episode has steps at most."""
-        shape = variant.family.states(variant.p), variant.actions
+        shape = variant.num_states, variant.actions
         longest = min(variant.horizon, shape[0] * shape[1])
         return record(
             q=(np.float64, shape),

@@ -67,7 +67,7 @@ class Reinforce(Player):
     @staticmethod
     def memory(p, variant):
         """Preferences [state, action], values [state], the chances of actions now, and the episode so far."""
-        states, actions, horizon = variant.family.states(variant.p), variant.actions, variant.horizon
+        states, actions, horizon = variant.num_states, variant.actions, variant.horizon
         return record(
             preference=(np.float64, (states, actions)),
             value=(np.float64, states),

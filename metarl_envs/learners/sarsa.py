@@ -68,7 +68,7 @@ class SARSA(QLearning):
     @staticmethod
     def memory(p, variant):
         """Q-learning's memory, the action to come (-1: none is chosen), and the chances it was chosen by."""
-        shape = variant.family.states(variant.p), variant.actions
+        shape = variant.num_states, variant.actions
         return record(
             q=(np.float64, shape),
             epsilon=np.float64,

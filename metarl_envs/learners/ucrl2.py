@@ -182,7 +182,7 @@ class UCRL2(PSRL):
     @staticmethod
     def memory(p, variant):
         """Counts and reward totals, the optimistic MDP, values and their order, the plan, and the time."""
-        states, actions = variant.family.states(variant.p), variant.actions
+        states, actions = variant.num_states, variant.actions
         pair, triple = (np.float64, (states, actions)), (np.float64, (states, actions, states))
         return record(
             count=triple,

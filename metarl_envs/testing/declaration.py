@@ -68,16 +68,18 @@ def check_spaces(id: str, params: dict[str, Any]) -> None:
 
 
 def check_state_index(id: str, params: dict[str, Any]) -> None:
-    """In plain mode: `locate` numbers every observation from 0 to `states(p) - 1`; compiled, learners use it as an address."""
+    """In plain mode: `state_index` numbers every observation from 0 to `num_states - 1`; learners use it as an address."""
     env = make(id, params, episodes_per_trial=EPISODES)
-    locate, count = env.variant.family.locate, env.variant.family.states(env.variant.p)
-    if locate is None or count is None:
+    state_index, count = env.variant.state_index, env.variant.num_states
+    if state_index is None or count is None:
         return
     row = env.variant.params[0]
     for obs, *_ in run(env, fixed_actions(env.action_space, 2 * trial_length(env)), seed=0):
-        index = locate(row, np.atleast_1d(obs).view(Cells))
-        assert index == int(index), f"locate gave {index!r} for {obs!r} of {id}; an index is an integer"
-        assert 0 <= index < count, f"locate gave {index} for {obs!r} of {id}; states(p) says that they go from 0 to {count - 1}"
+        index = state_index(row, np.atleast_1d(obs).view(Cells))
+        assert index == int(index), f"state_index gave {index!r} for {obs!r} of {id}; an index is an integer"
+        assert 0 <= index < count, (
+            f"state_index gave {index} for {obs!r} of {id}; num_states says that they go from 0 to {count - 1}"
+        )
 
 
 def check_no_constant_observation(id: str, params: dict[str, Any]) -> None:

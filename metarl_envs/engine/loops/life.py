@@ -99,12 +99,11 @@ def learner_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Ca
         return obs
 
     if learner.observes == "state":
-        locate = variant.family.locate
-        if locate is None:
-            raise TypeError(f"{variant.name} has states, and must number them with a kernel `locate`")
+        state_index = variant.state_index
+        assert state_index is not None, "else the learner has said why it cannot live here"
 
         def look(p, obs):
-            return locate(p, obs)
+            return state_index(p, obs)
 
         lost = index_out_of_range
     else:

@@ -80,7 +80,7 @@ def one_arm_all_the_time(p: SimpleNamespace, means: np.ndarray) -> Returns:
 class Bandit(Family):
     """A family whose state counts `pulls`, with parameters `arms` and `horizon`."""
 
-    observe, locate = see_time, one_state
+    observe, state_index = see_time, one_state
     unit = "pulls"
 
     @staticmethod
@@ -89,7 +89,7 @@ class Bandit(Family):
         return Box(0.0, 1.0, (1,), np.float32), Discrete(p.arms)
 
     @staticmethod
-    def states(p: SimpleNamespace) -> int:
+    def num_states(p: SimpleNamespace) -> int:
         """One state."""
         return 1
 

@@ -6,18 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.engine import (
-    Integer,
-    Oracle,
-    Parameters,
-    Picture,
-    Real,
-    Returns,
-    Row,
-    TaskErrors,
-    kernel,
-    record,
-)
+from metarl_envs.engine import Integer, Parameters, Picture, Real, Returns, Row, TaskErrors, kernel, oracle, record
 from metarl_envs.families.bandits.arms import (
     Bandit,
     best_arm_ever_after,
@@ -49,12 +38,6 @@ def pull(params, task, state, action, rng):
 def pull_best(hyper, memory, params, task, state, rng):
     """Pull the arm with the highest chance."""
     return place_of_highest(task.chance)
-
-
-class BestArm(Oracle):
-    """Knows the chances and pulls the best arm."""
-
-    act = pull_best
 
 
 class BernoulliBandit(Bandit):
@@ -97,7 +80,7 @@ class BernoulliBandit(Bandit):
     params = Parameters(arms=Integer(5, 2, 1000), horizon=Integer(10, 1), low=Real(0.0, 0.0, 1.0), high=Real(1.0, 0.0, 1.0))
     sample_task, reset, step = draw_arms, unpulled, pull
     shifts = {"close_arms": {"low": 0.4, "high": 0.6}}
-    references = {"oracle": BestArm()}
+    references = {"oracle": oracle(pull_best)}
     pays_zero_or_one = True
     state = staticmethod(wins_and_pulls)
     parameter_error = staticmethod(range_error)

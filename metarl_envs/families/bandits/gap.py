@@ -6,20 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.engine import (
-    Integer,
-    Oracle,
-    Parameters,
-    Picture,
-    Player,
-    Real,
-    Returns,
-    Row,
-    TaskErrors,
-    kernel,
-    randint,
-    record,
-)
+from metarl_envs.engine import Integer, Parameters, Picture, Player, Real, Returns, Row, UniformTasks, kernel, oracle, record
 from metarl_envs.families.bandits.arms import (
     Bandit,
     best_arm_ever_after,
@@ -31,12 +18,6 @@ from metarl_envs.families.bandits.arms import (
     win_or_lose,
     wins_and_pulls,
 )
-
-
-@kernel
-def one_good_arm(params, task, rng):
-    """Draw which arm is the good one."""
-    task.good = randint(rng, params.arms)
 
 
 @kernel
@@ -56,12 +37,6 @@ def pull(params, task, state, action, rng):
 def pull_good(hyper, memory, params, task, state, rng):
     """Pull the good arm."""
     return task.good
-
-
-class GoodArm(Oracle):
-    """Knows the good arm and pulls it."""
-
-    act = pull_good
 
 
 @kernel
@@ -145,25 +120,13 @@ class GapBandit(Bandit):
     """
 
     params = Parameters(arms=Integer(5, 2, 1000), gap=Real(0.2, 0.0, 1.0), horizon=Integer(100, 1))
-    task = record(good=np.int32)
+    task = UniformTasks(good=(np.int32, "arms"))
     state = staticmethod(wins_and_pulls)
-    sample_task, reset, step = one_good_arm, unpulled, pull
+    reset, step = unpulled, pull
     in_every_part = every_place
     shifts = {"large_gap": {"gap": 0.5}, "half_gap": {"gap": 0.1}}
-    references = {"oracle": GoodArm(), "ideal_observer": IdealObserver()}
+    references = {"oracle": oracle(pull_good), "ideal_observer": IdealObserver()}
     pays_zero_or_one = True
-
-    @staticmethod
-    def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray:
-        """The good arm in every place."""
-        tasks = np.zeros(p.arms, dtype)
-        tasks["good"] = np.arange(p.arms)
-        return tasks
-
-    @staticmethod
-    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
-        """The good arm is one of the arms."""
-        yield "good", (tasks["good"] < 0) | (tasks["good"] >= p.arms), f"is none of the arms 0 to {p.arms - 1}"
 
     @staticmethod
     def solve(p: SimpleNamespace, task: Row):

@@ -8,7 +8,6 @@ import numpy as np
 
 from metarl_envs.engine import (
     Integer,
-    Oracle,
     Parameters,
     Picture,
     Real,
@@ -18,6 +17,7 @@ from metarl_envs.engine import (
     canvas,
     kernel,
     normal,
+    oracle,
     record,
 )
 from metarl_envs.families.bandits.arms import (
@@ -60,12 +60,6 @@ def pull_with_noise(params, task, state, action, rng):
 def pull_best(hyper, memory, params, task, state, rng):
     """Pull the arm with the highest mean."""
     return place_of_highest(task.mean)
-
-
-class BestArm(Oracle):
-    """Knows the means and pulls the best arm."""
-
-    act = pull_best
 
 
 # --------------------------------------------------------------------------------------------- the family
@@ -115,7 +109,7 @@ class GaussianBandit(Bandit):
     )
     sample_task, reset, step = draw_means, unpulled, pull_with_noise
     shifts = {"close_arms": {"low": 0.4, "high": 0.6}, "noisy": {"noise": 0.5}}
-    references = {"oracle": BestArm()}
+    references = {"oracle": oracle(pull_best)}
     parameter_error = staticmethod(range_error)
 
     @staticmethod

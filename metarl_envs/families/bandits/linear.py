@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine import Integer, Parameters, Picture, Real, Row, TaskErrors, canvas, clip, kernel, normal, record
+from metarl_envs.engine import Integer, Parameters, Picture, Real, Row, TaskErrors, canvas, clip, kernel, normal, oracle, record
 from metarl_envs.engine.compiling.kernels import unsigned
 from metarl_envs.engine.records import for_drivers, rows
 from metarl_envs.engine.streams import FAMILY, STREAM, keyed, mix
 from metarl_envs.families.bandits.arms import Bandit
-from metarl_envs.families.bandits.gaussian import BestArm, GaussianBandit, draw_means_so_far, pull_with_noise, unpulled
+from metarl_envs.families.bandits.gaussian import GaussianBandit, draw_means_so_far, pull_best, pull_with_noise, unpulled
 
 
 @kernel
@@ -109,7 +109,7 @@ class LinearBandit(Bandit):
     sample_task, reset, step = draw_weights, unpulled, pull_with_noise
     meaning = hash_of_weights
     shifts = {"noisy": {"noise": 0.5}, "other_arms": {"arms_seed": 1}}
-    references = {"oracle": BestArm()}
+    references = {"oracle": oracle(pull_best)}
     state, solve, returns, describe = (
         GaussianBandit.state,
         GaussianBandit.solve,

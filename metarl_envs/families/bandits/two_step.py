@@ -12,7 +12,6 @@ from metarl_envs.engine import (
     Choice,
     Family,
     Integer,
-    Oracle,
     Parameters,
     Picture,
     Player,
@@ -23,6 +22,7 @@ from metarl_envs.engine import (
     canvas,
     kernel,
     normal,
+    oracle,
     randint,
     record,
     uniform,
@@ -114,12 +114,6 @@ def see_place(params, task, state, obs):
     obs[0] = state.place
 
 
-@kernel
-def number_of_place(params, obs):
-    """A place is its own number."""
-    return obs[0]
-
-
 # --------------------------------------------------------------------------------------------- references
 @kernel
 def better(values):
@@ -135,12 +129,6 @@ def choose_knowing_chances(hyper, memory, params, task, state, rng):
     chances = task.chance[state.round]
     ahead = max(chances[1, 0], chances[1, 1]) - max(chances[0, 0], chances[0, 1])
     return 1 if (2.0 * params.common - 1.0) * ahead > 0.0 else 0
-
-
-class KnownChances(Oracle):
-    """Knows the chances of this round and makes the best choice at both steps (what follows does not depend on it)."""
-
-    act = choose_knowing_chances
 
 
 @kernel
@@ -340,11 +328,11 @@ class TwoStep(Family):
         change=Real(0.025, 0.0, 1.0),
     )
     state = record(place=np.int64, round=np.int64, first=np.int64, paid=np.int64)
-    sample_task, reset, step, observe, locate = draw_course, at_first_step, choose, see_place, number_of_place
+    sample_task, reset, step, observe = draw_course, at_first_step, choose, see_place
     in_every_part = is_likely_course
     shifts = {"volatile": {"change": 0.1}, "reversed": {"common": 0.2}}
     references = {
-        "oracle": KnownChances(),
+        "oracle": oracle(choose_knowing_chances),
         "ideal_observer": IdealObserver(),
         "model_based": ModelBased(),
         "model_free": ModelFree(),
@@ -362,11 +350,6 @@ class TwoStep(Family):
     def spaces(p: SimpleNamespace):
         """Three places; two choices."""
         return Discrete(3), Discrete(2)
-
-    @staticmethod
-    def states(p: SimpleNamespace) -> int:
-        """The places."""
-        return 3
 
     @staticmethod
     def unit_length(p: SimpleNamespace) -> int:

@@ -13,7 +13,6 @@ from gymnasium.spaces import Box
 from metarl_envs.engine import (
     Family,
     Integer,
-    Oracle,
     Parameters,
     Picture,
     Real,
@@ -23,6 +22,7 @@ from metarl_envs.engine import (
     canvas,
     clip,
     kernel,
+    oracle,
     record,
 )
 from metarl_envs.families.control.dynamics import within
@@ -87,13 +87,6 @@ def steer_to_goal(hyper, memory, params, task, state, rng, action):
     action[1] = clip((task.goal[1] - state.at[1]) / STRIDE, -1.0, 1.0)
 
 
-class FullSpeed(Oracle):
-    """Knows the goal and is as near to it as can be at every step: along each axis as fast as it goes. This is optimal."""
-
-    arrays = True
-    act = steer_to_goal
-
-
 class PointRobot(Family):
     """A point on a plane. Its goal lies on a semicircle around the start, the same for the whole trial.
 
@@ -134,7 +127,7 @@ class PointRobot(Family):
     state = record(at=(np.float64, 2))
     sample_task, reset, step, observe = goal_on_arc, at_origin, glide, see_place
     shifts = {"lower_half": {"low": 180.0, "high": 360.0}}
-    references = {"oracle": FullSpeed()}
+    references = {"oracle": oracle(steer_to_goal, arrays=True)}
 
     @staticmethod
     def spaces(p: SimpleNamespace):

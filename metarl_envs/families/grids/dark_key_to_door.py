@@ -10,16 +10,15 @@ from metarl_envs.engine import (
     Choice,
     Flag,
     Integer,
-    Oracle,
     Parameters,
     Picture,
     Player,
     Returns,
     Row,
-    TaskErrors,
+    UniformTasks,
     canvas,
     kernel,
-    randint,
+    oracle,
     record,
 )
 from metarl_envs.families.grids.dark_room import DarkRoom
@@ -35,22 +34,12 @@ from metarl_envs.families.grids.rooms import (
     middle_of,
     move,
     nearest_left,
-    outside,
     stands_on,
     walk_towards,
 )
 
 #: What is left to do: `state.stage`.
 _FIND_KEY, _FIND_DOOR, _NOTHING = range(3)
-
-
-@kernel
-def key_and_door_anywhere(params, task, rng):
-    """Put the key and the door on any cells, all alike."""
-    task.key[0] = randint(rng, params.size)
-    task.key[1] = randint(rng, params.size)
-    task.door[0] = randint(rng, params.size)
-    task.door[1] = randint(rng, params.size)
 
 
 @kernel
@@ -81,12 +70,6 @@ def go_to_key_then_door(hyper, memory, params, task, state, rng):
     if state.stage == _FIND_DOOR:
         return walk_towards(x, y, task.door[0], task.door[1])
     return NOOP
-
-
-class KeyThenDoor(Oracle):
-    """Knows key and door and walks straight to the one, then to the other."""
-
-    act = go_to_key_then_door
 
 
 @kernel
@@ -176,28 +159,12 @@ class DarkKeyToDoor(DarkRoom):
     """
 
     params = Parameters(size=Integer(9, 2, 181), horizon=Integer(50, 1), start=Choice("random", STARTS), ends=Flag(False))
-    task = record(key=(np.int16, 2), door=(np.int16, 2))
+    task = UniformTasks(key=(np.int16, "size", 2), door=(np.int16, "size", 2))
     state = record(agent=(np.int16, 2), stage=np.uint8)
-    sample_task, reset, step = key_and_door_anywhere, at_start_without_key, walk_for_key_and_door
+    reset, step = at_start_without_key, walk_for_key_and_door
     shifts = {"corner_start": {"start": "corner"}}
-    references = {"oracle": KeyThenDoor(), "search": SearchTwice()}
+    references = {"oracle": oracle(go_to_key_then_door), "search": SearchTwice()}
     pays_zero_or_one = True
-
-    @staticmethod
-    def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray | None:
-        """Every key with every door; None above 81² of them."""
-        if p.size > 9:
-            return None
-        tasks = np.zeros(p.size**4, dtype)
-        cells = np.indices((p.size,) * 4).reshape(4, -1).T
-        tasks["key"], tasks["door"] = cells[:, :2], cells[:, 2:]
-        return tasks
-
-    @staticmethod
-    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
-        """Key and door must lie in the room."""
-        for name in ("key", "door"):
-            yield name, outside(p, tasks[name]), f"lies outside the {p.size}x{p.size} room"
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:

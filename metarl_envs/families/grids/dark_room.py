@@ -13,16 +13,15 @@ from metarl_envs.engine import (
     Family,
     Flag,
     Integer,
-    Oracle,
     Parameters,
     Picture,
     Player,
     Returns,
     Row,
-    TaskErrors,
+    UniformTasks,
     canvas,
     kernel,
-    randint,
+    oracle,
     record,
 )
 from metarl_envs.families.grids.rooms import (
@@ -35,18 +34,10 @@ from metarl_envs.families.grids.rooms import (
     middle_of,
     move,
     nearest_left,
-    outside,
     returns_of_walks,
     stands_on,
     walk_towards,
 )
-
-
-@kernel
-def goal_anywhere(params, task, rng):
-    """Put the goal on any cell, all alike."""
-    task.goal[0] = randint(rng, params.size)
-    task.goal[1] = randint(rng, params.size)
 
 
 @kernel
@@ -75,12 +66,6 @@ def number_cells(params, obs):
 def go_to_goal(hyper, memory, params, task, state, rng):
     """Walk straight to the goal and stay."""
     return walk_towards(state.agent[0], state.agent[1], task.goal[0], task.goal[1])
-
-
-class Shortest(Oracle):
-    """Knows the goal, walks straight to it and stays."""
-
-    act = go_to_goal
 
 
 @kernel
@@ -232,10 +217,10 @@ class DarkRoom(Family):
     """
 
     params = Parameters(size=Integer(9, 2, 181), horizon=Integer(20, 1), once=Flag(False), start=Choice("centre", STARTS))
-    task = record(goal=(np.int16, 2))
+    task = UniformTasks(goal=(np.int16, "size", 2))
     state = record(agent=(np.int16, 2))
-    sample_task, reset, step, observe, locate = goal_anywhere, at_start, walk, see_position, number_cells
-    references = {"oracle": Shortest(), "sweep": Sweep()}
+    reset, step, observe, state_index = at_start, walk, see_position, number_cells
+    references = {"oracle": oracle(go_to_goal), "sweep": Sweep()}
     pays_zero_or_one = True
     keys = WALKING_KEYS
 
@@ -243,23 +228,6 @@ class DarkRoom(Family):
     def spaces(p: SimpleNamespace):
         """The agent's position; five moves."""
         return Box(0, p.size - 1, (2,), np.int16), Discrete(5)
-
-    @staticmethod
-    def states(p: SimpleNamespace) -> int:
-        """One state a cell."""
-        return p.size**2
-
-    @staticmethod
-    def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray:
-        """Every goal."""
-        tasks = np.zeros(p.size**2, dtype)
-        tasks["goal"] = np.indices((p.size, p.size)).reshape(2, -1).T
-        return tasks
-
-    @staticmethod
-    def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
-        """The goal must lie in the room."""
-        yield "goal", outside(p, tasks["goal"]), f"lies outside the {p.size}x{p.size} room"
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.engine import Oracle, Picture, Player, Returns, Row, TaskErrors, canvas, kernel, randint, record
+from metarl_envs.engine import Picture, Player, Returns, Row, TaskErrors, canvas, kernel, oracle, randint, record
 from metarl_envs.families.grids.dark_room import DarkRoom
 from metarl_envs.families.grids.rooms import (
     DOWN,
@@ -56,12 +56,6 @@ def ask_for_move(hyper, memory, params, task, state, rng):
     while task.move[action] != wanted:
         action += 1
     return action
-
-
-class KnowsMoves(Oracle):
-    """Knows what each action does, walks straight to the goal and stays."""
-
-    act = ask_for_move
 
 
 @kernel
@@ -144,7 +138,7 @@ class DarkRoomPermuted(DarkRoom):
     task = record(move=(np.int8, 5))
     sample_task, step = shuffle_moves, walk_to_far_corner
     shifts = {"centre_start": {"start": "centre"}}
-    references = {"oracle": KnowsMoves(), "probe": Probe()}
+    references = {"oracle": oracle(ask_for_move), "probe": Probe()}
     pays_zero_or_one = True
     keys = {}
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.engine import Integer, Parameters, Returns, Row, TaskErrors, kernel, randint
-from metarl_envs.families.grids.dark_room import DarkRoom, Search, Shortest
+from metarl_envs.engine import Integer, Parameters, Returns, Row, TaskErrors, kernel, oracle, randint
+from metarl_envs.families.grids.dark_room import DarkRoom, Search, go_to_goal
 from metarl_envs.families.grids.rooms import move, returns_of_walks, stands_on
 
 #: What a step costs that does not end on the goal.
@@ -95,7 +95,7 @@ class GridNavi(DarkRoom):
     params = Parameters(size=Integer(5, 2, 181), horizon=Integer(15, 1), nearest=Integer(2, 1, 180))
     sample_task, reset, step = goal_away_from_start, in_the_corner, walk_at_a_cost
     shifts = {"far_goals": {"nearest": 4}}
-    references = {"oracle": Shortest(), "posterior": Posterior()}
+    references = {"oracle": oracle(go_to_goal), "posterior": Posterior()}
     pays_zero_or_one = False
 
     @staticmethod
@@ -107,6 +107,7 @@ class GridNavi(DarkRoom):
     def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray:
         """Every possible goal."""
         tasks = DarkRoom.all_tasks(p, dtype)
+        assert tasks is not None, "no room is too large for that"
         return tasks[tasks["goal"].max(axis=1) >= p.nearest]
 
     @staticmethod

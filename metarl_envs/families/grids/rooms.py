@@ -46,11 +46,6 @@ def stands_on(state, cell):
     return (state.agent[0] == cell[0]) & (state.agent[1] == cell[1])
 
 
-def outside(p: SimpleNamespace, cells: np.ndarray) -> np.ndarray:
-    """Whether each cell lies outside the room, as bool [task]; `cells` has shape [task, 2]."""
-    return ((cells < 0) | (cells >= p.size)).any(axis=1)
-
-
 @kernel
 def walk_towards(x, y, goal_x, goal_y):
     """The move that brings (x, y) nearer to the goal, first along x; none where it is reached."""

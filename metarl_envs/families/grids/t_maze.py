@@ -11,7 +11,6 @@ from metarl_envs.engine import (
     Family,
     Flag,
     Integer,
-    Oracle,
     Parameters,
     Picture,
     Player,
@@ -21,6 +20,7 @@ from metarl_envs.engine import (
     canvas,
     clip,
     kernel,
+    oracle,
     randint,
     record,
 )
@@ -83,12 +83,6 @@ def turn_to_goal(hyper, memory, params, task, state, rng):
     if state.x < params.active + params.length:
         return RIGHT
     return UP if task.goal > 0 else DOWN
-
-
-class KnowsTurn(Oracle):
-    """Knows the side, and goes there."""
-
-    act = turn_to_goal
 
 
 @kernel
@@ -167,20 +161,21 @@ class TMaze(Family):
     params = Parameters(length=Integer(5, 1, 10_000), active=Flag(False), horizon=Integer(_just_enough, 1))
     task = record(goal=np.int8)
     state = record(x=np.int32, t=np.int32, y=np.int8, cue=np.int8, told=np.uint8)
-    sample_task, reset, step, observe, locate = goal_up_or_down, behind_the_cue, go_and_turn, see_cue_or_junction, number_sights
+    sample_task, reset, step, observe, state_index = (
+        goal_up_or_down,
+        behind_the_cue,
+        go_and_turn,
+        see_cue_or_junction,
+        number_sights,
+    )
     shifts = {"longer": {"length": 50}}
-    references = {"oracle": KnowsTurn(), "recall": Recall()}
+    references = {"oracle": oracle(turn_to_goal), "recall": Recall()}
     keys = {"right": (RIGHT, "right"), "up": (UP, "up"), "left": (LEFT, "left"), "down": (DOWN, "down")}
 
     @staticmethod
     def spaces(p: SimpleNamespace):
         """At the junction or not, and a side; four moves."""
         return Box(np.array([0, -1], np.int8), np.array([1, 1], np.int8), dtype=np.int8), Discrete(4)
-
-    @staticmethod
-    def states(p: SimpleNamespace) -> int:
-        """Six sights."""
-        return 6
 
     @staticmethod
     def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray:

@@ -66,12 +66,6 @@ def see_state(params, task, state, obs):
     obs[0] = state.s
 
 
-@kernel
-def state_number(params, obs):
-    """A state is its own number."""
-    return obs[0]
-
-
 # --------------------------------------------------------------------------------------------- the oracle
 @kernel
 def plan_optimally(hyper, memory, params, task, rng):
@@ -166,7 +160,7 @@ class TabularMDP(Family):
         noise=Real(1.0, 0.0),
     )
     state = record(s=np.int64)
-    sample_task, reset, step, observe, locate = draw_mdp, at_first_state, move, see_state, state_number
+    sample_task, reset, step, observe = draw_mdp, at_first_state, move, see_state
     shifts = {"noisy": {"noise": 3.0}}
     references = {"oracle": OptimalPlan()}
 
@@ -180,11 +174,6 @@ class TabularMDP(Family):
     def spaces(p: SimpleNamespace):
         """States and actions by number."""
         return Discrete(p.states), Discrete(p.actions)
-
-    @staticmethod
-    def states(p: SimpleNamespace) -> int:
-        """The states."""
-        return p.states
 
     @staticmethod
     def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
