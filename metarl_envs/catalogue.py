@@ -103,7 +103,7 @@ def players() -> Listing:
 
 def wrappers() -> Listing:
     """The wrappers, by their single form."""
-    names = [name for name in metarl_wrappers.__all__ if not name.startswith("Vector")]
+    names = [name for name in metarl_wrappers.WRAPPERS if not name.startswith("Vector")]
     rows = [(name, _first_sentence(inspect.getdoc(getattr(metarl_wrappers, name)) or "")) for name in names]
     return Listing("wrappers", ("wrapper", "what it does"), rows)
 

@@ -16,7 +16,8 @@ from metarl_envs import histories
 from metarl_envs.histories import StoreError, collect
 from metarl_envs.histories.layout import TABLES
 from metarl_envs.histories.shard_files import digest_of
-from metarl_envs.learners import QLearning, Random, RandomArray
+from metarl_envs.learners import QLearning, Random
+from metarl_envs.learners.random import RandomArray
 
 ID = "MetaRL/DarkRoom-v0"
 #: Episodes that end early, so that none of the lengths is a round number.

@@ -2,8 +2,10 @@
 
 import itertools
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -11,11 +13,13 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 
 import metarl_envs
+import metarl_wrappers
+from metarl_envs import learners
 from metarl_envs.engine import Family, Integer, Oracle, Parameters, UniformTasks, kernel, oracle, record
 from metarl_envs.engine.observation_form import size_of
 from metarl_envs.engine.uniform_tasks import MOST_LISTED
 from metarl_envs.families.grids.dark_room import DarkRoom, go_to_goal
-from metarl_envs.learners import QLearning
+from metarl_envs.learners import LEARNERS, QLearning
 from metarl_envs.task_sets import TaskSet
 
 pytestmark = pytest.mark.plain
@@ -175,3 +179,23 @@ def test_an_oracle_of_one_kernel_travels_to_another_process():
     sent = pickle.dumps(oracle(go_to_goal)).hex()
     done = subprocess.run([sys.executable, "-c", script, sent], capture_output=True, text=True, check=True)
     assert done.stdout == "GoToGoal()\n"
+
+
+def test_a_learner_is_one_file_and_one_line():
+    """Every class of the files is in the table, under the name that commands use."""
+    folder = Path(learners.__file__).parent
+    shared = {"__init__", "named", "choosing"}
+    assert {one.__module__.rpartition(".")[2] for one in LEARNERS.values()} == {p.stem for p in folder.glob("*.py")} - shared
+    assert {"ucb1": "UCB1", "dpt_behaviour": "DPTBehaviour", "count_bonus_q": "CountBonusQ", "lin_ucb": "LinUCB"}.items() <= {
+        name: one.__name__ for name, one in LEARNERS.items()
+    }.items()
+
+
+def test_a_wrapper_is_one_file_and_a_line_for_each_form():
+    folder = Path(metarl_wrappers.__file__).parent
+    files = {path.stem for path in folder.glob("*.py") if re.search(r"^class Vector", path.read_text(), re.MULTILINE)}
+    listed = [getattr(metarl_wrappers, name) for name in metarl_wrappers.WRAPPERS]
+    assert {one.__module__.rpartition(".")[2] for one in listed} == files - {"rows", *metarl_wrappers.BRIDGES.values()}
+    assert {f"Vector{name}" for name in metarl_wrappers.WRAPPERS if not name.startswith("Vector")} <= set(
+        metarl_wrappers.WRAPPERS
+    )

@@ -28,7 +28,7 @@ DARK_ROOM = "metarl_envs:MetaRL/DarkRoom-v0"
 DARK_ROOM_HARD = "metarl_envs:MetaRL/DarkRoomHard-v0"
 #: A Dark Room whose observations have names.
 NAMED_ROOM = "tests.named_room:Test/NamedRoom-v0"
-SINGLE = [name for name in metarl_wrappers.__all__ if not name.startswith("Vector")]
+SINGLE = [name for name in metarl_wrappers.WRAPPERS if not name.startswith("Vector")]
 ROWS = 5
 EPISODES = 3
 FLAGS = ("trial_start", "episode_start", "inner_terminated", "inner_truncated", "action_ignored")
@@ -120,7 +120,7 @@ def told(info, ignored=False):
 
 
 # ------------------------------------------------------------------------------------------------- what is written down
-@pytest.mark.parametrize("name", metarl_wrappers.__all__)
+@pytest.mark.parametrize("name", metarl_wrappers.WRAPPERS)
 def test_the_record_has_the_names_of_the_signature(name):
     parameters = [
         parameter for parameter in inspect.signature(wrapper(name).__init__).parameters if parameter not in ("self", "env")
@@ -137,7 +137,7 @@ def test_the_record_has_the_names_of_the_signature(name):
     assert list(vector.parameters)[: len(single.parameters)] == list(single.parameters), "both forms take the same arguments"
 
 
-@pytest.mark.parametrize("name", metarl_wrappers.__all__)
+@pytest.mark.parametrize("name", metarl_wrappers.WRAPPERS)
 def test_a_wrapper_stands_beside_its_other_form_and_is_documented(name):
     other = name.removeprefix("Vector") if name.startswith("Vector") else f"Vector{name}"
     assert wrapper(other).__module__ == wrapper(name).__module__
@@ -166,7 +166,7 @@ def test_seed_tasks_say_how_they_reset():
 @pytest.mark.parametrize("name", SINGLE)
 def test_the_examples_run(name):
     code = [line.strip()[4:] for line in inspect.getdoc(wrapper(name)).splitlines() if line.strip().startswith(">>> ")]
-    names = {"gym": gym, **{form: wrapper(form) for form in metarl_wrappers.__all__}}
+    names = {"gym": gym, **{form: wrapper(form) for form in metarl_wrappers.WRAPPERS}}
     exec("\n".join(code), names)
 
 
@@ -196,7 +196,7 @@ except ModuleNotFoundError as error:
 
 def test_the_stacks_of_the_first_page_run():
     names = {"gym": gym, "np": np, "DtypeObservation": g.DtypeObservation, "RescaleObservation": g.RescaleObservation}
-    names |= {form: wrapper(form) for form in metarl_wrappers.__all__}
+    names |= {form: wrapper(form) for form in metarl_wrappers.WRAPPERS}
     lines = [line[4:] for line in metarl_wrappers.__doc__.splitlines() if line.startswith("    env = ")]
     assert len(lines) == 6
     for stack in (lines[:3], lines[3:]):

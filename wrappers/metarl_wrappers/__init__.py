@@ -30,50 +30,37 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from metarl_wrappers.context import Context, ContextStream, VectorContext, VectorContextStream
-from metarl_wrappers.forget_each_episode import ForgetEachEpisode, VectorForgetEachEpisode
-from metarl_wrappers.hide_boundaries import HideBoundaries, VectorHideBoundaries
-from metarl_wrappers.hide_reward import HideReward, VectorHideReward
-from metarl_wrappers.minigrid_observation import MiniGridObservation, VectorMiniGridObservation
-from metarl_wrappers.negate_reward import NegateReward, VectorNegateReward
-from metarl_wrappers.notebook import Notebook, VectorNotebook
-from metarl_wrappers.permute_actions import PermuteActions, VectorPermuteActions
-from metarl_wrappers.permute_observation import PermuteObservation, VectorPermuteObservation
-from metarl_wrappers.previous_step import PreviousStep, VectorPreviousStep
-from metarl_wrappers.seed_tasks import SeedTasks, VectorSeedTasks
-from metarl_wrappers.swap_reward import SwapReward, VectorSwapReward
-from metarl_wrappers.trial import Trial, VectorTrial
+from metarl_wrappers.context import Context as Context
+from metarl_wrappers.context import ContextStream as ContextStream
+from metarl_wrappers.context import VectorContext as VectorContext
+from metarl_wrappers.context import VectorContextStream as VectorContextStream
+from metarl_wrappers.forget_each_episode import ForgetEachEpisode as ForgetEachEpisode
+from metarl_wrappers.forget_each_episode import VectorForgetEachEpisode as VectorForgetEachEpisode
+from metarl_wrappers.hide_boundaries import HideBoundaries as HideBoundaries
+from metarl_wrappers.hide_boundaries import VectorHideBoundaries as VectorHideBoundaries
+from metarl_wrappers.hide_reward import HideReward as HideReward
+from metarl_wrappers.hide_reward import VectorHideReward as VectorHideReward
+from metarl_wrappers.minigrid_observation import MiniGridObservation as MiniGridObservation
+from metarl_wrappers.minigrid_observation import VectorMiniGridObservation as VectorMiniGridObservation
+from metarl_wrappers.negate_reward import NegateReward as NegateReward
+from metarl_wrappers.negate_reward import VectorNegateReward as VectorNegateReward
+from metarl_wrappers.notebook import Notebook as Notebook
+from metarl_wrappers.notebook import VectorNotebook as VectorNotebook
+from metarl_wrappers.permute_actions import PermuteActions as PermuteActions
+from metarl_wrappers.permute_actions import VectorPermuteActions as VectorPermuteActions
+from metarl_wrappers.permute_observation import PermuteObservation as PermuteObservation
+from metarl_wrappers.permute_observation import VectorPermuteObservation as VectorPermuteObservation
+from metarl_wrappers.previous_step import PreviousStep as PreviousStep
+from metarl_wrappers.previous_step import VectorPreviousStep as VectorPreviousStep
+from metarl_wrappers.seed_tasks import SeedTasks as SeedTasks
+from metarl_wrappers.seed_tasks import VectorSeedTasks as VectorSeedTasks
+from metarl_wrappers.swap_reward import SwapReward as SwapReward
+from metarl_wrappers.swap_reward import VectorSwapReward as VectorSwapReward
+from metarl_wrappers.trial import Trial as Trial
+from metarl_wrappers.trial import VectorTrial as VectorTrial
 
-__all__ = [
-    "Context",
-    "ContextStream",
-    "ForgetEachEpisode",
-    "HideBoundaries",
-    "HideReward",
-    "MiniGridObservation",
-    "NegateReward",
-    "Notebook",
-    "PermuteActions",
-    "PermuteObservation",
-    "PreviousStep",
-    "SeedTasks",
-    "SwapReward",
-    "Trial",
-    "VectorContext",
-    "VectorContextStream",
-    "VectorForgetEachEpisode",
-    "VectorHideBoundaries",
-    "VectorHideReward",
-    "VectorMiniGridObservation",
-    "VectorNegateReward",
-    "VectorNotebook",
-    "VectorPermuteActions",
-    "VectorPermuteObservation",
-    "VectorPreviousStep",
-    "VectorSeedTasks",
-    "VectorSwapReward",
-    "VectorTrial",
-]
+#: The wrappers that need Gymnasium and NumPy alone, by the names of both forms.
+WRAPPERS = tuple(name for name, one in sorted(vars().items()) if isinstance(one, type) and one is not Any)
 
 if TYPE_CHECKING:
     from metarl_wrappers.sb3 import SB3VecEnv as SB3VecEnv

@@ -24,7 +24,7 @@ class _Entry(NamedTuple):
 
 def names() -> list[str]:
     """Return the names of the pages: wrappers by their single form, then what is there for one library."""
-    return [name for name in metarl_wrappers.__all__ if not name.startswith("Vector")] + list(metarl_wrappers.BRIDGES)
+    return [name for name in metarl_wrappers.WRAPPERS if not name.startswith("Vector")] + list(metarl_wrappers.BRIDGES)
 
 
 def catalogue() -> str:
