@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import metarl_wrappers
 from metarl_envs.boxes.players.scripted import SCRIPTED
+from metarl_envs.boxes.scenarios import BOXES, box_named
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Family
+from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameter, Real
 from metarl_envs.ids import TABLE, family_of
 from metarl_envs.learners import LEARNERS
 
@@ -143,5 +148,39 @@ def _short(space: object) -> str:
     return re.sub(r"\s+", " ", str(space))
 
 
+# ------------------------------------------------------------------------------------------- for type checkers
+#: The file that `box_parameters` is written into.
+_BOX_PARAMETERS = Path(__file__).parent / "boxes" / "parameters.py"
+
+
+def box_parameters() -> str:
+    """Return the source of `metarl_envs/boxes/parameters.py`: the parameters of all boxes, as a type that checkers know."""
+    found: dict[str, Parameter] = {}
+    for box in BOXES:
+        found |= box_named(box).params.parameters
+    lines = [f"    {name}: {_python_type(one)}" for name, one in found.items()]
+    return "\n".join([_HEAD, *lines, ""])
+
+
+_HEAD = '''"""The parameters of boxes, for type checkers and editors: written by `python -m metarl_envs.catalogue --boxes`."""
+
+from typing import Literal, TypedDict
+
+
+class BoxParameters(TypedDict, total=False):
+    """Parameters of a box, by name; whoever leaves one out takes the scenario's default."""
+'''
+
+
+def _python_type(parameter: Parameter) -> str:
+    if isinstance(parameter, Choice):
+        return f"Literal[{', '.join(json.dumps(name) for name in parameter.names)}]"
+    python = {Integer: "int", Real: "float", Flag: "bool"}[type(parameter)]
+    return python if isinstance(parameter, Flag) else f"{python}  # {parameter.allowed()}"
+
+
 if __name__ == "__main__":
-    print(readme_table())
+    if sys.argv[1:] == ["--boxes"]:
+        _BOX_PARAMETERS.write_text(box_parameters())
+    else:
+        print(readme_table())

@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from metarl_envs.boxes import amnesia_v0, invention_v0  # noqa: F401
     from metarl_envs.boxes.envs.batch import make_vec
     from metarl_envs.boxes.envs.text_box import TextBox
     from metarl_envs.boxes.study.measures import column, measure
@@ -32,14 +33,19 @@ _LAZY = {
     "score": "metarl_envs.boxes.study.normaliser",
 }
 
+#: The modules that PettingZoo's users look for, imported when they are first used as attributes.
+_MODULES = ("amnesia_v0", "invention_v0")
+
 __all__ = ["PlayerError", "Run", "Seat", "TextBox", "column", "load", "make_vec", "measure", "run", "score"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

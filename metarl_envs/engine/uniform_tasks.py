@@ -84,16 +84,7 @@ def draw_no_more(params, task, rng):
 
 def _drawing(name: str, count: int | str, several: bool, others: Callable) -> Callable:
     """What draws a field, then the others. How many numbers there are is read from the parameters, whatever they are."""
-    if isinstance(count, str):
-
-        def below(params):
-            return params[count]
-    else:
-
-        def below(params):
-            return count
-
-    below = glue(below)
+    below = _read(count) if isinstance(count, str) else _constant(count)
     if several:
 
         def draw(params, task, rng):
@@ -107,6 +98,20 @@ def _drawing(name: str, count: int | str, several: bool, others: Callable) -> Ca
             others(params, task, rng)
 
     return glue(draw)
+
+
+def _read(parameter: str) -> Callable:
+    def read(params):
+        return params[parameter]
+
+    return glue(read)
+
+
+def _constant(number: int) -> Callable:
+    def constant(params):
+        return number
+
+    return glue(constant)
 
 
 def _sampler(draw: Callable) -> Callable:

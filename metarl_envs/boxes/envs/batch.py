@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space, create_empty_array
 
 from metarl_envs.arguments import as_seed, as_seeds, at_least_one
 from metarl_envs.boxes.envs.sight import Sight, Told
+from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box, agent_spaces
 from metarl_envs.boxes.world.tree import NOTHING
@@ -24,7 +25,35 @@ View = dict[str, np.ndarray]
 RENDER_MODES = ("rgb_array", "ansi")
 
 
-def make_vec(box: str | type[Box], num_boxes: int, *, flat: bool = False, **arguments: Any) -> BoxVectorEnv | FlatBoxVectorEnv:
+class VectorArguments(BoxParameters, total=False):
+    """What `make_vec` takes beside the box, their number and `flat` (see `BoxVectorEnv`)."""
+
+    autoreset_mode: AutoresetMode | str
+    split: str | None
+    max_cycles: int | None
+    num_tasks: int | None
+    num_threads: int
+    reuse_arrays: bool
+    ground_truth: bool
+    render_mode: Literal["rgb_array", "ansi"] | None
+    reveal: bool
+
+
+@overload
+def make_vec(
+    box: str | type[Box], num_boxes: int, *, flat: Literal[False] = False, **arguments: Unpack[VectorArguments]
+) -> BoxVectorEnv: ...
+
+
+@overload
+def make_vec(
+    box: str | type[Box], num_boxes: int, *, flat: Literal[True], **arguments: Unpack[VectorArguments]
+) -> FlatBoxVectorEnv: ...
+
+
+def make_vec(
+    box: str | type[Box], num_boxes: int, *, flat: bool = False, **arguments: Unpack[VectorArguments]
+) -> BoxVectorEnv | FlatBoxVectorEnv:
     """Many boxes at once.
 
     Args:
@@ -101,10 +130,10 @@ class BoxVectorEnv:
         ground_truth: bool = False,
         render_mode: str | None = None,
         reveal: bool = False,
-        **params: Any,
+        **params: Unpack[BoxParameters],
     ):
         check_render_mode(render_mode)
-        self.tasks = tasks_of(box_named(box), split, max_cycles, params)
+        self.tasks = tasks_of(box_named(box), split, max_cycles, dict(params))
         self.variant = self.tasks.variant
         # The engine's SAME_STEP begins the next trial before the last rewards could be read: here it is two calls.
         same_step = autoreset_mode in (AutoresetMode.SAME_STEP, AutoresetMode.SAME_STEP.value)

@@ -6,7 +6,7 @@ the installed PettingZoo keeps a registry, importing either of them registers bo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import gymnasium as gym
 import numpy as np
@@ -18,6 +18,7 @@ from pettingzoo.utils import wrappers
 from pettingzoo.utils.conversions import parallel_to_aec
 
 from metarl_envs.boxes.envs.batch import RENDER_MODES, check_render_mode, tasks_of
+from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.scenarios import BOXES
 from metarl_envs.boxes.scenarios.box import Box, agent_spaces
 from metarl_envs.boxes.world.tree import NOTHING
@@ -25,6 +26,17 @@ from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.engine.loops.trial import NEW_TASK
 
 _NOBODY = np.zeros(1, np.bool_)
+
+
+class ParallelArguments(BoxParameters, total=False):
+    """What `parallel_env`, `env` and `raw_env` take (see `ParallelBox`)."""
+
+    split: str | None
+    max_cycles: int | None
+    num_tasks: int | None
+    ground_truth: bool
+    render_mode: Literal["rgb_array", "ansi", "human"] | None
+    reveal: bool
 
 
 class ParallelBox(pettingzoo.ParallelEnv):
@@ -69,10 +81,10 @@ class ParallelBox(pettingzoo.ParallelEnv):
         ground_truth: bool = False,
         render_mode: str | None = None,
         reveal: bool = False,
-        **params: Any,
+        **params: Unpack[BoxParameters],
     ):
         check_render_mode(render_mode, (*RENDER_MODES, "human"))
-        self.tasks = tasks_of(box, split, max_cycles, params)
+        self.tasks = tasks_of(box, split, max_cycles, dict(params))
         self.variant = self.tasks.variant
         self.metadata = {**self.metadata, "name": f"{box.__name__.removesuffix('Box').lower()}_v0"}
         self.render_mode = render_mode
@@ -198,12 +210,12 @@ class ParallelBox(pettingzoo.ParallelEnv):
         return infos
 
 
-def raw_aec(box: type[Box], **arguments: Any) -> pettingzoo.AECEnv:
+def raw_aec(box: type[Box], **arguments: Unpack[ParallelArguments]) -> pettingzoo.AECEnv:
     """The box agent by agent: all choose, one after another, before the world moves."""
     return parallel_to_aec(ParallelBox(box, **arguments))
 
 
-def aec(box: type[Box], **arguments: Any) -> pettingzoo.AECEnv:
+def aec(box: type[Box], **arguments: Unpack[ParallelArguments]) -> pettingzoo.AECEnv:
     """The same, which says at once whose action is out of bounds (AssertionError), and refuses calls out of order."""
     return wrappers.OrderEnforcingWrapper(wrappers.AssertOutOfBoundsWrapper(raw_aec(box, **arguments)))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from metarl_envs.arguments import Progress, as_seed, at_least_one, row_seeds, tell_nobody
+from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.players.scripted import SCRIPTED
 from metarl_envs.boxes.players.table import Boxes
 from metarl_envs.boxes.scenarios import BOXES, box_named
@@ -28,7 +29,7 @@ def run(
     split: str | None = DEFAULT_SPLIT,
     tasks: int | TaskSet | None = None,
     progress: Progress = tell_nobody,
-    **params: Any,
+    **params: Unpack[BoxParameters],
 ) -> Run:
     """Live many boxes to the end, with any mixture of players in their seats.
 

@@ -1,0 +1,34 @@
+"""The parameters of boxes, for type checkers and editors: written by `python -m metarl_envs.catalogue --boxes`."""
+
+from typing import Literal, TypedDict
+
+
+class BoxParameters(TypedDict, total=False):
+    """Parameters of a box, by name; whoever leaves one out takes the scenario's default."""
+
+    preset: Literal["full", "short", "small"]
+    agents: int  # from 1 to 256
+    horizon: int  # from 1 to 32767
+    lineages: int  # from 1 to 16
+    levels: int  # from 1 to 512
+    width: int  # from 1 to 64
+    bases: int  # from 2 to 64
+    recipes: int  # from 1 to 8
+    crossover: int  # from 0 to 512
+    dead_ends: float  # from 0 to 0.99
+    recency: float  # from 0 to 1
+    structure: Literal["lookup", "grammar"]
+    features: int  # from 2 to 16
+    value_bias: float  # from 0 to 100
+    pays: Literal["own", "first", "mean"]
+    topology: Literal["isolated", "ring", "full", "caveman", "dynamic", "chosen"]
+    group: int  # from 1 to 256
+    visit: float  # from 0 to 1
+    stay: int  # from 1 to 32767
+    fidelity: float  # from 0 to 1
+    day: int  # from 0 to 32767
+    notes: int  # from 0 to 1024
+    board: int  # from 0 to 1024
+    page: int  # from 1 to 1024
+    free_reading: bool
+    illusions: float  # from 0 to 1
