@@ -56,8 +56,8 @@ class _Hyper(ctypes.Structure):
     """Hyper-parameters as the C code has them."""
 
     _fields_ = (
-        *((name, ctypes.c_double) for name in ("step_size", "discount", "first_guess", "epsilon", "last_epsilon")),
-        ("exploring_episodes", ctypes.c_int64),
+        *((name, ctypes.c_double) for name in ("step_size", "discount", "initial_value", "epsilon", "final_epsilon")),
+        ("epsilon_decay_episodes", ctypes.c_int64),
     )
 
 

@@ -17,7 +17,7 @@ def tables(effort: Effort) -> list[Table]:
     """One table. A quick look takes one id of each kind."""
     first_of_kind = {row.kind: row.id for row in reversed(TABLE)}
     ids = [row.id for row in TABLE if not effort.quick or row.id == first_of_kind[row.kind]]
-    pairs = [(id, learner()) for id in ids for learner in LEARNERS.values() if learner().fits(tasks(id).variant)]
+    pairs = [(id, learner()) for id in ids for learner in LEARNERS.values() if learner().runs_by_default(tasks(id).variant)]
     rates = measure([_case(id, learner) for id, learner in pairs], effort)
     rows = [[id, type(learner).__name__, rate.best, rate.median] for (id, learner), rate in zip(pairs, rates, strict=True)]
     note = f"`histories.collect`: {_LIVES} lives of {_STEPS} steps, every transition written."

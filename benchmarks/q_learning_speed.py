@@ -11,7 +11,7 @@ from c_dark_room import CompilerError, CQLearning
 from timing import Case, Effort, Table, side_by_side
 
 from metarl_envs import tasks
-from metarl_envs.histories import collect, scores
+from metarl_envs.histories import collect, lifetime_returns
 from metarl_envs.learners import QLearning
 
 _ID = "MetaRL/DarkRoom-v0"
@@ -27,7 +27,7 @@ def tables(effort: Effort) -> list[Table]:
     seeds, steps = np.arange(_LIVES), _EPISODES * _HORIZON
 
     def score() -> np.ndarray:
-        return scores(rows, set_of_tasks.variant, QLearning(), seeds, episodes=_EPISODES, workers=1)
+        return lifetime_returns(rows, set_of_tasks.variant, QLearning(), seeds, episodes=_EPISODES, workers=1)
 
     def write() -> float:
         histories = collect(_ID, QLearning(), histories=_LIVES, steps=steps, workers=1)
@@ -88,7 +88,7 @@ class NumpyQLearning:
         """Every life anew."""
         obs, _ = self._env.reset(seed=0)
         self._seen = obs.copy()
-        self._q = np.full((self.count * _CELLS, _MOVES), self.hyper.first_guess)
+        self._q = np.full((self.count * _CELLS, _MOVES), self.hyper.initial_value)
         self._cell = self._cells(obs)
         self._episodes, self._epsilon = 0, self.hyper.epsilon
 
@@ -114,8 +114,8 @@ class NumpyQLearning:
             self._cell = self._cells(obs)
             total += rewards
         self._episodes += 1
-        left = max(0.0, 1.0 - self._episodes / h.exploring_episodes)
-        self._epsilon = h.last_epsilon + (h.epsilon - h.last_epsilon) * left
+        left = max(0.0, 1.0 - self._episodes / h.epsilon_decay_episodes)
+        self._epsilon = h.final_epsilon + (h.epsilon - h.final_epsilon) * left
         return total
 
     def _keep(self, time: int, actions: np.ndarray, rewards: np.ndarray, td_error: np.ndarray) -> None:

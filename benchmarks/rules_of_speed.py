@@ -113,7 +113,7 @@ def _loop(name: str, family: type[DarkRoom], instead: dict[str, Any], kind: type
     with contextlib.ExitStack() as patches:
         for module, replaced, value in _replaced(instead):
             patches.enter_context(mock.patch.object(module, replaced, value))
-        worlds._go = env_loops.env_drivers(family.at())
+        worlds._go = env_loops.env_drivers(family.with_params())
         worlds.advance(next(actions), out)  # compiles, while the names are what they are
     return Case(name, lambda: worlds.advance(next(actions), out), _ROWS)
 

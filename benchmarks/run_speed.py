@@ -6,7 +6,7 @@ import numpy as np
 from timing import Case, Effort, Table, side_by_side
 
 from metarl_envs import boxes, tasks
-from metarl_envs.histories.lives import scores
+from metarl_envs.histories.lives import lifetime_returns
 from metarl_envs.learners import QLearning
 from metarl_envs.players.lifetimes import live
 from metarl_envs.players.run import Run
@@ -24,7 +24,7 @@ def tables(effort: Effort) -> list[Table]:
         return live(QLearning(), room.variant, rows, seeds, episodes=_EPISODES)[0]
 
     def scored() -> np.ndarray:
-        return scores(rows, room.variant, QLearning(), seeds, episodes=_EPISODES)
+        return lifetime_returns(rows, room.variant, QLearning(), seeds, episodes=_EPISODES)
 
     run = lived()
     in_rooms = [

@@ -107,7 +107,7 @@ def _family_page(entry: Entry, caption: str) -> str:
         f"![{name}: a frame]({name}.png)",
         f"*{caption}*",
         f'```python\nenv = gym.make("metarl_envs:{entry.id}", split="train", episodes_per_trial=10)\n```',
-        _figures(entry.family.at()),
+        _figures(entry.family.with_params()),
     ]
     for heading, text in entry.page.items():
         table = f"{_parameters(entry)}\n\n" if heading == "Parameters" else ""
@@ -146,7 +146,7 @@ def _on_one_line(value: object) -> str:
 
 def _parameters(entry: Entry) -> str:
     """Each parameter's default and range."""
-    values = entry.family.at().values
+    values = entry.family.with_params().values
     rows = [
         f"| `{name}` | `{values[name]!r}` | {parameter.allowed().removeprefix('of ')} |"
         for name, parameter in entry.family.params.parameters.items()
@@ -159,8 +159,8 @@ def _scene(entry: Entry) -> tuple[bytes, str]:
 
     The policy lives some lives; one with a good gain is lived again in an environment that draws.
     """
-    variant = entry.family.at()
-    by_blocks = variant.family.unit != "episode"
+    variant = entry.family.with_params()
+    by_blocks = variant.family.curve_unit != "episode"
     episodes = 1 if by_blocks else _EPISODES
     name, policy = _who_is_shown(variant)
     lived = collect(entry.id, policy, histories=_LIVES, steps=episodes * variant.horizon, split=None)

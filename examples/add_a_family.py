@@ -88,7 +88,7 @@ class Lock(Family):
     state = record(right=np.int32)
     reset, step, observe = nothing_pressed, press, see_right_presses
     references = {"oracle": oracle(press_the_code)}
-    pays_zero_or_one = True
+    binary_reward = True
 
     @staticmethod
     def spaces(p):

@@ -38,7 +38,7 @@ from metarl_envs.evaluation import Result, joined
 from metarl_envs.evaluation.report import draw_curves, table
 from metarl_envs.evaluation.statistics import over_seeds
 from metarl_envs.learners import QLambda
-from metarl_envs.players import Step, Through
+from metarl_envs.players import Step, Wrapped
 from metarl_wrappers import VectorContextStream, VectorForgetEachEpisode, VectorSwapReward
 
 LAST = 10  # episodes at the end of a lifetime, whose mean counts
@@ -268,8 +268,8 @@ def untrained(args: Args, seed: int, rotary: bool = True) -> Transformer:
 
 def source() -> QLambda:
     """The learner whose histories are imitated. It guesses half of what the goal is worth, so it tries all until then."""
-    settings = {"step_size": 1.0, "discount": 0.9, "trace": 0.8, "first_guess": 5.0}
-    return QLambda(**settings, epsilon=0.1, last_epsilon=0.05, exploring_episodes=30)
+    settings = {"step_size": 1.0, "discount": 0.9, "trace_decay": 0.8, "initial_value": 5.0}
+    return QLambda(**settings, epsilon=0.1, final_epsilon=0.05, epsilon_decay_episodes=30)
 
 
 def collected(args: Args, seed: int, learner: Player, **settings: Any) -> histories.Histories:
@@ -397,16 +397,16 @@ def main(args: Args) -> None:
     """Train each seed twice, evaluate all on held-out tasks, print and save."""
     torch.set_num_threads(args.threads)
 
-    def policies(seed: int) -> dict[str, Through]:
+    def policies(seed: int) -> dict[str, Wrapped]:
         intact = functools.partial(Distilled, distilled(args, seed))
         if not args.controls:
-            return {"AD": Through(intact, VectorContextStream)}
+            return {"AD": Wrapped(intact, VectorContextStream)}
         control = functools.partial(Distilled, distilled(args, seed, shuffle=True))
         return {
-            "AD": Through(intact, VectorContextStream),
-            "AD, forgets each episode": Through(intact, VectorForgetEachEpisode, VectorContextStream),
-            "AD, swapped reward": Through(intact, VectorSwapReward, VectorContextStream),
-            "trained on shuffled episodes": Through(control, VectorContextStream),
+            "AD": Wrapped(intact, VectorContextStream),
+            "AD, forgets each episode": Wrapped(intact, VectorForgetEachEpisode, VectorContextStream),
+            "AD, swapped reward": Wrapped(intact, VectorSwapReward, VectorContextStream),
+            "trained on shuffled episodes": Wrapped(control, VectorContextStream),
         }
 
     compared(args, policies, ("AD", "trained on shuffled episodes") if args.controls else None)

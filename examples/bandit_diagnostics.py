@@ -46,7 +46,7 @@ SHORT = {
     "ideal observer": IDEAL,
 }
 #: As in BanditBench, whose bonus is sqrt(ln t / (2 n)).
-LONG = {"UCB1, width 0.5": UCB1(width=0.5), "Thompson": Thompson(), "greedy": GREEDY, "ideal observer": IDEAL}
+LONG = {"UCB1, exploration 0.5": UCB1(exploration=0.5), "Thompson": Thompson(), "greedy": GREEDY, "ideal observer": IDEAL}
 SETTINGS = (
     Setting(5, 0.2, 100, SHORT),
     Setting(4, 0.5, 100, SHORT),

@@ -33,7 +33,7 @@ import metarl_envs
 from metarl_envs import histories
 from metarl_envs.evaluation.statistics import over_seeds
 from metarl_envs.learners import QLambda, Random
-from metarl_envs.players import Step, Through
+from metarl_envs.players import Step, Wrapped
 from metarl_wrappers import VectorContextStream, VectorForgetEachEpisode, VectorSwapReward
 
 
@@ -74,8 +74,8 @@ def lives(args: Args, seed: int) -> histories.Histories:
 
     Each episode starts anywhere. Who acts is less and less random, so that contexts with little reward and with much occur.
     """
-    settings = {"step_size": 1.0, "discount": 0.9, "trace": 0.8, "first_guess": 0.0}
-    behaviour = QLambda(**settings, epsilon=1.0, last_epsilon=0.2, exploring_episodes=args.lived)
+    settings = {"step_size": 1.0, "discount": 0.9, "trace_decay": 0.8, "initial_value": 0.0}
+    behaviour = QLambda(**settings, epsilon=1.0, final_epsilon=0.2, epsilon_decay_episodes=args.lived)
     return collected(args, seed, behaviour, labels=["optimal_action"], start="random")
 
 
@@ -157,7 +157,7 @@ def offline(args: Args, models: Sequence[Transformer]) -> None:
     for known in args.offline:
         scores = []
         for seed, model in zip(args.seeds, models, strict=True):
-            agent = Through(functools.partial(Offline, model, context[:, :known]), VectorContextStream)
+            agent = Wrapped(functools.partial(Offline, model, context[:, :known]), VectorContextStream)
             scores.append(evaluated(args, {"offline": agent}, seed, episodes=1).normalised("offline"))
         shown.add_row(str(known), *(f"{value:.3f}" for value in over_seeds(np.concatenate(scores))))
     Console().print(shown)
@@ -169,14 +169,14 @@ def main(args: Args) -> None:
     models = [pretrained(args, seed) for seed in args.seeds]
     lifetime = args.episodes * metarl_envs.tasks(args.id).variant.horizon
 
-    def policies(seed: int) -> dict[str, Through]:
+    def policies(seed: int) -> dict[str, Wrapped]:
         agent = functools.partial(Pretrained, models[args.seeds.index(seed)], lifetime)
         if not args.controls:
-            return {"DPT": Through(agent, VectorContextStream)}
+            return {"DPT": Wrapped(agent, VectorContextStream)}
         return {
-            "DPT": Through(agent, VectorContextStream),
-            "DPT, forgets each episode": Through(agent, VectorForgetEachEpisode, VectorContextStream),
-            "DPT, swapped reward": Through(agent, VectorSwapReward, VectorContextStream),
+            "DPT": Wrapped(agent, VectorContextStream),
+            "DPT, forgets each episode": Wrapped(agent, VectorForgetEachEpisode, VectorContextStream),
+            "DPT, swapped reward": Wrapped(agent, VectorSwapReward, VectorContextStream),
         }
 
     compared(args, policies)

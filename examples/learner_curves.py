@@ -61,7 +61,7 @@ PICTURES = {
             "BernoulliBandit, 10 arms, 100 pulls",
             {
                 **named("thompson", "ucb1", "epsilon_greedy", "gradient_bandit", "dpt_behaviour"),
-                "ucb1, width 0.3": UCB1(width=0.3),
+                "ucb1, exploration 0.3": UCB1(exploration=0.3),
             },
             {"arms": 10, "horizon": 100},
         ),

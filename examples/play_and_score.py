@@ -21,7 +21,7 @@ from rich.table import Table
 import metarl_envs
 from metarl_envs.engine import Variant
 from metarl_envs.evaluation.references import scale_of
-from metarl_envs.histories import scores
+from metarl_envs.histories import lifetime_returns
 from metarl_envs.learners.named import suitable_players
 from metarl_envs.play import Game
 from metarl_envs.play.window import play
@@ -91,7 +91,7 @@ def a_policy_plays(args: Args, task_set: metarl_envs.TaskSet, episodes: int) -> 
         raise SystemExit(f"policy {args.policy!r} does not suit {variant.name}; these do: {', '.join(policies)}")
     seed = args.seed or 0
     tasks = task_set.sample(args.trials, seed=seed)
-    return tasks, scores(tasks, variant, policies[args.policy], seed + np.arange(args.trials), episodes=episodes)
+    return tasks, lifetime_returns(tasks, variant, policies[args.policy], seed + np.arange(args.trials), episodes=episodes)
 
 
 def live(args: Args, variant: Variant, tasks: np.ndarray, episodes: int) -> dict[str, np.ndarray]:
@@ -99,8 +99,8 @@ def live(args: Args, variant: Variant, tasks: np.ndarray, episodes: int) -> dict
     every_task, seeds = np.repeat(tasks, args.lives), np.arange(len(tasks) * args.lives)
     found = {}
     for name, policy in suitable_players(variant).items():
-        if policy.fits(variant):
-            returns = scores(every_task, variant, policy, seeds, episodes=episodes)
+        if policy.runs_by_default(variant):
+            returns = lifetime_returns(every_task, variant, policy, seeds, episodes=episodes)
             found[name] = returns.reshape(len(tasks), args.lives, episodes).mean(axis=1)
     return found
 
@@ -122,7 +122,7 @@ def main(args: Args) -> None:
     params: dict[str, Any] = dict(args.params)
     task_set = metarl_envs.tasks(args.id, **params)
     variant = task_set.variant
-    episodes = args.episodes or (5 if variant.family.unit == "episode" else 1)
+    episodes = args.episodes or (5 if variant.family.curve_unit == "episode" else 1)
     if args.policy:
         tasks, earned = a_policy_plays(args, task_set, episodes)
     else:

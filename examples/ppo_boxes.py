@@ -278,7 +278,7 @@ class Curve(BaseCallback):
 
 def train(args: Args, what: str, box: str, params: dict[str, Any], steps: int, seed: int) -> Lives:
     """Train one policy on train trees; then what it does on the held-out boxes."""
-    agents = box_named(box).at(**params).p.agents
+    agents = box_named(box).with_params(**params).p.agents
     envs: Any = boxes.make_vec(box, max(1, args.rows // agents), flat=True, split="train", autoreset_mode="SameStep", **params)
     rows = VecNormalize(VecMonitor(SB3VecEnv(ForPPO(envs))), norm_obs=False, gamma=args.gamma)
     model = PPO(

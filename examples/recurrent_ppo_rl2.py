@@ -31,7 +31,7 @@ from torch import nn
 import metarl_envs
 from metarl_envs.evaluation import joined
 from metarl_envs.evaluation.report import draw_curves, table
-from metarl_envs.players import Step, Through
+from metarl_envs.players import Step, Wrapped
 from metarl_wrappers import VectorForgetEachEpisode, VectorPreviousStep, VectorSwapReward
 
 
@@ -250,9 +250,9 @@ def main(args: Args) -> None:
     for seed in args.seeds:
         agent = functools.partial(Frozen, train(args, seed))
         policies = {
-            "RL²": Through(agent, see),
-            "RL², forgets each episode": Through(agent, VectorForgetEachEpisode, see),
-            "RL², swapped reward": Through(agent, VectorSwapReward, see),
+            "RL²": Wrapped(agent, see),
+            "RL², forgets each episode": Wrapped(agent, VectorForgetEachEpisode, see),
+            "RL², swapped reward": Wrapped(agent, VectorSwapReward, see),
         }
         results.append(
             metarl_envs.evaluate(

@@ -32,7 +32,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 import metarl_envs
 from metarl_envs.evaluation import joined
 from metarl_envs.evaluation.report import draw_curves, table
-from metarl_envs.players import Step, Through
+from metarl_envs.players import Step, Wrapped
 from metarl_wrappers import VectorContext, VectorForgetEachEpisode
 from metarl_wrappers.sb3 import SB3VecEnv
 
@@ -132,7 +132,7 @@ def main(args: Args) -> None:
     results = []
     for seed in args.seeds:
         agent = functools.partial(Frozen, train(args, seed))
-        policies = {"PPO": Through(agent, see), "forgets": Through(agent, VectorForgetEachEpisode, see)}
+        policies = {"PPO": Wrapped(agent, see), "forgets": Wrapped(agent, VectorForgetEachEpisode, see)}
         results.append(
             metarl_envs.evaluate(
                 args.id,

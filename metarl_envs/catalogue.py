@@ -116,7 +116,7 @@ def wrappers() -> Listing:
 def parameters(id: str) -> Listing:
     """The parameters of a family: what each may be, and what it is if nothing is said."""
     family = family_at(family_of(id))
-    values = family.at().values
+    values = family.with_params().values
     rows = [(name, str(values[name]), one.allowed()) for name, one in family.params.parameters.items()]
     return Listing(f"parameters of {family.__name__}", ("parameter", "default", "may be"), rows)
 
@@ -133,7 +133,7 @@ def readme_table() -> str:
     """The table of environments as Markdown."""
     lines = ["| id | what is hidden | observation | actions | steps |", "|---|---|---|---|---|"]
     for entry in entries():
-        variant = entry.family.at()
+        variant = entry.family.with_params()
         hidden = _first_sentence(entry.page["Hidden"])
         spaces = f"`{_short(variant.observation_space)}` | `{_short(variant.action_space)}`"
         lines.append(f"| `{entry.id}` | {hidden} | {spaces} | {variant.horizon} |")

@@ -74,7 +74,7 @@ def drawn(draw, box, task=None):
 
 @pytest.mark.parametrize("tree", TREES)
 def test_items_stand_apart_inside_the_picture_and_are_found_where_they_are(tree):
-    p = InventionBox.at(**tree, crossover=0).p
+    p = InventionBox.with_params(**tree, crossover=0).p
     for highest in (0, 7, p.levels):
         places = Tree(p, highest)
         shown = [item for item in range(items_of(p)) if places.shows(item)]
@@ -90,7 +90,7 @@ def test_items_stand_apart_inside_the_picture_and_are_found_where_they_are(tree)
 @pytest.mark.parametrize("notes", [0, 5, 40])
 @pytest.mark.parametrize("held", ["bases", "half", "all"])
 def test_whatever_a_seat_shows_stands_apart_and_is_found_where_it_is(tree, notes, held):
-    variant = InventionBox.at(**tree, crossover=0, notes=notes, board=notes // 2)
+    variant = InventionBox.with_params(**tree, crossover=0, notes=notes, board=notes // 2)
     p, state = variant.p, np.zeros(1, variant.state)[0]
     state["hand"], state["tried"], state["notes"][..., 3] = -1, (0, 1), 3
     count = {"bases": p.bases * p.lineages, "half": items_of(p) // 2, "all": items_of(p)}[held]
@@ -128,7 +128,7 @@ def test_lines_are_drawn_between_those_who_see_each_other(topology, agents):
 @pytest.mark.parametrize("notes", [0, 3, 40])
 def test_every_size_of_box_can_be_drawn_and_described(agents, notes):
     p = BOX.resolve({"agents": agents, "notes": notes, "board": notes // 2, "day": notes})
-    variant = InventionBox.at(**p)
+    variant = InventionBox.with_params(**p)
     state, task = np.zeros(1, variant.state)[0], np.zeros(1, variant.task)
     state["hand"], state["tried"], state["made"], state["first_at"] = -1, -1, -1, -1
     state["held"][:, :30] = 1
@@ -241,7 +241,7 @@ def said_to_a_seat(p, state, task=None):
 
 def a_state(**params):
     """A box in which nothing has happened, to be changed by hand."""
-    variant = InventionBox.at(**{**SMALL, **params})
+    variant = InventionBox.with_params(**{**SMALL, **params})
     state = np.zeros(1, variant.state)[0]
     state["hand"], state["tried"], state["made"], state["seemed"], state["first_at"], state["first_by"] = -1, -1, -1, -1, -1, -1
     state["held"][:, :4] = 1
@@ -316,6 +316,6 @@ def test_all_who_can_be_visited_are_counted():
     ids=str,
 )
 def test_instructions_say_what_these_parameters_do(params, said, unsaid):
-    text = InventionSeat.instructions(InventionSeat.at(**params).p)
+    text = InventionSeat.instructions(InventionSeat.with_params(**params).p)
     assert all(part in text for part in said), text
     assert not any(part in text for part in unsaid), text

@@ -71,10 +71,10 @@ def test_a_preset_stands_in_a_run_that_is_loaded_again(tmp_path):
 
 
 def test_what_is_given_goes_before_what_a_preset_sets():
-    assert AmnesiaBox.at(preset="short", horizon=120).p.horizon == 120
-    assert AmnesiaBox.at().p.preset == "full"
+    assert AmnesiaBox.with_params(preset="short", horizon=120).p.horizon == 120
+    assert AmnesiaBox.with_params().p.preset == "full"
     with pytest.raises(ValueError, match=r"preset='tiny' must be one of 'full', 'short', 'small'"):
-        AmnesiaBox.at(preset="tiny")
+        AmnesiaBox.with_params(preset="tiny")
 
 
 def test_a_shift_and_a_preset_do_not_set_the_same():
@@ -90,7 +90,7 @@ def test_parameters_of_ones_own_have_presets():
     parameters = Parameters(preset=Preset.of(tiny={"size": 2}), size=Integer(9, 2, 99), horizon=Integer(20, 1))
     assert parameters.resolve({}) == {"preset": "full", "size": 9, "horizon": 20}
     assert parameters.resolve({"preset": "tiny"}) == {"preset": "tiny", "size": 2, "horizon": 20}
-    assert parameters.but(size=5).resolve({"preset": "tiny", "size": 3})["size"] == 3
+    assert parameters.with_defaults(size=5).resolve({"preset": "tiny", "size": 3})["size"] == 3
     assert parameters.row(parameters.resolve({"preset": "tiny"}))[0]["preset"] == 1
     with pytest.raises(ValueError, match="size=1 is out of range"):
         Parameters(preset=Preset.of(tiny={"size": 1}), size=Integer(9, 2, 99))

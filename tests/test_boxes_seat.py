@@ -169,7 +169,7 @@ def test_train_and_test_share_no_recipe(family):
         tasks = TaskSet.of_family(family, split=split).rows(100)
         return {(item, *sorted(pair)) for task in tasks for item, pairs in enumerate(task["recipe"].tolist()) for pair in pairs}
 
-    bases = {(item, -1, -1) for item in range(family.at().p.lineages * family.at().p.bases)}
+    bases = {(item, -1, -1) for item in range(family.with_params().p.lineages * family.with_params().p.bases)}
     assert recipes("train") & recipes("test") == bases
 
 
@@ -197,13 +197,13 @@ def words_in(text):
 @pytest.mark.parametrize(("family", "name"), [(InventionSeat, "InventionBox"), (AmnesiaSeat, "AmnesiaBox")])
 def test_a_seat_is_called_as_its_id_is(family, name):
     """In windows, pictures and errors; files still find its class."""
-    assert family.at().name == name
-    assert repr(family.at()).startswith(f"{name}(")
+    assert family.with_params().name == name
+    assert repr(family.with_params()).startswith(f"{name}(")
     with pytest.raises(TypeError, match=f"{name} got an unexpected keyword argument 'sand'"):
-        family.at(sand=1)
+        family.with_params(sand=1)
     assert pickle.loads(pickle.dumps(family)) is family
 
     class Mine(family):
         """A seat of one's own."""
 
-    assert Mine.at().name == "Mine"
+    assert Mine.with_params().name == "Mine"

@@ -122,7 +122,7 @@ def test_the_grammar_holds_for_every_recipe_and_differs_between_boxes():
 )
 def test_parameters_that_no_tree_can_be_grown_from_are_refused_with_the_reason(params, reason):
     with pytest.raises(ValueError, match=reason):
-        Box.at(**params)
+        Box.with_params(**params)
 
 
 @pytest.mark.parametrize(

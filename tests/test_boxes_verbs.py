@@ -40,7 +40,7 @@ BOXES = [
 
 
 def box(params):
-    return InventionBox.at(**{**TREE, **params})
+    return InventionBox.with_params(**{**TREE, **params})
 
 
 # ------------------------------------------------------------------------------------------------- numbers and sentences
@@ -206,7 +206,7 @@ def test_who_sees_whom_is_said_once():
 
 def test_what_a_seat_leaves_out():
     """Of the whole row: marks of the top level, what was copied, whom it sees, and waiting."""
-    p = AmnesiaSeat.at(levels=2, width=6, bases=6, recipes=2, notes=8, horizon=1080).p
+    p = AmnesiaSeat.with_params(levels=2, width=6, bases=6, recipes=2, notes=8, horizon=1080).p
     items, length = 18, view_length(p)
     left_out = sorted(set(range(length + verbs_of(p).end)) - set(kept(p).tolist()))
     assert left_out == [*range(2 * items - 6, 2 * items), 3 * items + 4, length - 1, length + items]

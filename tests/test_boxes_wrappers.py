@@ -277,7 +277,7 @@ def test_a_seat_tells_where_its_memory_is_reset():
         told = [env.reset(seed=0)[1]["memory_reset"]]
         told += [env.step(0)[-1]["memory_reset"] for _ in range(2 * horizon)]
         assert told == [flag == 1 for flag in expected]
-    assert AmnesiaSeat.at(**SEAT | {"day": 0}).memory_reset_at is None
+    assert AmnesiaSeat.with_params(**SEAT | {"day": 0}).memory_reset_at is None
 
 
 @pytest.mark.plain

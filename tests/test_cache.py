@@ -69,11 +69,11 @@ def test_families_compiled_at_once_by_many_processes_are_not_swapped(tmp_path):
 NAME_OF_CODE = """
 import sys
 import metarl_envs
-from metarl_envs.histories import scores
+from metarl_envs.histories import lifetime_returns
 from metarl_envs.learners import QLearning
 
 tasks = metarl_envs.tasks(sys.argv[1], size=int(sys.argv[2]))
-scores(tasks.rows(1), tasks.variant, QLearning(), [0], episodes=1)
+lifetime_returns(tasks.rows(1), tasks.variant, QLearning(), [0], episodes=1)
 [compiled] = sys.modules[scores.__module__]._score_driver(tasks.variant, QLearning).overloads.values()
 print(compiled.fndesc.mangled_name)
 """

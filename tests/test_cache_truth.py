@@ -225,9 +225,9 @@ def drawn_specs(rng, count):
     while len(specs) < count:
         id, name = rng.choice(TABLE).id, rng.choice(list(LEARNERS))
         params = SMALL_BOX if "Box" in id else {}
-        variant = load_family(family_of(id)).at(**params)
+        variant = load_family(family_of(id)).with_params(**params)
         learner = LEARNERS[name]()
-        if learner.objection(variant) is not None:
+        if learner.why_unsuitable(variant) is not None:
             specs.append({"id": id, "params": params})
             continue
         internals = rng.sample(list(learner.internals), rng.randint(0, min(2, len(learner.internals))))

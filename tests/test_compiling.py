@@ -85,10 +85,10 @@ def test_a_kernel_may_depend_on_parameters():
 
 TWO_THREADS = """
 import numpy as np, metarl_envs
-from metarl_envs.histories import scores
+from metarl_envs.histories import lifetime_returns
 from metarl_envs.learners import Random
 tasks = metarl_envs.tasks("DarkRoom").sample(300)
-print(scores(tasks, metarl_envs.tasks("DarkRoom").variant, Random(), np.arange(300), episodes=1, workers=2).shape)
+print(lifetime_returns(tasks, metarl_envs.tasks("DarkRoom").variant, Random(), np.arange(300), episodes=1, workers=2).shape)
 """
 
 

@@ -75,7 +75,7 @@ class Mixture(Composed):
         return spaces.Box(0, 100, (length,), np.float32), spaces.Discrete(most)
 
 
-PARTS = {"room": DarkRoom.at(size=5, horizon=HORIZON), "bandit": BernoulliBandit.at(arms=3, horizon=HORIZON)}
+PARTS = {"room": DarkRoom.with_params(size=5, horizon=HORIZON), "bandit": BernoulliBandit.with_params(arms=3, horizon=HORIZON)}
 MIXED = Mixture.of(PARTS)
 SPEC = spec_of(MIXED)
 sys.modules["test_composing"] = sys.modules[__name__]
@@ -141,15 +141,15 @@ def test_the_spec_is_json_and_names_the_same_family():
 
 
 def test_other_parts_are_another_family():
-    other = Mixture.of({**PARTS, "bandit": BernoulliBandit.at(arms=4, horizon=HORIZON)})
+    other = Mixture.of({**PARTS, "bandit": BernoulliBandit.with_params(arms=4, horizon=HORIZON)})
     assert other is not Mixture.of(PARTS)
-    assert other.at() is not Mixture.of(PARTS).at()
+    assert other.with_params() is not Mixture.of(PARTS).with_params()
     assert Mixture.of(dict(PARTS)) is Mixture.of(PARTS)
 
 
 def test_environments_variants_and_specs_are_copied_by_their_spec():
     assert pickle.loads(pickle.dumps(MIXED)) is MIXED
-    assert pickle.loads(pickle.dumps(MIXED.at())) is MIXED.at()
+    assert pickle.loads(pickle.dumps(MIXED.with_params())) is MIXED.with_params()
     env = gym.make(ID)
     again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
     assert_equal(again.reset(seed=4)[0], env.reset(seed=4)[0])

@@ -13,12 +13,12 @@ import metarl_envs
 from metarl_envs.evaluation import diagnostics
 from metarl_envs.histories import collect
 from metarl_envs.learners import UCB1, EpsilonGreedy, GaussianThompson, QLearning, Thompson
-from metarl_envs.players import Through
+from metarl_envs.players import Wrapped
 from metarl_wrappers import VectorPermuteActions
 
 GAP = "MetaRL/GapBandit-v0"
 THOMPSON, GREEDY = Thompson(), EpsilonGreedy(epsilon=0.0)
-CONSTANT, TEXTBOOK, BANDITBENCH = UCB1(bonus="constant"), UCB1(), UCB1(width=0.5)
+CONSTANT, TEXTBOOK, BANDITBENCH = UCB1(bonus="constant"), UCB1(), UCB1(exploration=0.5)
 
 
 # ------------------------------------------------------------------------------------------------- definitions
@@ -131,7 +131,7 @@ def test_python_agents_and_references_explore_the_same_tasks_with_the_same_noise
 
 def test_what_is_pulled_counts_whatever_a_wrapper_makes_of_actions():
     """An agent that learns is as good with its arms exchanged: what it calls them is not what it pulls."""
-    policies = {"intact": Likeliest, "permuted": Through(Likeliest, VectorPermuteActions)}
+    policies = {"intact": Likeliest, "permuted": Wrapped(Likeliest, VectorPermuteActions)}
     found = diagnostics.compare(policies, GAP, lives=200, horizon=50, gap=0.5)
     intact, permuted = (explored.optimal.mean() for explored in found.values())
     assert intact > 0.8

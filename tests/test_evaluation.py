@@ -17,7 +17,7 @@ from metarl_envs.evaluation.references import Scale
 from metarl_envs.evaluation.report import draw_curves
 from metarl_envs.evaluation.statistics import curve_over_seeds_and_tasks, over_seeds, over_seeds_and_tasks
 from metarl_envs.learners import QLearning, Random
-from metarl_envs.players import Through
+from metarl_envs.players import Wrapped
 from metarl_wrappers import (
     VectorForgetEachEpisode,
     VectorHideBoundaries,
@@ -164,7 +164,7 @@ def test_one_seed_gives_no_interval_and_valid_json(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ({"policies": ["no_such"]}, r"'no_such'.*these do: random"),
+        ({"policies": ["no_such"]}, r"policy 'no_such' does not suit DarkRoom; these do: actor_critic"),
         ({"policies": {"x": 3}}, r"'x' is 3"),
         ({"policies": {}}, "empty"),
         ({"policies": 3}, "policies=3"),
@@ -346,14 +346,14 @@ class Buttons(Family):
     task, state = record(button=np.int8), record(t=np.int8)
     sample_task, reset, step, observe = any_button, start_clock, press, see_nothing
     references = {"oracle": KnowsTheButton()}
-    unit = "steps"
+    curve_unit = "steps"
 
     @staticmethod
     def spaces(p):
         return gym.spaces.Discrete(1), gym.spaces.Discrete(4)
 
     @staticmethod
-    def unit_length(p):
+    def curve_unit_length(p):
         return p.block
 
 
@@ -453,7 +453,7 @@ def test_a_cumulative_score_begins_where_there_is_something_to_be_scored_by():
 
 @pytest.mark.parametrize("block", [0, 5, 13])
 def test_blocks_that_do_not_fill_an_episode_are_refused(block):
-    with pytest.raises(ValueError, match=f"unit_length={block}"):
+    with pytest.raises(ValueError, match=f"curve_unit_length={block}"):
         scored_buttons(block=block)
 
 
@@ -497,11 +497,11 @@ def test_an_agent_meets_the_environment_through_wrappers_and_is_scored_by_what_i
     see = functools.partial(VectorPreviousStep, flat=True)
     Shown.made.clear()
     policies = {
-        "intact": Through(Shown, see),
-        "no reward": Through(Shown, VectorHideReward, see),
-        "minus": Through(Shown, VectorNegateReward, see),
-        "forgets": Through(Shown, VectorForgetEachEpisode, see),
-        "no ends": Through(Shown, VectorHideBoundaries, see),
+        "intact": Wrapped(Shown, see),
+        "no reward": Wrapped(Shown, VectorHideReward, see),
+        "minus": Wrapped(Shown, VectorNegateReward, see),
+        "forgets": Wrapped(Shown, VectorForgetEachEpisode, see),
+        "no ends": Wrapped(Shown, VectorHideBoundaries, see),
     }
     result = metarl_envs.evaluate(ROOM, policies, tasks=30, episodes=4, seeds=1)
     intact, hidden, minus, forgets, unbounded = Shown.made

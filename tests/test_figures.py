@@ -10,7 +10,7 @@ import metarl_envs
 from metarl_envs.engine import Row
 from metarl_envs.engine.truth.solving import exact_returns
 from metarl_envs.evaluation.references import memoryless_returns, scale_of
-from metarl_envs.histories import scores
+from metarl_envs.histories import lifetime_returns
 from metarl_envs.learners import PSRL, UCB1, Random, Thompson
 
 BANDIT, MDP = "MetaRL/BernoulliBandit-v0", "MetaRL/TabularMDP-v0"
@@ -20,7 +20,9 @@ ROOM, HARD = "MetaRL/DarkRoom-v0", "MetaRL/DarkRoomHard-v0"
 def totals(id, learner, lives, episodes=1, **params):
     """What each of many lives earns in all."""
     tasks = metarl_envs.tasks(id, **params)
-    return scores(tasks.sample(lives, seed=1), tasks.variant, learner, np.arange(lives), episodes=episodes).sum(axis=1)
+    return lifetime_returns(tasks.sample(lives, seed=1), tasks.variant, learner, np.arange(lives), episodes=episodes).sum(
+        axis=1
+    )
 
 
 def assert_near(values, expected, tolerance=0.0):
@@ -33,7 +35,7 @@ def assert_near(values, expected, tolerance=0.0):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("learner", "expected"),
-    [(Random(), 5.0), (Thompson(), 5.841), (UCB1(), 5.68), (UCB1(width=0.2), 5.92)],
+    [(Random(), 5.0), (Thompson(), 5.841), (UCB1(), 5.68), (UCB1(exploration=0.2), 5.92)],
     ids=repr,
 )
 def test_bandit_with_5_arms_and_10_pulls(learner, expected):
@@ -47,7 +49,7 @@ def test_bandit_oracle_is_the_expected_maximum_of_five_uniforms():
 
 @pytest.mark.parametrize(("arms", "pulls", "printed"), [(5, 10, 6.7), (10, 100, 82.4)])
 def test_published_ucb1_is_within_two_percent_of_the_printed_figure(arms, pulls, printed):
-    values = totals(BANDIT, UCB1(width=0.2, published=True), 20_000, arms=arms, horizon=pulls)
+    values = totals(BANDIT, UCB1(exploration=0.2, rl2_baseline=True), 20_000, arms=arms, horizon=pulls)
     assert abs(values.mean() / printed - 1) < 0.02
 
 
@@ -96,7 +98,9 @@ def test_tabular_mdp_optimum_and_oracle():
     rows = tasks.sample(5_000, seed=2)
     exact = np.array([exact_returns(tasks.variant, row).oracle for row in rows])
     assert_near(exact, 21.837)
-    lived = scores(rows, tasks.variant, tasks.variant.family.references["oracle"], np.arange(5_000), episodes=4).mean(axis=1)
+    lived = lifetime_returns(rows, tasks.variant, tasks.variant.family.references["oracle"], np.arange(5_000), episodes=4).mean(
+        axis=1
+    )
     assert_near(lived - exact, 0.0)
 
 
@@ -149,7 +153,7 @@ def test_dark_room_returns_for_each_goal_are_what_random_and_oracle_earn(id):
     rows = tasks.rows(16)
     scale = scale_of(tasks.variant, rows)
     for expected, policy in ((scale.random, Random()), (scale.oracle, tasks.variant.family.references["oracle"])):
-        lives = scores(np.repeat(rows, 4000), tasks.variant, policy, np.arange(64_000), episodes=1).reshape(16, 4000)
+        lives = lifetime_returns(np.repeat(rows, 4000), tasks.variant, policy, np.arange(64_000), episodes=1).reshape(16, 4000)
         error = lives.std(axis=1) / np.sqrt(4000)
         assert (np.abs(lives.mean(axis=1) - expected) <= 5 * error + 1e-12).all()
 
@@ -187,7 +191,7 @@ def test_memoryless_best_of_a_hard_room_by_brute_force():
 @pytest.mark.parametrize("size", [2, 3, 6, 9])
 def test_the_sweep_finds_every_goal_and_goes_back_to_it(size):
     tasks = metarl_envs.tasks(ROOM, size=size, horizon=20)
-    lives = scores(
+    lives = lifetime_returns(
         tasks.rows(size**2), tasks.variant, tasks.variant.family.references["sweep"], np.arange(size**2), episodes=20
     )
     scale = scale_of(tasks.variant, tasks.rows(size**2))

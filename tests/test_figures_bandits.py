@@ -11,7 +11,7 @@ from scipy.spatial import ConvexHull
 import metarl_envs
 from metarl_envs.engine.truth.solving import exact_returns
 from metarl_envs.families.bandits.linear import LinearBandit
-from metarl_envs.histories import collect, scores
+from metarl_envs.histories import collect, lifetime_returns
 from metarl_envs.learners import UCB1, EpsilonGreedy, GaussianThompson, LinUCB, QLearning, Random, Thompson
 
 GAUSSIAN, LINEAR, TWO_STEP = "MetaRL/GaussianBandit-v0", "MetaRL/LinearBandit-v0", "MetaRL/TwoStep-v0"
@@ -23,7 +23,7 @@ def lives_of(id, policy, count, split=None, **params):
     """What a learner, or a reference by name, earns in one episode on each of many tasks."""
     tasks = metarl_envs.tasks(id, split=split, **params)
     learner = tasks.variant.family.references[policy] if isinstance(policy, str) else policy
-    return scores(tasks.sample(count, seed=1), tasks.variant, learner, np.arange(count), episodes=1).sum(axis=1)
+    return lifetime_returns(tasks.sample(count, seed=1), tasks.variant, learner, np.arange(count), episodes=1).sum(axis=1)
 
 
 def assert_near(values, expected, tolerance=0.0):
@@ -41,12 +41,12 @@ def assert_near(values, expected, tolerance=0.0):
         (GAUSSIAN, "oracle", 500 * 5 / 6),
         (GAUSSIAN, GaussianThompson(), 407.2),
         (GAUSSIAN, UCB1(), 368.6),
-        (GAUSSIAN, UCB1(width=0.3), 405.5),
+        (GAUSSIAN, UCB1(exploration=0.3), 405.5),
         (LINEAR, Random(), 0.0),
         (LINEAR, "oracle", 217.19),
         (LINEAR, LinUCB(), 213.4),
         (LINEAR, UCB1(), 165.1),
-        (LINEAR, UCB1(width=0.3), 199.5),
+        (LINEAR, UCB1(exploration=0.3), 199.5),
         (GAP, Random(), 44.0),
         (GAP, "oracle", 60.0),
         (GAP, "ideal_observer", 52.58),
@@ -74,7 +74,7 @@ def test_what_a_pull_pays_has_the_mean_and_the_deviation_that_are_stated(id):
 @pytest.mark.parametrize("id", [GAUSSIAN, LINEAR, GAP, "MetaRL/BernoulliBandit-v0"])
 def test_thompson_for_wins_lives_only_where_rewards_are_wins(id):
     variant = metarl_envs.tasks(id).variant
-    problem = Thompson().objection(variant)
+    problem = Thompson().why_unsuitable(variant)
     assert (problem is None) == (id in (GAP, "MetaRL/BernoulliBandit-v0"))
     if problem:
         with pytest.raises(ValueError, match="0 or 1"):
@@ -148,7 +148,7 @@ def test_the_ideal_observer_of_gap_bandits_by_brute_force():
 
 def test_the_ideal_observer_of_gap_bandits_says_why_it_cannot_live_elsewhere():
     ideal = metarl_envs.tasks(GAP).variant.family.references["ideal_observer"]
-    assert "needs GapBandit" in ideal.objection(metarl_envs.tasks("BernoulliBandit").variant)
+    assert "needs GapBandit" in ideal.why_unsuitable(metarl_envs.tasks("BernoulliBandit").variant)
 
 
 # ------------------------------------------------------------------------------------------------- linear bandit
@@ -197,7 +197,7 @@ def test_lin_ucb_pulls_what_its_formula_says():
     """Its actions, step by step, from the batch formulas."""
     variant = metarl_envs.tasks(LINEAR).variant
     features = LinearBandit.features(variant.p)
-    lived = collect(LINEAR, LinUCB(width=1.5), histories=3, steps=60)
+    lived = collect(LINEAR, LinUCB(exploration=1.5), histories=3, steps=60)
     for actions, rewards in zip(lived.actions, lived.rewards, strict=True):
         for t in range(60):
             x, y = features[actions[:t]], rewards[:t]
@@ -333,7 +333,7 @@ def test_an_odd_horizon_cuts_the_last_round_short():
     rows = tasks.sample(20_000)
     exact = np.array([exact_returns(tasks.variant, row) for row in rows[:500]])
     oracle = tasks.variant.family.references["oracle"]
-    lived = scores(rows, tasks.variant, oracle, np.arange(20_000), episodes=1)[:, 0]
+    lived = lifetime_returns(rows, tasks.variant, oracle, np.arange(20_000), episodes=1)[:, 0]
     assert exact[:, 1] == pytest.approx(3 * 0.74)
     assert_near(lived, 3 * 0.74)
     assert exact[:, 0] == pytest.approx(1.5)
@@ -358,7 +358,7 @@ def test_greedy_on_q_star_of_the_two_step_task_earns_what_it_promises(params):
 
 def test_references_of_one_variant_say_why_they_cannot_live_in_another():
     references = metarl_envs.tasks(TWO_STEP).variant.family.references
-    assert "wang" in references["ideal_observer"].objection(metarl_envs.tasks(TWO_STEP, **DAW).variant)
+    assert "wang" in references["ideal_observer"].why_unsuitable(metarl_envs.tasks(TWO_STEP, **DAW).variant)
     elsewhere = metarl_envs.tasks(GAUSSIAN).variant
-    assert "TwoStep" in references["model_based"].objection(elsewhere)
-    assert "features" in LinUCB().objection(elsewhere)
+    assert "TwoStep" in references["model_based"].why_unsuitable(elsewhere)
+    assert "features" in LinUCB().why_unsuitable(elsewhere)

@@ -12,7 +12,7 @@ import metarl_envs
 from metarl_envs.engine import Row
 from metarl_envs.engine.truth.solving import exact_returns
 from metarl_envs.evaluation.references import scale_of
-from metarl_envs.histories import scores
+from metarl_envs.histories import lifetime_returns
 from metarl_envs.learners import random_policy
 
 POINT, SPARSE = "MetaRL/PointRobot-v0", "MetaRL/PointRobotSparse-v0"
@@ -23,7 +23,7 @@ def lives_of(id, policy, count, split=None, **params):
     """What a policy earns in one episode on each of many tasks."""
     tasks = metarl_envs.tasks(id, split=split, **params)
     learner = random_policy(tasks.variant) if policy == "random" else tasks.variant.family.references[policy]
-    return scores(tasks.sample(count, seed=1), tasks.variant, learner, np.arange(count), episodes=1).sum(axis=1)
+    return lifetime_returns(tasks.sample(count, seed=1), tasks.variant, learner, np.arange(count), episodes=1).sum(axis=1)
 
 
 def assert_near(values, expected, tolerance=0.0):
@@ -240,7 +240,7 @@ def test_point_robot_oracle_earns_what_the_formula_says(id):
     tasks = metarl_envs.tasks(id)
     rows = tasks.sample(200, seed=2)
     exact = np.array([exact_returns(tasks.variant, row).oracle for row in rows])
-    lived = scores(rows, tasks.variant, tasks.variant.family.references["oracle"], np.arange(200), episodes=1)[:, 0]
+    lived = lifetime_returns(rows, tasks.variant, tasks.variant.family.references["oracle"], np.arange(200), episodes=1)[:, 0]
     assert lived == pytest.approx(exact, abs=1e-4)  # actions are in single precision
     scale = scale_of(tasks.variant, rows[:3])
     assert (scale.oracle == exact[:3]).all()

@@ -11,7 +11,7 @@ from metarl_envs.engine import Row
 from metarl_envs.engine.truth.solving import exact_returns
 from metarl_envs.engine.worlds import task_rows
 from metarl_envs.evaluation.references import memoryless_returns, scale_of
-from metarl_envs.histories import scores
+from metarl_envs.histories import lifetime_returns
 from metarl_envs.learners import QLearning, Random
 
 ROOM, ROOM10, PERMUTED = "MetaRL/DarkRoom-v0", "MetaRL/DarkRoom10-v0", "MetaRL/DarkRoomPermuted-v0"
@@ -142,7 +142,7 @@ def test_the_oracle_earns_what_returns_say(id, rules, params):
     tasks = metarl_envs.tasks(id, **params)
     rows = tasks.rows(len(tasks))
     oracle = tasks.variant.family.references["oracle"]
-    lives = scores(np.repeat(rows, 60, axis=0), tasks.variant, oracle, np.arange(60 * len(rows)), episodes=3)
+    lives = lifetime_returns(np.repeat(rows, 60, axis=0), tasks.variant, oracle, np.arange(60 * len(rows)), episodes=3)
     lives = lives.reshape(len(rows), -1)
     error = lives.std(axis=1) / np.sqrt(lives.shape[1])
     expected = scale_of(tasks.variant, rows).oracle
@@ -163,7 +163,7 @@ def test_tabular_q_learning_runs(id):
         seen |= {int(tasks.variant.family.state_index(tasks.variant.params[0], row)) for row in obs}
         obs, *_ = envs.step(envs.action_space.sample())
     assert seen <= set(range(tasks.variant.num_states))
-    lived = scores(tasks.sample(64), tasks.variant, QLearning(), np.arange(64), episodes=4)
+    lived = lifetime_returns(tasks.sample(64), tasks.variant, QLearning(), np.arange(64), episodes=4)
     assert lived.shape == (64, 4)
     assert np.isfinite(lived).all()
 
@@ -172,9 +172,9 @@ def means(id, name, episodes, repeats=1, **params):
     """The mean return of a family's own reference in each episode of a trial, over all tasks, `repeats` lives each."""
     tasks = metarl_envs.tasks(id, **params)
     rows = np.repeat(tasks.rows(len(tasks)), repeats, axis=0)
-    return scores(rows, tasks.variant, tasks.variant.family.references[name], np.arange(len(rows)), episodes=episodes).mean(
-        axis=0
-    )
+    return lifetime_returns(
+        rows, tasks.variant, tasks.variant.family.references[name], np.arange(len(rows)), episodes=episodes
+    ).mean(axis=0)
 
 
 def all_scales(id, **params):
@@ -244,7 +244,7 @@ def test_permutations_are_drawn_uniformly():
 def test_probe_gets_to_the_goal_whatever_the_permutation(size, start):
     tasks = metarl_envs.tasks(PERMUTED, size=size, start=start)
     rows = np.repeat(tasks.rows(120), 10, axis=0)
-    lives = scores(rows, tasks.variant, tasks.variant.family.references["probe"], np.arange(1200), episodes=2)
+    lives = lifetime_returns(rows, tasks.variant, tasks.variant.family.references["probe"], np.arange(1200), episodes=2)
     assert (lives > 100 - 2 * size - 15).all()
 
 
@@ -256,7 +256,7 @@ def test_probe_gets_to_the_goal_whatever_the_permutation(size, start):
 def test_random_play_in_public_variants_of_key_to_door(params, expected):
     tasks = metarl_envs.tasks(KEY, **params)
     assert len(tasks) == 6561
-    lives = scores(tasks.sample(50_000, seed=1), tasks.variant, Random(), np.arange(50_000), episodes=1)
+    lives = lifetime_returns(tasks.sample(50_000, seed=1), tasks.variant, Random(), np.arange(50_000), episodes=1)
     assert abs(lives.mean() - expected) < 4 * lives.std() / np.sqrt(len(lives))
     ending = metarl_envs.tasks(KEY, ends=True, **params)
     rows = ending.sample(50, seed=2)

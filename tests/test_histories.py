@@ -132,7 +132,7 @@ def test_the_recorded_table_is_that_of_q_learning_replayed_in_numpy():
     """Q-learning's update from the textbook, over the recorded transitions."""
     learner = QLearning()
     for history in collect(HARD_ID, learner, histories=3, steps=150, internals=["q"], **HARD):
-        q, h = np.full((25, 5), learner.p.first_guess), learner.p
+        q, h = np.full((25, 5), learner.p.initial_value), learner.p
         cells = history["observation"].astype(int) @ [5, 1]
         finals = dict(zip(history.episode_end.tolist(), history.final_observation.astype(int) @ [5, 1], strict=True))
         for n in range(history.steps):

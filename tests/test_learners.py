@@ -10,7 +10,7 @@ import pytest
 
 import metarl_envs
 from metarl_envs.engine.truth.solving import exact_returns
-from metarl_envs.histories import collect, scores
+from metarl_envs.histories import collect, lifetime_returns
 from metarl_envs.ids import TABLE
 from metarl_envs.learners import LEARNERS, PSRL, UCB1, QLearning, Random, Thompson
 from metarl_envs.learners.named import suitable_players
@@ -33,7 +33,7 @@ LEARNING = [
 @pytest.mark.parametrize(("id", "learner", "episodes"), LEARNING, ids=str)
 def test_a_learner_improves_and_stays_between_random_and_oracle(id, learner, episodes):
     tasks = metarl_envs.tasks(id)
-    curve = scores(tasks.sample(300), tasks.variant, learner, np.arange(300), episodes=episodes).mean(axis=0)
+    curve = lifetime_returns(tasks.sample(300), tasks.variant, learner, np.arange(300), episodes=episodes).mean(axis=0)
     scale = np.array([exact_returns(tasks.variant, row) for row in tasks.sample(300)]).mean(axis=0)
     first, last = curve[:5].mean(), curve[-5:].mean()
     assert last > first + 0.2 * (scale[1] - scale[0])
@@ -45,7 +45,7 @@ def test_a_learner_improves_and_stays_between_random_and_oracle(id, learner, epi
 def test_a_bandit_learner_pulls_better_arms_later(learner):
     tasks = metarl_envs.tasks("MetaRL/BernoulliBandit-v0", horizon=200)
     rows = tasks.sample(500)
-    blocks = scores(rows, tasks.variant, learner, np.arange(500), episodes=1, block=20)
+    blocks = lifetime_returns(rows, tasks.variant, learner, np.arange(500), episodes=1, block=20)
     assert blocks[:, -1].mean() > blocks[:, 0].mean() + 1
     assert blocks.sum(axis=1).mean() < 200 * rows["chance"].max(axis=1).mean()
 
@@ -65,10 +65,10 @@ def lives_alike(id, policy, count, **params):
     """Whether lives are the same whatever the workers, and whoever lives beside them."""
     tasks = metarl_envs.tasks(id, **params)
     rows, seeds, some = tasks.sample(count), np.arange(count), slice(count // 2, None)
-    together = scores(rows, tasks.variant, policy, seeds, episodes=3, workers=2)
-    alone = scores(rows, tasks.variant, policy, seeds, episodes=3, workers=1)
+    together = lifetime_returns(rows, tasks.variant, policy, seeds, episodes=3, workers=2)
+    alone = lifetime_returns(rows, tasks.variant, policy, seeds, episodes=3, workers=1)
     return (together == alone).all() and (
-        together[some] == scores(rows[some], tasks.variant, policy, seeds[some], episodes=3)
+        together[some] == lifetime_returns(rows[some], tasks.variant, policy, seeds[some], episodes=3)
     ).all()
 
 
@@ -83,7 +83,7 @@ def test_lives_of_every_suitable_policy_are_alike_whoever_lives_beside_them(id):
     params = {"horizon": 6, **FEWER.get(id, {})}
     tasks = metarl_envs.tasks(id, **params)
     for name, policy in suitable_players(tasks.variant).items():
-        if policy.fits(tasks.variant):
+        if policy.runs_by_default(tasks.variant):
             assert lives_alike(id, policy, 2, **params), name
 
 
@@ -92,12 +92,12 @@ import hashlib, json, sys
 import numpy as np
 import metarl_envs
 from metarl_envs.learners.named import suitable_players
-from metarl_envs.histories import scores
+from metarl_envs.histories import lifetime_returns
 for id, params in json.loads(sys.argv[1]).items():
     tasks = metarl_envs.tasks(id, **params)
     for name, policy in suitable_players(tasks.variant).items():
-        if policy.fits(tasks.variant):
-            earned = scores(tasks.sample(3), tasks.variant, policy, np.arange(3), episodes=2)
+        if policy.runs_by_default(tasks.variant):
+            earned = lifetime_returns(tasks.sample(3), tasks.variant, policy, np.arange(3), episodes=2)
             print(id, name, hashlib.sha256(earned.tobytes()).hexdigest(), sep="/")
 """
 
@@ -122,7 +122,7 @@ def test_a_learner_does_the_same_on_two_tasks_until_they_pay_differently(id):
     params = FEWER.get(id, {})
     tasks = metarl_envs.tasks(id, **params)
     for name, policy in suitable_players(tasks.variant).items():
-        if policy.observes == "world" or not policy.fits(tasks.variant):
+        if policy.observes == "world" or not policy.runs_by_default(tasks.variant):
             continue
         pair = metarl_envs.TaskSet.of_rows(tasks.variant, tasks.sample(2, seed=5))
         one, other = (collect(id, policy, histories=1, steps=30, seed=7, tasks=pair[i : i + 1]) for i in range(2))

@@ -108,7 +108,7 @@ def test_what_it_tells_of_its_choices_is_how_it_chooses(name):
 def test_visits_are_how_often_it_was_done_before(name):
     learner, lived = lives(name, 2)
     for h in lived:
-        where = [() if learner.only_bandits else tuple(np.atleast_1d(seen)) for seen in h["observation"]]
+        where = [() if learner.bandits_only else tuple(np.atleast_1d(seen)) for seen in h["observation"]]
         done = {}
         for n, what in enumerate(zip(where, h["action"].tolist(), strict=True)):
             assert h["visits"][n] == done.get(what, 0)

@@ -15,7 +15,7 @@ from metarl_envs.engine import beta, kernel, streams
 from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.parameters import Choice, Flag
 from metarl_envs.engine.records import for_drivers
-from metarl_envs.histories import collect, scores
+from metarl_envs.histories import collect, lifetime_returns
 from metarl_envs.learners import LEARNERS, PSRL, Thompson
 
 COUNT = 2_000 if PLAIN else 20_000
@@ -44,12 +44,12 @@ def test_no_learner_dies_of_a_hyper_parameter_in_its_range(name):
     tried = 0
     for id, params in HOMES.items():
         tasks = metarl_envs.tasks(id, **params)
-        if LEARNERS[name]().objection(tasks.variant):
+        if LEARNERS[name]().why_unsuitable(tasks.variant):
             continue
         for hyper, parameter in LEARNERS[name].params.parameters.items():
             for value in extremes(parameter):
                 learner = LEARNERS[name](**{hyper: value})
-                earned = scores(tasks.rows(4), tasks.variant, learner, np.arange(4), episodes=2)
+                earned = lifetime_returns(tasks.rows(4), tasks.variant, learner, np.arange(4), episodes=2)
                 assert np.isfinite(earned).all(), f"{learner} in {id}"
                 tried += 1
     assert tried

@@ -12,7 +12,7 @@ from metarl_envs.engine.records import for_drivers, rows
 from metarl_envs.engine.streams import STREAM
 from metarl_envs.engine.truth.solving import exact_returns
 from metarl_envs.families.bandits.linear import LinearBandit
-from metarl_envs.histories import scores
+from metarl_envs.histories import lifetime_returns
 from metarl_envs.learners import (
     PSRL,
     SARSA,
@@ -72,7 +72,7 @@ class Stream:
                 learn(hyper[0], memory, seen[n], actions[n], reward[n], terminated[n], truncated[n], then[n], streams[0])
 
         memories = rows(steps + 1, self.learner.memory(self.learner.p, self.variant))
-        memories.view(np.ndarray)[0] = self.learner.newborn(self.variant)[0]
+        memories.view(np.ndarray)[0] = self.learner.initial_memory(self.variant)[0]
         actions, streams = np.zeros(steps, np.int64), rows(1, STREAM)
         streams["s"] = 17
         told = self.seen, self.then, self.reward, self.terminated, self.truncated
@@ -95,7 +95,7 @@ def same(one, other):
 
 
 def epsilon_after(episodes, p):
-    return p.last_epsilon + (p.epsilon - p.last_epsilon) * max(0, 1 - episodes / p.exploring_episodes)
+    return p.final_epsilon + (p.epsilon - p.final_epsilon) * max(0, 1 - episodes / p.epsilon_decay_episodes)
 
 
 def test_q_learning():
@@ -110,7 +110,7 @@ def test_q_learning():
 
 
 def test_a_count_bonus_is_looked_ahead_to_and_acted_on():
-    lived = Stream(CountBonusQ(bonus=0.5, step_size=0.3, discount=0.8, first_guess=0.0), mdp())
+    lived = Stream(CountBonusQ(bonus=0.5, step_size=0.3, discount=0.8, initial_value=0.0), mdp())
     q, count = np.zeros((STATES, ACTIONS)), np.zeros((STATES, ACTIONS))
     for n, s, a, r, terminated, _, s2 in lived:
         hopes = q + 0.5 / np.sqrt(count + 1)
@@ -122,7 +122,7 @@ def test_a_count_bonus_is_looked_ahead_to_and_acted_on():
 
 
 def test_q_lambda_hands_errors_back_until_an_action_that_was_not_the_best():
-    lived = Stream(QLambda(step_size=0.3, discount=0.9, trace=0.7, epsilon=0.3, last_epsilon=0.3), mdp())
+    lived = Stream(QLambda(step_size=0.3, discount=0.9, trace_decay=0.7, epsilon=0.3, final_epsilon=0.3), mdp())
     q, trace, cuts = np.ones((STATES, ACTIONS)), np.zeros((STATES, ACTIONS)), 0
     for n, s, a, r, terminated, truncated, s2 in lived:
         trace *= 0.9 * 0.7 if q[s, a] == q[s].max() else 0
@@ -137,8 +137,8 @@ def test_q_lambda_hands_errors_back_until_an_action_that_was_not_the_best():
 def test_q_of_lambda_zero_is_q_learning():
     tasks = metarl_envs.tasks(ROOM)
     one, other = (
-        scores(tasks.sample(20), tasks.variant, learner, np.arange(20), episodes=30)
-        for learner in (QLambda(trace=0.0, discount=0.9, epsilon=0.1), QLearning())
+        lifetime_returns(tasks.sample(20), tasks.variant, learner, np.arange(20), episodes=30)
+        for learner in (QLambda(trace_decay=0.0, discount=0.9, epsilon=0.1), QLearning())
     )
     assert (one == other).all()
 
@@ -159,7 +159,7 @@ def test_double_q_teaches_one_table_what_the_other_says():
 
 
 def test_sarsa_learns_the_value_of_what_it_does_next():
-    lived = Stream(SARSA(step_size=0.3, discount=0.9, epsilon=0.5, last_epsilon=0.5), mdp())
+    lived = Stream(SARSA(step_size=0.3, discount=0.9, epsilon=0.5, final_epsilon=0.5), mdp())
     q, cut_off = np.ones((STATES, ACTIONS)), 0
     for n, s, a, r, terminated, truncated, s2 in lived:
         if truncated:  # what it would have done next is never done, but it counts
@@ -181,7 +181,7 @@ def softmax(preferences):
 
 @pytest.mark.parametrize("trace", [0.0, 0.8])
 def test_actor_critic_with_its_eligibility_traces(trace):
-    lived = Stream(ActorCritic(step_size=0.4, critic_step_size=0.1, discount=0.9, trace=trace, first_guess=0.5), mdp())
+    lived = Stream(ActorCritic(step_size=0.4, critic_step_size=0.1, discount=0.9, trace_decay=trace, initial_value=0.5), mdp())
     v, h = np.full(STATES, 0.5), np.zeros((STATES, ACTIONS))
     critic, actor = np.zeros(STATES), np.zeros((STATES, ACTIONS))
     for n, s, a, r, terminated, truncated, s2 in lived:
@@ -262,7 +262,9 @@ def test_gradient_bandits_on_the_testbed_of_sutton_and_barto():
     last = []
     for baseline, step_size in ((True, 0.1), (True, 0.4), (False, 0.1), (False, 0.4)):
         learner = GradientBandit(step_size=step_size, baseline=baseline)
-        last.append(scores(sample, tasks.variant, learner, np.arange(2000), episodes=1, block=100)[:, -1].mean() / 100)
+        last.append(
+            lifetime_returns(sample, tasks.variant, learner, np.arange(2000), episodes=1, block=100)[:, -1].mean() / 100
+        )
     assert 4 + 1.54 > last[0] > last[1] + 0.02 > last[2] + 0.1 > last[3] + 0.2
 
 
@@ -280,7 +282,7 @@ def test_an_epsilon_greedy_bandit_pulls_each_arm_once_and_then_the_best_but_for_
 
 @pytest.mark.parametrize(("bonus", "squared"), [("log", lambda t: 2 * np.log(t)), ("constant", lambda t: 1)])
 def test_ucb1_pulls_each_arm_once_and_then_that_of_the_highest_bound(bonus, squared):
-    lived = Stream(UCB1(width=0.7, bonus=bonus), bandit(GAUSSIAN), states=1)
+    lived = Stream(UCB1(exploration=0.7, bonus=bonus), bandit(GAUSSIAN), states=1)
     assert set(lived.action[:5]) == set(range(5))
     for n in range(5, STEPS):
         done = [lived.reward[:n][lived.action[:n] == a] for a in range(5)]
@@ -294,8 +296,8 @@ def test_ucb1_pulls_each_arm_once_and_then_that_of_the_highest_bound(bonus, squa
 )
 def test_the_published_epsilon_greedy_is_within_two_percent_of_the_printed_figure(epsilon, arms, pulls, printed):
     tasks = metarl_envs.tasks(BERNOULLI, arms=arms, horizon=pulls)
-    learner = EpsilonGreedy(epsilon=epsilon, published=True)
-    earned = scores(tasks.sample(20_000, seed=1), tasks.variant, learner, np.arange(20_000), episodes=1)
+    learner = EpsilonGreedy(epsilon=epsilon, rl2_baseline=True)
+    earned = lifetime_returns(tasks.sample(20_000, seed=1), tasks.variant, learner, np.arange(20_000), episodes=1)
     assert abs(earned.mean() / printed - 1) < 0.02
 
 
@@ -333,7 +335,7 @@ def test_thompson_pulls_each_arm_with_the_chance_that_it_is_the_best():
 def test_lin_ucb_is_ridge_regression_and_its_bound():
     variant, width, alpha = bandit(LINEAR), 1.5, 1.5 * 0.4
     x = LinearBandit.features(variant.p)
-    lived = Stream(LinUCB(width=width, prior_sd=0.8, noise=0.4), variant, states=1, steps=200)
+    lived = Stream(LinUCB(exploration=width, prior_sd=0.8, noise=0.4), variant, states=1, steps=200)
     for n in (0, 1, 5, 199):
         done, paid = x[lived.action[:n]], lived.reward[:n]
         gram = (0.4 / 0.8) ** 2 * np.eye(2) + done.T @ done  # A of Li et al., with the penalty on the diagonal
@@ -406,7 +408,7 @@ def test_the_optimistic_transitions_of_ucrl2_by_linear_programming():
 )
 def test_ucrl2_earns_what_is_printed(learner, after_10, after_25):
     tasks = metarl_envs.tasks(MDP)
-    earned = scores(tasks.sample(1500, seed=1), tasks.variant, learner, np.arange(1500), episodes=25)
+    earned = lifetime_returns(tasks.sample(1500, seed=1), tasks.variant, learner, np.arange(1500), episodes=25)
     assert earned[:, :10].sum(axis=1).mean() == pytest.approx(after_10, rel=0.02)
     assert earned.sum(axis=1).mean() == pytest.approx(after_25, rel=0.02)
 
@@ -416,7 +418,8 @@ def test_the_regret_of_ucrl2_grows_more_slowly_than_that_of_random():
     sample = tasks.sample(300, seed=2)
     best = np.array([exact_returns(tasks.variant, row).oracle for row in sample])[:, None]
     regret = {
-        learner: best - scores(sample, tasks.variant, learner, np.arange(300), episodes=60) for learner in (UCRL2(), Random())
+        learner: best - lifetime_returns(sample, tasks.variant, learner, np.arange(300), episodes=60)
+        for learner in (UCRL2(), Random())
     }
     ucrl2, random = regret.values()
     assert ucrl2.sum() < 0.4 * random.sum()
@@ -430,13 +433,17 @@ def test_the_noise_annealed_oracle_is_random_at_one_end_and_the_oracle_at_the_ot
     tasks = metarl_envs.tasks(id, horizon=20)
     sample, oracle = tasks.sample(400, seed=1), tasks.variant.family.references["oracle"]
     random, knowing = (
-        scores(sample, tasks.variant, NoiseAnnealed(steps=steps, last_epsilon=last), np.arange(400), episodes=6)
+        lifetime_returns(sample, tasks.variant, NoiseAnnealed(steps=steps, final_epsilon=last), np.arange(400), episodes=6)
         for steps, last in ((1, 1.0), (1, 0.0))
     )
     exact = np.array([exact_returns(tasks.variant, row) or (np.nan, np.nan) for row in sample])
     if np.isnan(exact).any():
         exact = np.stack(
-            [scores(sample, tasks.variant, x, np.arange(400) + 9000, episodes=60).mean(axis=1) for x in (Random(), oracle)], 1
+            [
+                lifetime_returns(sample, tasks.variant, x, np.arange(400) + 9000, episodes=60).mean(axis=1)
+                for x in (Random(), oracle)
+            ],
+            1,
         )
     for earned, expected in ((random, exact[:, 0]), (knowing[:, 1:], exact[:, 1])):  # its very first step is random
         difference = earned.mean(axis=1) - expected
@@ -449,8 +456,8 @@ def test_the_noise_of_the_annealed_oracle_falls_in_a_straight_line():
     """The chance of a step that is not the oracle's, in a bandit where a random pull is the best arm one time in five."""
     tasks = metarl_envs.tasks(GAUSSIAN, horizon=100, noise=0.0)
     sample = tasks.sample(4000, seed=1)
-    learner = NoiseAnnealed(steps=80, last_epsilon=0.1)
-    paid = scores(sample, tasks.variant, learner, np.arange(4000), episodes=1, block=1)
+    learner = NoiseAnnealed(steps=80, final_epsilon=0.1)
+    paid = lifetime_returns(sample, tasks.variant, learner, np.arange(4000), episodes=1, block=1)
     best, mean = sample["mean"].max(axis=1), sample["mean"].mean(axis=1)
     told = ((best[:, None] - paid) / (best - mean).mean()).mean(axis=0)
     epsilon = np.maximum(0.1, 1 - np.arange(100) / 80)
@@ -468,7 +475,7 @@ def test_the_mix_of_dpt():
             begin(hyper[0], memories[i], params[0], streams[0])
 
     memories = rows(20_000, learner.memory(learner.p, variant))
-    memories.view(np.ndarray)[...] = learner.newborn(variant)
+    memories.view(np.ndarray)[...] = learner.initial_memory(variant)
     compiled("test.dpt", wake).wake(learner.hyper, memories, variant.params, rows(1, STREAM))
     chance = memories.view(np.ndarray)["chance"]
     np.testing.assert_allclose(chance.sum(axis=1), 1)
@@ -483,7 +490,7 @@ def test_the_mix_of_dpt():
 
 def test_dpt_acts_uniformly_in_a_room():
     variant = metarl_envs.tasks(ROOM).variant
-    assert Row(DPTBehaviour().newborn(variant)[0]).bandit == 0
+    assert Row(DPTBehaviour().initial_memory(variant)[0]).bandit == 0
     lived = Stream(DPTBehaviour(), variant, steps=5000)
     assert stats.chisquare(np.bincount(lived.action, minlength=5)).pvalue > 1e-4
 
@@ -492,7 +499,7 @@ def test_dpt_acts_uniformly_in_a_room():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: QLambda(trace=1.5), r"trace=1.5.*from 0 to 1"),
+        (lambda: QLambda(trace_decay=1.5), r"trace_decay=1.5.*from 0 to 1"),
         (lambda: CountBonusQ(bonus=-1.0), r"bonus=-1"),
         (lambda: SARSA(epsilon=float("nan")), r"epsilon=nan"),
         (lambda: ActorCritic(critic_step_size=2.0), r"critic_step_size=2"),
@@ -510,11 +517,11 @@ def test_a_hyperparameter_out_of_range_is_refused(make, message):
 
 def test_where_learners_cannot_live():
     room, arms = metarl_envs.tasks(ROOM).variant, bandit(BERNOULLI)
-    assert "bandits" in EpsilonGreedy().objection(room)
-    assert "bandits" in GradientBandit().objection(room)
-    assert "features" in LinUCB().objection(arms)
-    assert "states" in SARSA().objection(metarl_envs.tasks("MetaRL/CartPole-v0").variant)
-    assert "Discrete" in NoiseAnnealed().objection(metarl_envs.tasks("MetaRL/Pendulum-v0").variant)
-    assert not PSRL().fits(room)
-    assert not UCRL2().fits(room)
-    assert UCRL2().fits(mdp())
+    assert "bandits" in EpsilonGreedy().why_unsuitable(room)
+    assert "bandits" in GradientBandit().why_unsuitable(room)
+    assert "features" in LinUCB().why_unsuitable(arms)
+    assert "states" in SARSA().why_unsuitable(metarl_envs.tasks("MetaRL/CartPole-v0").variant)
+    assert "Discrete" in NoiseAnnealed().why_unsuitable(metarl_envs.tasks("MetaRL/Pendulum-v0").variant)
+    assert not PSRL().runs_by_default(room)
+    assert not UCRL2().runs_by_default(room)
+    assert UCRL2().runs_by_default(mdp())

@@ -118,8 +118,8 @@ def test_what_a_class_writes_itself_holds():
 
     assert len(TaskSet.of_family(Fewer)) == 1
     assert Fewer.sample_task is not Asks.sample_task
-    assert Fewer.at().task.names == ("first",)
-    assert Asks.at().task.names == ("first", "mark", "pair")
+    assert Fewer.with_params().task.names == ("first",)
+    assert Asks.with_params().task.names == ("first", "mark", "pair")
 
 
 @pytest.mark.parametrize("field", [3, (np.int8,), (np.int8, 2.5), (np.int8, 2, 2, 2), [np.int8, 2]])
@@ -138,10 +138,10 @@ def test_observations_of_whole_numbers_are_counted():
 
 
 def test_a_discrete_observation_has_its_number():
-    variant = Asks.at(many=5)
+    variant = Asks.with_params(many=5)
     assert variant.num_states == 5
     assert variant.state_index(variant.params[0], [3]) == 3
-    assert QLearning().objection(variant) is None
+    assert QLearning().why_unsuitable(variant) is None
     assert metarl_envs.evaluate("Test/Asks-v0", "q_learning", split="all", tasks=2, episodes=2, seeds=1).raw["q_learning"].size
 
     class FromOne(Asks):
@@ -149,8 +149,8 @@ def test_a_discrete_observation_has_its_number():
         def spaces(p):
             return Discrete(p.many, start=1), Discrete(p.many)
 
-    assert FromOne.at().num_states is None
-    assert DarkRoom.at(size=5).num_states == 25
+    assert FromOne.with_params().num_states is None
+    assert DarkRoom.with_params(size=5).num_states == 25
 
 
 def test_a_family_without_words_tells_its_fields():
@@ -169,8 +169,8 @@ def test_an_oracle_of_one_kernel_is_a_player_with_its_name():
     assert type(player).__doc__ == go_to_goal.__doc__
     assert type(player) is type(oracle(go_to_goal))
     assert type(pickle.loads(pickle.dumps(player))) is type(player)
-    arrays = oracle(go_to_goal, arrays=True)
-    assert (arrays.arrays, player.arrays) == (True, False)
+    arrays = oracle(go_to_goal, array_actions=True)
+    assert (arrays.array_actions, player.array_actions) == (True, False)
     assert type(pickle.loads(pickle.dumps(arrays))) is type(arrays)
 
 

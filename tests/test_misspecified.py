@@ -38,7 +38,7 @@ def test_defaults_are_the_truth_by_default_and_stay_what_they_are_under_shifts(l
     family = metarl_envs.tasks(id).variant.family
     for split in (None, "train", "test", *family.shifts):
         variant = metarl_envs.tasks(id, split=split).variant
-        taken, true = learner().made_for(variant).values, truth(variant.p)
+        taken, true = learner().bind(variant).values, truth(variant.p)
         is_true = true is not None and all(taken[name] == pytest.approx(value) for name, value in true.items())
         assert is_true == (split not in wrong), split
     assert all(f"`{split}`" in learner.__doc__ for split in wrong)

@@ -59,14 +59,14 @@ def scores_of_boxes(request, monkeypatch):
     """What a box pays is compiled for many seconds: only slow tests work it out, the others take numbers in its place."""
     if request.node.get_closest_marker("slow"):
         return
-    work_out = game_module.scores
+    work_out = game_module.lifetime_returns
 
     def stand_in(tasks, variant, policy, seeds, episodes):
         if not issubclass(variant.family, Seat):
             return work_out(tasks, variant, policy, seeds, episodes=episodes)
         return np.full((len(seeds), episodes), 2.0 if policy is variant.family.references["oracle"] else 1.0)
 
-    monkeypatch.setattr(game_module, "scores", stand_in)
+    monkeypatch.setattr(game_module, "lifetime_returns", stand_in)
 
 
 @pytest.mark.slow
@@ -137,7 +137,7 @@ def test_whether_time_goes_by_follows_from_what_the_family_declares(id):
     assert steps(game) == 0, "nothing moves before the first key"
     tap(game, a_key(game))
     wait(game, 1)
-    assert (steps(game) > 1) == family.live
+    assert (steps(game) > 1) == family.realtime
 
 
 def test_the_hidden_task_is_in_no_picture_before_the_end():
@@ -230,13 +230,13 @@ def test_arrows_come_in_one_order():
 def test_controls_that_nobody_can_use_are_refused():
     family = load_family(family_of("MetaRL/BernoulliBandit-v0"))
     with pytest.raises(TypeError, match="20 actions"):
-        Controls.of(family.at(arms=20))
+        Controls.of(family.with_params(arms=20))
 
     class Greedy(load_family(family_of("MetaRL/DarkRoom-v0"))):
         keys = {"n": (0, "north")}
 
     with pytest.raises(ValueError, match="'n'"):
-        Controls.of(Greedy.at())
+        Controls.of(Greedy.with_params())
 
 
 # ------------------------------------------------------------------------------------------- worlds that do not wait
@@ -353,7 +353,7 @@ def test_there_is_a_rest_between_episodes(id):
 
 
 # ------------------------------------------------------------------------------------------- mouse and axes
-BOXES = [id for id in IDS if isinstance(load_family(family_of(id)).at().action_space, Box)]
+BOXES = [id for id in IDS if isinstance(load_family(family_of(id)).with_params().action_space, Box)]
 
 
 @pytest.mark.parametrize("id", BOXES)
@@ -408,12 +408,12 @@ def test_the_mouse_is_a_lever_for_the_torque(x, torque, monkeypatch):
 def test_a_family_of_discrete_actions_may_take_clicks():
     class Clicked(load_family(family_of("MetaRL/BernoulliBandit-v0"))):
         @staticmethod
-        def aim(p, state, x, y):
+        def click_action(p, state, x, y):
             return int(x // (480 / p.arms)) if y > 60 else None
 
     game = Game("MetaRL/BernoulliBandit-v0", seed=0)
     assert not game.press("mouse"), "the bandit itself has none"
-    game.controls = Controls.of(Clicked.at())
+    game.controls = Controls.of(Clicked.with_params())
     assert ("mouse",) in [keys for keys, _ in game.controls.legend()]
     for x, y, pulled in ((100, 30, [0, 0, 0, 0, 0]), (100, 100, [0, 1, 0, 0, 0]), (470, 100, [0, 1, 0, 0, 1])):
         game.point(x, y)

@@ -15,7 +15,7 @@ from metarl_envs.engine import Player, kernel, record
 from metarl_envs.evaluation import diagnostics, joined
 from metarl_envs.histories import collect
 from metarl_envs.learners import QLearning, Random
-from metarl_envs.players import PlayerError, Run, Seat, Through, load
+from metarl_envs.players import PlayerError, Run, Seat, Wrapped, load
 from metarl_envs.players.lifetimes import live
 from metarl_wrappers import VectorForgetEachEpisode
 from tests.fuzzing import bytes_mutant, json_mutant
@@ -196,7 +196,7 @@ def test_a_control_that_plays_forgetting_tells_so_and_calls_no_factory():
             self.n[step.memory_reset] = 0
             return super().act(step)
 
-    lived(Through(Agent, VectorForgetEachEpisode))
+    lived(Wrapped(Agent, VectorForgetEachEpisode))
     assert (len(made), sum(told)) == (1, 3)
 
 
@@ -235,7 +235,7 @@ def test_players_of_another_kind_of_world_are_refused():
     with pytest.raises(ValueError, match="player: QLearning needs Discrete actions"):
         boxes.run("AmnesiaBox", {"all": QLearning()}, **BOX)
     with pytest.raises(TypeError, match="a box has none"):
-        boxes.run("AmnesiaBox", {"all": Through(Waits)}, **BOX)
+        boxes.run("AmnesiaBox", {"all": Wrapped(Waits)}, **BOX)
 
 
 def test_learners_and_references_are_collected_by_name():
@@ -343,7 +343,7 @@ def test_through_wrappers_the_run_holds_the_actions_of_the_environment():
             assert (step.previous_action[~step.memory_reset] == 0).all()
             return np.zeros(len(self.n), int)
 
-    run, scores = lived(Through(Zero, VectorTurnedActions))
+    run, scores = lived(Wrapped(Zero, VectorTurnedActions))
     assert (run.actions == 4).all()
     assert run.seats[0].endswith("Zero through VectorTurnedActions")
     assert np.array_equal(scores.sum(axis=1), run.returns)

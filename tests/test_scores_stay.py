@@ -14,7 +14,7 @@ from metarl_envs import boxes
 from metarl_envs.engine.family import Family
 from metarl_envs.evaluation import references
 from metarl_envs.learners import QLearning
-from metarl_envs.players import Through
+from metarl_envs.players import Wrapped
 from metarl_wrappers import VectorPreviousStep, VectorSwapReward
 
 pytestmark = pytest.mark.plain
@@ -53,8 +53,8 @@ def test_in_a_room_learners_agents_and_agents_through_wrappers_earn_what_they_ea
         "q": QLearning(step_size=0.5),
         "oracle": "oracle",
         "agent": Counting,
-        "through": Through(Counting, functools.partial(VectorPreviousStep, flat=True)),
-        "swapped": Through(Counting, VectorSwapReward),
+        "through": Wrapped(Counting, functools.partial(VectorPreviousStep, flat=True)),
+        "swapped": Wrapped(Counting, VectorSwapReward),
     }
     assert scored(policies, "DarkRoom", **ROOM) == {
         "random": "6726bbf32f59f079",
@@ -84,13 +84,13 @@ def test_in_bandits_blocks_pay_what_they_paid(monkeypatch):
 
 
 def test_where_actions_are_arrays_it_is_the_same(monkeypatch):
-    monkeypatch.setattr(Family, "simulated", 3)
+    monkeypatch.setattr(Family, "reference_episodes", 3)
     found = scored(["random", "oracle"], "PointRobot", horizon=10, tasks=2, seeds=2, episodes=3, split=None)
     assert found == {"random": "d600c94e959818f4", "oracle": "273cea0783536d77"}
 
 
 def test_in_a_seat_whose_memory_is_reset_it_is_the_same(monkeypatch):
-    monkeypatch.setattr(Family, "simulated", 2)
+    monkeypatch.setattr(Family, "reference_episodes", 2)
     monkeypatch.setattr(references, "_LIVES", 2)
     where = {"tasks": 1, "seeds": 1, "lifetimes": 2, "split": None, "least_spread": 1e-9, "companions": "greedy"}
     assert scored(["random", Counting], "AmnesiaBox", **where, **BOX) == {

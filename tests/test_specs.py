@@ -193,7 +193,7 @@ def test_a_parameter_that_no_call_could_reach_is_refused(name):
             return gym.spaces.Discrete(1), gym.spaces.Discrete(2)
 
     with pytest.raises(TypeError, match=f"family Unreachable has a parameter named '{name}'"):
-        Unreachable.at()
+        Unreachable.with_params()
 
 
 # ------------------------------------------------------------------------------------------- ids

@@ -38,7 +38,7 @@ def with_header(folder, **changed):
 
 def fingerprint_of(header, variant, rows):
     """What `TaskSet.fingerprint` computes: whoever forges a file can do so too."""
-    ids = task_rows.meanings(variant, rows)[0]
+    ids = task_rows.task_hashes(variant, rows)[0]
     about = [header["family"], header["params"], header["split"], None]
     return hashlib.sha256(json.dumps(about).encode() + ids.tobytes()).hexdigest()[:32]
 

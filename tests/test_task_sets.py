@@ -51,7 +51,7 @@ def tasks(id, **arguments):
 def meant(task_set, count=200):
     """What the first tasks of a set mean."""
     rows = task_set.rows(min(count, len(task_set)) if task_set.is_finite else count)
-    return task_rows.meanings(task_set.variant, rows)[0].tolist()
+    return task_rows.task_hashes(task_set.variant, rows)[0].tolist()
 
 
 def same_task(a, b):
@@ -67,7 +67,7 @@ def test_which_families_have_which_parts(id):
 def lies_in(task_set, rows, part):
     """Whether each row is a task of a part, or of all."""
     merged = part == "train" and "validation" not in task_set.parts
-    return task_rows.meanings(task_set.variant, rows)[1] & (PARTS[part] | (PARTS["validation"] if merged else 0)) != 0
+    return task_rows.task_hashes(task_set.variant, rows)[1] & (PARTS[part] | (PARTS["validation"] if merged else 0)) != 0
 
 
 @every_id_with_splits
@@ -85,14 +85,14 @@ def likely_courses():
     """The two courses that are in every part of TwoStep."""
     whole = tasks("TwoStep")
     rows = whole.rows(100)
-    return TaskSet.of_rows(whole.variant, rows[task_rows.meanings(whole.variant, rows)[1] == EVERY_PART])
+    return TaskSet.of_rows(whole.variant, rows[task_rows.task_hashes(whole.variant, rows)[1] == EVERY_PART])
 
 
 @every_id_with_splits
 def test_a_task_is_in_the_same_part_whatever_seed_drew_it(id):
     whole = tasks(id)
     rows = whole.sample(600, seed=4)
-    rows = rows[task_rows.meanings(whole.variant, rows)[1] != EVERY_PART]
+    rows = rows[task_rows.task_hashes(whole.variant, rows)[1] != EVERY_PART]
     share = {part: lies_in(whole, rows, part).mean() for part in whole.parts}
     assert 0.1 < share["test"] < 0.35, "about one task in five"
     assert 0.1 < share.get("validation", 0.16) < 0.25, "about one in five of the others"
@@ -110,7 +110,7 @@ def test_environments_draw_from_their_part_alone(id, split):
         for name in rows.dtype.names:
             rows[name] = info["metarl"]["task"][name]
         assert lies_in(envs.tasks, rows, split).all()
-        assert (task_rows.meanings(envs.variant, rows)[0] == info["metarl"]["task_id"]).all()
+        assert (task_rows.task_hashes(envs.variant, rows)[0] == info["metarl"]["task_id"]).all()
 
 
 def test_a_family_of_few_tasks_keeps_none_for_validation():
@@ -146,7 +146,7 @@ def parts_of_hidden(task_set):
     """The part of each of some tasks, by what is hidden in it: of a linear bandit the weights, from which means only follow."""
     rows = task_set.rows(len(task_set) if task_set.is_finite else 40)
     hidden = [row["weights"].tobytes() if "weights" in rows.dtype.names else row.tobytes() for row in rows]
-    return dict(zip(hidden, task_rows.meanings(task_set.variant, rows)[1].tolist(), strict=True))
+    return dict(zip(hidden, task_rows.task_hashes(task_set.variant, rows)[1].tolist(), strict=True))
 
 
 @pytest.mark.parametrize(("id", "shift"), [pair for pair in SHIFTED if pair != ("MetaRL/TwoStep-v0", "volatile")])
@@ -234,18 +234,18 @@ def signed_hash(params, task):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_hash_of_ones_own_may_be_signed(split):
-    family = type("SignedRoom", (DarkRoom,), {"meaning": signed_hash})
+    family = type("SignedRoom", (DarkRoom,), {"task_hash": signed_hash})
     rows = TaskSet.of_family(family, split=split).rows(8)
-    drawn = task_rows.draw(family.at(), PARTS[split], 3, 0, 40)
-    ids, parts = task_rows.meanings(family.at(), drawn)
+    drawn = task_rows.draw(family.with_params(), PARTS[split], 3, 0, 40)
+    ids, parts = task_rows.task_hashes(family.with_params(), drawn)
     assert ids.tolist() == [-7 * (int(x) + 11 * int(y) + 1) % 2**64 for x, y in drawn["goal"]]
     assert (parts == PARTS[split]).all()
-    assert (task_rows.meanings(family.at(), rows)[1] == PARTS[split]).all()
+    assert (task_rows.task_hashes(family.with_params(), rows)[1] == PARTS[split]).all()
 
 
 def test_a_drift_is_in_one_part():
     whole = tasks("TwoStep", variant="daw", change=0.0)
-    assert (task_rows.meanings(whole.variant, whole.rows(50))[1] != EVERY_PART).all()
+    assert (task_rows.task_hashes(whole.variant, whole.rows(50))[1] != EVERY_PART).all()
 
 
 @pytest.mark.slow
@@ -270,7 +270,7 @@ def test_the_check_of_parts_finds_a_family_that_splits_unfairly():
 def test_a_family_of_few_tasks_is_not_split(id, split):
     """Nor is one whose tasks are all in every part: GapBandit."""
     whole = tasks(id)
-    parts_of_all = task_rows.meanings(whole.variant, whole.rows(len(whole)))[1]
+    parts_of_all = task_rows.task_hashes(whole.variant, whole.rows(len(whole)))[1]
     assert len(whole) < 5 or (parts_of_all == EVERY_PART).all()
     with pytest.raises(ValueError, match="has no parts, since"):
         gym.make(id, split=split)
@@ -303,12 +303,12 @@ def test_equal_tasks_have_equal_ids_however_their_rows_came_about(id):
     """NumPy does not copy what lies between the fields of a row; that must not matter."""
     whole = tasks(id)
     rows = whole.rows(6)
-    expected = task_rows.meanings(whole.variant, rows)[0]
+    expected = task_rows.task_hashes(whole.variant, rows)[0]
     dirty = np.full(rows.nbytes, 0xFF, np.uint8).view(whole.dtype)
     for name in rows.dtype.names:
         dirty[name] = rows[name]
     for same in (dirty, rows[::-1][::-1].copy(), np.stack([whole[i] for i in range(6)]), np.concatenate([rows[:3], rows[3:]])):
-        np.testing.assert_array_equal(task_rows.meanings(whole.variant, same)[0], expected)
+        np.testing.assert_array_equal(task_rows.task_hashes(whole.variant, same)[0], expected)
 
 
 @every_id

@@ -96,7 +96,7 @@ class Silent(DarkRoom):
 
 class NotZeroOrOne(DarkRoom):
     step = pay_a_tenth
-    pays_zero_or_one = True
+    binary_reward = True
 
 
 class Forgetful(DarkRoom):
@@ -128,7 +128,7 @@ class Smaller(DarkRoom):
         The goal cell, uniform over 25.
     """
 
-    params = DarkRoom.params.but(size=5)
+    params = DarkRoom.params.with_defaults(size=5)
 
 
 BROKEN = [
@@ -142,7 +142,7 @@ BROKEN = [
     (TellsTheTask, testing.check_pictures, "must depend on the task"),
     (Silent, testing.check_reference_page, "docstring of its own"),
     (PaysOtherwise, testing.check_reference_page, "binds another `step`, so its docstring must have .* Reward, References"),
-    (NotZeroOrOne, testing.check_rewards, "paid 0.1, and pays_zero_or_one says"),
+    (NotZeroOrOne, testing.check_rewards, "paid 0.1, and binary_reward says"),
     (Forgetful, testing.check_memoryless, "memoryless_best is 17.0 on .*, and the oracle earns 1"),
     (Careless, testing.check_memoryless, "memoryless_best is 0.24000 in the mean over tasks, and random play earns 0.24691"),
 ]

@@ -9,7 +9,7 @@ import metarl_envs
 from metarl_envs.engine import Family, Integer, Parameters, Player, kernel, record, uniform
 from metarl_envs.engine.truth.solving import exact_returns, explore
 from metarl_envs.families.grids.dark_room import DarkRoom
-from metarl_envs.histories import collect, scores
+from metarl_envs.histories import collect, lifetime_returns
 from metarl_envs.learners import QLearning
 from metarl_envs.task_sets import TaskSet
 
@@ -49,22 +49,22 @@ class Declared(DarkRoom):
 
 @pytest.mark.parametrize("family", [PaysATenth, PaysATenthStill])
 def test_what_followed_from_another_step_is_not_inherited(family):
-    p, task = family.at().p, DarkRoom.all_tasks(family.at().p, family.at().task)[0]
-    assert DarkRoom.pays_zero_or_one
-    assert DarkRoom.at().memoryless_best(task) is not None
-    assert not family.pays_zero_or_one
-    assert family.at().memoryless_best(task) is None
+    p, task = family.with_params().p, DarkRoom.all_tasks(family.with_params().p, family.with_params().task)[0]
+    assert DarkRoom.binary_reward
+    assert DarkRoom.with_params().memoryless_best(task) is not None
+    assert not family.binary_reward
+    assert family.with_params().memoryless_best(task) is None
     assert family.returns(p, None) is None
-    assert family.all_tasks(p, family.at().task) is not None, "which has nothing to do with the step"
+    assert family.all_tasks(p, family.with_params().task) is not None, "which has nothing to do with the step"
 
 
 def test_what_is_declared_beside_another_step_stays():
-    assert Declared.memoryless_best(Declared.at().p, None) == 2.0
+    assert Declared.memoryless_best(Declared.with_params().p, None) == 2.0
 
 
 def test_the_list_of_tasks_is_not_inherited_by_another_distribution():
-    assert Corner.all_tasks(Corner.at().p, Corner.at().task) is None
-    assert Corner.pays_zero_or_one
+    assert Corner.all_tasks(Corner.with_params().p, Corner.with_params().task) is None
+    assert Corner.binary_reward
 
 
 @pytest.mark.plain
@@ -109,7 +109,7 @@ class RareStart(Family):
 
 
 def test_starts_that_are_rarely_different_are_not_taken_for_equal():
-    variant = RareStart.at()
+    variant = RareStart.with_params()
     task = TaskSet.of_family(RareStart).rows(1)
     assert explore(variant, task) is None
     assert exact_returns(variant, task) is None
@@ -164,7 +164,7 @@ def test_an_observation_index_out_of_range_is_an_error_not_an_address(params):
         collect("Own/Elsewhere-v0", QLearning(epsilon=1.0), histories=2, steps=300, split=None, **params)
     tasks = metarl_envs.tasks("Own/Elsewhere-v0", **params)
     with pytest.raises(ValueError, match=r"\.state_index gave an index"):
-        scores(tasks.rows(2), tasks.variant, QLearning(epsilon=1.0), [0, 1], episodes=15)
+        lifetime_returns(tasks.rows(2), tasks.variant, QLearning(epsilon=1.0), [0, 1], episodes=15)
 
 
 @kernel
@@ -190,7 +190,7 @@ def test_actions_that_do_not_start_at_0_are_refused(space):
             return Box(0, 4, (1,), np.int64), space
 
     with pytest.raises(TypeError, match="must start at 0"):
-        Shifted.at()
+        Shifted.with_params()
 
 
 def test_a_field_of_length_one_is_an_array():

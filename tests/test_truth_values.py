@@ -321,7 +321,7 @@ def test_a_state_that_no_start_leads_to_is_an_error_not_a_guess():
             states["agent"] = 7, 7
             return states, np.ones(1)
 
-    variant = Elsewhere.at(horizon=2)
+    variant = Elsewhere.with_params(horizon=2)
     explored = explore(variant, np.zeros(1, variant.task))
     here = Row(np.zeros(1, variant.state)[0])
     with pytest.raises(ValueError, match=r"no episode reaches .*agent.*starts"):

@@ -98,7 +98,7 @@ def play(
 
     family = family_at(family_of(id))
     if episodes is None:
-        episodes = 5 if family.unit == "episode" else 1
+        episodes = 5 if family.curve_unit == "episode" else 1
     game = Game(
         id,
         seed=seed,

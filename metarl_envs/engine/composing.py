@@ -100,7 +100,7 @@ def family_at(spec: Spec) -> type[Family]:
     base = load_family(_checked(spec)["family"])
     if not issubclass(base, Composed):
         raise ValueError(f"family={spec['family']!r} has parts {', '.join(spec['parts'])}, and is not made of parts")
-    return base.of({name: family_at(part["family"]).at(**part["params"]) for name, part in spec["parts"].items()})
+    return base.of({name: family_at(part["family"]).with_params(**part["params"]) for name, part in spec["parts"].items()})
 
 
 def paths_in(spec: Any) -> Iterator[str]:

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 #: What rows must be to be tasks: a field, where it is wrong (bool [task, ...]), and what is wrong. See `Family.task_errors`.
 TaskErrors = Iterator[tuple[str, np.ndarray, str]]
-#: What a family's keys do: an action, or what gives it in a state; and what it is called.
+#: Keyboard controls: key -> (action, label). The action may be a function of the state; None then means no step.
 Keys = Mapping[str, tuple[int | Callable[[Row], int | None], str]]
 #: What is said of a family beside its kernels, and which of them it follows from.
 _FOLLOWS_FROM = {
-    "pays_zero_or_one": {"step"},
+    "binary_reward": {"step"},
     "memoryless_best": {"sample_task", "reset", "step", "observe"},
     "solve": {"reset", "step"},
     "returns": {"reset", "step"},
     "starts": {"reset"},
     "prior": {"sample_task", "reset", "step", "observe"},
-    "condition": {"reset", "step", "observe"},
+    "update_posterior": {"reset", "step", "observe"},
     "all_tasks": {"sample_task"},
     "in_every_part": {"sample_task"},
 }
@@ -75,7 +75,7 @@ class Family:
       whose fields are its keys: `obs.image[i, j] = 1`.
     * `state_index(params, obs)`, for tabular learners, where observations are few: the index of one, from 0 to
       `num_states(p) - 1`. A `Discrete` observation has its own.
-    * `meaning(params, task)`, if the bytes of a task are not what it means: a hash of that, as 64 unsigned bits. Equal tasks
+    * `task_hash(params, task)`, if the bytes of a task are not what it means: a hash of that, as 64 unsigned bits. Equal tasks
       have equal hashes, and the hash says whether it is a train, a validation or a test task (see `splits.part_of`).
     * `in_every_part(params, task)`, if single tasks hold much of the distribution (one in five hundred, say): whether this is
       such a task. It is drawn in each part as often as in all tasks, where by its hash it would be in one part alone.
@@ -83,7 +83,7 @@ class Family:
     Horizons, trials and autoreset are the engine's business. `horizon` is a parameter of every family.
 
     A subclass that binds another kernel does not inherit what followed from the old one: with another `step`, neither
-    `pays_zero_or_one` nor exact values and posteriors; with another `sample_task`, not the list of all tasks. Where they still
+    `binary_reward` nor exact values and posteriors; with another `sample_task`, not the list of all tasks. Where they still
     hold, the subclass says so: `solve = Parent.solve`. (References are policies, which are played, so they stay.)
     """
 
@@ -112,7 +112,7 @@ class Family:
     step: ClassVar[Callable | ByParameters]
     observe: ClassVar[Callable | ByParameters]
     state_index: ClassVar[Callable | None] = None
-    meaning: ClassVar[Callable | None] = None
+    task_hash: ClassVar[Callable | None] = None
     in_every_part: ClassVar[Callable | None] = None
 
     #: Named shifts of the task distribution: what each changes in the parameters. They leave the spaces as they are, and which
@@ -124,16 +124,17 @@ class Family:
     reveals_task_at_start: ClassVar[bool] = False
     #: For people who play: by key (as pygame names it) a Discrete action and what it is called, or a function from parameters
     #: to such keys. Digits where empty. An action may be a function of the state, whose None is no step; a key without a name
-    #: is left out below the picture (which should show it). What a click means says a static method `aim(p, state, x, y)`.
+    #: is left out below the picture (which should show it). A static method `click_action(p, state, x, y)` says what a click
+    #: means.
     keys: ClassVar[Keys | Callable[[SimpleNamespace], Keys]] = {}
     #: For people who play: the world moves on while nobody acts.
-    live: ClassVar[bool] = False
-    #: Every reward is 0 or 1 (learners that count wins live nowhere else).
-    pays_zero_or_one: ClassVar[bool] = False
+    realtime: ClassVar[bool] = False
+    #: Every reward is 0 or 1 (learners that count wins need that).
+    binary_reward: ClassVar[bool] = False
     #: Episodes that are lived on each task to find what a reference earns there, where there is no formula.
-    simulated: ClassVar[int] = 2000
+    reference_episodes: ClassVar[int] = 2000
     #: What one point of a learning curve is: an episode, or a block of this many steps for families of one long episode.
-    unit: ClassVar[str] = "episode"
+    curve_unit: ClassVar[str] = "episode"
 
     @staticmethod
     def spaces(p: SimpleNamespace) -> tuple[gym.Space, gym.Space]:
@@ -194,8 +195,8 @@ class Family:
         return None
 
     @staticmethod
-    def unit_length(p: SimpleNamespace) -> int:
-        """Steps in a block of the learning curve, where `unit` is not an episode."""
+    def curve_unit_length(p: SimpleNamespace) -> int:
+        """Steps in a block of the learning curve, where `curve_unit` is not an episode."""
         return 0
 
     @staticmethod
@@ -224,7 +225,7 @@ class Family:
         return None
 
     @staticmethod
-    def condition(
+    def update_posterior(
         p: SimpleNamespace, belief: dict[str, np.ndarray], seen: np.ndarray, action: int, reward: float, then: np.ndarray
     ) -> None:
         """Update the parameters that `prior` gave, in place, for one transition between observations."""
@@ -260,7 +261,7 @@ class Family:
         )
 
     @classmethod
-    def at(cls, **params: Any) -> Variant:
+    def with_params(cls, **params: Any) -> Variant:
         """The family with its parameters set; TypeError or ValueError says what is wrong with one, or with the family."""
         if problem := _declaration_error(cls):
             raise TypeError(problem)
@@ -278,7 +279,7 @@ class Family:
         given = cls.params.expanded(params) if change else params
         if both := sorted(set(change) & set(given)):
             raise ValueError(f"{both[0]}={given[both[0]]!r} cannot be given with split={split!r}, which sets it itself")
-        return cls.at(**{**params, **change}), found
+        return cls.with_params(**{**params, **change}), found
 
     @classmethod
     def unshifted(cls, split: Any, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -411,7 +412,7 @@ class Variant:
         """
         found = Split.read(name, self.name, self.family.shifts)
         change = self.family._changed_by(found)
-        if self.family.at(**{**self.values, **change}).values != self.values:
+        if self.family.with_params(**{**self.values, **change}).values != self.values:
             raise ValueError(f"split={name!r} of {self.name} has {change}, and the tasks are of {self}")
         return found
 

@@ -185,7 +185,7 @@ class Parameters:
                     parameters[name].check(name, value)
         self.dtype = record(**{name: parameter.dtype for name, parameter in parameters.items()})
 
-    def but(self, **defaults: Any) -> Parameters:
+    def with_defaults(self, **defaults: Any) -> Parameters:
         """The same parameters with other defaults: how a variant is declared."""
         changed = dict(self.parameters)
         for name, value in defaults.items():

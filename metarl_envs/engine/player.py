@@ -18,29 +18,29 @@ from metarl_envs.engine.records import record
 
 @kernel
 def prepare_nothing(hyper, memory, params, rng):
-    """Begin a trial without anything to prepare."""
+    """Prepare nothing at the start of a trial."""
 
 
 @kernel
 def prepare_nothing_for_task(hyper, memory, params, task, rng):
-    """Begin a trial of a known task without anything to prepare."""
+    """Prepare nothing at the start of a trial whose task is known."""
 
 
 @kernel
 def learn_nothing(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
-    """Take no notice of what happened."""
+    """Learn nothing from a step."""
 
 
 class Internal(NamedTuple):
     """An internal quantity of a player that a learning history can record at each step, as float32.
 
     Attributes:
-        tell: `kernel(hyper, memory, seen, action, out)` writes the numbers into `out`, a float32 array of one dimension.
+        read: `kernel(hyper, memory, seen, action, out)` writes the numbers into `out`, a float32 array of one dimension.
         size: how many numbers there are for a player with hyper-parameters `p` on a family (None: one, and no axis).
         after: asked when the step has been learned from (a TD error), not when the action has been chosen (a value).
     """
 
-    tell: Callable
+    read: Callable
     size: Callable[[SimpleNamespace, Variant], int] | None = None
     after: bool = False
 
@@ -59,7 +59,7 @@ class Player:
     * `learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)`: what came of it. `then` is the true
       last observation where an episode ended.
 
-    Where actions are arrays (Box, MultiDiscrete), a player with `arrays = True` writes the action into one more argument of
+    Where actions are arrays (Box, MultiDiscrete), a player with `array_actions = True` writes the action into one more argument of
     `act`, the last, instead of returning it.
 
     What it is shown says `observes`:
@@ -75,10 +75,10 @@ class Player:
     """  # noqa: E501 (a table)
 
     params: ClassVar[Parameters] = Parameters()
-    #: It lives in bandits alone.
-    only_bandits: ClassVar[bool] = False
-    #: It acts by arrays, not by numbers.
-    arrays: ClassVar[bool] = False
+    #: Only for bandits (families with one state).
+    bandits_only: ClassVar[bool] = False
+    #: Its actions are arrays (Box, MultiDiscrete), not numbers.
+    array_actions: ClassVar[bool] = False
     observes: ClassVar[Observes] = "state"
     #: The internal quantities that a history can record, by name.
     internals: ClassVar[Mapping[str, Internal]] = {}
@@ -96,30 +96,30 @@ class Player:
         """The dtype of a memory row for a player with hyper-parameters `p` on a family."""
         return record()
 
-    def made_for(self, variant: Variant) -> Player:
-        """The player as it lives in this family: itself, unless its kernels call some of the family's own."""
+    def bind(self, variant: Variant) -> Player:
+        """Return the player for this family: itself, unless its kernels call some of the family's own."""
         return self
 
-    def newborn(self, variant: Variant) -> np.ndarray:
-        """The memory of a life that has not begun, as one row: zeros, unless something about the spaces must be known."""
+    def initial_memory(self, variant: Variant) -> np.ndarray:
+        """Return the memory before a lifetime begins, as one row: zeros, unless something about the spaces must be known."""
         return np.zeros(1, self.memory(self.p, variant))
 
-    def objection(self, variant: Variant) -> str | None:
-        """Why the player cannot live in this family, or None where it can."""
+    def why_unsuitable(self, variant: Variant) -> str | None:
+        """Return why the player cannot be used in this family, or None where it can."""
         if self.observes == "seat":
             return f"{type(self).__name__} sits in the seats of boxes (see metarl_envs.boxes.run), and {variant.name} is none"
-        if bool(variant.action.shape) != self.arrays:
-            wanted = "array" if self.arrays else "Discrete"
+        if bool(variant.action.shape) != self.array_actions:
+            wanted = "array" if self.array_actions else "Discrete"
             return f"{type(self).__name__} needs {wanted} actions, and {variant.name} has {variant.action_space}"
         if self.observes == "state" and variant.num_states is None:
             return f"{type(self).__name__} needs numbered states, and {variant.name} has none"
-        if self.only_bandits and variant.num_states != 1:
+        if self.bandits_only and variant.num_states != 1:
             return f"{type(self).__name__} is for bandits, and {variant.name} has {variant.num_states} states"
         return None
 
-    def fits(self, variant: Variant) -> bool:
-        """Whether it is worth running here when nobody asked for it by name."""
-        return self.objection(variant) is None
+    def runs_by_default(self, variant: Variant) -> bool:
+        """Return whether it is run here when no players are named: where it can be used and is worth a comparison."""
+        return self.why_unsuitable(variant) is None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"
@@ -132,7 +132,7 @@ class Oracle(Player):
     begin = prepare_nothing_for_task
 
 
-def oracle(act: Callable, *, arrays: bool = False) -> Oracle:
+def oracle(act: Callable, *, array_actions: bool = False) -> Oracle:
     """Return a reference that knows the task and acts by a kernel alone.
 
     >>> references = {"oracle": oracle(press_the_code)}
@@ -142,21 +142,23 @@ def oracle(act: Callable, *, arrays: bool = False) -> Oracle:
     Args:
         act: the kernel, `act(hyper, memory, params, task, state, rng)`, at the head of a module. Its name is that of the
             reference: `PressTheCode()`.
-        arrays: actions are arrays, so that the kernel has one more argument (see `Player`).
+        array_actions: actions are arrays, so that the kernel has one more argument (see `Player`).
     """
-    return _oracle_by(act, arrays)()
+    return _oracle_by(act, array_actions)()
 
 
 @functools.cache
-def _oracle_by(act: Callable, arrays: bool) -> type[Oracle]:
+def _oracle_by(act: Callable, array_actions: bool) -> type[Oracle]:
     name = "".join(word.capitalize() for word in act.__name__.split("_"))
-    told = {"__doc__": act.__doc__, "__module__": act.__module__, "act": act, "arrays": arrays}
-    return type(name, (Oracle,), {**told, "__reduce__": lambda self: (_oracle_at, (act.__module__, act.__name__, arrays))})
+    told = {"__doc__": act.__doc__, "__module__": act.__module__, "act": act, "array_actions": array_actions}
+    return type(
+        name, (Oracle,), {**told, "__reduce__": lambda self: (_oracle_at, (act.__module__, act.__name__, array_actions))}
+    )
 
 
-def _oracle_at(module: str, name: str, arrays: bool) -> Oracle:
+def _oracle_at(module: str, name: str, array_actions: bool) -> Oracle:
     """What `oracle` has returned in another process."""
-    return oracle(getattr(importlib.import_module(module), name), arrays=arrays)
+    return oracle(getattr(importlib.import_module(module), name), array_actions=array_actions)
 
 
 def references_of(variant: Variant) -> dict[str, Player]:

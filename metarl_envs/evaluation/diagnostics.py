@@ -148,7 +148,7 @@ def of_histories(histories: Histories, id: str, *, since: int | None = None, **p
         ValueError: the histories are of another bandit or of other parameters, or do not say on what tasks they were lived
             (then give `of_lives` the means of arms); a family that is no bandit.
     """
-    variant = family_at(family_of(id)).at(**params)
+    variant = family_at(family_of(id)).with_params(**params)
     lived = histories.about.get("params", variant.values)
     if histories.tasks.dtype != variant.task or lived != variant.values:
         raise ValueError(f"id={id!r}: these histories were lived in {histories.about.get('id')} with {lived}, not in {variant}")

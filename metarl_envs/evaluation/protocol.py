@@ -48,7 +48,7 @@ def evaluate(
     Args:
         id: a registered id (see `metarl_envs.tasks`).
         policies: by name, a learner (`metarl_envs.learners`), a reference of the family, or a factory of players (see
-            `metarl_envs.players`), which may see the environment `Through` wrappers; or a list of them, or one alone,
+            `metarl_envs.players`), which may see the environment `Wrapped` wrappers; or a list of them, or one alone,
             where a learner is called as the command line calls it and a factory by its own name; or names out of those that
             suit the family; None for all that fit it.
         split: of the tasks. By default the test tasks, or all tasks of a family that has too few to be split (`result.split`
@@ -88,7 +88,7 @@ def evaluate(
         split=task_set.split,
         fingerprint=task_set.fingerprint,
         seeds=seed_list,
-        unit=variant.family.unit,
+        unit=variant.family.curve_unit,
         unit_steps=block or variant.horizon,
         scale=scale,
         passed_over=passed_over,
@@ -147,11 +147,12 @@ class _Lives:
 
 def _block(variant: Variant) -> int:
     """Return the steps in a block of the learning curve, 0 where its points are episodes."""
-    family, block = variant.family, variant.family.unit_length(variant.p)
-    if (family.unit == "episode") != (block == 0) or (block and (block < 0 or variant.horizon % block)):
+    family, block = variant.family, variant.family.curve_unit_length(variant.p)
+    if (family.curve_unit == "episode") != (block == 0) or (block and (block < 0 or variant.horizon % block)):
         raise ValueError(
-            f"{variant} has unit={family.unit!r} and unit_length={block!r}: the points of a learning curve are episodes "
-            f"(unit 'episode', unit_length 0), or blocks of so many steps that horizon={variant.horizon} is a multiple of it"
+            f"{variant} has curve_unit={family.curve_unit!r} and curve_unit_length={block!r}: the points of a learning curve "
+            "are episodes (curve_unit 'episode', curve_unit_length 0), or blocks of so many steps that "
+            f"horizon={variant.horizon} is a multiple of it"
         )
     return block
 

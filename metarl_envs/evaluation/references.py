@@ -9,7 +9,7 @@ import numpy as np
 from metarl_envs.engine.family import Returns, Variant, oracle_error
 from metarl_envs.engine.player import Player, references_of
 from metarl_envs.engine.truth.solving import exact_returns
-from metarl_envs.histories import scores
+from metarl_envs.histories import lifetime_returns
 from metarl_envs.learners import random_policy
 from metarl_envs.task_sets import TaskSet
 
@@ -114,7 +114,7 @@ def lead_lasts(variant: Variant, tasks: np.ndarray, block: int) -> bool:
         )
     lived = np.resize(tasks, max(len(tasks), _LIVES))
     random, oracle = (
-        scores(lived, variant, policy, np.arange(len(lived)), episodes=1, block=block)
+        lifetime_returns(lived, variant, policy, np.arange(len(lived)), episodes=1, block=block)
         for policy in (random_policy(variant), references_of(variant)["oracle"])
     )
     lead = oracle.mean(axis=0) - random.mean(axis=0)
@@ -123,14 +123,16 @@ def lead_lasts(variant: Variant, tasks: np.ndarray, block: int) -> bool:
 
 
 def _simulated(variant: Variant, tasks: np.ndarray, policy: Player) -> np.ndarray:
-    return scores(tasks, variant, policy, np.arange(len(tasks)), episodes=variant.family.simulated).mean(axis=1)
+    return lifetime_returns(tasks, variant, policy, np.arange(len(tasks)), episodes=variant.family.reference_episodes).mean(
+        axis=1
+    )
 
 
 def _until(variant: Variant, tasks: np.ndarray, block: int, exact: np.ndarray) -> tuple[np.ndarray, ...]:
     """What random and oracle earn in an episode, and up to the end of each block; the whole is exact where it is known."""
-    episodes, until = variant.family.simulated, []
+    episodes, until = variant.family.reference_episodes, []
     for policy, whole in zip((random_policy(variant), references_of(variant)["oracle"]), exact.T, strict=True):
-        paid = scores(tasks, variant, policy, np.arange(len(tasks)), episodes=episodes, block=block) / episodes
+        paid = lifetime_returns(tasks, variant, policy, np.arange(len(tasks)), episodes=episodes, block=block) / episodes
         earned = paid.cumsum(axis=1)
         earned[:, -1] = np.where(np.isnan(whole), earned[:, -1], whole)
         until.append(earned)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from metarl_envs.histories.collect import collect
 from metarl_envs.histories.history import History
-from metarl_envs.histories.lives import scores
+from metarl_envs.histories.lives import lifetime_returns
 from metarl_envs.histories.saving import save
 from metarl_envs.histories.store import Histories, StoreError, concatenate, load
 
@@ -37,9 +37,9 @@ __all__ = [
     "concatenate",
     "export",
     "import_from",
+    "lifetime_returns",
     "load",
     "save",
-    "scores",
 ]
 
 

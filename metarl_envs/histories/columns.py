@@ -66,7 +66,7 @@ class Columns:
             self.all[name] = _internal(name, variant, learner)
         for name in labels:
             self.all[name] = _label(name, variant)
-        self.oracle = references_of(variant)["oracle"].made_for(variant) if "optimal_action" in labels else None
+        self.oracle = references_of(variant)["oracle"].bind(variant) if "optimal_action" in labels else None
         self.needs_states = "q_star" in labels or "regret" in labels
 
     def internals(self, *, after: bool) -> list[str]:
@@ -88,7 +88,7 @@ def _transition(variant: Variant) -> dict[str, Column]:
         form = variant.observation
         observation = Column(form.dtype, () if form.is_row or form.scalar else form.shape, axis=not form.is_row)
     assert done.shape is not None
-    reward = np.float32 if variant.family.pays_zero_or_one else np.float64
+    reward = np.float32 if variant.family.binary_reward else np.float64
     flag = Column(np.dtype(np.bool_))
     return {
         "observation": observation,

@@ -26,7 +26,7 @@ from metarl_envs.histories.columns import Columns, action_dtype
 _CHUNK = 64
 
 
-def scores(
+def lifetime_returns(
     tasks: np.ndarray,
     variant: Variant,
     learner: Player,
@@ -72,7 +72,7 @@ class Recorded(Player):
         """The steps so far."""
         return record(step=np.int64)
 
-    def objection(self, variant):
+    def why_unsuitable(self, variant):
         """What was done can be done again anywhere."""
         return None
 
@@ -99,9 +99,9 @@ class Lives:
     """Worlds and learners side by side: row i of each is life i. They can be lived again, with other seeds and tasks."""
 
     def __init__(self, variant: Variant, learner: Player, count: int, drawn_from: int = ALL):
-        if problem := learner.objection(variant):
+        if problem := learner.why_unsuitable(variant):
             raise ValueError(problem)
-        learner = learner.made_for(variant)
+        learner = learner.bind(variant)
         self.variant, self.learner, self.count = variant, learner, count
         self.worlds = rows(count, variant.world, "worlds")
         self.tasks = rows(count, variant.task, "tasks")
@@ -179,8 +179,8 @@ class Lives:
         driver = _write_driver(
             self.variant,
             type(self.learner),
-            tuple(self.learner.internals[name].tell for name in told),
-            tuple(self.learner.internals[name].tell for name in learned),
+            tuple(self.learner.internals[name].read for name in told),
+            tuple(self.learner.internals[name].read for name in learned),
             None if oracle is None else type(oracle),
             columns.needs_states,
         )
@@ -201,7 +201,7 @@ class Lives:
     def _advice(self, oracle: Player, out: np.ndarray) -> tuple:
         """What an oracle that looks on needs (see `write_driver`)."""
         memories = rows(self.count, oracle.memory(oracle.p, self.variant), "oracles")
-        memories.view(np.ndarray)[...] = oracle.newborn(self.variant)
+        memories.view(np.ndarray)[...] = oracle.initial_memory(self.variant)
         return oracle.hyper, memories, rows(self.count, STREAM), for_drivers(np.zeros_like(self.slots)), for_drivers(out)
 
     def _states_for(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -240,7 +240,7 @@ class Lives:
         count = len(seeds)
         self.worlds["seed"][:count] = np.asarray(seeds, dtype=np.uint64)
         self.worlds["trial"] = -1
-        self.memories.view(np.ndarray)[...] = self.learner.newborn(self.variant)
+        self.memories.view(np.ndarray)[...] = self.learner.initial_memory(self.variant)
         if tasks is not None:
             self.tasks[:count] = tasks
         arrays = WorldArrays(self.variant.params, self.rules, self.tasks, words(self.tasks), self.worlds)

@@ -19,7 +19,7 @@ from metarl_envs.engine.composing import family_at, spec_of
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
 from metarl_envs.engine.streams import HISTORY, keyed
-from metarl_envs.engine.worlds.task_rows import meanings, padded
+from metarl_envs.engine.worlds.task_rows import padded, task_hashes
 from metarl_envs.files import versions
 from metarl_envs.histories.columns import Columns
 from metarl_envs.histories.history import Shard
@@ -86,7 +86,7 @@ class Plan:
         tasks = tasks_of(family, "train", split, tasks, params)
         variant = tasks.variant
         lived: Player = read_player(learner, variant, suitable_players(variant), "learner", factories=False)
-        columns = Columns(variant, lived.made_for(variant), internals, labels)
+        columns = Columns(variant, lived.bind(variant), internals, labels)
         total = at_least_one("histories", histories) * at_least_one("steps", steps) * columns.bytes_a_step
         size = min(max(total // 16, _LEAST_SHARD), _LARGEST_SHARD)
         per_shard = max(1, min(histories, size // (steps * columns.bytes_a_step)))
@@ -114,7 +114,7 @@ class Plan:
     @property
     def columns(self) -> Columns:
         """The columns of a step."""
-        return Columns(self.variant, self.learner.made_for(self.variant), self.about["internals"], self.about["labels"])
+        return Columns(self.variant, self.learner.bind(self.variant), self.about["internals"], self.about["labels"])
 
     @property
     def name(self) -> str:
@@ -271,7 +271,7 @@ class Plan:
             "final_observation": final.reshape(len(final), *self.columns.all["observation"].shape),
             "seed": seeds,
             "task": tasks,
-            "task_id": meanings(self.variant, tasks)[0],
+            "task_id": task_hashes(self.variant, tasks)[0],
         }
 
 

@@ -18,9 +18,9 @@ from metarl_envs.learners.choosing import (
 
 @kernel
 def start_even(hyper, memory, params, rng):
-    """All actions alike; every state has the first guess of its value."""
+    """All actions alike; every state has the initial value."""
     for s in range(len(memory.value)):
-        memory.value[s] = hyper.first_guess
+        memory.value[s] = hyper.initial_value
 
 
 @kernel
@@ -56,7 +56,7 @@ def update_both(hyper, memory, seen, action, reward, terminated, truncated, then
         for a in range(len(memory.chance)):
             gradient = (1.0 if a == memory.actions[i] else 0.0) - memory.chances[i, a]
             memory.preference[s, a] += hyper.step_size * weight * memory.td_error * gradient
-        weight *= hyper.discount * hyper.trace
+        weight *= hyper.discount * hyper.trace_decay
         i -= 1
     if terminated or truncated:
         memory.t = 0
@@ -66,12 +66,12 @@ class ActorCritic(Player):
     """Tabular actor-critic with eligibility traces: softmax preferences, moved by the TD error of a table of state values.
 
     Hyper-parameters:
-        step_size: of a preference. critic_step_size: of a value. discount: of what follows. trace: lambda of both traces (0:
-        one-step). first_guess: of every value.
+        step_size: step size of the preferences. critic_step_size: step size of the state values. discount: gamma, in [0, 1].
+        trace_decay: lambda of both eligibility traces, in [0, 1] (0: one-step). initial_value: each state's value at first.
 
     With delta = r + discount v(s') - v(s), and all steps i of the episode up to now, k steps ago: v(s_i) += critic_step_size
-    (discount trace)^k delta, and h(s_i, .) += step_size (discount trace)^k delta grad ln pi(a_i | s_i), the gradient as it was
-    at that step. The textbook's further factor discount^t is left out, as is usual.
+    (discount trace_decay)^k delta, and h(s_i, .) += step_size (discount trace_decay)^k delta grad ln pi(a_i | s_i), the
+    gradient as it was at that step. The textbook's further factor discount^t is left out, as is usual.
 
     Source: Barto, Sutton & Anderson 1983; Sutton & Barto 2018, section 13.5.
     """
@@ -80,8 +80,8 @@ class ActorCritic(Player):
         step_size=Real(1.0, 0.0, 100.0),
         critic_step_size=Real(0.2, 0.0, 1.0),
         discount=Real(0.9, 0.0, 1.0),
-        trace=Real(0.5, 0.0, 1.0),
-        first_guess=Real(0.0),
+        trace_decay=Real(0.5, 0.0, 1.0),
+        initial_value=Real(0.0),
     )
     begin, act, learn = start_even, act_by_softmax, update_both
     internals = {
@@ -106,6 +106,6 @@ class ActorCritic(Player):
             t=np.int64,
         )
 
-    def fits(self, variant):
+    def runs_by_default(self, variant):
         """In a bandit it is another gradient bandit."""
-        return super().fits(variant) and variant.num_states != 1
+        return super().runs_by_default(variant) and variant.num_states != 1

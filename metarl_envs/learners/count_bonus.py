@@ -76,13 +76,15 @@ class CountBonusQ(QLearning):
     It acts by that sum, and looks ahead to it.
 
     Hyper-parameters:
-        bonus: of what was never done. The others are Q-learning's: step_size, discount, first_guess, epsilon, last_epsilon,
-        exploring_episodes; by default nothing is done at random.
+        bonus: the exploration bonus of a state and action that were never visited. The others are Q-learning's: step_size,
+        discount, initial_value, epsilon, final_epsilon, epsilon_decay_episodes; by default nothing is done at random.
 
     Source: the bonus of MBIE-EB (Strehl & Littman 2008), without a model.
     """
 
-    params = Parameters(**QLearning.params.but(step_size=0.3, discount=0.8, epsilon=0.0).parameters, bonus=Real(1.0, 0.0, 1e6))
+    params = Parameters(
+        **QLearning.params.with_defaults(step_size=0.3, discount=0.8, epsilon=0.0).parameters, bonus=Real(1.0, 0.0, 1e6)
+    )
     act, learn = act_with_bonus, update_with_bonus
     internals = {
         **QLearning.internals,
@@ -105,6 +107,6 @@ class CountBonusQ(QLearning):
             bound=(np.float64, shape[1]),
         )
 
-    def fits(self, variant):
+    def runs_by_default(self, variant):
         """A relative of Q-learning, for those who ask for it."""
         return False

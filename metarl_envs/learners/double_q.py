@@ -13,12 +13,12 @@ from metarl_envs.learners.q_learning import QLearning, explore_less
 
 @kernel
 def start_both_optimistic(hyper, memory, params, rng):
-    """Fill both tables with the first guess; explore as much as is ever explored."""
+    """Fill both tables with the initial value; explore as much as is ever explored."""
     for s in range(memory.mean.shape[0]):
         for a in range(memory.mean.shape[1]):
-            memory.q[0, s, a] = hyper.first_guess
-            memory.q[1, s, a] = hyper.first_guess
-            memory.mean[s, a] = hyper.first_guess
+            memory.q[0, s, a] = hyper.initial_value
+            memory.q[1, s, a] = hyper.initial_value
+            memory.mean[s, a] = hyper.initial_value
     memory.epsilon = hyper.epsilon
 
 
@@ -69,12 +69,12 @@ class DoubleQ(QLearning):
     """Double Q-learning: each step teaches one of two tables, chosen by a coin; actions follow their mean.
 
     Hyper-parameters:
-        Q-learning's: step_size, discount, first_guess, epsilon, last_epsilon, exploring_episodes.
+        Q-learning's: step_size, discount, initial_value, epsilon, final_epsilon, epsilon_decay_episodes.
 
     Source: van Hasselt 2010; Sutton & Barto 2018, section 6.7.
     """
 
-    params = QLearning.params.but(step_size=0.9, discount=0.8, epsilon=0.2)
+    params = QLearning.params.with_defaults(step_size=0.9, discount=0.8, epsilon=0.2)
     begin, act, learn = start_both_optimistic, act_on_both, update_one
     internals = {
         **QLearning.internals,
@@ -91,6 +91,6 @@ class DoubleQ(QLearning):
             q=(np.float64, (2, *shape)), mean=(np.float64, shape), epsilon=np.float64, td_error=np.float64, episodes=np.int64
         )
 
-    def fits(self, variant):
+    def runs_by_default(self, variant):
         """A relative of Q-learning, for those who ask for it."""
         return False

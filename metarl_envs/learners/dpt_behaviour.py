@@ -54,12 +54,12 @@ class DPTBehaviour(Player):
         """The chance of each action, and whether this is a bandit."""
         return record(chance=(np.float64, variant.actions), bandit=np.uint8)
 
-    def newborn(self, variant):
+    def initial_memory(self, variant):
         """It knows whether this is a bandit."""
-        row = super().newborn(variant)
+        row = super().initial_memory(variant)
         row["bandit"] = variant.num_states == 1
         return row
 
-    def fits(self, variant):
+    def runs_by_default(self, variant):
         """It does not learn."""
         return False

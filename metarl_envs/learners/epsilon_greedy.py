@@ -12,11 +12,11 @@ from metarl_envs.learners.choosing import best_action, chance_of, first_of_highe
 
 @kernel
 def start_counts(hyper, memory, params, rng):
-    """No pulls yet; with `published`, every arm starts with one success and one failure, as RL²'s baselines do."""
+    """No pulls yet; with `rl2_baseline`, every arm starts with one success and one failure, as RL²'s baselines do."""
     for a in range(len(memory.pulls)):
-        memory.pulls[a] = 2.0 if hyper.published else 0.0
-        memory.total[a] = 1.0 if hyper.published else 0.0
-        memory.mean[a] = 0.5 if hyper.published else math.inf  # an arm that was never pulled comes first
+        memory.pulls[a] = 2.0 if hyper.rl2_baseline else 0.0
+        memory.total[a] = 1.0 if hyper.rl2_baseline else 0.0
+        memory.mean[a] = 0.5 if hyper.rl2_baseline else math.inf  # an arm that was never pulled comes first
 
 
 @kernel
@@ -24,7 +24,7 @@ def act_on_means(hyper, memory, seen, rng):
     """Any arm with chance epsilon, else one of the highest mean."""
     if uniform(rng) < hyper.epsilon:
         return randint(rng, len(memory.mean))
-    return first_of_highest(memory.mean) if hyper.published else best_action(memory.mean, rng)
+    return first_of_highest(memory.mean) if hyper.rl2_baseline else best_action(memory.mean, rng)
 
 
 @kernel
@@ -39,7 +39,7 @@ def average(hyper, memory, seen, action, reward, terminated, truncated, then, rn
 @kernel
 def chance_to_pull(hyper, memory, arm):
     """The chance of an arm."""
-    if not hyper.published:
+    if not hyper.rl2_baseline:
         return chance_of(arm, memory.mean, hyper.epsilon)
     chance = hyper.epsilon / len(memory.mean)
     return chance + 1.0 - hyper.epsilon if arm == first_of_highest(memory.mean) else chance
@@ -77,15 +77,15 @@ class EpsilonGreedy(Player):
     Every arm is pulled once first, in random order; ties are broken at random.
 
     Hyper-parameters:
-        epsilon: the chance of a random pull; with 0 it is the greedy player. published: start every arm with one success and
+        epsilon: the chance of a random pull; with 0 it is the greedy player. rl2_baseline: start every arm with one success and
         one failure instead of pulling it once, and prefer the first of equal arms, as the baseline of RL² does (with epsilon
         0.1 and 10 arms it earns what RL² prints).
 
-    Source: Sutton & Barto 2018, section 2.4; the published variant: Duan et al. 2016, arXiv 1611.02779.
+    Source: Sutton & Barto 2018, section 2.4; the baseline of RL²: Duan et al. 2016, arXiv 1611.02779.
     """
 
-    only_bandits = True
-    params = Parameters(epsilon=Real(0.02, 0.0, 1.0), published=Flag(False))
+    bandits_only = True
+    params = Parameters(epsilon=Real(0.02, 0.0, 1.0), rl2_baseline=Flag(False))
     begin, act, learn = start_counts, act_on_means, average
     internals = {
         "q": Internal(tell_means, one_each_action),

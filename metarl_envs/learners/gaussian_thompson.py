@@ -69,7 +69,7 @@ class GaussianThompson(Player):
     Source: Thompson 1933; the prior: Lee et al. 2023 (arXiv 2306.14892).
     """
 
-    only_bandits = True
+    bandits_only = True
     params = Parameters(prior_mean=Real(0.5), prior_sd=Real(12**-0.5, 1e-6), noise=Real(0.3, 1e-6))
     begin, act, learn = start_from_prior, act_on_a_sample, update_posterior
     internals = {
@@ -82,7 +82,7 @@ class GaussianThompson(Player):
         """The posterior of each arm's mean."""
         return record(mean=(np.float64, variant.actions), variance=(np.float64, variant.actions))
 
-    def fits(self, variant):
+    def runs_by_default(self, variant):
         """Wins and losses have a better posterior, and so have arms with features."""
-        known = variant.family.pays_zero_or_one or variant.family.features(variant.p) is not None
-        return super().fits(variant) and not known
+        known = variant.family.binary_reward or variant.family.features(variant.p) is not None
+        return super().runs_by_default(variant) and not known

@@ -39,12 +39,12 @@ class GradientBandit(Player):
     """Draws arms by the softmax of preferences, which go up by step_size (reward - mean so far) grad ln pi(arm).
 
     Hyper-parameters:
-        step_size: of a preference. baseline: compare with the mean of the rewards before (False: with 0).
+        step_size: step size of the preferences. baseline: compare with the mean of the rewards before (False: with 0).
 
     Source: Williams 1992; Sutton & Barto 2018, section 2.8.
     """
 
-    only_bandits = True
+    bandits_only = True
     params = Parameters(step_size=Real(1.0, 0.0, 100.0), baseline=Flag(True))
     act, learn = act_by_softmax, follow_gradient
     internals = {

@@ -45,7 +45,7 @@ def expected(memory, arm):
 def act_optimistically(hyper, memory, seen, rng):
     """Pull the arm whose mean may be the highest."""
     for arm in range(len(memory.bound)):
-        memory.bound[arm] = expected(memory, arm) + hyper.width * math.sqrt(spread(memory, arm))
+        memory.bound[arm] = expected(memory, arm) + hyper.exploration * math.sqrt(spread(memory, arm))
     choice = first_of_highest(memory.bound)
     for arm in range(len(memory.bound)):
         memory.chance[arm] = 1.0 if arm == choice else 0.0
@@ -82,27 +82,28 @@ def tell_spread(hyper, memory, seen, action, out):
 def tell_bonus(hyper, memory, seen, action, out):
     """What the upper bound of each arm lies above its mean."""
     for arm in range(len(out)):
-        out[arm] = hyper.width * math.sqrt(spread(memory, arm))
+        out[arm] = hyper.exploration * math.sqrt(spread(memory, arm))
 
 
 class LinUCB(Player):
-    """Pulls the arm of the highest posterior mean plus `width` posterior standard deviations. It knows the features.
+    """Pulls the arm of the highest posterior mean plus `exploration` posterior standard deviations. It knows the features.
 
     Hyper-parameters:
-        width: of the bound. prior_sd: of the normal prior of each weight, of mean 0; the default is the truth in
+        exploration: how many posterior standard deviations are added to the mean. prior_sd: standard deviation of the normal
+        prior of each weight, whose mean is 0; the default is the truth in
         `LinearBandit` with two dimensions, sqrt(1/2). noise: the standard deviation of rewards, taken as known; the
         default is the truth there.
 
     Nobody tells it of other parameters or of a shift: with `noisy` its noise is wrong, unless one gives it another
     (`noise=0.5`). The features it knows, with `other_arms` too.
 
-    In the paper's terms: ridge regression with penalty (noise / prior_sd)², and alpha = width x noise.
+    In the paper's terms: ridge regression with penalty (noise / prior_sd)², and alpha = exploration x noise.
 
     Source: Li et al. 2010 (arXiv 1003.0146), with one vector of weights for all arms.
     """
 
-    only_bandits = True
-    params = Parameters(width=Real(1.0, 0.0, 1e6), prior_sd=Real(2**-0.5, 1e-6), noise=Real(0.3, 1e-6))
+    bandits_only = True
+    params = Parameters(exploration=Real(1.0, 0.0, 1e6), prior_sd=Real(2**-0.5, 1e-6), noise=Real(0.3, 1e-6))
     begin, act, learn = know_arms_but_not_weights, act_optimistically, update_weights
     internals = {
         "posterior_mean": Internal(tell_expected, one_each_action),
@@ -125,14 +126,14 @@ class LinUCB(Player):
             chance=(np.float64, arms),
         )
 
-    def newborn(self, variant):
+    def initial_memory(self, variant):
         """It knows the features."""
-        row = super().newborn(variant)
+        row = super().initial_memory(variant)
         row["features"] = variant.family.features(variant.p)
         return row
 
-    def objection(self, variant):
+    def why_unsuitable(self, variant):
         """It needs features."""
         if variant.family.features(variant.p) is None:
             return f"LinUCB needs arms with features, and {variant.name} has none"
-        return super().objection(variant)
+        return super().why_unsuitable(variant)

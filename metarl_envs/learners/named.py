@@ -16,7 +16,7 @@ def suitable_players(variant: Variant) -> dict[str, Player]:
     """Return by name all that can live in a family: the learners with default hyper-parameters, and its own references."""
     learners = {name: learner() for name, learner in LEARNERS.items()}
     players = {**learners, "random": random_policy(variant), **references_of(variant)}
-    return {name: player for name, player in players.items() if player.objection(variant) is None}
+    return {name: player for name, player in players.items() if player.why_unsuitable(variant) is None}
 
 
 def learner_named(name: str, hyper: Mapping[str, Any]) -> Player:
@@ -50,7 +50,7 @@ def read_player(
     if isinstance(given, type) and issubclass(given, Player):
         raise TypeError(f"{what} is the class {given.__name__}: write {given.__name__}()")
     if isinstance(given, Player):
-        if problem := given.objection(variant):
+        if problem := given.why_unsuitable(variant):
             raise ValueError(f"{what}: {problem}")
         return given
     if not factories:

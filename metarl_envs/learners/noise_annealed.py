@@ -15,7 +15,7 @@ from metarl_envs.learners.choosing import one_each_action
 @kernel
 def epsilon_now(hyper, memory):
     """The chance of a random action at this step."""
-    return max(hyper.last_epsilon, 1.0 - memory.t / hyper.steps)
+    return max(hyper.final_epsilon, 1.0 - memory.t / hyper.steps)
 
 
 @kernel
@@ -52,12 +52,12 @@ class NoiseAnnealed(Player):
 
     Hyper-parameters:
         steps: until the straight line from 1 would reach 0; the paper takes 0.9 of a history's steps (by default, of 100
-        episodes of 20). last_epsilon: the chance falls no further than this (the paper's 1 - max_perf).
+        episodes of 20). final_epsilon: the chance falls no further than this (the paper's 1 - max_perf).
 
     Source: Zisman et al. 2024 (arXiv 2312.12275), its code for Dark Room (corl-team/ad-eps).
     """
 
-    params = Parameters(steps=Integer(1800, 1), last_epsilon=Real(0.0, 0.0, 1.0))
+    params = Parameters(steps=Integer(1800, 1), final_epsilon=Real(0.0, 0.0, 1.0))
     internals = {
         "epsilon": Internal(tell_epsilon),
         "probabilities": Internal(tell_chances, one_each_action),
@@ -65,19 +65,19 @@ class NoiseAnnealed(Player):
     }
     observes = "world"
 
-    def made_for(self, variant):
+    def bind(self, variant):
         """Bound to the family's oracle."""
         return _with_oracle(type(self), variant)(**self.values)
 
-    def objection(self, variant):
+    def why_unsuitable(self, variant):
         """It needs an oracle whose actions are numbers."""
         if "oracle" not in variant.family.references:
             return f"NoiseAnnealed needs a family with a reference 'oracle', and {variant.name} has none"
         if references_of(variant)["oracle"].observes != "world":
             return f"NoiseAnnealed needs an oracle that is given the task, and that of {variant.name} is not"
-        return super().objection(variant)
+        return super().why_unsuitable(variant)
 
-    def fits(self, variant):
+    def runs_by_default(self, variant):
         """It does not learn."""
         return False
 
@@ -119,12 +119,12 @@ def _with_oracle(base: type[NoiseAnnealed], variant: Variant) -> type[NoiseAnnea
                 t=np.int64,
             )
 
-        def newborn(self, variant):
-            row = super().newborn(variant)
-            row["oracle"], row["oracle_hyper"] = oracle.newborn(variant), oracle.hyper.view(np.ndarray)
+        def initial_memory(self, variant):
+            row = super().initial_memory(variant)
+            row["oracle"], row["oracle_hyper"] = oracle.initial_memory(variant), oracle.hyper.view(np.ndarray)
             return row
 
-        def made_for(self, variant):
+        def bind(self, variant):
             return self
 
     Bound.__name__ = Bound.__qualname__ = base.__name__

@@ -164,7 +164,7 @@ class PSRL(Player):
             t=np.int64,
         )
 
-    def fits(self, variant):
+    def runs_by_default(self, variant):
         """It learns between episodes only; its prior says little about mazes, and planning over many states takes long."""
         few = variant.num_states in range(2, 51)
-        return super().fits(variant) and variant.family.unit == "episode" and few
+        return super().runs_by_default(variant) and variant.family.curve_unit == "episode" and few

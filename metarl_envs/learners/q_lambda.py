@@ -35,7 +35,7 @@ def update_path(hyper, memory, seen, action, reward, terminated, truncated, then
     q = memory.q
     if q[seen, action] < highest(q[seen]):
         memory.length = 0
-    fade(memory, hyper.discount * hyper.trace)
+    fade(memory, hyper.discount * hyper.trace_decay)
     mark(memory, seen, action)
     target = reward
     if not terminated:
@@ -52,13 +52,14 @@ class QLambda(QLearning):
     """Watkins's Q(lambda) with replacing traces: a TD error changes all values since the last action that was not the best.
 
     Hyper-parameters:
-        trace: lambda; how much of an error is handed back from step to step, beside the discount (0 is Q-learning). The
-        others are Q-learning's: step_size, discount, first_guess, epsilon, last_epsilon, exploring_episodes.
+        trace_decay: lambda, in [0, 1]: the share of a TD error that is passed back from step to step, beside the discount (0 is
+        Q-learning). The others are Q-learning's: step_size, discount, initial_value, epsilon, final_epsilon,
+        epsilon_decay_episodes.
 
     Source: Watkins 1989; Sutton & Barto 1998, section 7.6; replacing traces: Singh & Sutton 1996.
     """
 
-    params = Parameters(**QLearning.params.but(discount=0.8, epsilon=0.2).parameters, trace=Real(0.5, 0.0, 1.0))
+    params = Parameters(**QLearning.params.with_defaults(discount=0.8, epsilon=0.2).parameters, trace_decay=Real(0.5, 0.0, 1.0))
     learn = update_path
 
     @staticmethod
@@ -77,6 +78,6 @@ class QLambda(QLearning):
             length=np.int64,
         )
 
-    def fits(self, variant):
+    def runs_by_default(self, variant):
         """A relative of Q-learning, for those who ask for it."""
         return False

@@ -12,10 +12,10 @@ from metarl_envs.learners.choosing import best_action, chance_of, highest, one_e
 
 @kernel
 def start_optimistic(hyper, memory, params, rng):
-    """Fill the table with the first guess; explore as much as is ever explored."""
+    """Fill the table with the initial value; explore as much as is ever explored."""
     for s in range(memory.q.shape[0]):
         for a in range(memory.q.shape[1]):
-            memory.q[s, a] = hyper.first_guess
+            memory.q[s, a] = hyper.initial_value
     memory.epsilon = hyper.epsilon
 
 
@@ -31,8 +31,8 @@ def act_epsilon_greedily(hyper, memory, seen, rng):
 def explore_less(hyper, memory):
     """After an episode, epsilon falls."""
     memory.episodes += 1
-    left = max(0.0, 1.0 - memory.episodes / hyper.exploring_episodes)
-    memory.epsilon = hyper.last_epsilon + (hyper.epsilon - hyper.last_epsilon) * left
+    left = max(0.0, 1.0 - memory.episodes / hyper.epsilon_decay_episodes)
+    memory.epsilon = hyper.final_epsilon + (hyper.epsilon - hyper.final_epsilon) * left
 
 
 @kernel
@@ -79,9 +79,9 @@ class QLearning(Player):
     """Tabular Q-learning, epsilon-greedy, epsilon falling linearly from episode to episode.
 
     Hyper-parameters:
-        step_size: of an update. discount: of what follows. first_guess: of every value (above what can be earned, it makes
-        the learner try everything). epsilon, last_epsilon: chance of a random action in the first episode, and from episode
-        `exploring_episodes` on.
+        step_size: alpha, in [0, 1]. discount: gamma, in [0, 1]. initial_value: Q of every state and action at the start of a
+        trial (above what can be earned, it makes the learner try everything). epsilon, final_epsilon: chance of a random action
+        in the first episode, and from episode `epsilon_decay_episodes` on.
 
     Source: Watkins & Dayan 1992; Sutton & Barto 2018, section 6.5.
     """
@@ -89,10 +89,10 @@ class QLearning(Player):
     params = Parameters(
         step_size=Real(0.7, 0.0, 1.0),
         discount=Real(0.9, 0.0, 1.0),
-        first_guess=Real(1.0),
+        initial_value=Real(1.0),
         epsilon=Real(0.1, 0.0, 1.0),
-        last_epsilon=Real(0.0, 0.0, 1.0),
-        exploring_episodes=Integer(50, 1),
+        final_epsilon=Real(0.0, 0.0, 1.0),
+        epsilon_decay_episodes=Integer(50, 1),
     )
     begin, act, learn = start_optimistic, act_epsilon_greedily, update_q
     internals = {

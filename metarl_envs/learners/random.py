@@ -56,7 +56,7 @@ class RandomArray(Player):
     """Takes actions uniformly from the box of allowed ones, and learns nothing."""
 
     observes = "observation"
-    arrays = True
+    array_actions = True
     act = act_anywhere
 
     @staticmethod
@@ -64,9 +64,9 @@ class RandomArray(Player):
         """The range of each number."""
         return record(low=(np.float64, variant.action.shape), high=(np.float64, variant.action.shape))
 
-    def newborn(self, variant):
+    def initial_memory(self, variant):
         """It knows the ranges."""
-        row = super().newborn(variant)
+        row = super().initial_memory(variant)
         row["low"], row["high"] = variant.action.low, variant.action.high
         return row
 

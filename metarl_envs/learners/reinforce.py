@@ -41,8 +41,8 @@ class Reinforce(Player):
     """REINFORCE with a baseline: a softmax policy over a table, and a table of state values as the baseline.
 
     Hyper-parameters:
-        step_size: of a preference. baseline_step_size: of a value of the baseline (with 0 it stays `first_guess`). discount:
-        of what follows. first_guess: of every value of the baseline.
+        step_size: step size of the preferences. baseline_step_size: step size of the baseline's values (with 0 they stay
+        `initial_value`). discount: gamma, in [0, 1]. initial_value: each state's value in the baseline at first.
 
     At the end of an episode, from its last step to its first, with G the discounted return from there to the end: v(s) +=
     baseline_step_size (G - v(s)) and h(s, .) += step_size (G - v(s)) grad ln pi(a | s), both with v as it was, and pi as it is
@@ -55,7 +55,7 @@ class Reinforce(Player):
         step_size=Real(0.7, 0.0, 100.0),
         baseline_step_size=Real(0.5, 0.0, 1.0),
         discount=Real(0.8, 0.0, 1.0),
-        first_guess=Real(0.0),
+        initial_value=Real(0.0),
     )
     begin, act, learn = start_even, act_by_softmax, remember_until_the_end
     internals = {
@@ -78,6 +78,6 @@ class Reinforce(Player):
             t=np.int64,
         )
 
-    def fits(self, variant):
+    def runs_by_default(self, variant):
         """It learns between episodes only."""
-        return super().fits(variant) and variant.family.unit == "episode"
+        return super().runs_by_default(variant) and variant.family.curve_unit == "episode"

@@ -11,7 +11,7 @@ from metarl_envs.learners.q_learning import QLearning, act_epsilon_greedily, exp
 
 @kernel
 def start_without_plan(hyper, memory, params, rng):
-    """Fill the table with the first guess; no action is chosen yet."""
+    """Fill the table with the initial value; no action is chosen yet."""
     start_optimistic(hyper, memory, params, rng)
     memory.planned = -1
 
@@ -52,12 +52,12 @@ class SARSA(QLearning):
     """Tabular SARSA, epsilon-greedy, epsilon falling linearly from episode to episode.
 
     Hyper-parameters:
-        Q-learning's: step_size, discount, first_guess, epsilon, last_epsilon, exploring_episodes.
+        Q-learning's: step_size, discount, initial_value, epsilon, final_epsilon, epsilon_decay_episodes.
 
     Source: Rummery & Niranjan 1994; Sutton & Barto 2018, section 6.4.
     """
 
-    params = QLearning.params.but(step_size=0.5, discount=0.8, epsilon=0.2)
+    params = QLearning.params.with_defaults(step_size=0.5, discount=0.8, epsilon=0.2)
     begin, act, learn = start_without_plan, act_as_planned, update_along_policy
     internals = {
         **QLearning.internals,
@@ -78,6 +78,6 @@ class SARSA(QLearning):
             chance=(np.float64, shape[1]),
         )
 
-    def fits(self, variant):
+    def runs_by_default(self, variant):
         """A relative of Q-learning, for those who ask for it."""
         return False

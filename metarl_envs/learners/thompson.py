@@ -84,7 +84,7 @@ class Thompson(Player):
     Source: Thompson 1933; Chapelle & Li 2011.
     """
 
-    only_bandits = True
+    bandits_only = True
     params = Parameters(a=Real(1.0, 1e-6), b=Real(1.0, 1e-6))
     begin, act, learn = start_from_prior, act_on_a_sample, update_posterior
     internals = {
@@ -100,8 +100,8 @@ class Thompson(Player):
         arms = variant.actions
         return record(a=(np.float64, arms), b=(np.float64, arms))
 
-    def objection(self, variant):
+    def why_unsuitable(self, variant):
         """Its posterior counts wins and losses."""
-        if problem := super().objection(variant):
+        if problem := super().why_unsuitable(variant):
             return problem
-        return None if variant.family.pays_zero_or_one else f"Thompson needs rewards of 0 or 1; {variant.name} pays others"
+        return None if variant.family.binary_reward else f"Thompson needs rewards of 0 or 1; {variant.name} pays others"

@@ -16,10 +16,10 @@ LOG, CONSTANT = range(2)
 
 @kernel
 def start_counts(hyper, memory, params, rng):
-    """No pulls yet; with `published`, every arm starts with one success and one failure, as RL²'s baseline does."""
+    """No pulls yet; with `rl2_baseline`, every arm starts with one success and one failure, as RL²'s baseline does."""
     for a in range(memory.pulls.shape[0]):
-        memory.pulls[a] = 2.0 if hyper.published else 0.0
-        memory.total[a] = 1.0 if hyper.published else 0.0
+        memory.pulls[a] = 2.0 if hyper.rl2_baseline else 0.0
+        memory.total[a] = 1.0 if hyper.rl2_baseline else 0.0
 
 
 @kernel
@@ -27,7 +27,7 @@ def bonus_of(hyper, pulls, log_t):
     """What the upper bound of an arm lies above its mean; infinite for one that was never pulled."""
     if pulls == 0.0:
         return math.inf
-    return hyper.width * math.sqrt((2.0 * log_t if hyper.bonus == LOG else 1.0) / pulls)
+    return hyper.exploration * math.sqrt((2.0 * log_t if hyper.bonus == LOG else 1.0) / pulls)
 
 
 @kernel
@@ -71,22 +71,22 @@ def tell_log_chance_by_bound(hyper, memory, seen, action, out):
 
 
 class UCB1(Player):
-    """Pulls an arm of the highest upper confidence bound: mean + width sqrt(2 ln t / n) in pull t, for an arm pulled n times.
+    """Pulls an arm of the highest upper confidence bound: mean + exploration sqrt(2 ln t / n) in pull t, after n pulls of it.
 
     Every arm is pulled once first, in random order; ties are broken at random.
 
     Hyper-parameters:
-        width: of the bound (1 is the textbook's; 0.5 is sqrt(ln t / (2 n)), BanditBench's). bonus: "log", as above, or
-        "constant": width sqrt(1 / n), which does not grow with t, so that exploring may end for good. published: start every
-        arm with one success and one failure, as the baseline of RL² does (with width 0.2 it earns what RL² prints), instead
-        of pulling every arm once.
+        exploration: the factor of the bonus (1 is the textbook's; 0.5 is sqrt(ln t / (2 n)), BanditBench's). bonus: "log", as
+        above, or "constant": exploration sqrt(1 / n), which does not grow with t, so that exploring may end for good.
+        rl2_baseline: start every arm with one success and one failure, as the baseline of RL² does (with exploration 0.2 it
+        earns what RL² prints), instead of pulling every arm once.
 
-    Source: Auer, Cesa-Bianchi & Fischer 2002; the constant bonus: Krishnamurthy et al. 2024, arXiv 2403.15371; the published
-    variant: Duan et al. 2016, arXiv 1611.02779.
+    Source: Auer, Cesa-Bianchi & Fischer 2002; the constant bonus: Krishnamurthy et al. 2024, arXiv 2403.15371; the
+    baseline of RL²: Duan et al. 2016, arXiv 1611.02779.
     """
 
-    only_bandits = True
-    params = Parameters(width=Real(1.0, 0.0), bonus=Choice("log", ("log", "constant")), published=Flag(False))
+    bandits_only = True
+    params = Parameters(exploration=Real(1.0, 0.0), bonus=Choice("log", ("log", "constant")), rl2_baseline=Flag(False))
     begin, act, learn = start_counts, act_optimistically, count_pull
     internals = {
         "q": Internal(tell_means, one_each_action),

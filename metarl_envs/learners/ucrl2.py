@@ -146,7 +146,8 @@ class UCRL2(PSRL):
     """Before each episode, finds the best MDP that its confidence allows and the policy that is optimal for it.
 
     Hyper-parameters:
-        width: of all confidence sets (1 is the theory's, and explores far too much). delta: the chance that they fail.
+        width: factor of the width of all confidence sets (1 is the theory's, and explores far too much). delta: the chance that
+        they fail.
         prior_mean, prior_sd, noise, concentration: the estimates are the posterior means of `PSRL` under this prior; with a
         prior_sd of 1000 and a concentration of 0.001 they are plain averages.
 

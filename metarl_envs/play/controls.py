@@ -36,17 +36,17 @@ class Controls:
         keys: for Discrete actions, by key (as pygame names it) the action, or what gives it in a state (None: no step), and
             what it is called; keys without a name stand in the picture.
         axes: for Box actions, by key the number of the action that it moves, and which way (-1, 0 or 1).
-        live: the world moves on while nobody presses anything.
-        aim: what the mouse asks for in a state, by its place in the picture: a push (-1 to 1 on each axis) for Box actions, for
-            Discrete ones an action, or None between them. It is the family's own; else the mouse is a joystick in the middle
-            of the picture for Box actions, and nothing for Discrete ones.
+        realtime: the world moves on while nobody presses anything.
+        click_action: what the mouse asks for in a state, by its place in the picture: for Box actions a push (-1 to 1 on each
+            axis), for Discrete ones an action, or None between them. It is the family's own; else the mouse is a joystick in
+            the middle of the picture for Box actions, and nothing for Discrete ones.
     """
 
     space: Space
     keys: Keys
     axes: dict[str, tuple[int, float]]
-    live: bool
-    aim: Callable[[Row, float, float], Any] | None
+    realtime: bool
+    click_action: Callable[[Row, float, float], Any] | None
 
     @classmethod
     def of(cls, variant: Variant) -> Controls:
@@ -56,7 +56,7 @@ class Controls:
             TypeError: nobody can play these actions by keys.
             ValueError: the family names a key that the game needs.
         """
-        space, live, aim = variant.action_space, variant.family.live, _aim(variant)
+        space, live, aim = variant.action_space, variant.family.realtime, _aim(variant)
         if isinstance(space, Discrete):
             return cls(space, _named(variant) or _numbered(int(space.n), variant.name), {}, live, aim)
         if isinstance(space, Box) and space.shape in ((1,), (2,)):
@@ -66,14 +66,14 @@ class Controls:
     @property
     def flows(self) -> bool:
         """Steps follow one another while keys are held, at some speed; else each press is one step."""
-        return self.live or bool(self.axes)
+        return self.realtime or bool(self.axes)
 
     def legend(self) -> Legend:
         """Every key that acts, and what it does."""
         if self.axes:
-            return _legend_of_axes(self.space, self.live, "from the middle" if self.aim is _joystick else "there")
-        idle: Legend = [((), "no key: they take turns")] if self.live else []
-        click: Legend = [((MOUSE,), "click on one")] if self.aim else []
+            return _legend_of_axes(self.space, self.realtime, "from the middle" if self.click_action is _joystick else "there")
+        idle: Legend = [((), "no key: they take turns")] if self.realtime else []
+        click: Legend = [((MOUSE,), "click on one")] if self.click_action else []
         named = [((key,), name) for key, (_, name) in self.keys.items() if name]
         if len(named) > 7:  # no room to name each: the numbers say enough
             return [(tuple(key for (key,), _ in named), "actions"), *click, *idle]
@@ -81,7 +81,7 @@ class Controls:
 
     def acts(self, key: str) -> bool:
         """Whether a key (or the mouse) is one of the family's."""
-        return key in self.keys or key in self.axes or (key == MOUSE and self.aim is not None)
+        return key in self.keys or key in self.axes or (key == MOUSE and self.click_action is not None)
 
     def action(self, held: Sequence[str], place: tuple[float, float], state: Row, turn: int) -> Any:
         """The action for what is held down, or for nothing at all in a live world; None for a click between actions.
@@ -96,15 +96,15 @@ class Controls:
         if isinstance(self.space, Box):
             return self._push(self.space, held, place, state)
         if held and held[-1] == MOUSE:
-            return self.aim and self.aim(state, *place)
+            return self.click_action and self.click_action(state, *place)
         asked = self.keys[held[-1]][0] if held else list(self.keys.values())[turn % len(self.keys)][0]
         return asked(state) if callable(asked) else asked
 
     def _push(self, space: Box, held: Sequence[str], place: tuple[float, float], state: Row) -> np.ndarray:
         middle, reach = (space.high + space.low) / 2, (space.high - space.low) / 2
         push = np.zeros(space.shape)
-        if MOUSE in held and self.aim:
-            push += np.asarray(self.aim(state, *place))[: len(push)]
+        if MOUSE in held and self.click_action:
+            push += np.asarray(self.click_action(state, *place))[: len(push)]
         for axis, way in (self.axes[key] for key in held if key in self.axes):
             push[axis] += way
         return (middle + np.clip(push, -1, 1) * reach).astype(space.dtype)
@@ -116,7 +116,7 @@ def _joystick(state: Row, x: float, y: float) -> tuple[float, float]:
 
 
 def _aim(variant: Variant) -> Callable[[Row, float, float], Any] | None:
-    aim: Callable[[SimpleNamespace, Row, float, float], Any] | None = getattr(variant.family, "aim", None)
+    aim: Callable[[SimpleNamespace, Row, float, float], Any] | None = getattr(variant.family, "click_action", None)
     return aim and functools.partial(aim, variant.p)
 
 

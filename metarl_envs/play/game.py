@@ -12,7 +12,7 @@ from metarl_envs.catalogue import read_page
 from metarl_envs.engine import Picture, Player, Row, Variant, canvas
 from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.engine.player import references_of
-from metarl_envs.histories import scores
+from metarl_envs.histories import lifetime_returns
 from metarl_envs.ids import family_of
 from metarl_envs.learners import random_policy
 from metarl_envs.making import make_single
@@ -54,7 +54,7 @@ class Game:
         self.env, self.controls = env, Controls.of(env.variant)
         self.title = f"metarl_envs: {env.variant.name}"
         self.instructions = _instructions(env.variant)
-        self._speed = SPEEDS.index(10 if self.controls.live else 20)  # what does not wait begins slowly
+        self._speed = SPEEDS.index(10 if self.controls.realtime else 20)  # what does not wait begins slowly
         self._notice, self._notice_left = "", 0.0
         self._place = 0.0, 0.0
         self._begin(seed)
@@ -96,7 +96,7 @@ class Game:
     def look_away(self) -> None:
         """The person does something else: a world that moves on by itself waits."""
         self.let_go()
-        self.paused |= self.controls.live and not (self.over or self.waiting)
+        self.paused |= self.controls.realtime and not (self.over or self.waiting)
 
     def tick(self, seconds: float) -> bool:
         """Time goes by; whether there is something new to see."""
@@ -230,7 +230,7 @@ class Game:
 
     def _start_afresh(self) -> None:
         self.over = self.env.reveal = self.paused = False
-        self.waiting = self.controls.live  # nobody reads the instructions while a pole falls
+        self.waiting = self.controls.realtime  # nobody reads the instructions while a pole falls
         self.reward, self.episodes, self.scores = 0.0, [0.0], None
         self._steps, self._rest, self._since_step = 0, 0.0, 0.0
         self.let_go()
@@ -249,7 +249,7 @@ class Game:
 
     def _go_on(self) -> bool:
         """Take the step that is asked for, if one is."""
-        if not (self._held or self.controls.live):
+        if not (self._held or self.controls.realtime):
             return False
         state = Row(self.env.get_state()["worlds"]["state"][0])
         action = self.controls.action(self._held, self._place, state, self._steps)
@@ -279,7 +279,7 @@ class Game:
         if math.isfinite(exact) or policy is None:
             return exact * episodes
         tasks = np.repeat(self.env.tasks.row(self.truth["task"]), _TRIALS)
-        returns = scores(tasks, self.env.variant, policy, np.arange(_TRIALS), episodes=episodes)
+        returns = lifetime_returns(tasks, self.env.variant, policy, np.arange(_TRIALS), episodes=episodes)
         return float(returns.sum(axis=1).mean())
 
 

@@ -1,13 +1,13 @@
 """Players: whoever acts, in whatever form, in families and in boxes; and the runs that come of it.
 
 A compiled player is a `metarl_envs.Player`. Others are made by factories: a plain one makes players for many rows at once
-(`act(step)`), `Seat(factory)` makes them one by one (`act(moment)`), and `Through(factory, *wrappers)` lets them see an
+(`act(step)`), `Seat(factory)` makes them one by one (`act(moment)`), and `Wrapped(factory, *wrappers)` lets them see an
 environment through wrappers.
 """
 
 from metarl_envs.engine.player import Player
-from metarl_envs.players.factories import PlayerError, Seat, Through
+from metarl_envs.players.factories import PlayerError, Seat, Wrapped
 from metarl_envs.players.run import Run, load
 from metarl_envs.players.told import Moment, Step
 
-__all__ = ["Moment", "Player", "PlayerError", "Run", "Seat", "Step", "Through", "load"]
+__all__ = ["Moment", "Player", "PlayerError", "Run", "Seat", "Step", "Wrapped", "load"]

@@ -63,13 +63,13 @@ class Seat:
         return name_of(self.factory)
 
 
-class Through:
+class Wrapped:
     """A factory whose players meet a family through wrappers: those they were trained with, and controls.
 
     They are scored by what is paid, whatever a control shows them, on the same tasks with the same noise as others beside them:
 
         >>> see = functools.partial(VectorPreviousStep, flat=True)
-        >>> policies = {"mine": Through(MyAgent, see), "swapped reward": Through(MyAgent, VectorSwapReward, see)}
+        >>> policies = {"mine": Wrapped(MyAgent, see), "swapped reward": Wrapped(MyAgent, VectorSwapReward, see)}
 
     Args:
         factory: makes players; it is told the spaces of the outermost wrapper.

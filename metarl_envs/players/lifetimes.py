@@ -15,7 +15,7 @@ from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
 from metarl_envs.histories.columns import action_dtype
 from metarl_envs.histories.lives import Lives
-from metarl_envs.players.factories import Batches, Made, OneByOne, Seat, Through, seed_of
+from metarl_envs.players.factories import Batches, Made, OneByOne, Seat, Wrapped, seed_of
 from metarl_envs.players.resolve import Anyone, described
 from metarl_envs.players.run import Run, ended, endings_of
 from metarl_envs.players.runner import play
@@ -93,7 +93,7 @@ class Rows:
         # The tasks themselves are given at the reset.
         tasks = TaskSet.of_family(variant.family, **variant.values)
         env: VectorEnv = _Watched(self, tasks, num_envs=rows, episodes_per_trial=about["episodes"], autoreset_mode="SameStep")
-        self.env = player.wrap(env) if isinstance(player, Through) else env
+        self.env = player.wrap(env) if isinstance(player, Wrapped) else env
         self._null = null_actions(self.env.single_action_space, rows)
         # Gymnasium's vector wrappers pass lists of seeds on, though they are typed for one number.
         row_seeds: Any = about["seeds"].tolist()
@@ -107,7 +107,7 @@ class Rows:
 
     def group(self, player: Anyone, seed: int, made: Made) -> _Player:
         """Whoever lives."""
-        factory: Any = player.factory if isinstance(player, Through) else player
+        factory: Any = player.factory if isinstance(player, Wrapped) else player
         if isinstance(factory, Seat):
             places = [(row, 0) for row in range(len(self.active))]
             return _Player(self, OneByOne(factory, self.spaces, places, self._about["seeds"], made))

@@ -9,10 +9,10 @@ from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
 from metarl_envs.learners import LEARNERS
 from metarl_envs.learners.named import read_player, suitable_players
-from metarl_envs.players.factories import Factory, Seat, Through, name_of
+from metarl_envs.players.factories import Factory, Seat, Wrapped, name_of
 
 #: Whoever can play: a compiled player, or a factory of others.
-Anyone = Player | Factory | Seat | Through
+Anyone = Player | Factory | Seat | Wrapped
 
 
 def players_by_name(given: Any, variant: Variant, what: str = "policies") -> dict[str, Anyone]:
@@ -30,9 +30,12 @@ def players_by_name(given: Any, variant: Variant, what: str = "policies") -> dic
     """
     known = suitable_players(variant)
     if given is None:
-        return {name: player for name, player in known.items() if player.fits(variant)}
+        return {name: player for name, player in known.items() if player.runs_by_default(variant)}
     one = what.removesuffix("ies") + "y" if what.endswith("ies") else what.removesuffix("s")
-    return {name: read_player(each, variant, known, f"{one} {name!r}") for name, each in _by_name(given, what).items()}
+    return {
+        name: read_player(each, variant, known, one if each is name else f"{one} {name!r}")
+        for name, each in _by_name(given, what).items()
+    }
 
 
 def called(player: Any) -> str:
@@ -44,12 +47,12 @@ def called(player: Any) -> str:
 
 def described(player: Anyone) -> str:
     """Return who it is, as text, with its hyper-parameters or the wrappers that it sees through."""
-    return repr(player) if isinstance(player, Player | Through | Seat) else name_of(player)
+    return repr(player) if isinstance(player, Player | Wrapped | Seat) else name_of(player)
 
 
 def _by_name(given: Any, what: str) -> dict[str, Any]:
     """What was given, by name."""
-    if isinstance(given, str | Player | Through) or callable(given):
+    if isinstance(given, str | Player | Wrapped) or callable(given):
         given = [given]
     if not isinstance(given, Iterable):
         raise TypeError(f"{what}={given!r} must be names, learners, factories of players, or a mapping of names to them")

@@ -72,7 +72,7 @@ class Run:
     @functools.cached_property
     def variant(self) -> Variant:
         """The family with its parameters set."""
-        return known_family(self.family).at(**self.params)
+        return known_family(self.family).with_params(**self.params)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Run:
         """The run of some of the rows: `run[3:4]` is row 3 alone, `run[indices]` these; TypeError for anything else."""
@@ -272,7 +272,7 @@ def load(path: str | os.PathLike) -> Run:
             raise FileNotFoundError(f"{file} is missing: a run is two files, {about.name} and {arrays_path.name}")
     header = read_header(about)
     try:
-        variant = known_family(header["family"]).at(**header["params"])
+        variant = known_family(header["family"]).with_params(**header["params"])
         variant.split(header["split"])
         if len(header["seats"]) != (seats := variant.family.seats(variant.p)):
             raise ValueError(f"{len(header['seats'])} seats of {seats}")

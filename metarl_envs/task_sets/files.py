@@ -56,7 +56,7 @@ def read(path: str | os.PathLike, mmap: bool) -> Stored:
     npy, about = files_of(path)
     header = _header(about)
     try:
-        variant = known_family(header["family"]).at(**header["params"])
+        variant = known_family(header["family"]).with_params(**header["params"])
         split, seed = variant.split(header["split"]), as_seed(header["seed"])
         drawn_from(variant, split)  # which refuses a part that the family has not
     except (ValueError, TypeError) as error:

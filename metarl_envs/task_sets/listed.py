@@ -54,7 +54,7 @@ class Sorted(Listed):
     @functools.cached_property
     def rows(self) -> np.ndarray:  # type: ignore[override]
         """The rows in order."""
-        return self._unsorted[np.argsort(task_rows.meanings(self.variant, self._unsorted)[0], kind="stable")]
+        return self._unsorted[np.argsort(task_rows.task_hashes(self.variant, self._unsorted)[0], kind="stable")]
 
     def __len__(self) -> int:
         return len(self._unsorted)

@@ -29,7 +29,7 @@ _TRIED = 1000
 def parts_of(variant: Variant, split: Split) -> tuple[str, ...]:
     """Return the names of the parts that the family's tasks are dealt into. The shifts of the split change none."""
     family = variant.family
-    return _parts_of(family.at(**family.unshifted(split.name, variant.values)))
+    return _parts_of(family.with_params(**family.unshifted(split.name, variant.values)))
 
 
 def drawn_from(variant: Variant, split: Split) -> int:
@@ -51,7 +51,7 @@ def drawn_from(variant: Variant, split: Split) -> int:
 
 def are_in(variant: Variant, tasks: np.ndarray, wanted: int) -> np.ndarray:
     """Whether each task row is in one of the wanted parts, as bool [task]."""
-    return np.ones(len(tasks), np.bool_) if wanted == ALL else task_rows.meanings(variant, tasks)[1] & wanted != 0
+    return np.ones(len(tasks), np.bool_) if wanted == ALL else task_rows.task_hashes(variant, tasks)[1] & wanted != 0
 
 
 @functools.lru_cache(maxsize=256)
@@ -71,7 +71,7 @@ def _parts_of(variant: Variant) -> tuple[str, ...]:
     listed = variant.family.all_tasks(variant.p, variant.task)
     if listed is not None and len(listed) < FEWEST_TO_SPLIT:
         return ()
-    if not any((task_rows.meanings(variant, tasks)[1] != EVERY_PART).any() for tasks in _looked_at(variant, listed)):
+    if not any((task_rows.task_hashes(variant, tasks)[1] != EVERY_PART).any() for tasks in _looked_at(variant, listed)):
         return ()  # all tasks are in every part
     found = parts_drawn(variant, EVERY_PART) if listed is None else _parts_in(variant, listed)
     if listed is not None and len(listed) < FEWEST_TO_VALIDATE and found & VALIDATION:
@@ -91,4 +91,4 @@ def _looked_at(variant: Variant, listed: np.ndarray | None) -> Iterator[np.ndarr
 
 def _parts_in(variant: Variant, tasks: np.ndarray) -> int:
     """The parts in which any of the tasks is."""
-    return int(np.bitwise_or.reduce(task_rows.meanings(variant, tasks)[1], initial=0))
+    return int(np.bitwise_or.reduce(task_rows.task_hashes(variant, tasks)[1], initial=0))

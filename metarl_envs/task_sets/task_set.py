@@ -304,7 +304,7 @@ class TaskSet:
     def _ids(self) -> Iterator[np.ndarray]:
         """What the tasks mean, as uint64, in blocks; of an endless set, those that stand for it in its fingerprint."""
         blocks = [self.rows(_STANDING_IN)] if self._listed is None else self._listed.blocks()
-        return (task_rows.meanings(self.variant, rows)[0] for rows in blocks)
+        return (task_rows.task_hashes(self.variant, rows)[0] for rows in blocks)
 
     def _slice(self, index: slice) -> Listed:
         if self._listed is not None:

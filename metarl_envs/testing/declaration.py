@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 from metarl_envs.catalogue import HEADINGS, SAID_UNDER, own_page, read_page
 from metarl_envs.engine.records import Cells
 from metarl_envs.engine.splits import EVERY_PART
-from metarl_envs.engine.worlds.task_rows import meanings
+from metarl_envs.engine.worlds.task_rows import task_hashes
 from metarl_envs.testing.runs import EPISODES, fixed_actions, make, run, trial_length
 
 
@@ -133,6 +133,6 @@ def _task_ids(id: str, params: dict[str, Any], split: str) -> set[int]:
     found = set[int]()
     for seed in (0, 1):
         envs.reset(seed=seed)
-        ids, parts = meanings(envs.variant, envs.get_state()["task_rows"])
+        ids, parts = task_hashes(envs.variant, envs.get_state()["task_rows"])
         found |= set(ids[parts != EVERY_PART].tolist())
     return found

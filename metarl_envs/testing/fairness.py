@@ -11,8 +11,8 @@ from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import references_of
 from metarl_envs.engine.truth.solving import exact_returns
-from metarl_envs.engine.worlds.task_rows import meanings
-from metarl_envs.histories import scores
+from metarl_envs.engine.worlds.task_rows import task_hashes
+from metarl_envs.histories import lifetime_returns
 from metarl_envs.learners import random_policy
 from metarl_envs.task_sets import TaskSet
 from metarl_envs.testing.runs import make
@@ -36,7 +36,7 @@ def part_p_values(id: str, params: dict[str, Any], count: int = 1000) -> dict[tu
     """How likely it is that chance makes validation and test tasks as different from train tasks as they are.
 
     Compared are, on so many tasks of each part (all, of a finite family): which tasks come again and again (chi-squared); the
-    distribution of each number in a task, unless the family has a `meaning` of its own, which may split by them; and of what
+    distribution of each number in a task, unless the family has a `task_hash` of its own, which may split by them; and of what
     random and oracle earn on it, which is played where there is no formula, but not in plain mode (Kolmogorov-Smirnov, the
     least p-value times their number).
 
@@ -53,8 +53,8 @@ def part_p_values(id: str, params: dict[str, Any], count: int = 1000) -> dict[tu
     drawn = {part: tasks.rows(min(count, len(tasks)) if tasks.is_finite else count) for part, tasks in sets.items()}
     for part in list(sets)[1:]:
         variant, train, other = sets[part].variant, drawn["train"], drawn[part]
-        values[part, "likely tasks"] = _p_of_likely(meanings(variant, train)[0], meanings(variant, other)[0])
-        if variant.family.meaning is None:
+        values[part, "likely tasks"] = _p_of_likely(task_hashes(variant, train)[0], task_hashes(variant, other)[0])
+        if variant.family.task_hash is None:
             values[part, "numbers in a task"] = _p_of_columns(_numbers(train), _numbers(other))
         values[part, "returns"] = _p_of_columns(_returns(variant, train), _returns(variant, other))
     return values
@@ -65,7 +65,7 @@ def _returns(variant: Variant, tasks: np.ndarray) -> np.ndarray:
     earned = np.array([exact_returns(variant, task) or (np.nan, np.nan) for task in tasks]).reshape(-1, 2)
     for i, policy in enumerate((random_policy(variant), references_of(variant).get("oracle"))):
         if np.isnan(earned[:, i]).any() and policy is not None and not PLAIN:
-            earned[:, i] = scores(tasks, variant, policy, np.arange(len(tasks)), episodes=1).sum(axis=1)
+            earned[:, i] = lifetime_returns(tasks, variant, policy, np.arange(len(tasks)), episodes=1).sum(axis=1)
     return np.round(earned, 9)  # sums of equal numbers in another order are equal
 
 

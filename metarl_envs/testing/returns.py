@@ -64,14 +64,14 @@ def check_returns(id: str, params: dict[str, Any]) -> None:
 def check_rewards(id: str, params: dict[str, Any]) -> None:
     """Where the family says that every reward is 0 or 1, every reward is: histories and learners rely on it."""
     env = make(id, params, episodes_per_trial=EPISODES)
-    if not env.variant.family.pays_zero_or_one:
+    if not env.variant.family.binary_reward:
         return
     paid = [reward for _, reward, *_ in run(env, fixed_actions(env.action_space, 2 * trial_length(env)), seed=0)]
     for task in some_tasks(id, params, 4):
         explored = explore(env.variant, task, any_start=True)
         paid += [] if explored is None else explored.reward.ravel().tolist()
     wrong = sorted(set(paid) - {0.0, 1.0})
-    assert not wrong, f"{id} paid {wrong[0]}, and pays_zero_or_one says that every reward is 0 or 1"
+    assert not wrong, f"{id} paid {wrong[0]}, and binary_reward says that every reward is 0 or 1"
 
 
 def check_memoryless(id: str, params: dict[str, Any]) -> None:

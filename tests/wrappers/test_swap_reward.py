@@ -9,7 +9,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorWrapper
 
 import metarl_envs
-from metarl_envs.players import Through
+from metarl_envs.players import Wrapped
 from metarl_wrappers import SwapReward, VectorHideReward, VectorSwapReward
 
 BANDIT = "MetaRL/BernoulliBandit-v0"
@@ -100,7 +100,7 @@ class Kept(VectorWrapper):
 
 def scored(agents, tasks, **arguments):
     """The normalised score of each agent on each task, and the 95 % interval of the mean over tasks."""
-    agents = {name: Through(*how) for name, how in agents.items()}
+    agents = {name: Wrapped(*how) for name, how in agents.items()}
     result = metarl_envs.evaluate(BANDIT, agents, tasks=tasks, seeds=1, horizon=100, least_spread=0.1, **arguments)
     for name in agents:
         tasks = result.normalised(name).mean(axis=(0, 2, 3))
@@ -143,7 +143,7 @@ def test_whoever_learns_from_reward_gains_nothing(agent, source):
 
 
 def test_whoever_never_looks_at_reward_is_spared():
-    agents = {"intact": Sweeping, "swapped": Through(Sweeping, VectorSwapReward)}
+    agents = {"intact": Sweeping, "swapped": Wrapped(Sweeping, VectorSwapReward)}
     result = metarl_envs.evaluate(BANDIT, agents, tasks=50, seeds=1, horizon=100)
     assert np.array_equal(result.raw["intact"], result.raw["swapped"])
     assert result.raw["intact"].any()

@@ -213,7 +213,7 @@ class BoxVectorEnv:
         return self._envs.render()
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Shut down the thread pool."""
         self._envs.close()
 
     def get_state(self) -> dict[str, Any]:
@@ -292,7 +292,7 @@ class FlatBoxVectorEnv(VectorEnv):
         return self.boxes.render()
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Let the threads go."""
+        """Shut down the thread pool."""
         self.boxes.close()
 
     def get_state(self) -> dict[str, Any]:

@@ -319,8 +319,8 @@ class Seat(Box):
     """
 
     box: ClassVar[type[Box]]
-    simulated = 20  # a life here is long, and lives on one tree are much alike
-    unit = "steps"
+    reference_episodes = 20  # a life here is long, and lives on one tree are much alike
+    curve_unit = "steps"
     state = seat_record
     reset, step = ByParameters(lambda p: _sit_down(open_of(p))), ByParameters(step_among)
     observe = ByParameters(see_from_seat_of)
@@ -339,7 +339,7 @@ class Seat(Box):
         return spaces.Box(0.0, 1.0, (len(kept(p)),), np.float32), spaces.Discrete(verbs_of(p).end)
 
     @staticmethod
-    def unit_length(p: SimpleNamespace) -> int:
+    def curve_unit_length(p: SimpleNamespace) -> int:
         """A day; where there are none, or the last is cut short, at most 20 blocks of steps, all of one length."""
         if p.day and p.horizon % p.day == 0:
             return p.day
@@ -362,7 +362,7 @@ class Seat(Box):
         return text
 
     @staticmethod
-    def aim(p: SimpleNamespace, state: Row, x: float, y: float) -> int | None:
+    def click_action(p: SimpleNamespace, state: Row, x: float, y: float) -> int | None:
         """The action that a click asks for."""
         from metarl_envs.boxes.view.seat_picture import SeatView
 

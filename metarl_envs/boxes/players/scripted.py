@@ -34,9 +34,9 @@ class Scripted(Player):
 
     observes = "seat"
 
-    def objection(self, variant):
+    def why_unsuitable(self, variant):
         """Boxes have seats; nothing else has."""
-        return None if issubclass(variant.family, Box) else super().objection(variant)
+        return None if issubclass(variant.family, Box) else super().why_unsuitable(variant)
 
 
 # ------------------------------------------------------------------------------------------------- no memory at all
@@ -231,7 +231,7 @@ class NeverRepeat(Scripted):
 class Greedy(NeverRepeat):
     """Tries, of eight new pairs, the one whose parts are worth most."""
 
-    params = NeverRepeat.params.but(draws=8)
+    params = NeverRepeat.params.with_defaults(draws=8)
 
 
 # ------------------------------------------------------------------------------------------------- finding the rule

@@ -46,7 +46,7 @@ class CompiledSeats:
 
     def __init__(self, player: Player, variant: Variant, seats: np.ndarray):
         self.player, self.variant, self.seats = player, variant, for_drivers(np.ascontiguousarray(seats, np.bool_))
-        self._newborn = player.newborn(variant)
+        self._newborn = player.initial_memory(variant)
         check_memory(seats.size, self._newborn.itemsize, "memories")
         self.memories = for_drivers(np.zeros(seats.shape, self._newborn.dtype))
         self._rng = rows(1, STREAM)

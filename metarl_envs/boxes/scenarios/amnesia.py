@@ -24,7 +24,7 @@ class AmnesiaBox(Box):
         NOTES,
         short={"horizon": 300},
         small={"levels": 4, "width": 4, "bases": 8, "recipes": 2, "notes": 8, "day": 30, "horizon": 600},
-    ).but(
+    ).with_defaults(
         agents=1,
         horizon=1500,
         day=60,

@@ -25,7 +25,7 @@ class Box(Family):
 
     params = BOX
     task, state = tree_record, box_record
-    sample_task, meaning = grow, tree_meaning
+    sample_task, task_hash = grow, tree_meaning
     reset, step = ByParameters(open_of), ByParameters(step_of)
     observe = ByParameters(lambda p: sights_of(p).look_around)
     #: What one agent sees, written anew, and brought up to date after one step (see `view.numbers.Sights`). A subclass with

@@ -18,6 +18,6 @@ class InventionBox(Box):
     2016; SAPIENS, Nisioti et al. 2022), and full connection is best where there is a single path.
     """
 
-    params = box_parameters(TOPOLOGY, DAYS, NOTES, short={"horizon": 300}, small={"levels": 5, "crossover": 3}).but(
+    params = box_parameters(TOPOLOGY, DAYS, NOTES, short={"horizon": 300}, small={"levels": 5, "crossover": 3}).with_defaults(
         agents=6, horizon=500, lineages=2, crossover=6, levels=20, width=4
     )

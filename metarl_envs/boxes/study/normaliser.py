@@ -59,7 +59,11 @@ def normaliser(box: str | type[Box], *, split: str | None = SPLIT, **params: Any
     family = box_named(box)
     variant, found = family.shifted(split, params)
     for row in shipped():
-        if row["id"] == id_of(family) and row["split"] == found.name and family.at(**row["params"]).values == variant.values:
+        if (
+            row["id"] == id_of(family)
+            and row["split"] == found.name
+            and family.with_params(**row["params"]).values == variant.values
+        ):
             return row
     return compute(box, split=split, **params)
 
@@ -74,7 +78,7 @@ def compute(box: str | type[Box], *, split: str | None = SPLIT, seed: int = SEED
     """A row of the table, computed: nulls and oracle in all seats of the same boxes."""
     boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
     family = box_named(box)
-    params = {name: value for name, value in family.at(**params).values.items() if name in params}  # as JSON has them
+    params = {name: value for name, value in family.with_params(**params).values.items() if name in params}  # as JSON has them
     reached = {}
     for agent in (*NULLS, ORACLE):
         table = measure(run(box, {"all": agent}, boxes=boxes, seed=seed, split=split, **params))

@@ -14,7 +14,7 @@ from metarl_envs.boxes.scenarios import BOXES, box_named
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.engine.family import Variant
 from metarl_envs.learners.named import read_player
-from metarl_envs.players.factories import Made, Through
+from metarl_envs.players.factories import Made, Wrapped
 from metarl_envs.players.resolve import described
 from metarl_envs.players.run import Run
 from metarl_envs.players.runner import play
@@ -123,7 +123,7 @@ def _seats_of(key: Any, agents: int) -> list[int]:
 def _player(given: Any, variant: Variant) -> Any:
     """Whoever is meant to sit in a seat."""
     player = read_player(given, variant, SCRIPTED, "player")
-    if isinstance(player, Through):
+    if isinstance(player, Wrapped):
         raise TypeError(f"player {player!r} sees a family through wrappers; a box has none: give what is inside of it")
     return player
 

@@ -105,8 +105,8 @@ def _content_meaning(params, task, words, i):
 
 
 def _meaning(variant: Variant) -> Callable:
-    """How a family's tasks are hashed: by their content, or by a `meaning` kernel of the family's own."""
-    own = variant.family.meaning
+    """How a family's tasks are hashed: by their content, or by a `task_hash` kernel of the family's own."""
+    own = variant.family.task_hash
     if own is None:
         return glue(_content_meaning)
 

@@ -20,7 +20,7 @@ from metarl_envs.engine.records import Row
 from metarl_envs.engine.truth.posterior import Belief, belief_for
 from metarl_envs.engine.truth.solving import QFunction, exact_returns, solve
 from metarl_envs.engine.worlds.masks import with_masks
-from metarl_envs.engine.worlds.task_rows import meanings
+from metarl_envs.engine.worlds.task_rows import task_hashes
 from metarl_envs.engine.worlds.worlds import Outcome, Worlds
 
 #: Solutions that are kept, by variant and task; how many.
@@ -161,7 +161,7 @@ class GroundTruth:
         self._begun = True
         task = self._worlds.task_row(i)
         self._tasks[i] = task
-        self._ids[i : i + 1] = meanings(self._variant, task.reshape(1))[0]
+        self._ids[i : i + 1] = task_hashes(self._variant, task.reshape(1))[0]
         self._solutions[i], self._returns[i] = _solved(self._variant, int(self._ids[i]), task.reshape(1))
         self._regret[i] = np.nan if self._solutions[i] is None else 0.0
         if self._beliefs is not None:

@@ -14,7 +14,7 @@ from metarl_envs.engine.loops.explore import PossibleWorlds
 from metarl_envs.engine.records import rows
 from metarl_envs.engine.streams import STREAM
 from metarl_envs.engine.truth.solving import drivers_of, is_without_chance
-from metarl_envs.engine.worlds.task_rows import meanings
+from metarl_envs.engine.worlds.task_rows import task_hashes
 from metarl_envs.engine.worlds.worlds import Worlds
 
 #: More tasks than this are not followed one by one.
@@ -65,7 +65,7 @@ def _without_chance(variant: Variant, task: bytes) -> bool:
 
 
 class Conjugate:
-    """The parameters of a posterior that the family updates in closed form (`Family.prior` and `Family.condition`)."""
+    """The parameters of a posterior that the family updates in closed form (`Family.prior` and `Family.update_posterior`)."""
 
     def __init__(self, variant: Variant):
         self._variant = variant
@@ -87,7 +87,7 @@ class Conjugate:
     def stepped(self, action: Any, reward: float, terminated: bool, observation: np.ndarray) -> None:
         """Condition on one transition."""
         before, then = map(self._variant.observation.seen, (self._seen, observation))
-        self._variant.family.condition(self._variant.p, self._parameters, before, action, reward, then)
+        self._variant.family.update_posterior(self._variant.p, self._parameters, before, action, reward, then)
         self._seen = np.array(observation)
 
     def tell(self) -> dict[str, np.ndarray]:
@@ -121,7 +121,7 @@ class Sieve:
 
     def why_not(self, task: np.ndarray) -> str | None:
         """Whether the task is not among those that are followed: then each of them would be ruled out."""
-        if meanings(self._variant, task)[0][0] in self._ids:
+        if task_hashes(self._variant, task)[0][0] in self._ids:
             return None
         return (
             "the given task is none of those that the posterior of ground_truth=True is over (env.unwrapped.tasks, or its "
@@ -130,7 +130,7 @@ class Sieve:
 
     @functools.cached_property
     def _ids(self) -> set[int]:
-        return set(meanings(self._variant, self._tasks.view(np.ndarray))[0].tolist())
+        return set(task_hashes(self._variant, self._tasks.view(np.ndarray))[0].tolist())
 
     def trial(self) -> None:
         """Every task is possible again."""

@@ -42,7 +42,7 @@ def padded(tasks: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return clean
 
 
-def meanings(variant: Variant, tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def task_hashes(variant: Variant, tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What each task row means, as uint64 (equal tasks have equal numbers), and the parts that it is in, as uint8 of bits."""
     tasks = for_drivers(padded(tasks, variant.task))
     ids, parts = np.empty(len(tasks), np.uint64), np.empty(len(tasks), np.uint8)

@@ -81,7 +81,7 @@ class Bandit(Family):
     """A family whose state counts `pulls`, with parameters `arms` and `horizon`."""
 
     observe, state_index = see_time, one_state
-    unit = "pulls"
+    curve_unit = "pulls"
 
     @staticmethod
     def spaces(p: SimpleNamespace):
@@ -94,7 +94,7 @@ class Bandit(Family):
         return 1
 
     @staticmethod
-    def unit_length(p: SimpleNamespace) -> int:
+    def curve_unit_length(p: SimpleNamespace) -> int:
         """At most 20 blocks of pulls, all of one length."""
         return next(length for length in range(-(-p.horizon // 20), p.horizon + 1) if p.horizon % length == 0)
 

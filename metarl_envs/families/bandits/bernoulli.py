@@ -74,14 +74,15 @@ class BernoulliBandit(Bandit):
 
     Source and variants:
         RL² (Duan et al. 2016, arXiv 1611.02779): 5, 10 or 50 arms and 10, 100 or 500 pulls. Its printed figures (Gittins 6.6,
-        Thompson 5.7, UCB1 6.7 for 10 pulls of 5 arms) use tuned variants; `UCB1(width=0.2, published=True)` earns 6.64.
+        Thompson 5.7, UCB1 6.7 for 10 pulls of 5 arms) use tuned variants;
+        `UCB1(exploration=0.2, rl2_baseline=True)` earns 6.64.
     """
 
     params = Parameters(arms=Integer(5, 2, 1000), horizon=Integer(10, 1), low=Real(0.0, 0.0, 1.0), high=Real(1.0, 0.0, 1.0))
     sample_task, reset, step = draw_arms, unpulled, pull
     shifts = {"close_arms": {"low": 0.4, "high": 0.6}}
     references = {"oracle": oracle(pull_best)}
-    pays_zero_or_one = True
+    binary_reward = True
     state = staticmethod(wins_and_pulls)
     parameter_error = staticmethod(range_error)
 
@@ -106,7 +107,7 @@ class BernoulliBandit(Bandit):
         return {"a": np.ones(p.arms), "b": np.ones(p.arms)} if (p.low, p.high) == (0, 1) else None
 
     @staticmethod
-    def condition(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
+    def update_posterior(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
         """Count the win or the loss."""
         belief["a"][action] += reward
         belief["b"][action] += 1 - reward

@@ -65,11 +65,11 @@ class IdealObserver(Player):
         """Wins less losses of each arm."""
         return record(ahead=(np.int64, variant.actions))
 
-    def objection(self, variant):
+    def why_unsuitable(self, variant):
         """It knows that one arm is good and all others are alike."""
         if not issubclass(variant.family, GapBandit):
             return f"IdealObserver needs GapBandit, not {variant!r}"
-        return super().objection(variant)
+        return super().why_unsuitable(variant)
 
 
 # --------------------------------------------------------------------------------------------- the family
@@ -126,7 +126,7 @@ class GapBandit(Bandit):
     in_every_part = every_place
     shifts = {"large_gap": {"gap": 0.5}, "half_gap": {"gap": 0.1}}
     references = {"oracle": oracle(pull_good), "ideal_observer": IdealObserver()}
-    pays_zero_or_one = True
+    binary_reward = True
 
     @staticmethod
     def solve(p: SimpleNamespace, task: Row):
@@ -139,7 +139,7 @@ class GapBandit(Bandit):
         return {"good": np.full(p.arms, 1 / p.arms)}
 
     @staticmethod
-    def condition(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
+    def update_posterior(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
         """Weigh every place by the chance of what was paid if the good arm were there."""
         paid_by = (1 + p.gap) / 2, (1 - p.gap) / 2  # the chance that the good arm pays so, and another arm, ...
         good, other = paid_by if reward else paid_by[::-1]  # ... since the one wins as often as the other loses

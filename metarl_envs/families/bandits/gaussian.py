@@ -93,7 +93,7 @@ class GaussianBandit(Bandit):
     References:
         Return of 500 pulls of 5 arms: random and memoryless-best 250 (exactly horizon (low + high) / 2); the oracle knows the
         means: 500 x 5/6 = 416.7 in the mean. Simulated over 40,000 tasks (standard error 0.4): `gaussian_thompson` 407.2
-        (normal posteriors from a prior with the true mean and variance), UCB1 368.6, UCB1 of width 0.3 405.5.
+        (normal posteriors from a prior with the true mean and variance), UCB1 368.6, UCB1 of exploration 0.3 405.5.
 
     Source and variants:
         DPT (Lee et al. 2023, arXiv 2306.14892): 5 arms, means U(0, 1), 500 pulls, noise 0.3. Its flag `--var` is a standard
@@ -138,7 +138,7 @@ class GaussianBandit(Bandit):
         return {"mean": np.zeros(p.arms), "precision": np.zeros(p.arms)} if p.noise else None
 
     @staticmethod
-    def condition(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
+    def update_posterior(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
         """Add the pull to the arm's normal; where it is cut off stays."""
         belief["precision"][action] += p.noise**-2
         belief["mean"][action] += (reward - belief["mean"][action]) * p.noise**-2 / belief["precision"][action]

@@ -92,7 +92,7 @@ class LinearBandit(Bandit):
         Return of 200 pulls of the 10 default arms: random 0 in the mean over tasks, memoryless-best 0 (exact); the oracle knows
         the weights: 217.2 in the mean (horizon x perimeter of the features' convex hull x sqrt(1 / (8 pi d)), in two
         dimensions). Simulated over 40,000 tasks (standard error 0.7): `lin_ucb`, which knows features, prior and noise, 213.4;
-        UCB1, which knows none of them, 165.1, of width 0.3 199.5.
+        UCB1, which knows none of them, 165.1, of exploration 0.3 199.5.
 
     Source and variants:
         DPT (Lee et al. 2023, arXiv 2306.14892): 10 arms, d = 2, 200 pulls, noise 0.3 (its flag `--var` is a standard
@@ -107,7 +107,7 @@ class LinearBandit(Bandit):
         arms_seed=Integer(0, 0),
     )
     sample_task, reset, step = draw_weights, unpulled, pull_with_noise
-    meaning = hash_of_weights
+    task_hash = hash_of_weights
     shifts = {"noisy": {"noise": 0.5}, "other_arms": {"arms_seed": 1}}
     references = {"oracle": oracle(pull_best)}
     state, solve, returns, describe = (
@@ -140,7 +140,7 @@ class LinearBandit(Bandit):
         return {"mean": np.zeros(p.dimensions), "covariance": np.eye(p.dimensions) / p.dimensions} if p.noise else None
 
     @staticmethod
-    def condition(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
+    def update_posterior(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
         """A Kalman step for one pull."""
         feature = LinearBandit.features(p)[action]
         direction = belief["covariance"] @ feature

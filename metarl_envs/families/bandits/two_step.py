@@ -171,11 +171,11 @@ class IdealObserver(Player):
         """The chance that the second of the two is good, before this round."""
         return record(common=np.float64, change=np.float64, doubt=np.float64)
 
-    def objection(self, variant):
+    def why_unsuitable(self, variant):
         """It filters what swaps."""
         if not issubclass(variant.family, TwoStep) or variant.p.variant != "wang":
             return f"IdealObserver needs TwoStep(variant='wang'), not {variant!r}"
-        return super().objection(variant)
+        return super().why_unsuitable(variant)
 
 
 @kernel
@@ -251,11 +251,11 @@ class ModelFree(Player):
             chosen=np.int64,
         )
 
-    def objection(self, variant):
+    def why_unsuitable(self, variant):
         """It knows two steps."""
         if not issubclass(variant.family, TwoStep):
             return f"{type(self).__name__} lives in TwoStep alone"
-        return super().objection(variant)
+        return super().why_unsuitable(variant)
 
 
 class ModelBased(ModelFree):
@@ -337,8 +337,8 @@ class TwoStep(Family):
         "model_based": ModelBased(),
         "model_free": ModelFree(),
     }
-    pays_zero_or_one = True
-    unit = "steps"
+    binary_reward = True
+    curve_unit = "steps"
     keys = {"left": (0, "left"), "right": (1, "right")}
 
     @staticmethod
@@ -352,7 +352,7 @@ class TwoStep(Family):
         return Discrete(3), Discrete(2)
 
     @staticmethod
-    def unit_length(p: SimpleNamespace) -> int:
+    def curve_unit_length(p: SimpleNamespace) -> int:
         """At most 20 blocks of whole rounds, all of one length (an odd horizon is one block)."""
         even = (n for n in range(2, p.horizon + 1, 2) if p.horizon % n == 0 and 20 * n >= p.horizon)
         return next(even, p.horizon)

@@ -233,7 +233,7 @@ class CartPole(Family):
     shifts = {"extrapolation": {"vary": "extrapolation"}}
     references = {"oracle": Balance(), "nominal": Nominal(), "finds_sign": FindsSign()}
     keys = {"left": (0, "action 0"), "right": (1, "action 1")}
-    live = True
+    realtime = True
 
     @staticmethod
     def spaces(p: SimpleNamespace):

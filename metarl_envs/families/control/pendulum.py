@@ -149,7 +149,7 @@ class SwingUp(Oracle):
     It swings up by energy, and holds by the best linear feedback.
     """
 
-    arrays = True
+    array_actions = True
     begin, act = know_dynamics, swing_up
 
     @staticmethod
@@ -176,7 +176,7 @@ class Nominal(Player):
     """Swings up and holds as if the dynamics were Gymnasium's. It remembers nothing."""
 
     observes = "observation"
-    arrays = True
+    array_actions = True
     begin, act = expect_gymnasium, swing_up_by_sight
     memory = staticmethod(SwingUp.memory)
 
@@ -252,7 +252,7 @@ class Pendulum(Family):
     sample_task, reset, step, observe = draw_pendulum, anywhere, swing, see_motion
     shifts = {"extrapolation": {"vary": "extrapolation"}}
     references = {"oracle": SwingUp(), "nominal": Nominal(), "finds_sign": FindsSign()}
-    live = True
+    realtime = True
 
     @staticmethod
     def spaces(p: SimpleNamespace):

@@ -127,7 +127,7 @@ class PointRobot(Family):
     state = record(at=(np.float64, 2))
     sample_task, reset, step, observe = goal_on_arc, at_origin, glide, see_place
     shifts = {"lower_half": {"low": 180.0, "high": 360.0}}
-    references = {"oracle": oracle(steer_to_goal, arrays=True)}
+    references = {"oracle": oracle(steer_to_goal, array_actions=True)}
 
     @staticmethod
     def spaces(p: SimpleNamespace):
@@ -170,7 +170,7 @@ class PointRobot(Family):
         )
 
     @staticmethod
-    def aim(p: SimpleNamespace, state: Row, x: float, y: float) -> tuple[float, float]:
+    def click_action(p: SimpleNamespace, state: Row, x: float, y: float) -> tuple[float, float]:
         """For people who play: the move straight to a place of the picture, as far as one step goes."""
         dx = ((x - _MIDDLE) / _RADIUS - state.at[0]) / STRIDE
         dy = ((_MIDDLE - y) / _RADIUS - state.at[1]) / STRIDE

@@ -164,7 +164,7 @@ class DarkKeyToDoor(DarkRoom):
     reset, step = at_start_without_key, walk_for_key_and_door
     shifts = {"corner_start": {"start": "corner"}}
     references = {"oracle": oracle(go_to_key_then_door), "search": SearchTwice()}
-    pays_zero_or_one = True
+    binary_reward = True
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:

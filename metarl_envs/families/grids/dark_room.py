@@ -221,7 +221,7 @@ class DarkRoom(Family):
     state = record(agent=(np.int16, 2))
     reset, step, observe, state_index = at_start, walk, see_position, number_cells
     references = {"oracle": oracle(go_to_goal), "sweep": Sweep()}
-    pays_zero_or_one = True
+    binary_reward = True
     keys = WALKING_KEYS
 
     @staticmethod
@@ -302,7 +302,7 @@ class DarkRoomHard(DarkRoom):
         Algorithm Distillation (Laskin et al. 2022, arXiv 2210.14215), "Dark Room Hard"; AD-eps (Zisman et al. 2023).
     """
 
-    params = DarkRoom.params.but(size=17, once=True)
+    params = DarkRoom.params.with_defaults(size=17, once=True)
 
 
 class DarkRoom10(DarkRoom):
@@ -329,7 +329,7 @@ class DarkRoom10(DarkRoom):
         another order: right, left, down, up, stay.
     """
 
-    params = DarkRoom.params.but(size=10, horizon=100, start="corner")
+    params = DarkRoom.params.with_defaults(size=10, horizon=100, start="corner")
     shifts = {"centre_start": {"start": "centre"}}
     references = {**DarkRoom.references, "search": Search()}
 

@@ -134,12 +134,12 @@ class DarkRoomPermuted(DarkRoom):
         DPT (Lee et al. 2023, arXiv 2306.14892): 10x10 cells, 100 steps, the goal in the far corner.
     """
 
-    params = DarkRoom.params.but(size=10, horizon=100, start="corner")
+    params = DarkRoom.params.with_defaults(size=10, horizon=100, start="corner")
     task = record(move=(np.int8, 5))
     sample_task, step = shuffle_moves, walk_to_far_corner
     shifts = {"centre_start": {"start": "centre"}}
     references = {"oracle": oracle(ask_for_move), "probe": Probe()}
-    pays_zero_or_one = True
+    binary_reward = True
     keys = {}
 
     @staticmethod

@@ -208,7 +208,7 @@ class TabularMDP(Family):
         }
 
     @staticmethod
-    def condition(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
+    def update_posterior(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
         """Conjugate updates: the reward has known noise, the transition is counted."""
         s = int(seen[0]), int(action)
         precision = belief["precision"][s] + p.noise**-2
