@@ -1,4 +1,4 @@
-"""What the table of ids and the docstrings say, for people: the list, the README's table, the documentation."""
+"""Lists and tables for people and documentation, computed from the table of ids and the docstrings."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 
 
 def entries() -> Iterator[Entry]:
-    """Every family of the table."""
+    """Yield every family of the table."""
     for row in TABLE:
         family = family_at(family_of(row.id))
         summary, page = read_page(family)
@@ -62,7 +62,7 @@ def entries() -> Iterator[Entry]:
 
 
 def read_page(family: type[Family]) -> tuple[str, dict[str, str]]:
-    """A family's reference page: what its docstring says above the first heading, and the text under each.
+    """Return a family's reference page: what its docstring says above the first heading, and the text under each.
 
     A heading that it lacks is that of the class it is derived from: a variant says only what differs.
     """
@@ -73,7 +73,7 @@ def read_page(family: type[Family]) -> tuple[str, dict[str, str]]:
 
 
 def own_page(family: type) -> tuple[str, dict[str, str]]:
-    """What a class's own docstring says, as in `read_page`; headings in the order in which they stand there."""
+    """Return what a class's own docstring says, as in `read_page`; headings in the order in which they stand there."""
     text = inspect.cleandoc(vars(family).get("__doc__") or "")
     parts = re.split(rf"^({'|'.join(map(re.escape, HEADINGS))}):\n", text, flags=re.MULTILINE)
     page = {heading: inspect.cleandoc(body) for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
@@ -89,32 +89,32 @@ class Listing(NamedTuple):
 
 
 def environments() -> Listing:
-    """The families of the table."""
+    """Return the families of the table."""
     rows = [(entry.id, entry.kind, " ".join(entry.summary.split())) for entry in entries()]
     return Listing("environments", ("id", "kind", "what it is"), rows)
 
 
 def learners() -> Listing:
-    """The source learners, with their hyper-parameters."""
+    """Return the source learners, with their hyper-parameters."""
     rows = [(name, _told(learner().values), _first_sentence(learner.__doc__ or "")) for name, learner in LEARNERS.items()]
     return Listing("learners", ("learner", "hyper-parameters", "what it does"), rows)
 
 
 def players() -> Listing:
-    """The scripted agents of boxes, with their hyper-parameters."""
+    """Return the scripted agents of boxes, with their hyper-parameters."""
     rows = [(name, _told(one.values), _first_sentence(type(one).__doc__ or "")) for name, one in SCRIPTED.items()]
     return Listing("players of boxes", ("player", "hyper-parameters", "what it does"), rows)
 
 
 def wrappers() -> Listing:
-    """The wrappers, by their single form."""
+    """Return the wrappers, by their single form."""
     names = [name for name in metarl_wrappers.WRAPPERS if not name.startswith("Vector")]
     rows = [(name, _first_sentence(inspect.getdoc(getattr(metarl_wrappers, name)) or "")) for name in names]
     return Listing("wrappers", ("wrapper", "what it does"), rows)
 
 
 def parameters(id: str) -> Listing:
-    """The parameters of a family: what each may be, and what it is if nothing is said."""
+    """Return the parameters of a family: what each may be, and what it is if nothing is said."""
     family = family_at(family_of(id))
     values = family.with_params().values
     rows = [(name, str(values[name]), one.allowed()) for name, one in family.params.parameters.items()]
@@ -130,7 +130,7 @@ def _told(values: Mapping[str, Any]) -> str:
 
 
 def readme_table() -> str:
-    """The table of environments as Markdown."""
+    """Return the table of environments as Markdown."""
     lines = ["| id | what is hidden | observation | actions | steps |", "|---|---|---|---|---|"]
     for entry in entries():
         variant = entry.family.with_params()

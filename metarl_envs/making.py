@@ -1,4 +1,4 @@
-"""What `gymnasium.make` and `gymnasium.make_vec` call, which find it by the strings in `metarl_envs.ids`."""
+"""Entry points of `gymnasium.make` and `gymnasium.make_vec`, which find them by the strings in `metarl_envs.ids`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COMMON = {
 
 
 def make_single(*, family: Spec, split: str | None = None, **arguments: Any) -> gym.Env:
-    """What `gymnasium.make` calls: see `metarl_envs.engine.envs.single.SingleEnv` for the common arguments."""
+    """Make a single environment: see `metarl_envs.engine.envs.single.SingleEnv` for the common arguments."""
     common, tasks = _prepare(family, split, arguments)
     return SingleEnv(tasks, **common)
 
@@ -39,7 +39,7 @@ make_single.metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}
 
 
 def make_vector(*, family: Spec, split: str | None = None, **arguments: Any) -> gym.vector.VectorEnv:
-    """What `gymnasium.make_vec` calls: see `metarl_envs.engine.envs.vector.FamilyVectorEnv` for the common arguments."""
+    """Make a vector environment: see `metarl_envs.engine.envs.vector.FamilyVectorEnv` for the common arguments."""
     common, tasks = _prepare(family, split, arguments)
     return FamilyVectorEnv(tasks, **common)
 

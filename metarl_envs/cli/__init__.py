@@ -43,7 +43,7 @@ app.add_typer(boxes.app, name="boxes")
 
 
 def main() -> None:
-    """The console script: a mistake in the arguments is one clear line, not a traceback."""
+    """Run the console script: a mistake in the arguments is one clear line, not a traceback."""
     codecs.register_error("metarl_envs.plain", in_plain_signs)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None where it is closed

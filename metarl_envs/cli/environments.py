@@ -1,4 +1,4 @@
-"""What there is, and playing it."""
+"""Listing environments, learners, players and wrappers; and playing."""
 
 from __future__ import annotations
 

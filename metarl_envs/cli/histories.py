@@ -67,7 +67,7 @@ def collect(
 
 @app.command()
 def info(path: Annotated[Path, typer.Argument(help="a folder of histories")]) -> None:
-    """What a folder holds: who learned what, how much of it, and how well."""
+    """Print the content of a folder: who learned what, how much of it, and how well."""
     from metarl_envs.histories import load
 
     store, console = load(path, partial=True), new_console()

@@ -26,7 +26,7 @@ class ActionForm:
 
     @classmethod
     def of(cls, space: gym.Space) -> ActionForm:
-        """The form of an action space; TypeError for a kind that drivers do not take."""
+        """Return the form of an action space; TypeError for a kind that drivers do not take."""
         spaces = gym.spaces
         if np.any(getattr(space, "start", 0)):
             raise TypeError(f"action space {space} must start at 0: kernels number actions from 0")

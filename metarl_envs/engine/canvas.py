@@ -42,26 +42,26 @@ class Picture:
         self.surface.fill(BACKGROUND)
 
     def rectangle(self, x: float, y: float, width: float, height: float, color: Color, radius: float = 0) -> None:
-        """A filled rectangle, with rounded corners if wished."""
+        """Draw a filled rectangle, with rounded corners if wished."""
         box = [round(v * _SCALE) for v in (x, y, width, height)]
         self._pygame.draw.rect(self.surface, color, box, border_radius=round(radius * _SCALE))
 
     def outline(self, x: float, y: float, width: float, height: float, color: Color, thickness: float = 2) -> None:
-        """The border of a rectangle."""
+        """Draw the border of a rectangle."""
         box = [round(v * _SCALE) for v in (x, y, width, height)]
         self._pygame.draw.rect(self.surface, color, box, width=max(1, round(thickness * _SCALE)), border_radius=6)
 
     def circle(self, x: float, y: float, radius: float, color: Color) -> None:
-        """A filled circle."""
+        """Draw a filled circle."""
         self._pygame.draw.circle(self.surface, color, (x * _SCALE, y * _SCALE), radius * _SCALE)
 
     def line(self, x0: float, y0: float, x1: float, y1: float, color: Color, thickness: float = 2) -> None:
-        """A straight line."""
+        """Draw a straight line."""
         ends = (x0 * _SCALE, y0 * _SCALE), (x1 * _SCALE, y1 * _SCALE)
         self._pygame.draw.line(self.surface, color, *ends, max(1, round(thickness * _SCALE)))
 
     def star(self, x: float, y: float, radius: float, color: Color) -> None:
-        """A five-pointed star."""
+        """Draw a five-pointed star."""
         corners = []
         for i in range(10):
             r = radius if i % 2 == 0 else 0.42 * radius
@@ -77,13 +77,13 @@ class Picture:
         return image.get_width() / _SCALE
 
     def arrow(self, x: float, y: float, radius: float, direction: str, color: Color) -> None:
-        """A triangle that points left, right, up or down."""
+        """Draw a triangle that points left, right, up or down."""
         turn = {"right": 0, "down": 1, "left": 2, "up": 3}[direction] * math.pi / 2
         corners = [(math.cos(turn + k * 2.2) * radius, math.sin(turn + k * 2.2) * radius) for k in (-1, 0, 1)]
         self._pygame.draw.polygon(self.surface, color, [((x + dx) * _SCALE, (y + dy) * _SCALE) for dx, dy in corners])
 
     def key_cap(self, x: float, y: float, key: str, meaning: str) -> float:
-        """A key of the keyboard and what it does; gives the width of both."""
+        """Draw a key of the keyboard and what it does, and return the width of both."""
         arrow = key in ("left", "right", "up", "down")
         width = 22 if arrow or len(key) == 1 else 12 + 7.5 * len(key)
         self.rectangle(x, y, width, 20, LINES, 4)
@@ -94,7 +94,7 @@ class Picture:
         return width + 6 + self.text(x + width + 6, y + 3, meaning, size=13, color=MUTED)
 
     def array(self) -> np.ndarray:
-        """The finished picture: uint8 of shape (height, width, 3), memory of its own."""
+        """Return the finished picture: uint8 of shape (height, width, 3), memory of its own."""
         small = self._pygame.transform.smoothscale(self.surface, (self.width, self.height))
         return np.ascontiguousarray(np.transpose(self._pygame.surfarray.pixels3d(small), (1, 0, 2)))
 

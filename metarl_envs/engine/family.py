@@ -138,17 +138,17 @@ class Family:
 
     @staticmethod
     def spaces(p: SimpleNamespace) -> tuple[gym.Space, gym.Space]:
-        """The observation and action spaces under parameters `p`."""
+        """Return the observation and action spaces under parameters `p`."""
         raise NotImplementedError
 
     @staticmethod
     def seats(p: SimpleNamespace) -> int:
-        """How many players act at once: one, but in boxes, where the first axis of actions is that of the seats."""
+        """Return how many players act at once: one, but in boxes, where the first axis of actions is that of the seats."""
         return 1
 
     @staticmethod
     def num_states(p: SimpleNamespace) -> int | None:
-        """How many observations there are, where `state_index` numbers them; None: as many as their space has.
+        """Return how many observations there are, where `state_index` numbers them; None: as many as their space has.
 
         To be written only where that is not so, or where the space has no number (see `Variant.num_states`).
         """
@@ -156,12 +156,12 @@ class Family:
 
     @staticmethod
     def features(p: SimpleNamespace) -> np.ndarray | None:
-        """What is known of each Discrete action in every task, float64 [action, dimension]; None where nothing is."""
+        """Return what is known of each Discrete action in every task, float64 [action, dimension]; None where nothing is."""
         return None
 
     @staticmethod
     def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray | None:
-        """Every task there is, where their number is finite and small; None where it is not."""
+        """Return every task there is, where their number is finite and small; None where it is not."""
         return None
 
     @staticmethod
@@ -209,7 +209,7 @@ class Family:
 
     @staticmethod
     def starts(p: SimpleNamespace, task: Row, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
-        """Every state that an episode can start in, as rows of `dtype`, and the chance of each, float64; None: not told.
+        """Return every state that an episode can start in, as rows of `dtype`, and the chance of each, float64; None: not told.
 
         For families whose `reset` draws one of a few states: the engine cannot see which there are, and solves the family from
         all of them. Where `reset` draws no random numbers it is not asked.
@@ -218,7 +218,7 @@ class Family:
 
     @staticmethod
     def prior(p: SimpleNamespace) -> dict[str, np.ndarray] | None:
-        """The parameters of the prior, where the posterior has a closed form.
+        """Return the parameters of the prior, where the posterior has a closed form.
 
         The engine finds the posterior by itself for families of a finite list of tasks and steps without chance.
         """
@@ -232,7 +232,7 @@ class Family:
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns | None:
-        """The exact expected return of an episode for the random policy and the oracle, where a formula exists.
+        """Return the exact expected return of an episode for the random policy and the oracle, where a formula exists.
 
         The engine finds it by itself for families of few states without chance.
         """
@@ -240,7 +240,7 @@ class Family:
 
     @staticmethod
     def memoryless_best(p: SimpleNamespace, task: Row) -> float | None:
-        """The expected return of an episode on a task for the best policy that keeps no history; None where it is not known.
+        """Return the expected return of an episode on a task for the best policy without memory; None where it is not known.
 
         It is one policy for all tasks: one that is best in the mean over the whole distribution under `p`, of which splits are
         parts. (A shift is another distribution, with a best policy of its own.) It need not be good on this task. Where several
@@ -255,21 +255,21 @@ class Family:
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
-        """The world in text, by default the fields of its rows. `task` is None unless the hidden task is to be revealed."""
+        """Return the world as text, by default the fields of its rows. `task` is None unless the hidden task may be shown."""
         return "\n".join(
             f"{name} {value}" for row in (state, task) if row is not None for name, value in fields_of(row).items()
         )
 
     @classmethod
     def with_params(cls, **params: Any) -> Variant:
-        """The family with its parameters set; TypeError or ValueError says what is wrong with one, or with the family."""
+        """Return the family with its parameters set; TypeError or ValueError where one, or the family, is not as it must be."""
         if problem := _declaration_error(cls):
             raise TypeError(problem)
         return _variant(cls, tuple(cls.params.resolve(params, cls.__name__).items()))
 
     @classmethod
     def shifted(cls, split: Any, params: Mapping[str, Any]) -> tuple[Variant, Split]:
-        """The family at `params`, as a split of this name wants it, and the split.
+        """Return the family at `params`, as a split of this name wants it, and the split.
 
         Raises:
             ValueError: there is no such split, or a shift sets a parameter that was given too.
@@ -283,7 +283,7 @@ class Family:
 
     @classmethod
     def unshifted(cls, split: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters out of `values` that can be given beside a split of this name: those that no shift in it sets."""
+        """Return those of `values` that can be given beside a split of this name: the parameters that no shift in it sets."""
         change = cls._changed_by(Split.read(split, cls.__name__, cls.shifts))
         return {name: value for name, value in values.items() if name not in change}
 
@@ -417,7 +417,7 @@ class Variant:
         return found
 
     def kernel(self, name: str) -> Callable:
-        """The kernel that the family binds to a name."""
+        """Return the kernel that the family binds to a name."""
         bound = getattr(self.family, name)
         return bound.choose(self.p) if isinstance(bound, ByParameters) else bound
 
@@ -429,11 +429,11 @@ class Variant:
         return self.observation.empty(count) if observed else for_drivers(np.empty((count, 1), np.uint8))
 
     def visible(self, observations: np.ndarray) -> Any:
-        """The same memory, as the batched observation space has it: an array, or for a Dict space one for each key."""
+        """Return the same memory, as the batched observation space has it: an array, or for a Dict space one for each key."""
         return self.observation.visible(observations)
 
     def memoryless_best(self, task: np.void | np.ndarray) -> float | None:
-        """What the best policy without history is expected to earn on a task row; None where it is not known."""
+        """Return what the best policy without history is expected to earn on a task row; None where it is not known."""
         return self.family.memoryless_best(self.p, Row(np.asarray(task).reshape(())))
 
     def __reduce__(self) -> tuple:

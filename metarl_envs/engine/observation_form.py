@@ -31,7 +31,7 @@ class ObservationForm:
 
     @classmethod
     def of(cls, space: gym.Space) -> ObservationForm:
-        """The form of an observation space; TypeError for a kind that drivers do not write."""
+        """Return the form of an observation space; TypeError for a kind that drivers do not write."""
         if isinstance(space, gym.spaces.Dict):
             fields = {}
             for name, part in space.items():
@@ -50,7 +50,7 @@ class ObservationForm:
         return for_drivers(np.empty((count, *self.shape), self.dtype))
 
     def visible(self, observations: np.ndarray) -> Any:
-        """The same memory, as the batched observation space has it: an array, or one for each field."""
+        """Return the same memory, as the batched observation space has it: an array, or one for each field."""
         if PLAIN:
             observations = observations.view(np.ndarray)
         if self.is_row and observations.dtype.names:  # what nobody looks at has none
@@ -58,7 +58,7 @@ class ObservationForm:
         return observations[:, 0] if self.scalar else observations
 
     def copied(self, observations: np.ndarray) -> np.ndarray:
-        """A copy of observations as kernels write them, with zeros between the fields of rows: equal ones have equal bytes."""
+        """Return a copy of observations as kernels write them, with zeros between fields: equal ones have equal bytes."""
         clean = np.zeros(observations.shape, self.dtype)
         if self.is_row:
             for name in self.dtype.names or ():
@@ -68,7 +68,7 @@ class ObservationForm:
         return for_drivers(clean)
 
     def flat(self, observations: np.ndarray) -> np.ndarray:
-        """The same memory with one axis a world, [world, number]; of rows their bytes."""
+        """Return the same memory with one axis a world, [world, number]; of rows their bytes."""
         plain = observations.view(np.ndarray)
         return for_drivers((plain.view(np.uint8) if self.is_row else plain).reshape(len(plain), -1))
 

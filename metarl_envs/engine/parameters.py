@@ -75,7 +75,7 @@ class Integer:
     dtype = np.int64
 
     def check(self, name: str, value: Any) -> int:
-        """The value as an int; ValueError or TypeError if it is none, or out of range."""
+        """Return the value as an int; ValueError or TypeError if it is none, or out of range."""
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise TypeError(f"{name}={value!r} must be an integer {self.allowed()}")
         if not self.low <= int(value) <= self.high:
@@ -83,7 +83,7 @@ class Integer:
         return int(value)
 
     def allowed(self) -> str:
-        """The range in words."""
+        """Return the range in words."""
         return f"from {self.low} to {self.high}" if self.high < 2**31 - 1 else f"of at least {self.low}"
 
 
@@ -97,7 +97,7 @@ class Real:
     dtype = np.float64
 
     def check(self, name: str, value: Any) -> float:
-        """The value as a float; ValueError or TypeError if it is none, not finite, or out of range."""
+        """Return the value as a float; ValueError or TypeError if it is none, not finite, or out of range."""
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise TypeError(f"{name}={value!r} must be a number {self.allowed()}")
         try:
@@ -109,7 +109,7 @@ class Real:
         return number
 
     def allowed(self) -> str:
-        """The range in words."""
+        """Return the range in words."""
         return f"from {self.low:g} to {self.high:g}"
 
 
@@ -121,13 +121,13 @@ class Flag:
     dtype = np.int64
 
     def check(self, name: str, value: Any) -> bool:
-        """The value as a bool; TypeError if it is none (0 and 1 are)."""
+        """Return the value as a bool; TypeError if it is none (0 and 1 are)."""
         if not isinstance(value, bool | np.bool_ | numbers.Real) or value not in (0, 1):
             raise TypeError(f"{name}={value!r} must be {self.allowed()}")
         return bool(value)
 
     def allowed(self) -> str:
-        """The range in words."""
+        """Return the range in words."""
         return "True or False"
 
 
@@ -140,13 +140,13 @@ class Choice:
     dtype = np.int64
 
     def check(self, name: str, value: Any) -> str:
-        """The value as a str; ValueError if it is not one of the names."""
+        """Return the value as a str; ValueError if it is not one of the names."""
         if not isinstance(value, str) or value not in self.names:
             raise ValueError(f"{name}={value!r} must be {self.allowed()}")
         return str(value)
 
     def allowed(self) -> str:
-        """The range in words."""
+        """Return the range in words."""
         return f"one of {', '.join(map(repr, self.names))}"
 
 
@@ -161,7 +161,7 @@ class Preset(Choice):
 
     @classmethod
     def of(cls, **sets: Mapping[str, Any]) -> Preset:
-        """A preset for these names; without one of them it is "full", and nothing is set."""
+        """Return a preset for these names; without one of them it is "full", and nothing is set."""
         return cls("full", ("full", *sets), sets)
 
 
@@ -186,14 +186,14 @@ class Parameters:
         self.dtype = record(**{name: parameter.dtype for name, parameter in parameters.items()})
 
     def with_defaults(self, **defaults: Any) -> Parameters:
-        """The same parameters with other defaults: how a variant is declared."""
+        """Return the same parameters with other defaults: how a variant is declared."""
         changed = dict(self.parameters)
         for name, value in defaults.items():
             changed[name] = replace(changed[name], default=changed[name].check(name, value))
         return Parameters(**changed)
 
     def resolve(self, given: dict[str, Any], owner: str = "this") -> dict[str, Any]:
-        """Every parameter by name, checked; TypeError for a name that does not exist."""
+        """Return every parameter by name, checked; TypeError for a name that does not exist."""
         unknown = sorted(set(given) - set(self.parameters))
         if unknown:
             known = ", ".join(f"{name} ({p.allowed()})" for name, p in self.parameters.items())
@@ -211,7 +211,7 @@ class Parameters:
         return values
 
     def expanded(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What is given, and what its presets set beside it."""
+        """Return what is given, and what its presets set beside it."""
         for name, preset in self._presets():
             chosen = preset.check(name, given.get(name, preset.default))
             given = {**preset.sets.get(chosen, {}), **given}

@@ -93,7 +93,7 @@ class Player:
 
     @staticmethod
     def memory(p: SimpleNamespace, variant: Variant) -> np.dtype:
-        """The dtype of a memory row for a player with hyper-parameters `p` on a family."""
+        """Return the dtype of a memory row for a player with hyper-parameters `p` on a family."""
         return record()
 
     def bind(self, variant: Variant) -> Player:

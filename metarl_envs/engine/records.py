@@ -11,7 +11,7 @@ from metarl_envs.engine.compiling.kernels import PLAIN
 
 
 def record(**fields: Any) -> np.dtype:
-    """The dtype of a row: `name=dtype` or `name=(dtype, shape)`, aligned, its size a whole number of 8-byte words.
+    """Return the dtype of a row: `name=dtype` or `name=(dtype, shape)`, aligned, its size a whole number of 8-byte words.
 
     Whole words let a row's content be hashed fast. An empty record holds one unused byte, since NumPy and Numba both
     stumble over rows of size zero.
@@ -59,7 +59,7 @@ def check_memory(count: int, size: int, what: str) -> None:
 
 
 def words(array: np.ndarray) -> np.ndarray:
-    """The same memory as 64-bit words, of shape (rows, words a row)."""
+    """Return the same memory as 64-bit words, of shape (rows, words a row)."""
     plain = array.view(np.ndarray)
     return for_drivers(plain.view(np.uint64).reshape(len(plain), plain.dtype.itemsize // 8))
 
@@ -74,7 +74,7 @@ def _available_memory() -> float:
 
 
 def for_drivers(array: np.ndarray) -> np.ndarray:
-    """The array as drivers take it: itself where they are compiled; in plain mode a view that gives Python numbers."""
+    """Return the array as drivers take it: itself where they are compiled; in plain mode a view that gives Python numbers."""
     if not PLAIN:
         return array
     return array.view(Rows if array.dtype.names else Cells)
@@ -104,7 +104,7 @@ class Row:
     __getitem__, __setitem__ = __getattr__, __setattr__  # `state["room"]`, as kernels write it where the name is a constant
 
     def content(self) -> bytes:
-        """The fields as bytes, without what lies between them: equal rows have equal content."""
+        """Return the fields as bytes, without what lies between them: equal rows have equal content."""
         return b"".join(np.asarray(self._row[name]).tobytes() for name in self._row.dtype.names or ())
 
     def __repr__(self) -> str:

@@ -104,7 +104,7 @@ def compare(
     since: int | None = None,
     **params: Any,
 ) -> dict[str, Exploration]:
-    """How policies explore: each lives one episode on each of the same tasks, with the same noise.
+    """Return how policies explore: each lives one episode on each of the same tasks, with the same noise.
 
         >>> found = diagnostics.compare(["thompson", "ucb1"], "GapBandit", lives=1000, arms=10)
         >>> print(diagnostics.table(found))
@@ -136,7 +136,7 @@ def compare(
 
 
 def of_histories(histories: Histories, id: str, *, since: int | None = None, **params: Any) -> Exploration:
-    """How the learner of some histories explored.
+    """Return how the learner of some histories explored.
 
     Args:
         histories: of one bandit, of equal length.
@@ -156,7 +156,7 @@ def of_histories(histories: Histories, id: str, *, since: int | None = None, **p
 
 
 def of_lives(actions: np.ndarray, rewards: np.ndarray, means: np.ndarray, since: int | None = None) -> Exploration:
-    """How a player explored, from what it did and what was paid.
+    """Return how a player explored, from what it did and what was paid.
 
     Args:
         actions: int [life, step], arms from 0.
@@ -191,7 +191,7 @@ def of_lives(actions: np.ndarray, rewards: np.ndarray, means: np.ndarray, since:
 
 
 def table(found: Mapping[str, Exploration]) -> str:
-    """A table in Markdown, a row a player: means over lives with their standard errors, and the median of the reward."""
+    """Return a table in Markdown, a row a player: means over lives with their standard errors, and the median of the reward."""
     lines = [
         "| player | SuffFailFreq | K MinFrac | GreedyFrac | coverage | frequency bias | OptFrac | reward (median) | regret |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -207,7 +207,7 @@ def table(found: Mapping[str, Exploration]) -> str:
 
 # ------------------------------------------------------------------------------------------------- over arrays
 def suffix_failures(actions: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Whether a best arm is never pulled from each step on, bool [life, step].
+    """Return whether a best arm is never pulled from each step on, bool [life, step].
 
     Its mean over lives is SuffFailFreq(t) of Krishnamurthy et al. 2024 (arXiv 2403.15371): the share of lives in which the best
     arm is never pulled in [t, T).
@@ -226,7 +226,7 @@ def min_fraction(actions: np.ndarray, arms: int) -> np.ndarray:
 
 
 def greedy_pulls(actions: np.ndarray, rewards: np.ndarray, arms: int) -> np.ndarray:
-    """Whether each pull is of an arm that has paid best in the mean so far, bool [life, step].
+    """Return whether each pull is of an arm that has paid best in the mean so far, bool [life, step].
 
     GreedyFrac of Krishnamurthy et al. 2024 is its mean from the second step on. Arms that were never pulled have no mean and
     are not among the best; so the first pull of a life is not greedy, nor is any first pull of an arm. Each of equal arms is
@@ -240,7 +240,7 @@ def greedy_pulls(actions: np.ndarray, rewards: np.ndarray, arms: int) -> np.ndar
 
 
 def coverage(actions: np.ndarray, arms: int) -> np.ndarray:
-    """The share of arms that have been pulled at least once, up to and with each step, float64 [life, step].
+    """Return the share of arms that have been pulled at least once, up to and with each step, float64 [life, step].
 
     Schmied et al. 2025 (arXiv 2504.16078): language models leave up to 55 % of arms untried.
     """
@@ -251,7 +251,7 @@ def coverage(actions: np.ndarray, arms: int) -> np.ndarray:
 
 
 def frequency_bias(actions: np.ndarray, rewards: np.ndarray, arms: int) -> np.ndarray:
-    """Whether, of arms of equal value, it takes the one that it has pulled most, beyond chance: float64 [life, step].
+    """Return whether, of arms of equal value, it takes the one that it has pulled most, beyond chance: float64 [life, step].
 
     Only choices between equals tell habit from greed. A step counts where at least two of the arms that were pulled share the
     best mean so far, were not pulled equally often, and one of them is pulled now: it is 1 - c if that is (one of) the most
@@ -274,7 +274,7 @@ def frequency_bias(actions: np.ndarray, rewards: np.ndarray, arms: int) -> np.nd
 
 
 def optimal_pulls(actions: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Whether each pull is of an arm of the highest true mean, bool [life, step]; its mean is OptFrac."""
+    """Return whether each pull is of an arm of the highest true mean, bool [life, step]; its mean is OptFrac."""
     return np.take_along_axis(means == means.max(axis=1, keepdims=True), actions.astype(np.int64), axis=1)
 
 
@@ -289,7 +289,7 @@ def rescaled(rewards: np.ndarray, means: np.ndarray) -> np.ndarray:
 
 
 def means_of_arms(variant: Variant, tasks: np.ndarray) -> np.ndarray:
-    """What each arm of a bandit pays in the mean on each of some task rows, float64 [task, arm].
+    """Return the mean reward of each arm of a bandit on each of some task rows, float64 [task, arm].
 
     Raises:
         ValueError: the family is no bandit (it has more than one state), or says nothing of the value of its arms.

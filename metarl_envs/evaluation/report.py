@@ -100,7 +100,7 @@ def draw_curves(result: Result, path: str | os.PathLike) -> Path:
 
 
 def draw_on(axes: Axes, result: Result) -> None:
-    """The curves of a result on axes of matplotlib, without a title or a legend."""
+    """Draw the curves of a result on axes of matplotlib, without a title or a legend."""
     from matplotlib.ticker import MaxNLocator
 
     for color, name in zip(_COLORS * len(result.raw), result.summaries, strict=False):

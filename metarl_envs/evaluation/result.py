@@ -1,4 +1,4 @@
-"""What an evaluation found: scores, and everything read off them."""
+"""Results of evaluations: scores, and everything that is computed from them."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ def joined(results: Sequence[Result]) -> Result:
 
 
 def read_result(about: Path) -> dict[str, Any]:
-    """What the text file of a result says; ValueError where it is none."""
+    """Return the content of the text file of a result; ValueError where it is none."""
     try:
         said = json.loads(about.read_text())
     except (ValueError, RecursionError) as error:

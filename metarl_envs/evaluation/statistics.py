@@ -28,7 +28,7 @@ class Interval(NamedTuple):
 
 
 def over_seeds(values: np.ndarray, level: float = 0.95) -> Interval:
-    """The t-interval of the mean over axis 0 (seeds), after averaging everything else: for this list of tasks."""
+    """Return the t-interval of the mean over axis 0 (seeds), after averaging everything else: for this list of tasks."""
     per_seed = values.reshape(len(values), -1).mean(axis=1)
     mean = float(per_seed.mean())
     if len(per_seed) < 2:
@@ -38,7 +38,7 @@ def over_seeds(values: np.ndarray, level: float = 0.95) -> Interval:
 
 
 def over_seeds_and_tasks(values: np.ndarray, level: float = 0.95) -> Interval:
-    """The interval of the mean over everything, for the distribution of tasks: see `curve_over_seeds_and_tasks`."""
+    """Return the interval of the mean over everything, for the distribution of tasks: see `curve_over_seeds_and_tasks`."""
     curve = curve_over_seeds_and_tasks(values.mean(axis=3, keepdims=True), level)
     return Interval(*(float(v) for v in curve[:, 0]))
 

@@ -87,7 +87,7 @@ def collect(
 
 
 def share_of(shard: Sequence[Any]) -> tuple[int, int]:
-    """The two numbers of a share of the work; ValueError where they are none."""
+    """Return the two numbers of a share of the work; ValueError where they are none."""
     with contextlib.suppress(TypeError, ValueError):
         i, n = (int(number) for number in shard)
         if 0 <= i < n:

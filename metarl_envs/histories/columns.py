@@ -1,4 +1,4 @@
-"""What a learning history holds: its columns, one element a step."""
+"""Columns of a learning history, one element a step."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Columns:
         self.needs_states = "q_star" in labels or "regret" in labels
 
     def internals(self, *, after: bool) -> list[str]:
-        """The internals that are told when the step has been learned from, or those that are when the action is chosen."""
+        """Return the names of internals that are read after the step was learned from (or when the action is chosen)."""
         return [name for name in self._internals if self.learner.internals[name].after == after]
 
     @property

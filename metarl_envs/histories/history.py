@@ -68,7 +68,7 @@ class History(Mapping[str, np.ndarray]):
 
     @classmethod
     def of(cls, shard: Shard, number: int) -> History:
-        """A history of a shard."""
+        """Return a history of a shard."""
         lo, hi = (int(at) for at in shard.offsets[number : number + 2])
         first, end = (int(at) for at in shard.episode_offsets[number : number + 2])
         return cls(
@@ -117,7 +117,7 @@ class History(Mapping[str, np.ndarray]):
         return part if self.final_observation is None else {**part, "final_observation": self.final_observation[number]}
 
     def returns(self) -> np.ndarray:
-        """What each episode paid, float64 [episodes]; that of one that was cut off is what it paid so far."""
+        """Return the return of each episode, float64 [episodes]; of one that was cut off, what was paid so far."""
         starts = np.concatenate([[0], self.episode_end[:-1]])
         return np.add.reduceat(self["reward"].astype(np.float64), starts)
 

@@ -1,4 +1,4 @@
-"""What a history must be, whoever made it: looked at before a byte of it is written, and when it is read from elsewhere."""
+"""Rules that every history keeps: checked before a byte of it is written, and when it is read from elsewhere."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def lifetime_returns(
     workers: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
-    """What each episode (or block of `block` steps, where an episode is a long one) paid, as float64 [life, unit].
+    """Return the return of each episode (or block of `block` steps, where an episode is a long one), float64 [life, unit].
 
     Args:
         tasks: one task row a life.
@@ -69,11 +69,11 @@ class Recorded(Player):
 
     @staticmethod
     def memory(p, variant):
-        """The steps so far."""
+        """Return the steps so far."""
         return record(step=np.int64)
 
     def why_unsuitable(self, variant):
-        """What was done can be done again anywhere."""
+        """Return None: what was done can be done again anywhere."""
         return None
 
 
@@ -169,7 +169,7 @@ class Lives:
         progress: Callable[[int], None] = lambda done: None,
         steps: np.ndarray | None = None,
     ) -> Written:
-        """Every step, written into `room`.
+        """Write every step into `room`.
 
         `tasks` None: each life draws its own. `steps`, int64 [life]: how many each life has; None: as there is room for.
         """

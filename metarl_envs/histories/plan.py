@@ -1,4 +1,4 @@
-"""What is to be collected, and doing it: into memory or to disk, shard by shard, killed and resumed at will."""
+"""Plans of collections, and carrying them out: into memory or to disk, shard by shard, killed and resumed at will."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _TRIED = 2000
 
 
 class Forecast(NamedTuple):
-    """What a collection will take: bytes on disk, steps a second on one core, and seconds on so many."""
+    """The cost of a collection: bytes on disk, steps a second on one core, and seconds on so many."""
 
     bytes: int
     rate: float
@@ -51,7 +51,7 @@ class Forecast(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be collected. It can be pickled: workers are sent it.
+    """A collection that is to be made. It can be pickled: workers are sent it.
 
     Attributes:
         about: the manifest.
@@ -80,7 +80,7 @@ class Plan:
         labels: Sequence[str] = (),
         **params: Any,
     ) -> Plan:
-        """A plan of what `collect` is asked for."""
+        """Return a plan of what `collect` is asked for."""
         family = family_at(family_of(id))
         given = tasks is not None
         tasks = tasks_of(family, "train", split, tasks, params)
@@ -123,11 +123,11 @@ class Plan:
 
     @property
     def bytes(self) -> int:
-        """What all columns will have."""
+        """Bytes of all columns together."""
         return self.about["histories"] * self.about["steps"] * self.columns.bytes_a_step
 
     def forecast(self, workers: int) -> Forecast:
-        """What it will take, from living a little of it. The disk's own speed is not known here."""
+        """Return the cost of the collection, measured on a little of it. The speed of the disk is not known here."""
         about, columns = self.about, self.columns
         steps, count = min(about["steps"], _TRIED), min(about["histories"], 64)
         lives = Lives(self.variant, self.learner, count, self.drawn_from)
@@ -140,12 +140,12 @@ class Plan:
         return Forecast(self.bytes, rate, about["histories"] * about["steps"] / rate / workers)
 
     def seeds(self, lo: int, hi: int) -> np.ndarray:
-        """The seeds of histories lo to hi: below 2**63, so that whoever wants signed numbers can have them."""
+        """Return the seeds of histories lo to hi: below 2**63, so that whoever wants signed numbers can have them."""
         root = np.uint64(self.about["seed"] % 2**64)
         return np.array([keyed(root, HISTORY, i, 0) for i in range(lo, hi)], np.uint64) >> np.uint64(1)
 
     def tasks_of(self, lo: int, hi: int) -> np.ndarray | None:
-        """The tasks of histories lo to hi, where they are given."""
+        """Return the tasks of histories lo to hi, where they are given."""
         return None if self.tasks is None else self.tasks[np.arange(lo, hi) % len(self.tasks)]
 
     def in_memory(self, workers: int | None = None, progress: Progress = tell_nobody) -> Histories:
@@ -276,7 +276,7 @@ class Plan:
 
 
 def write_shard(plan: Plan, folder: str, number: int) -> int:
-    """What workers are called with."""
+    """Write a shard of a plan: the function that workers call."""
     return plan.write_shard(Path(folder), number)
 
 

@@ -76,7 +76,7 @@ def form_in(name: str, told: Any) -> Form:
 
 
 def told_forms(columns: Mapping[str, Form]) -> dict[str, Any]:
-    """The dtypes and shapes of columns as `forms_in` reads them."""
+    """Return the dtypes and shapes of columns as `forms_in` reads them."""
     return {name: _told(np.dtype(dtype), shape) for name, (dtype, shape) in columns.items()}
 
 

@@ -164,7 +164,7 @@ class RecordHistory(VectorWrapper):
             warnings.warn(lost, ResourceWarning, stacklevel=2, source=self)
 
     def histories(self) -> Histories:
-        """The store that was written; RuntimeError while it is not."""
+        """Return the store that was written; RuntimeError while it is not."""
         if not self._written:
             raise RuntimeError(f"nothing is written yet: {self._done} of {self._steps} steps are recorded; close() writes them")
         return load(self._out)

@@ -22,7 +22,7 @@ FORMAT = "metarl_envs histories 2"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What `manifest.json` says; StoreError where this version cannot read it."""
+    """Return the content of `manifest.json`; StoreError where this version cannot read it."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is no folder: collect(..., out={str(folder)!r}) would make it")
     path = folder / "manifest.json"
@@ -41,22 +41,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def digest_of(about: Mapping[str, Any]) -> str:
-    """A digest of what JSON holds. Of a manifest, leave out what does not decide the bytes of a shard (see `plan_of`)."""
+    """Return a digest of JSON values. Leave out of a manifest what does not decide the bytes of a shard (see `plan_of`)."""
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def plan_of(about: Mapping[str, Any]) -> str:
-    """What binds shards to their manifest: a digest of all that decides their bytes."""
+    """Return the digest that binds shards to their manifest, of all that decides their bytes."""
     return digest_of({name: value for name, value in about.items() if name not in ("shards", "versions")})
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Where a shard lies."""
+    """Return where a shard lies."""
     return folder / "shards" / f"{number:05d}"
 
 
 def finished(folder: Path) -> list[int]:
-    """The numbers of the shards that are whole, in order."""
+    """Return the numbers of the shards that are whole, in order."""
     inside = folder / "shards"
     names = [entry.name for entry in inside.iterdir() if entry.is_dir()] if inside.is_dir() else []
     return sorted(int(name) for name in names if re.fullmatch("[0-9]{5}|[1-9][0-9]{5,8}", name))

@@ -123,12 +123,12 @@ class HashedFile:
 
 
 def aside_prefix(number: int) -> str:
-    """How the folders begin in which a shard is written until it is whole."""
+    """Return how the folders begin in which a shard is written until it is whole."""
     return f".{number:05d}.part-"
 
 
 def npy_header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
-    """What stands before the numbers in a `.npy` file."""
+    """Return what stands before the numbers in a `.npy` file."""
     header = io.BytesIO()
     told = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, told)

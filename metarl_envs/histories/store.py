@@ -69,7 +69,7 @@ class Histories(Sequence[History]):
         return Histories(self._shards, self.about, self._which[index if isinstance(index, slice) else _several(index)])
 
     def where(self, wanted: Callable[[History], bool]) -> Histories:
-        """The histories of which `wanted` is true. Nothing is copied."""
+        """Return the histories of which `wanted` is true. Nothing is copied."""
         return self[np.array([bool(wanted(history)) for history in self], np.bool_)]
 
     @functools.cached_property
@@ -94,7 +94,7 @@ class Histories(Sequence[History]):
         return self.steps * sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in self.columns.values())
 
     def first_and_last_returns(self, most: int = 1000) -> tuple[float, float]:
-        """The mean return of the first episode, and of the last that was not cut off, over at most so many histories."""
+        """Return the mean return of the first episode, and of the last that was not cut off, over at most so many histories."""
         first, last = [], []
         for history in self[:most]:
             whole = history.returns()
@@ -159,7 +159,7 @@ class Histories(Sequence[History]):
 
     # --------------------------------------------------------------------------------------------- as arrays
     def stack(self, name: str) -> np.ndarray:
-        """A column of histories of equal length, [history, step, ...]; no copy where one shard holds them all in order.
+        """Return a column of histories of equal length, [history, step, ...]; no copy where one shard holds them all in order.
 
         Raises:
             ValueError: they are not equally long.
@@ -175,17 +175,17 @@ class Histories(Sequence[History]):
 
     @property
     def observations(self) -> np.ndarray:
-        """What was seen before each action, [history, step, ...]."""
+        """The observations before each action, [history, step, ...]."""
         return self.stack("observation")
 
     @property
     def actions(self) -> np.ndarray:
-        """What was done, [history, step, ...]."""
+        """The actions, [history, step, ...]."""
         return self.stack("action")
 
     @property
     def rewards(self) -> np.ndarray:
-        """What was paid, [history, step]."""
+        """The rewards, [history, step]."""
         return self.stack("reward")
 
     @property
@@ -200,7 +200,7 @@ class Histories(Sequence[History]):
 
     @property
     def final_observations(self) -> np.ndarray:
-        """What was seen after the last step of each history, [history, ...]; ValueError where that is not known."""
+        """The observation after the last step of each history, [history, ...]; ValueError where that is not known."""
         finals = [history.final_observation for history in self]
         if any(final is None for final in finals):
             raise ValueError("these histories do not say what was seen after the last step of an episode")
@@ -219,7 +219,7 @@ class Histories(Sequence[History]):
 
     @property
     def task_ids(self) -> np.ndarray:
-        """What each history's task means, uint64 [history]."""
+        """The hash of each history's task, uint64 [history]."""
         return self._of_histories("task_id")
 
     @property
@@ -352,7 +352,7 @@ def load(path: str | os.PathLike, *, partial: bool = False, advice: str | None =
 
 
 def concatenate(several: Sequence[Histories]) -> Histories:
-    """The histories of several stores as one. Nothing is copied.
+    """Return the histories of several stores as one. Nothing is copied.
 
     Raises:
         ValueError: there are none, or their columns differ.

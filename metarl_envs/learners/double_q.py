@@ -85,12 +85,12 @@ class DoubleQ(QLearning):
 
     @staticmethod
     def memory(p, variant):
-        """The tables [table, state, action], their mean, epsilon, the last TD error, and the episodes so far."""
+        """Return the tables [table, state, action], their mean, epsilon, the last TD error, and the episodes so far."""
         shape = variant.num_states, variant.actions
         return record(
             q=(np.float64, (2, *shape)), mean=(np.float64, shape), epsilon=np.float64, td_error=np.float64, episodes=np.int64
         )
 
     def runs_by_default(self, variant):
-        """A relative of Q-learning, for those who ask for it."""
+        """Return False: it is a variant of Q-learning, run where it is named."""
         return False

@@ -51,7 +51,7 @@ class DPTBehaviour(Player):
 
     @staticmethod
     def memory(p, variant):
-        """The chance of each action, and whether this is a bandit."""
+        """Return the chance of each action, and whether this is a bandit."""
         return record(chance=(np.float64, variant.actions), bandit=np.uint8)
 
     def initial_memory(self, variant):

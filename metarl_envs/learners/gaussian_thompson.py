@@ -79,7 +79,7 @@ class GaussianThompson(Player):
 
     @staticmethod
     def memory(p, variant):
-        """The posterior of each arm's mean."""
+        """Return the posterior of each arm's mean."""
         return record(mean=(np.float64, variant.actions), variance=(np.float64, variant.actions))
 
     def runs_by_default(self, variant):

@@ -115,7 +115,7 @@ class LinUCB(Player):
 
     @staticmethod
     def memory(p, variant):
-        """The features of the arms, the posterior of the weights, upper bounds, and which arm they choose."""
+        """Return the features of the arms, the posterior of the weights, upper bounds, and which arm they choose."""
         arms, d = np.asarray(variant.family.features(variant.p)).shape
         return record(
             features=(np.float64, (arms, d)),

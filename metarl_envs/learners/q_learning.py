@@ -105,6 +105,6 @@ class QLearning(Player):
 
     @staticmethod
     def memory(p, variant):
-        """The table [state, action], epsilon, the last TD error, and the episodes so far."""
+        """Return the table [state, action], epsilon, the last TD error, and the episodes so far."""
         shape = variant.num_states, variant.actions
         return record(q=(np.float64, shape), epsilon=np.float64, td_error=np.float64, episodes=np.int64)

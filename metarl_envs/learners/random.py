@@ -61,7 +61,7 @@ class RandomArray(Player):
 
     @staticmethod
     def memory(p, variant):
-        """The range of each number."""
+        """Return the range of each number."""
         return record(low=(np.float64, variant.action.shape), high=(np.float64, variant.action.shape))
 
     def initial_memory(self, variant):
@@ -72,5 +72,5 @@ class RandomArray(Player):
 
 
 def random_policy(variant: Variant) -> Player:
-    """The random policy of a family, whatever its actions are."""
+    """Return the random policy of a family, whatever its actions are."""
     return RandomArray() if variant.action.shape else Random()

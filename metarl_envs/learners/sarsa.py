@@ -79,5 +79,5 @@ class SARSA(QLearning):
         )
 
     def runs_by_default(self, variant):
-        """A relative of Q-learning, for those who ask for it."""
+        """Return False: it is a variant of Q-learning, run where it is named."""
         return False

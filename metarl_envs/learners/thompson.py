@@ -96,7 +96,7 @@ class Thompson(Player):
 
     @staticmethod
     def memory(p, variant):
-        """The posterior Beta(a, b) of each arm."""
+        """Return the posterior Beta(a, b) of each arm."""
         arms = variant.actions
         return record(a=(np.float64, arms), b=(np.float64, arms))
 

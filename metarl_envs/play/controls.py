@@ -50,7 +50,7 @@ class Controls:
 
     @classmethod
     def of(cls, variant: Variant) -> Controls:
-        """The keys a family names, or else digits for Discrete actions and arrows for Box ones.
+        """Return the keys a family names, or else digits for Discrete actions and arrows for Box ones.
 
         Raises:
             TypeError: nobody can play these actions by keys.
@@ -69,7 +69,7 @@ class Controls:
         return self.realtime or bool(self.axes)
 
     def legend(self) -> Legend:
-        """Every key that acts, and what it does."""
+        """Return every key that acts, and what it does."""
         if self.axes:
             return _legend_of_axes(self.space, self.realtime, "from the middle" if self.click_action is _joystick else "there")
         idle: Legend = [((), "no key: they take turns")] if self.realtime else []
@@ -80,11 +80,11 @@ class Controls:
         return named + click + idle
 
     def acts(self, key: str) -> bool:
-        """Whether a key (or the mouse) is one of the family's."""
+        """Return whether a key (or the mouse) is one of the family's."""
         return key in self.keys or key in self.axes or (key == MOUSE and self.click_action is not None)
 
     def action(self, held: Sequence[str], place: tuple[float, float], state: Row, turn: int) -> Any:
-        """The action for what is held down, or for nothing at all in a live world; None for a click between actions.
+        """Return the action for what is held down, or for nothing at all in a live world; None for a click between actions.
 
         Args:
             held: keys, in the order in which they were pressed.

@@ -61,7 +61,7 @@ class Game:
 
     # ----------------------------------------------------------------------------------------- what a person does
     def press(self, key: str) -> bool:
-        """A key, or the mouse button, goes down; whether it stands for anything now."""
+        """Take a key, or the mouse button, that goes down, and return whether it stands for anything now."""
         if key == "n":
             self.next_trial()
         elif key == "r":
@@ -78,14 +78,14 @@ class Game:
         return True
 
     def release(self, key: str) -> None:
-        """A key goes up. What no step has seen yet counts for the next one, however short it was."""
+        """Let a key go up. What no step has seen yet counts for the next one, however short it was."""
         if key in self._unseen:
             self._gone.add(key)
         elif key in self._held:
             self._held.remove(key)
 
     def point(self, x: float, y: float) -> None:
-        """The mouse is at a place of the screen."""
+        """Move the mouse to a place of the screen."""
         self._place = x, y
 
     def let_go(self) -> None:
@@ -94,7 +94,7 @@ class Game:
         self._unseen, self._gone = set[str](), set[str]()
 
     def look_away(self) -> None:
-        """The person does something else: a world that moves on by itself waits."""
+        """Pause a world that moves on by itself, since the person does something else."""
         self.let_go()
         self.paused |= self.controls.realtime and not (self.over or self.waiting)
 
@@ -118,11 +118,11 @@ class Game:
 
     # ----------------------------------------------------------------------------------------- the trial
     def next_trial(self) -> None:
-        """A new hidden task."""
+        """Begin a trial on a new hidden task."""
         self._begin(None)
 
     def restart(self) -> None:
-        """The same task and the same noise again, from the trial's first step."""
+        """Begin the trial again, with the same task and the same noise."""
         self.env.set_state(self._first)
         self._start_afresh()
 
@@ -149,7 +149,7 @@ class Game:
         self._notice, self._notice_left = notice, NOTICE
 
     def frame(self) -> np.ndarray:
-        """The screen: uint8 of shape (480 + STRIP, 720, 3)."""
+        """Return the screen: uint8 of shape (480 + STRIP, 720, 3)."""
         world = self.env.render()
         assert isinstance(world, np.ndarray)
         if banner := self._banner():
@@ -157,7 +157,7 @@ class Game:
         return np.vstack([world, self._strip()])
 
     def headline(self) -> str:
-        """What the player should know right now."""
+        """Return what the player should know right now."""
         if self._notice:
             return self._notice
         if self.over:
@@ -170,7 +170,7 @@ class Game:
         return f"Episode {now} of {episodes}, the same hidden task. Episode {now - 1} paid {self.episodes[-2]:.4g}."
 
     def verdict(self) -> str:
-        """Where the player stands between random play and the oracle."""
+        """Return where the player stands between random play and the oracle."""
         if self.scores is None:
             return "Working out what the oracle earns ..."
         gap = self.scores.oracle - self.scores.random

@@ -20,15 +20,15 @@ class Playable(Protocol):
     title: str
 
     def press(self, key: str) -> bool:
-        """A key (as pygame names it), or "mouse", goes down; whether there may be something new to see."""
+        """Take a key (as pygame names it), or "mouse", that goes down, and return whether there may be something new to see."""
         ...
 
     def release(self, key: str) -> None:
-        """A key, or "mouse", goes up."""
+        """Let a key, or "mouse", go up."""
         ...
 
     def point(self, x: float, y: float) -> None:
-        """The mouse is at a place, in pixels of `frame`."""
+        """Move the mouse to a place, in pixels of `frame`."""
         ...
 
     def look_away(self) -> None:
@@ -40,11 +40,11 @@ class Playable(Protocol):
         ...
 
     def tell(self, notice: str) -> None:
-        """The window has something to say."""
+        """Show a notice of the window."""
         ...
 
     def frame(self) -> np.ndarray:
-        """The screen: uint8 [height, width, 3], always of the same size."""
+        """Return the screen: uint8 [height, width, 3], always of the same size."""
         ...
 
 
@@ -71,7 +71,7 @@ def fit(picture: tuple[int, int], window: tuple[int, int]) -> tuple[int, int, in
 
 
 def first_size(picture: tuple[int, int], desktop: tuple[int, int]) -> tuple[int, int]:
-    """How large a window opens: a picture's size or one and a half, two, ... times it, as the desktop has room; or less."""
+    """Return the size of a window: a picture's, or one and a half, two, ... times it, as the desktop has room; or less."""
     room = min(0.9 * desktop[0] / picture[0], 0.9 * desktop[1] / picture[1])
     scale = room if room < 1 else int(2 * room) / 2
     return round(picture[0] * scale), round(picture[1] * scale)

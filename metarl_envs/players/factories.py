@@ -84,7 +84,7 @@ class Wrapped:
         return self.factory(**told)
 
     def wrap(self, env: VectorEnv) -> VectorEnv:
-        """The environment as the players see it."""
+        """Return the environment as the players see it."""
         for wrapper in self.wrappers:
             env = wrapper(env)
         return env
@@ -94,7 +94,7 @@ class Wrapped:
 
 
 def name_of(factory: Any) -> str:
-    """What a result calls a factory or a wrapper."""
+    """Return the name of a factory or a wrapper in results."""
     factory = factory.func if isinstance(factory, functools.partial) else factory
     return getattr(factory, "__qualname__", repr(factory))
 
@@ -129,7 +129,7 @@ class Made:
         self._by_id: dict[int, Callable[[], Any]] = {}
 
     def first(self, player: Any) -> Any:
-        """The player, if this very object is given out for the first time; else ValueError."""
+        """Return the player, if this very object is given out for the first time; else ValueError."""
         if (known := self._by_id.get(id(player))) and known() is player:
             raise ValueError(
                 "its factory returned an object again that was returned before: whoever must forget has to be made anew each "

@@ -131,7 +131,7 @@ class Rows:
         self.active = self.active & ~over
 
     def run(self) -> Run:
-        """What was played so far. How it ended is found by living it again."""
+        """Return the run so far. How it ended is found by living it again."""
         form = self.variant.action
         empty = np.zeros((len(self.active), 0, *form.shape), action_dtype(self.variant))
         actions = np.ascontiguousarray(np.stack(self._taken, axis=1)) if self._taken else empty

@@ -258,7 +258,7 @@ def _leaves(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def load(path: str | os.PathLike) -> Run:
-    """A run from the files that `Run.save` wrote; either file's name will do, or their common stem.
+    """Return a run from the files that `Run.save` wrote; either file's name will do, or their common stem.
 
     The files can run no code: a family from outside this package is found only where its module is imported already.
 

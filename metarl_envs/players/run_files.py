@@ -28,7 +28,7 @@ _MOST_INFLATED = 1032
 
 
 def files_of(path: str | os.PathLike) -> tuple[Path, Path]:
-    """The archive and the text file of a run; either file's name will do, or their common stem."""
+    """Return the archive and the text file of a run; either file's name will do, or their common stem."""
     stem = Path(path)
     stem = stem.with_suffix("") if stem.suffix in (".npz", ".json") else stem
     return stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
@@ -45,7 +45,7 @@ def write(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.
 
 
 def read_header(about: Path) -> dict[str, Any]:
-    """What the text file of a run says; ValueError where it is none."""
+    """Return the content of the text file of a run; ValueError where it is none."""
     try:
         header = json.loads(about.read_text())
     except (ValueError, RecursionError) as error:  # no text, no JSON, or brackets without end
@@ -66,7 +66,7 @@ def read_header(about: Path) -> dict[str, Any]:
 
 
 def read_arrays(archive: Path) -> dict[str, np.ndarray]:
-    """The arrays of a run; ValueError where the file is none."""
+    """Return the arrays of a run; ValueError where the file is none."""
     arrays = read_archive(archive, ARRAYS, "run")
     if missing := [name for name in ARRAYS if name not in arrays]:
         raise ValueError(
@@ -76,7 +76,7 @@ def read_arrays(archive: Path) -> dict[str, np.ndarray]:
 
 
 def read_archive(archive: Path, names: Iterable[str], what: str) -> dict[str, np.ndarray]:
-    """Those of the named arrays that an archive has; ValueError where the file is none. Nothing in it is run."""
+    """Return those of the named arrays that an archive has; ValueError where the file is none. Nothing in it is run."""
     with open(archive, "rb") as file:
         try:
             with zipfile.ZipFile(file) as members:

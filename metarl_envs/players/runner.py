@@ -23,7 +23,7 @@ class Table(Protocol):
         """Move all rows by the actions that lie on the table."""
 
     def run(self) -> Run:
-        """What was played so far."""
+        """Return what was played so far."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What players that are not compiled are told before they act: a step in all rows at once, or a moment in one."""
+"""What players that are not compiled observe before they act: a step in all rows at once, or a moment in one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Observations = Any
 
 @dataclass(frozen=True)
 class Step:
-    """What a batch of players is told before it acts: arrays with one element a row.
+    """Everything that a batch of players is told before it acts: arrays with one element a row.
 
     Attributes:
         observation: the batched observation, of shape (rows, ...); in boxes a dict of such arrays.
@@ -43,13 +43,13 @@ class Step:
     words_of: Callable[[int], str] | None = None
 
     def of(self, rows: np.ndarray) -> Step:
-        """The step of some rows, as fresh arrays."""
+        """Return the step of some rows, as fresh arrays."""
         words = self.words_of
         told = {name: _taken(value, rows) for name, value in vars(self).items() if name != "words_of"}
         return replace(self, **told, words_of=words and (lambda row: words(int(rows[row]))))
 
     def moment(self, row: int) -> Moment:
-        """What one player is told, in copies of its own."""
+        """Return the moment of one player, in copies of its own."""
         words = self.words_of
         told = {name: _element(value, row) for name, value in vars(self).items() if name != "words_of"}
         return Moment(**told, _words=words and (lambda: words(row)))
@@ -57,7 +57,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Moment:
-    """What one player is told before it acts: the elements of a `Step` in its row (flags as bool, the reward as float)."""
+    """All that one player is told before it acts: the elements of a `Step` in its row (flags as bool, the reward as float)."""
 
     observation: Any
     previous_action: Any

@@ -91,7 +91,7 @@ def _header(about: Path) -> dict[str, Any]:
 
 
 def known_family(spec: Spec) -> type[Family]:
-    """The family that a file names; nothing is imported that is neither in the table of ids nor imported already."""
+    """Return the family that a file names; nothing is imported that is neither in the table of ids nor imported already."""
     known = {path for registered in registered_families() for path in paths_in(registered)}
     for path in paths_in(spec):
         module = path.partition(":")[0]

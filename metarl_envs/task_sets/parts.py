@@ -50,7 +50,7 @@ def drawn_from(variant: Variant, split: Split) -> int:
 
 
 def are_in(variant: Variant, tasks: np.ndarray, wanted: int) -> np.ndarray:
-    """Whether each task row is in one of the wanted parts, as bool [task]."""
+    """Return whether each task row is in one of the wanted parts, as bool [task]."""
     return np.ones(len(tasks), np.bool_) if wanted == ALL else task_rows.task_hashes(variant, tasks)[1] & wanted != 0
 
 

@@ -275,7 +275,7 @@ class TaskSet:
         return row
 
     def ids(self) -> np.ndarray:
-        """What each task of a finite set means, as uint64: equal tasks have equal ids, whatever drew them."""
+        """Return the hash of each task of a finite set, uint64: equal tasks have equal hashes, whatever drew them."""
         len(self)  # an endless set has none
         return np.concatenate([np.empty(0, np.uint64), *self._ids()])
 

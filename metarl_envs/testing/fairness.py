@@ -33,7 +33,7 @@ def check_fair_parts(id: str, params: dict[str, Any]) -> None:
 
 
 def part_p_values(id: str, params: dict[str, Any], count: int = 1000) -> dict[tuple[str, str], float]:
-    """How likely it is that chance makes validation and test tasks as different from train tasks as they are.
+    """Return how likely it is that chance makes validation and test tasks as different from train tasks as they are.
 
     Compared are, on so many tasks of each part (all, of a finite family): which tasks come again and again (chi-squared); the
     distribution of each number in a task, unless the family has a `task_hash` of its own, which may split by them; and of what

@@ -35,7 +35,7 @@ def _running_task(env: Any) -> dict[str, Any]:
 
 
 def make(id: str, params: dict[str, Any], **arguments: Any) -> Any:
-    """The environment itself, without Gymnasium's wrappers."""
+    """Return the environment itself, without Gymnasium's wrappers."""
     return gym.make(id, **arguments, **params).unwrapped
 
 
@@ -77,7 +77,7 @@ def go_on(env: gym.Env, actions: Sequence[Any]) -> Iterator[tuple]:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two return values say the same, bit by bit."""
+    """Return whether two return values say the same, bit by bit."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
@@ -123,7 +123,7 @@ def some_tasks(id: str, params: dict[str, Any], count: int) -> np.ndarray:
 
 
 def on_tasks(id: str, params: dict[str, Any], tasks: np.ndarray, **arguments: Any) -> tuple[Any, np.ndarray]:
-    """A vector environment with one row a task, all rows on the same random numbers, and its first observations."""
+    """Return a vector environment with one row a task, all rows on the same random numbers, and its first observations."""
     envs: Any = gym.make_vec(id, num_envs=len(tasks), **arguments, **params)
     return envs, envs.reset(seed=[3] * len(tasks), options={"task": tasks})[0]
 

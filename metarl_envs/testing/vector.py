@@ -26,7 +26,7 @@ class VectorSubject:
     mode: AutoresetMode
 
     def make(self) -> VectorEnv:
-        """A fresh vector environment."""
+        """Return a fresh vector environment."""
         return self.factory(num_envs=self.num_envs, autoreset_mode=self.mode)
 
     def run(self, envs: VectorEnv, seed: int = 0) -> Iterator[tuple]:

@@ -58,7 +58,7 @@ def vector_info(variant: Variant, out: Outcome, everyone: np.ndarray) -> dict[st
 
 
 def memory_reset(variant: Variant, out: Outcome) -> np.ndarray:
-    """Which rows' agents must begin anew, bool (rows,); for variants with `memory_reset_at`.
+    """Return which rows' agents must begin anew, bool (rows,); for variants with `memory_reset_at`.
 
     Where the next episode of a trial began, the last observation of the old one says it: a new one alone takes no memory.
     """

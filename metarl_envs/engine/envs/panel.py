@@ -27,7 +27,7 @@ class Clock:
 
 
 def picture(variant: Variant, state: np.void, task: np.ndarray | None, clock: Clock) -> np.ndarray:
-    """A world as uint8 of shape (480, 720, 3). `task` is None unless the hidden task is to be shown."""
+    """Return a world as uint8 of shape (480, 720, 3). `task` is None unless the hidden task is to be shown."""
     canvas = Picture()
     variant.family.draw(canvas, variant.p, Row(state), None if task is None else Row(task))
     _panel(canvas, variant, clock, revealed=task is not None)
@@ -35,7 +35,7 @@ def picture(variant: Variant, state: np.void, task: np.ndarray | None, clock: Cl
 
 
 def text(variant: Variant, state: np.void, task: np.ndarray | None, clock: Clock) -> str:
-    """A world as text: one line for the clock, then what the family says."""
+    """Return a world as text: one line for the clock, then what the family says."""
     ended = ", trial over" if clock.over else ""
     head = (
         f"{variant.name}: trial {clock.trial + 1}, episode {clock.episode + 1}/{clock.episodes}, "

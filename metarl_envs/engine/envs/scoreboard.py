@@ -71,7 +71,7 @@ class Scoreboard:
         return show(worlds.variant, world["state"], worlds.task_row(i) if reveal else None, clock)
 
     def get_state(self) -> dict[str, Any]:
-        """A copy of everything."""
+        """Return a copy of everything."""
         return copy.deepcopy(self.__dict__)
 
     def set_state(self, state: dict[str, Any]) -> None:

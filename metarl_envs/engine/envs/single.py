@@ -125,7 +125,7 @@ class SingleEnv(gym.Env):
         return self._observation(), self._out.rewards.item(), flags[TERMINATED], flags[TRUNCATED], info
 
     def render(self) -> Any:
-        """The picture (uint8, constant shape) or the text of the world, as `render_mode` says; None without one."""
+        """Return the picture (uint8, constant shape) or the text of the world, as `render_mode` says; None without one."""
         if self._scoreboard is None:
             gym.logger.warn(f'render() needs a mode: gym.make(..., render_mode="rgb_array") or "ansi" for {self.variant.name}')
             return None
@@ -134,7 +134,7 @@ class SingleEnv(gym.Env):
         return self._scoreboard.render(self.render_mode, self._worlds, 0, self.episodes_per_trial, self.reveal)
 
     def get_state(self) -> dict[str, Any]:
-        """An exact, picklable snapshot: put back by `set_state`, every later step repeats bit by bit."""
+        """Return an exact, picklable snapshot: put back by `set_state`, every later step repeats bit by bit."""
         return {
             **self._worlds.get_state(),
             "live": self._live,

@@ -173,7 +173,7 @@ class FamilyVectorEnv(VectorEnv):
         self._worlds.close()
 
     def get_state(self) -> dict[str, Any]:
-        """An exact, picklable snapshot: put back by `set_state`, every later step repeats bit by bit."""
+        """Return an exact, picklable snapshot: put back by `set_state`, every later step repeats bit by bit."""
         return {
             **self._worlds.get_state(),
             "waiting": None if self._waiting is None else self._waiting.copy(),

@@ -126,7 +126,7 @@ class GroundTruth:
         return with_masks(values, present)
 
     def single(self) -> dict[str, Any]:
-        """The same for a single environment: the first row, without masks."""
+        """Return the same for a single environment: the first row, without masks."""
 
         def first(values: dict[str, Any]) -> dict[str, Any]:
             return {
@@ -138,7 +138,7 @@ class GroundTruth:
         return first(self.info(np.ones(1, np.bool_)))
 
     def get_state(self) -> dict[str, Any]:
-        """What does not follow from the worlds alone."""
+        """Return what does not follow from the worlds alone."""
         beliefs = None if self._beliefs is None else [belief.get_state() for belief in self._beliefs]
         return {"regret": self._regret.copy(), "beliefs": beliefs}
 

@@ -28,19 +28,19 @@ class Belief(Protocol):
         """Why no posterior can be told for a trial on this task row, which was given by hand; None where one can."""
 
     def trial(self) -> None:
-        """A trial begins: back to the prior."""
+        """Begin a trial: go back to the prior."""
 
     def episode(self, world: np.void, observation: np.ndarray) -> None:
-        """An episode begins with this observation."""
+        """Begin an episode with this observation."""
 
     def stepped(self, action: Any, reward: float, terminated: bool, observation: np.ndarray) -> None:
-        """A step was taken; `observation` is what it led to (an episode's true last one)."""
+        """Take account of a step; `observation` is what it led to (an episode's true last one)."""
 
     def tell(self) -> Any:
-        """The posterior: an array, or a dict of arrays."""
+        """Return the posterior: an array, or a dict of arrays."""
 
     def get_state(self) -> Any:
-        """A copy of what is known."""
+        """Return a copy of what is known."""
 
     def set_state(self, state: Any) -> None:
         """Put back what `get_state` gave."""
@@ -91,11 +91,11 @@ class Conjugate:
         self._seen = np.array(observation)
 
     def tell(self) -> dict[str, np.ndarray]:
-        """The parameters."""
+        """Return the parameters."""
         return {name: np.array(value) for name, value in self._parameters.items()}
 
     def get_state(self) -> Any:
-        """A copy of what is known."""
+        """Return a copy of what is known."""
         return copy.deepcopy((self._parameters, self._seen))
 
     def set_state(self, state: Any) -> None:
@@ -120,7 +120,7 @@ class Sieve:
         self._weights = np.ones(len(tasks))
 
     def why_not(self, task: np.ndarray) -> str | None:
-        """Whether the task is not among those that are followed: then each of them would be ruled out."""
+        """Return whether the task is not among those that are followed: then each of them would be ruled out."""
         if task_hashes(self._variant, task)[0][0] in self._ids:
             return None
         return (
@@ -133,7 +133,7 @@ class Sieve:
         return set(task_hashes(self._variant, self._tasks.view(np.ndarray))[0].tolist())
 
     def trial(self) -> None:
-        """Every task is possible again."""
+        """Make every task possible again."""
         self._weights[...] = 1.0
 
     def episode(self, world: np.void, observation: np.ndarray) -> None:
@@ -150,11 +150,11 @@ class Sieve:
             self._weights[...] = np.nan
 
     def tell(self) -> np.ndarray:
-        """The probability of each listed task."""
+        """Return the probability of each listed task."""
         return self._weights / self._weights.sum()
 
     def get_state(self) -> Any:
-        """A copy of what is known."""
+        """Return a copy of what is known."""
         return self._weights.copy(), np.array(self._states.view(np.ndarray))
 
     def set_state(self, state: Any) -> None:

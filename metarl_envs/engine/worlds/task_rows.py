@@ -24,7 +24,7 @@ def _drivers(variant: Variant) -> SimpleNamespace:
 
 
 def draw(variant: Variant, parts: int, seed: int, first: int, count: int) -> np.ndarray:
-    """The tasks that an environment of this seed draws from some parts in its trials from `first` on, as `count` rows."""
+    """Return the tasks that an environment of this seed draws from some parts in trials `first`, `first` + 1, ..., as rows."""
     drawn = rows(count, variant.task, "tasks")
     stream = rows(1, STREAM)
     _drivers(variant).draw(variant.params, parts, np.uint64(seed), first, drawn, words(drawn), stream)
@@ -32,7 +32,7 @@ def draw(variant: Variant, parts: int, seed: int, first: int, count: int) -> np.
 
 
 def padded(tasks: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """A copy of task rows in the layout that drivers take, with zeros between the fields, so that equal tasks have equal bytes.
+    """Return a copy of task rows in the layout that drivers take, with zeros between fields: equal tasks have equal bytes.
 
     NumPy copies fields, and leaves what is between them as it finds it.
     """
@@ -43,7 +43,7 @@ def padded(tasks: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def task_hashes(variant: Variant, tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each task row means, as uint64 (equal tasks have equal numbers), and the parts that it is in, as uint8 of bits."""
+    """Return the hash of each task, uint64 (equal tasks have equal hashes), and the parts that it is in, as uint8 of bits."""
     tasks = for_drivers(padded(tasks, variant.task))
     ids, parts = np.empty(len(tasks), np.uint64), np.empty(len(tasks), np.uint8)
     _drivers(variant).hashes(variant.params, tasks, words(tasks), ids, parts)
@@ -51,7 +51,7 @@ def task_hashes(variant: Variant, tasks: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def same_fields(a: np.dtype, b: np.dtype) -> bool:
-    """Whether two row layouts have the same fields; NumPy drops padding when it stacks rows or stores them."""
+    """Return whether two row layouts have the same fields; NumPy drops padding when it stacks rows or stores them."""
     return a.names == b.names and all(a[name] == b[name] for name in a.names or ())
 
 

@@ -45,7 +45,7 @@ class Tasks(Protocol):
     def __len__(self) -> int: ...
 
     def rows(self, count: int) -> np.ndarray:
-        """The first `count` tasks, as task rows."""
+        """Return the first `count` tasks, as task rows."""
         ...
 
     def row(self, task: Any) -> np.ndarray:
@@ -81,7 +81,7 @@ class TrialForm:
 
 
 def how_to_begin(seed: Any, options: dict[str, Any], seeded: bool) -> int:
-    """What a reset asks for: a new task, a given one, or the next episode of the trial (see `loops.trial.NEW_TASK`).
+    """Return what a reset asks for: a new task, a given one, or the next episode of the trial (see `loops.trial.NEW_TASK`).
 
     Raises:
         ValueError: `new_trial=False` is given with a seed or a task, which would begin a trial.
@@ -191,7 +191,7 @@ class Worlds:
         return -1 - bad if bad >= 0 else sum(self.each(self._go.advance, call))
 
     def advance_in_place(self, actions: np.ndarray, out: Outcome) -> Callable[[], int]:
-        """What steps a single world, always from the same actions into the same arrays."""
+        """Return what steps a single world, always from the same actions into the same arrays."""
         call = self._call(actions, out)
         if self._go.advance_at is None:
             return functools.partial(self._go.advance, *call, 0, 1)
@@ -217,7 +217,7 @@ class Worlds:
         return self._pool
 
     def task_row(self, i: int) -> np.ndarray:
-        """The task of row i, as a copy (an array of no dimensions)."""
+        """Return the task of row i, as a copy (an array of no dimensions)."""
         return np.array(self.task_rows.view(np.ndarray)[int(self.worlds["task"][i])])
 
     def get_state(self) -> dict[str, np.ndarray]:
@@ -262,6 +262,6 @@ def _remade(made_from: tuple, state: dict[str, np.ndarray]) -> Worlds:
 
 
 def bad_action(variant: Variant, action: Any, row: int | None = None) -> ValueError:
-    """The error for an action outside the space."""
+    """Return the error for an action outside the space."""
     where = "" if row is None else f" of row {row}"
     return ValueError(f"action{where} is {action!r}: {variant.name} takes {variant.action.allowed}")

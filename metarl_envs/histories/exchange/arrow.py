@@ -54,7 +54,7 @@ def export(histories: Histories, target: str | os.PathLike) -> None:
 
 
 def read(source: str | os.PathLike) -> tuple[dict[str, Any], Iterator[History]]:
-    """What the manifest said, and the histories, one after the other.
+    """Return what the manifest said, and the histories, one after the other.
 
     Raises:
         StoreError: the file is no such stream, or has been cut, damaged or changed; while histories are taken, too.

@@ -56,7 +56,7 @@ def _see_that_a_collection_ends(content: mmap.mmap, start: int) -> None:
 
 
 def members(group: h5py.Group) -> dict[str, h5py.Group | h5py.Dataset]:
-    """What lies in a group, by name; ValueError where a link leads out of the file, or to another place in it."""
+    """Return what lies in a group, by name; ValueError where a link leads out of the file, or to another place in it."""
     found = {}
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -66,7 +66,7 @@ def members(group: h5py.Group) -> dict[str, h5py.Group | h5py.Dataset]:
 
 
 def walk(group: h5py.Group) -> Iterator[h5py.Dataset]:
-    """Every dataset in and below a group; ValueError where groups hold one another."""
+    """Yield every dataset in and below a group; ValueError where groups hold one another."""
     seen = {h5py.h5o.get_info(group.id).addr}
     below = [group]
     while below:
@@ -111,5 +111,5 @@ def numbers_in(dataset: object, name: str) -> h5py.Dataset:
 
 
 def native(array: np.ndarray) -> np.ndarray:
-    """The same numbers in this machine's order of bytes."""
+    """Return the same numbers in this machine's order of bytes."""
     return array.astype(array.dtype.newbyteorder("="), copy=False)

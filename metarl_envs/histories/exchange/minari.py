@@ -77,7 +77,7 @@ def export(histories: Histories, target: str | os.PathLike) -> None:
 
 
 def read(source: str | os.PathLike) -> tuple[dict[str, Any], Iterator[History]]:
-    """What the manifest is to say, and the histories: episodes in order, a new history where the info `history` changes.
+    """Return what the manifest is to say, and the histories: episodes in order, a new history where the info `history` changes.
 
     Without that info each episode is a history of its own. Columns have the dtype that holds those of all episodes. Infos that
     no column can hold (nested ones are taken apart first), or that some episodes lack, are left out: a warning and the

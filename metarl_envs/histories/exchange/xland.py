@@ -62,7 +62,7 @@ def export(histories: Histories, target: str | os.PathLike) -> None:
 
 
 def read(source: str | os.PathLike) -> tuple[dict[str, Any], Iterator[History]]:
-    """What the manifest is to say, and the histories.
+    """Return what the manifest is to say, and the histories.
 
     `dones` does not tell how an episode ended: all are given as terminated. `expert_actions` is `optimal_action`.
 
