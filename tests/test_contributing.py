@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 import metarl_envs
+from metarl_envs import boxes
+from metarl_envs.boxes.world.tree import NOTHING
+from metarl_envs.engine import Row
 from metarl_envs.ids import family_of
 from metarl_envs.testing import check_family
 
@@ -19,7 +23,9 @@ if not GUIDE.exists():  # tests of an installed wheel, run from elsewhere
 BLOCKS = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
 _LAST = next(i for i, block in enumerate(BLOCKS) if block.startswith("metarl_envs.register("))
 #: The blocks that make up the family's file, and those that use it.
-FILE, USES = BLOCKS[: _LAST + 1], BLOCKS[_LAST + 1 :]
+FILE, USES = BLOCKS[: _LAST + 1], BLOCKS[_LAST + 1 : -1]
+#: The block that makes a mechanism of boxes.
+MECHANISM = BLOCKS[-1]
 ID = "Mine/Lock-v0"
 
 
@@ -127,3 +133,30 @@ def test_a_module_that_is_not_found_is_named(folder):
 def test_what_is_no_family_is_refused():
     with pytest.raises(ValueError, match="MetaRL/DarkRoom-v0"):
         family_of("CartPole-v1")
+
+
+# ------------------------------------------------------------------------------------------- boxes
+@pytest.mark.plain
+def test_the_guides_verb_does_what_it_says():
+    scope = {}
+    exec(compile(MECHANISM, "CONTRIBUTING.md", "exec"), scope)
+    drop, mechanism = scope["DROP"], scope["LETTING_GO"]
+    box = boxes.invention_v0.parallel_env(agents=2, horizon=10, levels=2)
+    box.reset(seed=0)
+    box.step({"agent_0": 3, "agent_1": box.action_space("agent_1").n - 1})
+    row, params = Row(box.world), Row(np.array([(1,)], [("letting_go", np.int64)])[0])
+    assert (drop.count(params), drop.legal(params, row, 0, 0), drop.legal(params, row, 1, 0)) == (1, True, False)
+    assert drop.key.choose(None, row, 0) == 0
+    assert drop.key.choose(None, row, 1) == -1
+    drop.effect(params, None, row, 0, 0, None)
+    assert box.world["hand"].tolist() == [NOTHING, NOTHING]
+    assert mechanism.verbs == (drop,)
+    assert mechanism.parameters["letting_go"].default is False
+
+
+def test_the_guide_names_files_that_there_are():
+    named = re.findall(
+        r"`((?:metarl_envs|boxes|wrappers|tests|examples|docs)/[\w/.]+)`|\]\(([\w/.]+)(?:#\w+)?\)", GUIDE.read_text()
+    )
+    for name in {one or other for one, other in named}:
+        assert any((ROOT / place / name).exists() for place in ("", "metarl_envs")), name

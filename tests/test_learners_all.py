@@ -54,7 +54,7 @@ def lives(name, count):
 
 
 def test_every_learner_has_a_home():
-    assert HOME.keys() == LEARNERS.keys()
+    assert HOME.keys() == LEARNERS.keys(), "say in HOME in which family a new learner learns"
 
 
 @pytest.mark.slow
