@@ -44,7 +44,11 @@ TABLE = (
 )
 
 #: Families behind `metarl_envs.boxes` alone, whose ids in the table are those of one seat in them.
-WHOLE_BOXES = {"metarl_envs.boxes.scenarios.invention:InventionBox", "metarl_envs.boxes.scenarios.amnesia:AmnesiaBox"}
+WHOLE_BOXES = {
+    "metarl_envs.boxes.scenarios.invention:InventionBox",
+    "metarl_envs.boxes.scenarios.amnesia:AmnesiaBox",
+    "metarl_envs.boxes.scenarios.generations:GenerationsBox",
+}
 
 
 def register_all() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from metarl_envs.boxes.envs.batch import make_vec
 from metarl_envs.boxes.envs.sight import Sight
 from metarl_envs.boxes.scenarios.box import Box
-from metarl_envs.boxes.view.numbers import look_around, view_length
+from metarl_envs.boxes.view.numbers import sights_of, view_length
 from metarl_envs.boxes.world.step import live_one_step
 from metarl_envs.boxes.world.topology import TOPOLOGIES
 from metarl_envs.boxes.world.tree import NOTHING, tree_error
@@ -54,17 +54,15 @@ LAYOUTS = {
 }
 
 
-LOOK_AROUND = plain(look_around)
-
-
 def anew(envs):
     """What all see, by the central view of the engine's own `observe`, which is written whole, in ordinary Python."""
     worlds = envs._envs._worlds
     rows = np.zeros(worlds.count, envs.variant.observation.dtype)
+    look_around = plain(sights_of(envs.variant.p).look_around)
     states, tasks = worlds.worlds.view(np.ndarray), worlds.task_rows.view(np.ndarray)
     params = Row(worlds.variant.params.view(np.ndarray)[0])
     for b in range(worlds.count):
-        LOOK_AROUND(params, Row(tasks[int(states["task"][b])]), Row(states["state"][b]), Row(rows[b]))
+        look_around(params, Row(tasks[int(states["task"][b])]), Row(states["state"][b]), Row(rows[b]))
     return {name: rows[name] for name in rows.dtype.names}
 
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from metarl_envs.boxes.envs.seat import AmnesiaSeat, kept
+from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.view.numbers import senses_of, sights_of, view_length
 from metarl_envs.boxes.view.picture import links
 from metarl_envs.boxes.view.words import Grammar, words_for
 from metarl_envs.boxes.world.core import TAKE, WAIT, always, once
+from metarl_envs.boxes.world.days import DAYS
 from metarl_envs.boxes.world.mechanisms import (
     MECHANISMS,
     action_count,
@@ -22,8 +24,8 @@ from metarl_envs.boxes.world.mechanisms import (
     used_in,
     verbs_of,
 )
-from metarl_envs.boxes.world.notes import ERASE, LOOK, NOTE, POST, READ
-from metarl_envs.boxes.world.topology import VISIT
+from metarl_envs.boxes.world.notes import ERASE, LOOK, NOTE, NOTES, POST, READ
+from metarl_envs.boxes.world.topology import TOPOLOGY, VISIT
 from metarl_envs.boxes.world.tree import items_of, level_of, levels_of, lineages_of, places_of
 from metarl_envs.boxes.world.verbs import Verb, acting, contending, counting, legality, masking
 from metarl_envs.engine import Row, kernel
@@ -217,7 +219,8 @@ def test_mechanisms_are_there_by_their_parameters_and_used_where_they_do_anythin
     def verbs_used(params):
         return {verb.name for mechanism in used_in(box(params).p) for verb in mechanism.verbs}
 
-    assert mechanisms_of(box({}).p) == MECHANISMS
+    assert mechanisms_of(Box.at().p) == MECHANISMS
+    assert mechanisms_of(box({}).p) == (DAYS, NOTES, TOPOLOGY)
     assert mechanisms_of(SimpleNamespace(day=3)) == MECHANISMS[:1]
     assert verbs_used({"notes": 0, "board": 0, "agents": 1}) == set()
     assert verbs_used({"notes": 0, "board": 1, "agents": 1}) == {verb.name for verb in (NOTE, ERASE, READ, POST, LOOK)}

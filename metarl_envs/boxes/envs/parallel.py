@@ -1,7 +1,7 @@
 """A box as PettingZoo has it: every agent by its name, one box at a time.
 
-`invention_v0` and `amnesia_v0` are the modules that PettingZoo's users look for: `parallel_env`, `env` and `raw_env`. Where
-the installed PettingZoo keeps a registry, importing either of them registers both.
+`invention_v0`, `amnesia_v0` and the like are the modules that PettingZoo's users look for: `parallel_env`, `env` and `raw_env`.
+Where the installed PettingZoo keeps a registry, importing one of them registers all.
 """
 
 from __future__ import annotations

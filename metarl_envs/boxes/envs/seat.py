@@ -29,7 +29,7 @@ from metarl_envs.boxes.world.state import box_record
 from metarl_envs.boxes.world.step import open_of, step_of
 from metarl_envs.boxes.world.topology import CHOSEN, DYNAMIC, ISOLATED, VISIT
 from metarl_envs.boxes.world.tree import items_in, items_of
-from metarl_envs.engine import ByParameters, Choice, Oracle, Parameters, Picture, Preset, Row, kernel, record
+from metarl_envs.engine import ByParameters, Choice, Oracle, Parameters, Picture, Row, kernel, record
 from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.family import Keys, Variant
 from metarl_envs.engine.streams import keyed
@@ -59,8 +59,8 @@ def companion_in(p: SimpleNamespace) -> Scripted:
 def seat_record(p: SimpleNamespace) -> np.dtype:
     """The box, and what the companions remember."""
     companion = companion_in(p)
-    of_box = (name for name, parameter in Box.params.parameters.items() if not isinstance(parameter, Preset))
-    box = Variant(Box, Box.params.resolve({name: getattr(p, name) for name in of_box}))  # the seat checks how they go together
+    given = {name: value for name, value in vars(p).items() if name in Box.params.parameters and name != "preset"}
+    box = Variant(Box, Box.params.resolve(given))  # the seat checks how they go together
     return record(
         box=box_record(p),
         style=NoteKeeper.params.dtype,

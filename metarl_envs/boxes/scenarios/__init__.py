@@ -11,6 +11,7 @@ from metarl_envs.ids import short
 BOXES = {
     "InventionBox": "metarl_envs.boxes.scenarios.invention:InventionBox",
     "AmnesiaBox": "metarl_envs.boxes.scenarios.amnesia:AmnesiaBox",
+    "GenerationsBox": "metarl_envs.boxes.scenarios.generations:GenerationsBox",
 }
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from metarl_envs.boxes.world.core import ABSENT
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
-from metarl_envs.boxes.world.mechanisms import MECHANISMS, as_kernels_see, mechanisms_of, used_in
+from metarl_envs.boxes.world.mechanisms import as_kernels_see, mechanisms_of, used_in
 from metarl_envs.boxes.world.tree import GRAMMAR, NOTHING, items_in, level_of
 from metarl_envs.boxes.world.verbs import masking
 from metarl_envs.engine import kernel
@@ -32,6 +32,17 @@ def senses_of(p: SimpleNamespace) -> int:
 def view_length(p: SimpleNamespace) -> int:
     """How many numbers an agent sees, without the action mask behind them."""
     return plain(layout(mechanisms_of(p)).size)(as_kernels_see(p))
+
+
+def numbers_of(p: SimpleNamespace, mechanism: Mechanism) -> slice:
+    """Where the numbers of a mechanism stand in a view, without those of single items."""
+    at = senses_of(p) + _OWN_SENSES
+    for each in mechanisms_of(p):
+        count = plain(each.seen.count)(as_kernels_see(p)) if each.seen else 0
+        if each is mechanism:
+            return slice(at, at + count)
+        at += count
+    raise ValueError("the box has no such mechanism")
 
 
 @functools.cache
@@ -105,6 +116,8 @@ def sights(mechanisms: tuple[Mechanism, ...], used: tuple[Mechanism, ...]) -> Si
     where = layout(mechanisms)
     size, senses_at = where.size, where.senses_at
     show, show_again, strike = (_part(mechanisms, used, name) for name in ("show", "show_again", "strike"))
+    changed = [mechanism.seen.changed for mechanism in used if mechanism.seen and mechanism.seen.changed]
+    look_at_changed = functools.reduce(_look_at_both, map(_looking_at, changed), glue(_look_no_further))
     mask_verbs = masking(tuple(verb for mechanism in used for verb in mechanism.verbs))
 
     @kernel
@@ -151,6 +164,7 @@ def sights(mechanisms: tuple[Mechanism, ...], used: tuple[Mechanism, ...]) -> Si
         for j in range(params.agents):
             if state.made[j] != NOTHING:
                 look_at(params, task, state, i, state.made[j], view, mask, at)
+        look_at_changed(params, task, state, i, view, mask, at)
         sense(params, state, i, view, at)
         show_again(params, state, i, view, items, at + _OWN_SENSES)
         mask_verbs(params, state, i, mask, items + 1)
@@ -232,5 +246,24 @@ def _first(seen: Numbers, own: Callable | None, rest: Callable) -> Callable:
     return glue(show_and_go_on)
 
 
-#: What all see in a box of all mechanisms, for boxes that build on it.
-look_around = sights(MECHANISMS, MECHANISMS).look_around
+def _look_no_further(params, task, state, i, view, mask, senses_at):
+    pass
+
+
+def _looking_at(changed: Callable) -> Callable:
+    """What looks at an item that changed."""
+
+    def look_at_one(params, task, state, i, view, mask, senses_at):
+        item = changed(params, state, i)
+        if item != NOTHING:
+            look_at(params, task, state, i, item, view, mask, senses_at)
+
+    return glue(look_at_one)
+
+
+def _look_at_both(first: Callable, second: Callable) -> Callable:
+    def look_at_both(params, task, state, i, view, mask, senses_at):
+        first(params, task, state, i, view, mask, senses_at)
+        second(params, task, state, i, view, mask, senses_at)
+
+    return glue(look_at_both)

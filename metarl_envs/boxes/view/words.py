@@ -24,9 +24,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metarl_envs.boxes.view.numbers import numbers_of
 from metarl_envs.boxes.world.core import ABSENT
 from metarl_envs.boxes.world.mechanisms import MECHANISMS, table_of, verbs_of
 from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B, Book, pages_of
+from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of
 from metarl_envs.boxes.world.verbs import Verb
 from metarl_envs.engine import Row
@@ -184,7 +186,8 @@ def text_for(
 def observation_in_words(p: SimpleNamespace, state: Any, task: Any, agent: int, seen: np.ndarray) -> str:
     """What one agent observes, in words: `text_for` with the words of this box. `seen` are the numbers of its observation."""
     kinds = np.stack([task["hole"], task["shape"]], axis=1).astype(int) if p.structure == "grammar" else None
-    return text_for(p, state, agent, seen[-p.agents :] > 0, words_for(items_of(p), int(state["words"])), kinds)
+    sight = seen[numbers_of(p, TOPOLOGY)] > 0
+    return text_for(p, state, agent, sight, words_for(items_of(p), int(state["words"])), kinds)
 
 
 def day_of(p: SimpleNamespace, t: int) -> tuple[int, int, int]:

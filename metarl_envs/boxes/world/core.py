@@ -22,6 +22,7 @@ from metarl_envs.engine.streams import bits, keyed
 
 #: Purposes of the keyed noise of a box.
 COPYING, WANDERING, ILLUSION, CHOOSING, LOTS = 11, 12, 13, 14, 15
+APPRENTICE, TEACHER, MISCOPY, INHERITING = 21, 22, 23, 24
 #: `state.held`: not held; the thing itself; what only looks like it (from an experiment that seemed to work).
 ABSENT, REAL, ILLUSORY = range(3)
 #: `pays`: whoever makes what it did not hold; who is the first in the box; all alike, the mean.

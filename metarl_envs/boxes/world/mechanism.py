@@ -31,6 +31,7 @@ class Numbers:
         show_again: the same, one step later, over what was seen before [default: `show`].
         strike: `strike(params, state, i, view, plane, at)`: before that, empty what `show_again` does not write over.
         planes: `planes(params)`: how many numbers of each item [default: none].
+        changed: `changed(params, state, i)`: an item that agent i got or lost by this mechanism in this step; NOTHING if none.
     """
 
     count: Callable
@@ -38,6 +39,7 @@ class Numbers:
     show_again: Callable | None = None
     strike: Callable | None = None
     planes: Callable = no_planes
+    changed: Callable | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,8 @@ class Mechanism:
         share: `share(params, task, state, rng)`: after all have acted and were paid, before time moves on.
         after_step: the same, after time has moved on. It may raise `state.forgot[i]`: then agent i loses all that it has.
         forget: `forget(params, state, i)`: agent i loses what it has here, at a dawn and at the beginning.
+        birth: `birth(params, state, i, rng)`: agent i has died, and another begins in its place (see `world.lives`): it loses
+            what the dead had here that `forget` leaves.
         seen: what an agent sees of it.
     """
 
@@ -69,4 +73,5 @@ class Mechanism:
     share: Callable | None = None
     after_step: Callable | None = None
     forget: Callable | None = None
+    birth: Callable | None = None
     seen: Numbers | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from metarl_envs.boxes.world.core import EXPERIMENTS, PARAMETERS, VERBS
 from metarl_envs.boxes.world.days import DAYS
+from metarl_envs.boxes.world.lives import LIVES
 from metarl_envs.boxes.world.mechanism import Mechanism
 from metarl_envs.boxes.world.notes import NOTES
 from metarl_envs.boxes.world.topology import TOPOLOGY
@@ -16,7 +17,7 @@ from metarl_envs.boxes.world.verbs import Table, Verb, Verbs, counting, legality
 from metarl_envs.engine import Choice, Parameters, Preset
 
 #: To add a mechanism, write its file and add it here: verbs of later ones have higher numbers.
-MECHANISMS = (DAYS, NOTES, TOPOLOGY)
+MECHANISMS = (DAYS, NOTES, TOPOLOGY, LIVES)
 #: What there is to choose from, by the name of the parameter.
 _CHOICES = {
     name: parameter.names

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 
 from metarl_envs.boxes.world.core import forget_core, open_core, pay
+from metarl_envs.boxes.world.lives import LIVES
 from metarl_envs.boxes.world.mechanism import Mechanism
 from metarl_envs.boxes.world.mechanisms import MECHANISMS, table_of, used_in
 from metarl_envs.boxes.world.tree import NOTHING
@@ -48,6 +49,7 @@ def stepping(mechanisms: tuple[Mechanism, ...]) -> Callable:
     table = table_of(mechanisms)
     act, contend, forget = acting(table), contending(table), forgetting(mechanisms)
     share, move_on = in_turn(each.share for each in mechanisms), in_turn(each.after_step for each in mechanisms)
+    begin_lives = bearing(mechanisms)
 
     @kernel
     def live_one_step(params, task, state, actions, rng):
@@ -64,6 +66,7 @@ def stepping(mechanisms: tuple[Mechanism, ...]) -> Callable:
         for i in range(params.agents):
             if state.forgot[i] != 0:
                 forget(params, state, i)
+        begin_lives(params, task, state, rng)
         return paid, False
 
     return live_one_step
@@ -87,6 +90,34 @@ def _both_forget(first: Callable, second: Callable) -> Callable:
         second(params, state, i)
 
     return forget
+
+
+@functools.cache
+def bearing(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `begin_lives(params, task, state, rng)`: those who are born now begin; nobody is where there are no lives."""
+    hooks = [each.birth for each in mechanisms if each.birth]
+    if LIVES not in mechanisms:
+        return in_turn(())
+    begin = functools.reduce(_both_begin, hooks)
+
+    @kernel
+    def begin_lives(params, task, state, rng):
+        """Whoever is born in this step begins."""
+        for i in range(params.agents):
+            if state.born[i] == state.t:
+                begin(params, state, i, rng)
+
+    return begin_lives
+
+
+def _both_begin(first: Callable, second: Callable) -> Callable:
+    @kernel
+    def begin(params, state, i, rng):
+        """Begin to live."""
+        first(params, state, i, rng)
+        second(params, state, i, rng)
+
+    return begin
 
 
 def in_turn(hooks: Iterable[Callable | None]) -> Callable:

@@ -68,10 +68,16 @@ def topology_fields(p: SimpleNamespace) -> dict[str, Any]:
 
 @kernel
 def settle(params, task, state, rng):
-    """Everybody is at home; where companions are chosen, nobody visits anybody."""
+    """All begin at home."""
     for i in range(params.agents):
-        state.where[i] = -1 if params.topology == CHOSEN else home_of(params, i)
-        state.back_at[i] = 0
+        go_home(params, state, i, rng)
+
+
+@kernel
+def go_home(params, state, i, rng):
+    """Agent i is at home; where companions are chosen, it visits nobody."""
+    state.where[i] = -1 if params.topology == CHOSEN else home_of(params, i)
+    state.back_at[i] = 0
 
 
 @kernel
@@ -175,5 +181,6 @@ TOPOLOGY = Mechanism(
     open=settle,
     share=copy_from_others,
     after_step=wander_about,
+    birth=go_home,
     seen=Numbers(one_number_each, look_for_others, look_for_movers),
 )
