@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metarl_envs.cli.options import SETTINGS
+from metarl_envs.cli.options import SETTINGS, params_of
 
 app = typer.Typer(help="Boxes: groups of agents that invent, take notes, and forget.", **SETTINGS)
 
@@ -35,6 +35,19 @@ def effects(
     from metarl_envs.boxes.study.effects import findings, report
 
     typer.echo(report(list(findings(boxes, seed))))
+
+
+@app.command()
+def generations(
+    agent: Annotated[str, typer.Option(help="a scripted agent, in all seats")] = "greedy",
+    boxes: Annotated[int, typer.Option(help="for each condition")] = 200,
+    seed: Annotated[int, typer.Option(help="of the first box")] = 10_000,
+    param: Annotated[list[str] | None, typer.Option(help="of the box: name=value")] = None,
+) -> None:
+    """Compare generations with a twin without transmission, the oracle, and one immortal with as many steps: equal seeds."""
+    from metarl_envs.boxes.study.controls import compare
+
+    typer.echo(compare("GenerationsBox", agent, boxes, seed, **params_of(param or [])).report())
 
 
 @app.command()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.boxes.players.scripted import NeverRepeat, RuleFinder
+from metarl_envs.boxes.study.controls import NO_TRANSMISSION
 from metarl_envs.boxes.study.measures import column, measure
 from metarl_envs.boxes.study.runs import run
 from metarl_envs.engine import Player
@@ -165,7 +166,10 @@ def _keepers(entries: int) -> dict[str, Condition]:
     }
 
 
-#: All effects of these two scenarios.
+_INHERIT = (("inherited", "notes"), ("not inherited", "nothing"))
+_TEACHERS = {name: Condition("greedy", {"teacher": name}) for name in ("all", "most_successful", "oldest", "random")}
+
+#: All effects of these scenarios.
 EFFECTS = (
     Effect(
         "deceptive merge",
@@ -239,6 +243,58 @@ EFFECTS = (
             "no inference": Condition(RuleFinder(infers=False), {}),
         },
         tuple(("inventions", "rule_finder", less) for less in ("never_repeat", "greedy", "no inference")),
+    ),
+    Effect(
+        "knowledge accumulates over generations",
+        "Tomasello 1999; Mesoudi & Thornton 2018",
+        "GenerationsBox",
+        {},
+        {
+            "demonstration": Condition("greedy", {}),
+            "no transmission": Condition("greedy", NO_TRANSMISSION),
+            "immortal": Condition("greedy", {**NO_TRANSMISSION, "lifespan": 0, "agents": 1, "horizon": 3600}),
+        },
+        (
+            ("depth_generation_10", "demonstration", "no transmission"),
+            ("generation_slope", "demonstration", "no transmission"),
+            ("loss_rate", "no transmission", "demonstration"),
+            ("depth", "immortal", "demonstration"),
+        ),
+    ),
+    Effect(
+        "inherited notes accumulate too",
+        "",
+        "GenerationsBox",
+        {"channel": "none", "notes": 16},
+        {name: Condition("notes_best_path", {"inherit": inherit}) for name, inherit in _INHERIT},
+        (("depth_generation_10", "inherited", "not inherited"),),
+    ),
+    Effect(
+        "copy errors break accumulation",
+        "Eigen 1971; Lewis & Laland 2012",
+        "GenerationsBox",
+        {},
+        {
+            **{f"error {error}": Condition("greedy", {"copy_error": error}) for error in (0.0, 0.2, 0.5)},
+            "no transmission": Condition("greedy", NO_TRANSMISSION),
+        },
+        (
+            ("depth_generation_10", "error 0.0", "error 0.2"),
+            ("depth_generation_10", "error 0.2", "no transmission"),
+            ("depth_generation_10", "no transmission", "error 0.5"),
+        ),
+    ),
+    Effect(
+        "whom newborns learn from",
+        "Henrich & Gil-White 2001",
+        "GenerationsBox",
+        {},
+        _TEACHERS,
+        (
+            ("depth_generation_10", "all", "most_successful"),
+            ("depth_generation_10", "most_successful", "oldest"),
+            ("depth_generation_10", "oldest", "random"),
+        ),
     ),
 )
 

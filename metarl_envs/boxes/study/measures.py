@@ -12,7 +12,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from metarl_envs.boxes.study.generations import Chronicle, Generations, columns
 from metarl_envs.boxes.world.core import REAL
+from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B
 from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of
 from metarl_envs.players.run import Run
@@ -31,6 +33,7 @@ class Life:
         by_day: the highest level that an agent knew on a day, int [days, agents]; no days where memory is never reset.
         notes: what is written at the end, in notebooks and on the noticeboard, int [entries, 4] (see `world.notes.A`).
         illegal: actions that did nothing because they were not allowed.
+        generations: what became of generations; None where nobody dies.
     """
 
     p: SimpleNamespace
@@ -41,6 +44,7 @@ class Life:
     by_day: np.ndarray
     notes: np.ndarray
     illegal: int
+    generations: Generations | None = None
 
     @property
     def knows(self) -> np.ndarray:
@@ -54,7 +58,8 @@ def measure(run: Run) -> list[dict[str, float]]:
     Columns: `box`, `seed`, and what the functions of this module define: `inventions`, `depth`, `mean_depth`, `crossover`,
     `spread_time`, `spread_share`, `diversity`, `inventories`, `conformity`, `gini_wealth`, `gini_discoveries`, `notes`,
     `note_precision`, `note_recall`, `note_depth`, `illegal`, `return`; and, where there are days, `depth_day_1`,
-    `depth_day_2`, ... (`depth_by_day`) and `depth_slope`.
+    `depth_day_2`, ... (`depth_by_day`) and `depth_slope`; and, where agents die, what `study.generations` defines:
+    `depth_generation_1`, ..., `generation_slope`, `loss_rate`, `rediscovery_time` and `rediscovery_share`.
 
     Raises:
         ValueError: the run does not repeat (see `Run.replay`).
@@ -92,7 +97,8 @@ def measures_of(life: Life) -> dict[str, float]:
     }
     days = depth_by_day(life)
     row |= {f"depth_day_{d}": float(value) for d, value in enumerate(days, 1)}
-    return row | ({"depth_slope": slope(days)} if len(days) else {})
+    row |= {"depth_slope": slope(days)} if len(days) else {}
+    return row | (columns(life.p, life.generations) if life.generations else {})
 
 
 # ------------------------------------------------------------------------------------------------- living again
@@ -105,6 +111,7 @@ def lives(run: Run) -> list[Life]:
     earned = np.zeros(shape[:2])
     today, days = np.zeros(shape[:2], int), []
     states = np.zeros(0)
+    chronicle = Chronicle(p, boxes, shape[2]) if has_lives(p) else None
     for t, states in enumerate(run.replay()):
         if t == 0:
             continue
@@ -114,6 +121,8 @@ def lives(run: Run) -> list[Life]:
         known[..., :bases] = False
         since[known & (since < 0)] = t
         earned += states["reward"]
+        if chronicle:
+            chronicle.tell(t, states, known)
         today = np.maximum(today, np.where(known, levels, 0).max(axis=2))
         if p.day and t % p.day == 0:
             days.append(today)
@@ -129,6 +138,7 @@ def lives(run: Run) -> list[Life]:
             by_day[:, b],
             _written(p, states[b]),
             int(states[b]["illegal"].sum()),
+            chronicle.of(b) if chronicle else None,
         )
         for b in range(boxes)
     ]

@@ -12,6 +12,7 @@ from metarl_envs.arguments import as_integer
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.view.words import names_of
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY, REAL, TAKE
+from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.tree import NOTHING
 from metarl_envs.engine.family import Family
@@ -79,14 +80,25 @@ def events(
                 yield f"{who} does what is not allowed (action {action})"
         elif told := _deed(p, before, after, i, action, names, failures):
             yield f"{who} {told}"
+        if has_lives(p) and after["born"][i] == after["t"]:
+            yield f"{who} dies; another is born in its place, the {_ordinal(after['life'][i] + 1)} there"
+            continue
         if dawn:
             continue
         copied = (after["held"][i] == REAL) & (before["held"][i] != REAL)
         for item in np.flatnonzero(copied).tolist():
             if item != after["made"][i]:
                 yield f"{who} copies {names[item]}"
+        item = int(after["copied"][i]) if has_lives(p) else NOTHING
+        if item != NOTHING and after["held"][i, item] == ILLUSORY and before["held"][i, item] == ABSENT:
+            yield f"{who} believes to have copied {names[item]}: an illusion"
     if dawn:
         yield f"day {after['t'] // p.day} is over: all is forgotten but what is written"
+
+
+def _ordinal(n: int) -> str:
+    """A number as a place in a row: `21st`."""
+    return f"{n}{'th' if 11 <= n % 100 <= 13 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
 def _deed(p: SimpleNamespace, before: Any, after: Any, i: int, action: int, names: list[str], failures: bool) -> str | None:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metarl_envs.boxes.view.words import day_in_words, day_of, experiment, names_of, text_for, words_for
+from metarl_envs.boxes.view.words import day_in_words, day_of, experiment, names_of, teachers_of, text_for, words_for
 from metarl_envs.boxes.world.core import ABSENT, REAL
+from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.mechanisms import as_kernels_see
 from metarl_envs.boxes.world.notes import MADE, WHEN
 from metarl_envs.boxes.world.topology import sees
@@ -244,6 +245,10 @@ def _draw_ring(picture: Picture, p: SimpleNamespace, state: Row, y: float, radiu
             picture.line(x0, y0, x1, y1, blend(MUTED, 0.6), 1.5)
             if (j, i) not in seen:
                 picture.circle(x0 + 0.7 * (x1 - x0), y0 + 0.7 * (y1 - y0), 3, MUTED)
+        for i, j in _lessons(p, state):
+            (x0, y0), (x1, y1) = places[i], places[j]
+            picture.line(x0, y0, x1, y1, blend(GOOD, 0.8), 2)
+            picture.circle(x0 + 0.3 * (x1 - x0), y0 + 0.3 * (y1 - y0), 3.5, GOOD)
     size = max(1.5, min(13.0, 0.42 * radius, 2.4 * radius / p.agents))
     for i, (x, y0) in enumerate(places):
         if state.made[i] != NOTHING:
@@ -251,6 +256,11 @@ def _draw_ring(picture: Picture, p: SimpleNamespace, state: Row, y: float, radiu
         picture.circle(x, y0, size, AGENT if not state.forgot[i] else blend(AGENT, 0.5))
         if size >= 7:
             picture.text(x, y0 - 6, str(i), size=11, color=BACKGROUND, align="center")
+
+
+def _lessons(p: SimpleNamespace, state: Row) -> list[tuple[int, int]]:
+    """Pairs (i, j): agent i learns from agent j now; the point on its line is near i."""
+    return [(i, j) for i in range(p.agents) for j in teachers_of(p, state._row, i)] if has_lives(p) else []
 
 
 def _on_ring(p: SimpleNamespace, i: int, y: float, radius: float) -> tuple[float, float]:
@@ -286,6 +296,9 @@ def _draw_wealth(picture: Picture, p: SimpleNamespace, state: Row, tree: Tree, i
     hand = state.hand[i]
     picture.text(_SIDE, y, str(i), size=12, color=AGENT)
     picture.text(_SIDE + 20, y, f"{held.sum()} things, level {_highest(p, held)}", size=12, color=TEXT)
+    if has_lives(p):  # as long as what is left of its life
+        left = (p.lifespan - (state.t - state.born[i])) / p.lifespan
+        picture.rectangle(_SIDE + 20, y - 4, max(1.0, (_END - _SIDE - 20) * left), 2, GOOD if left < 1 else GOAL, 1)
     if hand != NOTHING:
         picture.circle(_END - 5, y + 5, 4.5, tree.hue(hand))
         picture.text(_END - 13, y, "hand", size=10, color=MUTED, align="right")
@@ -431,6 +444,11 @@ def _agent_in_words(p: SimpleNamespace, state: Row, i: int, names: list[str], se
         parts.append(f"last tried {experiment(a, b, state.seemed[i], names)}")
     if p.agents > 1:
         parts.append(f"sees {', '.join(map(str, seen)) or 'nobody'}")
+    if has_lives(p):
+        teachers = ", ".join(map(str, teachers_of(p, state._row, i)))
+        parts.append(
+            f"{state.t - state.born[i]} steps old, life {state.life[i] + 1}" + (f", learns from {teachers}" * bool(teachers))
+        )
     return f"agent {i}: " + "; ".join(parts)
 
 

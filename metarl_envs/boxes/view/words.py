@@ -26,12 +26,14 @@ import numpy as np
 
 from metarl_envs.boxes.view.numbers import numbers_of
 from metarl_envs.boxes.world.core import ABSENT
-from metarl_envs.boxes.world.mechanisms import MECHANISMS, table_of, verbs_of
+from metarl_envs.boxes.world.lives import has_lives, learns_from
+from metarl_envs.boxes.world.mechanisms import MECHANISMS, as_kernels_see, table_of, verbs_of
 from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B, Book, pages_of
 from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of
 from metarl_envs.boxes.world.verbs import Verb
 from metarl_envs.engine import Row
+from metarl_envs.engine.compiling.kernels import plain
 
 #: Words that mean something else than an item.
 _RESERVED = frozenset({"combine", "with", "nothing", "empty", *(verb.word for verb in table_of(MECHANISMS))})
@@ -209,9 +211,27 @@ def _clock(p: SimpleNamespace, state: np.void, agent: int) -> list[str]:
     t = int(state["t"])
     day = f" {day_in_words(p, t)}" if p.day else ""
     lines = [f"You are agent_{agent}. Step {t} of {p.horizon}.{day}"]
+    if has_lives(p):
+        lines.append(_life(p, state, agent))
     if state["forgot"][agent]:
         lines.append("You remember nothing but what is written.")
     return lines
+
+
+def _life(p: SimpleNamespace, state: np.void, agent: int) -> str:
+    """How long an agent has to live, from whom it learns, and whether anybody learns from it."""
+    line = f"You have {p.lifespan - int(state['t'] - state['born'][agent])} of {p.lifespan} steps to live."
+    if teachers := teachers_of(p, state, agent):
+        line += f" You learn from {', '.join(f'agent_{j}' for j in teachers)}."
+    if any(agent in teachers_of(p, state, j) for j in range(p.agents)):
+        line += " Somebody learns from you."
+    return line
+
+
+def teachers_of(p: SimpleNamespace, state: np.void, agent: int) -> list[int]:
+    """From whom an agent learns now, where there are lives."""
+    params, row = as_kernels_see(p), Row(state)
+    return [j for j in range(p.agents) if plain(learns_from)(params, row, agent, j)]
 
 
 def _things(state: np.void, agent: int, words: tuple[str, ...], kinds: np.ndarray | None) -> list[str]:

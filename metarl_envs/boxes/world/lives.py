@@ -101,6 +101,11 @@ def merit_of(params, state, j):
     return state.earned[j] if params.teacher == MOST_SUCCESSFUL else 0.0
 
 
+def has_lives(p: SimpleNamespace) -> bool:
+    """Whether agents die in a box with parameters `p`."""
+    return getattr(p, "lifespan", 0) > 0
+
+
 # ------------------------------------------------------------------------------------------------- copying
 @kernel
 def learn_from_teachers(params, task, state, rng):
