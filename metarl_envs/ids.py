@@ -41,6 +41,7 @@ TABLE = (
     Row("MetaRL/Pendulum-v0", "control.pendulum:Pendulum", "control"),
     Row("MetaRL/InventionBox-v0", "metarl_envs.boxes.envs.seat:InventionSeat", "box"),
     Row("MetaRL/AmnesiaBox-v0", "metarl_envs.boxes.envs.seat:AmnesiaSeat", "box"),
+    Row("MetaRL/GenerationsBox-v0", "metarl_envs.boxes.envs.seat:GenerationsSeat", "box"),
 )
 
 #: Families behind `metarl_envs.boxes` alone, whose ids in the table are those of one seat in them.

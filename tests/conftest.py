@@ -12,6 +12,7 @@ import pytest
 
 from metarl_envs.engine.compiling import cache
 from metarl_envs.engine.compiling.kernels import PLAIN
+from tests.worlds import SELDOM_COMPILED
 
 MOST_DRIVERS = 360
 SLOW = "\npytestmark = pytest.mark.slow\n"
@@ -36,6 +37,8 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.path.name in SMOKE and not item.get_closest_marker("slow"):
             item.add_marker("smoke")
+        if is_seldom_compiled(item) and not item.get_closest_marker("plain"):
+            item.add_marker("slow")
     if PLAIN:
         return
     left_out = [item for item in items if item.get_closest_marker("plain")]
@@ -78,6 +81,12 @@ def pytest_terminal_summary(terminalreporter, config):
             terminalreporter.write_line(
                 "FAILED: tests need too many compiled drivers: let them share layouts, or mark them `plain`", red=True
             )
+
+
+def is_seldom_compiled(item):
+    """Whether a test is given an id that only slow tests compile."""
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return any(isinstance(value, str) and value.removeprefix("metarl_envs:") in SELDOM_COMPILED for value in given)
 
 
 def is_whole_run(config):

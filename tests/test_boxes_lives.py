@@ -9,6 +9,7 @@ from scipy import stats
 from metarl_envs import boxes
 from metarl_envs.boxes import generations_v0
 from metarl_envs.boxes.envs.batch import make_vec
+from metarl_envs.boxes.envs.seat import GenerationsSeat, action_mask, kept
 from metarl_envs.boxes.envs.text_box import TextBox
 from metarl_envs.boxes.study.replay import lines
 from metarl_envs.boxes.view.numbers import numbers_of, view_length
@@ -19,6 +20,8 @@ from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.notes import MADE, WHEN, A, B
 from metarl_envs.boxes.world.tree import levels_of
 from metarl_envs.engine import Row
+from metarl_envs.engine.envs.single import SingleEnv
+from metarl_envs.task_sets import TaskSet
 
 pytestmark = pytest.mark.plain
 SMALL = {"agents": 3, "notes": 2, "page": 2, "levels": 3, "width": 4, "bases": 8, "recipes": 1, "dead_ends": 0.0}
@@ -442,3 +445,29 @@ def test_a_picture_shows_who_learns_from_whom():
     assert (env.render() != before).any(axis=2).sum() > 50
     text = env.variant.family.describe(env.variant.p, Row(env.world), None)
     assert f"1 steps old, life 1, learns from {env.world['teacher'][0]}" in text
+
+
+# ------------------------------------------------------------------------------------------------- one seat
+@pytest.mark.parametrize("teacher", ["oldest", "random"])
+def test_a_seat_sees_what_agent_0_sees_but_for_what_never_changes(teacher):
+    params = {**SMALL, "notes": 0, "teacher": teacher, "horizon": 90}
+    seat = SingleEnv(TaskSet.of_family(GenerationsSeat, split=None, companions="random", **params))
+    p, whole, rng = seat.variant.p, opened(**params), np.random.default_rng(0)
+    seen, info = seat.reset(seed=0)
+    rows, resets = [], []
+    for _ in range(90):
+        inside = seat.get_state()["worlds"]["state"]["box"][0]
+        for name in inside.dtype.names:
+            whole.world[name] = inside[name]
+        rows.append(whole.state()[0])
+        resets.append(info["memory_reset"])
+        np.testing.assert_array_equal(seen, rows[-1][kept(p)])
+        legal = np.flatnonzero(rows[-1][view_length(p) :])
+        np.testing.assert_array_equal(np.flatnonzero(action_mask(p, seen)), legal)
+        seen, _, _, _, info = seat.step(int(rng.choice(legal)))
+    assert np.flatnonzero(resets).tolist() == list(range(0, 90, 9))
+    varies = np.ptp(rows, axis=0) > 0
+    assert not np.delete(varies, kept(p)).any() or teacher == "oldest"
+    lives = np.arange(len(varies))[numbers_of(p, LIVES)]
+    assert varies[np.intersect1d(lives, kept(p))].all()
+    assert len(np.intersect1d(lives, kept(p))) == (2 if teacher == "oldest" else 4)

@@ -30,6 +30,7 @@ import metarl_envs
 from metarl_envs.engine.family import load_family
 from metarl_envs.histories import collect
 from metarl_envs.ids import TABLE, family_of
+from tests.worlds import SELDOM_COMPILED
 
 FOLDER = Path(__file__).parent / "golden"
 LONGEST, EPISODES, SEED = 60, 2, 1
@@ -37,7 +38,10 @@ LONGEST, EPISODES, SEED = 60, 2, 1
 FEW = 8
 FLAGS = ("trial_start", "episode_start", "inner_terminated", "inner_truncated")
 #: Smaller trees for ids whose tasks are too large to be printed.
-SMALLER = {"MetaRL/AmnesiaBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "notes": 8}}
+SMALLER = {
+    "MetaRL/AmnesiaBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "notes": 8},
+    "MetaRL/GenerationsBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "lifespan": 20, "apprenticeship": 6},
+}
 HEAD = "action | observation | reward | what happened"
 
 
@@ -47,9 +51,9 @@ def splits(id: str) -> list[str | None]:
 
 
 RECORDS = [(row.id, split) for row in TABLE for split in splits(row.id)]
-#: A box of one agent is compiled for seconds, which nothing else that runs every day needs.
-ALONE = ("MetaRL/InventionBox-v0", "alone")
-COMPARED = [pytest.param(*record, marks=pytest.mark.plain if record == ALONE else ()) for record in RECORDS]
+#: Boxes that are compiled for seconds, which nothing else that runs every day needs: that of one agent, and those with lives.
+IN_PLAIN_MODE = {record for record in RECORDS if record == ("MetaRL/InventionBox-v0", "alone") or record[0] in SELDOM_COMPILED}
+COMPARED = [pytest.param(*record, marks=pytest.mark.plain if record in IN_PLAIN_MODE else ()) for record in RECORDS]
 
 
 def file_of(id: str, split: str | None) -> Path:

@@ -8,9 +8,14 @@ from typing import Any
 SMALLER: dict[str, dict[str, Any]] = {
     "MetaRL/InventionBox-v0": {"levels": 5, "crossover": 3},
     "MetaRL/AmnesiaBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "notes": 8, "horizon": 1080},
+    "MetaRL/GenerationsBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "lifespan": 30, "horizon": 300},
 }
 
 
 def smaller(id: str, split: str | None = None) -> dict[str, Any]:
     """Parameters of a smaller world behind an id, and of a split of it; none where it is small as it is."""
     return {} if split and "deeper" in split else SMALLER.get(id.removeprefix("metarl_envs:"), {})
+
+
+#: Ids that everyday tests try in plain mode alone, being made of parts that others have compiled; slow tests compile them.
+SELDOM_COMPILED = {"MetaRL/GenerationsBox-v0"}

@@ -21,9 +21,11 @@ from metarl_envs.boxes.players.scripted import (
 )
 from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 from metarl_envs.boxes.scenarios.box import Box
+from metarl_envs.boxes.scenarios.generations import GenerationsBox
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.view.numbers import SENSES, layout, senses_of, sights_of, view_length
 from metarl_envs.boxes.world.core import CHOOSING
+from metarl_envs.boxes.world.lives import LIVES, OLDEST, has_lives, is_demonstrated
 from metarl_envs.boxes.world.mechanisms import action_count, as_kernels_see, begins_at, mechanisms_of, verbs_of
 from metarl_envs.boxes.world.state import box_record
 from metarl_envs.boxes.world.step import open_of, step_of
@@ -125,27 +127,48 @@ def step_among(p: SimpleNamespace) -> Callable:
 
 # ------------------------------------------------------------------------------------------------- what is seen
 #: How many stretches of agent 0's row there are that a seat may see.
-_STRETCHES = 11
+_STRETCHES = 14
 
 
 first_visit = begins_at(VISIT)
 
 
+@kernel
+def dies(params):
+    """Whether agents die."""
+    return params.lifespan > 0
+
+
+@kernel
+def has_teachers_to_tell_apart(params):
+    """Whether anybody may be a teacher; the oldest are the same ones again and again."""
+    return is_demonstrated(params) and params.teacher != OLDEST
+
+
+@kernel
+def not_here(params):
+    """What a box without lives says to all of these."""
+    return False
+
+
 @functools.cache
-def _stretch(senses_at: Callable, size: Callable) -> Callable:
+def _stretch(senses_at: Callable, size: Callable, mortal: Callable, taught: Callable, told_apart: Callable) -> Callable:
     @kernel
     def stretch(params, n):
         """Where the n-th stretch of agent 0's row in the whole box begins and ends that a seat sees.
 
         Left out is what never changes: where there are notes, what could be made with things of the highest level (nothing);
-        how much was copied, where nobody is seen; the rest of the day, where there are no days; whom it sees, where that is
-        always the same; and, of the mask, waiting (always allowed) and visiting oneself (never).
+        how much was copied, where nobody is seen or learned from; the rest of the day, where there are no days; whom it sees,
+        and from whom it learns, where that is always the same; of lives, what there is not; and, of the mask, waiting (always
+        allowed) and visiting oneself (never).
         """
         items, entries, senses, view = items_in(params), params.notes + params.board, senses_at(params), size(params)
         end = view + action_count(params)
         visits = view + first_visit(params)
         moves = params.topology == DYNAMIC or params.topology == CHOSEN
-        alone = params.agents == 1 or params.topology == ISOLATED
+        alone = (params.agents == 1 or params.topology == ISOLATED) and not taught(params)
+        others = senses + 8 + 4 * entries
+        life = others + params.agents
         if n == 0:  # what is held
             return 0, items
         if n == 1:  # what to take next
@@ -161,10 +184,16 @@ def _stretch(senses_at: Callable, size: Callable) -> Callable:
         if n == 6:  # entries
             return senses + 8, senses + 8 + 4 * entries
         if n == 7:  # others
-            return view - params.agents + 1, view if moves else view - params.agents + 1
-        if n == 8:  # the mask: items, and all verbs but waiting
+            return others + 1, life if moves else others + 1
+        if n == 8:  # its life
+            return life, life + 1 if mortal(params) else life
+        if n == 9:  # whether anybody learns from it
+            return life + 1, life + 2 if taught(params) else life + 1
+        if n == 10:  # from whom it learns
+            return life + 3, life + 2 + params.agents if told_apart(params) else life + 3
+        if n == 11:  # the mask: items, and all verbs but waiting
             return view, view + items
-        if n == 9:
+        if n == 12:
             return view + items + 1, visits
         return visits + 1, end
 
@@ -188,8 +217,9 @@ def _see_from_seat(see: Callable, stretch: Callable) -> Callable:
 
 
 def _stretch_of(p: SimpleNamespace) -> Callable:
-    where = layout(mechanisms_of(p))
-    return _stretch(where.senses_at, where.size)
+    mechanisms = mechanisms_of(p)
+    where, lives = layout(mechanisms), (dies, is_demonstrated, has_teachers_to_tell_apart)
+    return _stretch(where.senses_at, where.size, *(lives if LIVES in mechanisms else (not_here,) * 3))
 
 
 def see_from_seat_of(p: SimpleNamespace) -> Callable:
@@ -258,9 +288,9 @@ class Seat(Box):
     """A seat in a box. The subclass names the box, and its page says what differs.
 
     Observation:
-        `Box(0, 1, (n,), float32)`, n being 351 in InventionBox and 1105 in AmnesiaBox, in this order; all counts follow from
-        the parameters, and what never changes is left out (`metarl_envs.boxes.envs.seat.kept` says which numbers of agent 0's
-        row in the whole box these are):
+        `Box(0, 1, (n,), float32)`, n being 351 in InventionBox, 1105 in AmnesiaBox and 513 in GenerationsBox, in this order;
+        all counts follow from the parameters, and what never changes is left out (`metarl_envs.boxes.envs.seat.kept` says which
+        numbers of agent 0's row in the whole box these are):
 
         * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
           level lineage by lineage. What only seems to have been made looks like any other.
@@ -273,26 +303,31 @@ class Seat(Box):
           `features`; 0 for what is not held.
         * whether the hand is full; whether there was an experiment yet today; whether the last one seemed to work; the level of
           what it seemed to make, over `levels`.
-        * unless alone or isolated: a quarter for each thing copied in this step, 1 at most; 0 at dawn, when it is lost.
-        * `forgot`: 1 where memory was reset, in the first observation and at each dawn. Whoever remembers more cheats.
+        * unless alone or isolated, or with teachers: a quarter for each thing copied in this step, 1 at most; 0 at dawn, when
+          it is lost.
+        * `forgot`: 1 where memory was reset, in the first observation, at each dawn and at each birth. Whoever remembers more
+          cheats.
         * the share of the episode that is left; with days, of the day.
         * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
           two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0.
         * in the topologies "dynamic" and "chosen": for each companion, whether it is seen now.
+        * with lives, the share of its life that is left; with teachers, whether anybody learns from it, and, unless they are
+          the oldest (always the same ones, one after the other), for each companion whether it learns from that one now.
         * the action mask: for each action but waiting (always allowed) and visiting oneself (never), 1 where it would do
           something. `metarl_envs.boxes.envs.seat.action_mask` gives it for all actions.
 
     Actions:
-        `Discrete(n)`, n being 173 in InventionBox and 287 in AmnesiaBox. 0 to M - 1, for M items: take this item into the empty
-        hand; with something in the hand, combine the two, after which the hand is empty. M: wait. Then, as many as there are:
-        write the last experiment into note k; empty note k; open page k of the notes (they close at dawn); write the last
-        experiment on place k of the board (of several who do so in one step, one by lot); look at page k of the board; in the
-        topology "chosen", visit agent k. What is not allowed does nothing.
+        `Discrete(n)`, n being 173 in InventionBox, 287 in AmnesiaBox and 253 in GenerationsBox. 0 to M - 1, for M items: take
+        this item into the empty hand; with something in the hand, combine the two, after which the hand is empty. M: wait.
+        Then, as many as there are: write the last experiment into note k; empty note k; open page k of the notes (they close at
+        dawn); write the last experiment on place k of the board (of several who do so in one step, one by lot); look at page k
+        of the board; in the topology "chosen", visit agent k. What is not allowed does nothing.
 
     Parameters:
-        preset: "full"; "short", for people (300 steps, about a quarter of an hour; in AmnesiaBox five days); or "small", for
-        learning (InventionBox with five levels and `crossover=3`; AmnesiaBox with 24 items, eight notes and 20 days of 30
-        steps). It sets what is not given beside it.
+        preset: "full"; "short", for people (300 steps, about a quarter of an hour; in AmnesiaBox five days, in GenerationsBox
+        five lives); or "small", for learning (InventionBox with five levels and `crossover=3`; AmnesiaBox with 24 items, eight
+        notes and 20 days of 30 steps; GenerationsBox with 32 items and ten lives of 30 steps). It sets what is not given beside
+        it.
 
         agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
         to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
@@ -316,6 +351,13 @@ class Seat(Box):
         Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
         entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:
         pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
+
+        In GenerationsBox: lifespan (0 to 32767): steps after which an agent dies; 0: never. staggered: "yes" (somebody dies
+        every lifespan / agents steps) or "no" (all at once). channel: "none", "demonstration" (newborns copy from teachers),
+        "board" (the noticeboard) or "both". teacher: "all", "oldest", "most_successful" (who earned most in this life) or
+        "random". apprenticeship (0 to 32767): for how many steps of its life an agent copies, one thing a step, each with
+        chance `fidelity`. copy_error (0 to 1): the chance that a copy, a post or an inherited entry names a wrong thing of the
+        same level. inherit: "nothing" or "notes".
     """
 
     box: ClassVar[type[Box]]
@@ -340,16 +382,18 @@ class Seat(Box):
 
     @staticmethod
     def curve_unit_length(p: SimpleNamespace) -> int:
-        """A day; where there are none, or the last is cut short, at most 20 blocks of steps, all of one length."""
+        """A day, or a life; where there are none, or the last is cut short, at most 20 blocks of steps, all of one length."""
         if p.day and p.horizon % p.day == 0:
             return p.day
+        if has_lives(p) and p.horizon % p.lifespan == 0:
+            return p.lifespan
         return next(length for length in range(-(-p.horizon // 20), p.horizon + 1) if p.horizon % length == 0)
 
     @staticmethod
     def memory_reset_at(p: SimpleNamespace) -> int | None:
-        """The place of `forgot`; None where there are no days."""
+        """The place of `forgot`; None where there are neither days nor lives."""
         forgot = senses_of(p) + SENSES.index("forgot")
-        return int(np.searchsorted(kept(p), forgot)) if p.day else None
+        return int(np.searchsorted(kept(p), forgot)) if p.day or has_lives(p) else None
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
@@ -359,6 +403,11 @@ class Seat(Box):
             text += f" What others make while you see them {'is' if p.fidelity == 1 else 'may be'} yours too."
         if p.day:
             text += f" Every {p.day} steps all is forgotten but what is written."
+        if has_lives(p):
+            text += f" After {p.lifespan} steps you die, and another begins in your place with nothing"
+            text += ", but that what is written stays." if p.board or p.inherit == "notes" else "."
+        if has_lives(p) and p.channel in ("demonstration", "both"):
+            text += f" In the first {p.apprenticeship} steps of a life you copy what a teacher has."
         return text
 
     @staticmethod
@@ -478,4 +527,49 @@ class AmnesiaSeat(Seat):
     shifts = {
         "noisy": {"illusions": 0.1},
         "short_days": {"day": 30},
+    }
+
+
+class GenerationsSeat(Seat):
+    """A seat in which ten live one after another, among greedy companions of all ages.
+
+    Two things are combined; few pairs make something. After `lifespan` steps agent 0 dies, and another begins in its place, who
+    holds the bases, and forgets if it keeps to the rules (`forgot`). In its first 20 steps a newborn copies, one a step, what
+    its teacher has. It is agent 0 of a `GenerationsBox`, with the parameters of the box.
+
+    Hidden:
+        The recipes: for each of the 240 items above the 12 bases (30 levels x 8), the six pairs that make it; the trees are
+        endless. An item of level d is made of one of level d - 1 and any older one, mostly a recent one.
+
+    Reward:
+        The level of what agent 0 makes and does not hold; nothing for what it copies. What was lost with a life can be made
+        again, and pays again.
+
+    Episode:
+        Starts with the bases, agent 0 newborn and companions of all ages. The recipes stay. Truncated after `horizon` steps
+        (ten lives); never terminates.
+
+    Splits:
+        train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
+        add up to an even number in train trees and to an odd one in test trees. validation: one in five of the train trees,
+        which are other trees, of the same pairs. Shifts: `miscopied` (one copy in five goes wrong), `untaught` (newborns
+        copy nothing).
+
+    References:
+        Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error, companions greedy. Random play
+        11.21 +- 0.23 (`make_vec`, `action_space.seed(0)`). Agents of `boxes.run("GenerationsBox", {0: name, "others":
+        "greedy"}, boxes=1000)`, which do only what the mask allows: `random` 109.19 +- 0.70, `never_repeat` (in a life) 116.91
+        +- 0.73, `greedy` 227.94 +- 1.99, `oracle` 4886.66 +- 13.65, which knows the recipes: strong, not proved to be the best.
+        With `preset="short"` 4.67 +- 0.12, 52.56 +- 0.42, 56.94 +- 0.44, 100.50 +- 1.00 and 1897.69 +- 6.33.
+
+    Source and variants:
+        Chains of learners who replace each other: Caldwell & Millen 2008 (Evolution and Human Behavior 29:165). That fidelity
+        decides what lasts: Lewis & Laland 2012 (Phil. Trans. R. Soc. B 367:2171). All seats at once: `metarl_envs.boxes`.
+    """
+
+    box = GenerationsBox
+    params = seated(GenerationsBox)
+    shifts = {
+        "miscopied": {"copy_error": 0.2},
+        "untaught": {"fidelity": 0.0},
     }

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from metarl_envs.boxes.view.picture import HUES, blend, items, seen_by
-from metarl_envs.boxes.view.words import day_of, words_for
+from metarl_envs.boxes.view.words import day_of, teachers_of, words_for
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY
+from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B
 from metarl_envs.boxes.world.tree import NOTHING, items_of
@@ -66,6 +67,9 @@ class SeatView:
         self.held = np.asarray(state.held[0])
         self.hand, self.seemed = int(state.hand[0]), int(state.seemed[0])
         self.tried = [int(item) for item in state.tried[0]]
+        self.teachers = teachers_of(p, state._row, 0) if has_lives(p) else []
+        self.learned = int(state.copied[0]) if has_lives(p) and not state.forgot[0] else NOTHING
+        self.gained = int(state.gained[0]) - (self.learned != NOTHING)  # from whom it sees
         self.tiles, self.rows = self._place_tiles()
         self.bench = _ITEMS + self._items_height() + 8
         self.paper = self.bench + 62  # where what is written begins
@@ -113,9 +117,9 @@ class SeatView:
         return Place(_END - 62, self.bench, 62, 26)
 
     def others(self) -> Iterator[tuple[int, float, float]]:
-        """The other agents that are shown, and where: those that are seen, or all that can be visited."""
+        """The other agents that are shown, and where: those that are seen or learned from, or all that can be visited."""
         chosen = self.p.topology == "chosen"
-        shown = [j for j in range(1, self.p.agents) if chosen or j in self.seen()]
+        shown = [j for j in range(1, self.p.agents) if chosen or j in self.seen() or j in self.teachers]
         for k, j in enumerate(shown[:_VISITED]):
             yield j, _END - 12 - 24 * (min(len(shown), _VISITED) - 1 - k), 20.0
 
@@ -208,7 +212,7 @@ def draw_seat(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None
         _draw_recipes(picture, seat, np.asarray(task.recipe))
         return
     _draw_news(picture, seat)
-    if not (p.notes or p.board or p.day):
+    if not (p.notes or p.board or p.day or has_lives(p)):
         _draw_history(picture, seat)
     for name, y, buttons, entries in seat.books():
         _draw_book(picture, seat, name, y, entries)
@@ -217,15 +221,26 @@ def draw_seat(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None
 
 
 def _draw_day(picture: Picture, seat: SeatView) -> None:
-    p, t = seat.p, seat.state.t
+    """The day and how far it has come, and the same of a life."""
+    p, t, x = seat.p, seat.state.t, float(_LEFT)
     if not p.day:
-        picture.text(_LEFT, 14, f"step {t} of {p.horizon}", size=13, color=MUTED)
-        return
-    (day, gone, left), days = day_of(p, t), -(-p.horizon // p.day)
-    width = 92 + picture.text(_LEFT, 10, f"day {day} of {days}", size=14)
-    picture.rectangle(_LEFT, 28, width, 5, LINES, 2)
-    picture.rectangle(_LEFT, 28, max(3, width * gone / (gone + left)), 5, GOAL, 2)
-    picture.text(_LEFT + width, 12, f"{'the end' if day == days else 'dawn'} in {left}", size=12, color=MUTED, align="right")
+        x += 14 + picture.text(x, 14, f"step {t} of {p.horizon}", size=13, color=MUTED)
+    else:
+        (day, gone, left), days = day_of(p, t), -(-p.horizon // p.day)
+        end = "the end" if day == days else "dawn"
+        x += 14 + _draw_span(picture, x, f"day {day} of {days}", f"{end} in {left}", gone / (gone + left), GOAL)
+    if has_lives(p):
+        age = t - seat.state.born[0]
+        _draw_span(picture, x, "your life", f"{p.lifespan - age} left", age / p.lifespan, GOOD)
+
+
+def _draw_span(picture: Picture, x: float, name: str, left: str, gone: float, color: Color) -> float:
+    """A stretch of time with its name and what is left of it, and a bar as long as what has gone; its width."""
+    width = 92 + picture.text(x, 10, name, size=14)
+    picture.rectangle(x, 28, width, 5, LINES, 2)
+    picture.rectangle(x, 28, max(3, width * gone), 5, color, 2)
+    picture.text(x + width, 12, left, size=12, color=MUTED, align="right")
+    return width
 
 
 def _draw_others(picture: Picture, seat: SeatView) -> None:
@@ -237,18 +252,28 @@ def _draw_others(picture: Picture, seat: SeatView) -> None:
     for j, x, y in seat.others():
         if j in seen and seat.state.made[j] != NOTHING and not seat.state.forgot[0]:
             picture.circle(x, y, 13, GOAL)
-        picture.circle(x, y, 10, AGENT if j in seen else LINES)
-        picture.text(x, y - 6, str(j), size=11, color=BACKGROUND if j in seen else TEXT, align="center")
+        known = GOOD if j in seat.teachers else AGENT if j in seen else LINES
+        picture.circle(x, y, 10, known)
+        picture.text(x, y - 6, str(j), size=11, color=TEXT if known == LINES else BACKGROUND, align="center")
         first = min(first, x - 20)
     more = (seat.p.agents - 1 if chosen else len(seen)) - _VISITED
-    text = "click on whom to visit" if chosen else "you see" if seen else "you see nobody now"
+    text = (
+        "click on whom to visit"
+        if chosen
+        else "you see"
+        if seen
+        else "you learn from"
+        if seat.teachers
+        else "you see nobody now"
+    )
     picture.text(first, 14, f"{text} ({more} more)" if more > 0 else text, size=12, color=MUTED, align="right")
 
 
 def _draw_tiles(picture: Picture, seat: SeatView, reveal: bool) -> None:
     """What is held, a row for each level: white border in the hand, golden just made, green just copied."""
     keys, made = seat.keys(), _made_by_others(seat)
-    copied = made if len(made) == seat.state.gained[0] else ()  # else nobody can tell which of them it had before
+    copied = {*made} if len(made) == seat.gained else set()  # else nobody can tell which of them it had before
+    copied |= {seat.learned}
     for level, y in seat.rows:
         picture.text(_LEFT, y + 6, str(level), size=13, color=MUTED)
     for item, place in seat.tiles.items():
@@ -315,22 +340,26 @@ def _draw_button(picture: Picture, place: Place, name: str) -> None:
 
 def _made_by_others(seat: SeatView) -> dict[int, int]:
     """What those whom agent 0 sees made in this step and it has now, if it copied any of that: by item, who made it."""
-    made = {int(seat.state.made[j]): j for j in sorted(seat.seen(), reverse=True)} if seat.state.gained[0] else {}
+    made = {int(seat.state.made[j]): j for j in sorted(seat.seen(), reverse=True)} if seat.gained else {}
     return {item: j for item, j in sorted(made.items()) if item != NOTHING and seat.held[item] != ABSENT}
 
 
 def _draw_news(picture: Picture, seat: SeatView) -> None:
     """A line of what has just happened, dawn above all."""
     y, state = seat.bench + 34, seat.state
-    if seat.p.day and state.forgot[0] and state.t > 0:
+    if state.forgot[0] and state.t > 0:
+        born = has_lives(seat.p) and state.born[0] == state.t
+        told = "You are born. Who was here before you is dead." if born else "Dawn. All is forgotten but what is written."
         picture.rectangle(_LEFT, y - 3, _END - _LEFT, 21, blend(GOAL, 0.25), 5)
-        picture.text(WORLD / 2, y, "Dawn. All is forgotten but what is written.", size=14, color=GOAL, align="center")
+        picture.text(WORLD / 2, y, told, size=14, color=GOAL, align="center")
         return
     if news := _made_by_others(seat):
         told = ", ".join(f"{seat.words[item]} (by {j})" for item, j in list(news.items())[:4])
         more = f" and {len(news) - 4} more" if len(news) > 4 else ""
-        some = "" if len(news) == state.gained[0] else f"{state.gained[0]} of these: "
+        some = "" if len(news) == seat.gained else f"{seat.gained} of these: "
         picture.text(_LEFT, y, f"You copied {some}{told}{more}.", size=13, color=GOOD)
+    elif seat.learned != NOTHING:
+        picture.text(_LEFT, y, f"You copied {seat.words[seat.learned]} from a teacher.", size=13, color=GOOD)
     elif state.made[0] != NOTHING:
         picture.text(_LEFT, y, f"You made {seat.words[state.made[0]]}, which you did not have.", size=13, color=GOAL)
 

@@ -43,7 +43,7 @@ def life_fields(p: SimpleNamespace) -> dict[str, Any]:
         "life": (np.int32, n),  # how many lived in the slot before
         "earned": (np.float64, n),  # rewards of this life
         "teacher": (np.int16, n),
-        "copied": (np.int16, n),  # what it copied from a teacher in this step
+        "copied": (np.int16, n),  # what it got from a teacher in this step
         "copied_as": (np.uint8, n),  # whether that is real, or only looks so
     }
 
@@ -122,6 +122,8 @@ def learn_from_teachers(params, task, state, rng):
         if item != NOTHING and (state.held[i, item] == ABSENT or state.copied_as[i] == REAL):
             state.held[i, item] = state.copied_as[i]
             state.gained[i] += 1
+        else:
+            state.copied[i] = NOTHING
     miscopy_posts(params, state, rng)
 
 
@@ -259,7 +261,7 @@ def show_life(params, state, i, view, plane, at):
 
 @kernel
 def copied_item(params, state, i):
-    """What agent i copied in this step."""
+    """What agent i got from a teacher in this step."""
     return state.copied[i]
 
 
