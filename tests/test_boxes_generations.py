@@ -9,8 +9,11 @@ from scipy import stats
 from metarl_envs import boxes
 from metarl_envs.boxes.study import generations as told
 from metarl_envs.boxes.study.controls import NO_TRANSMISSION, Comparison, compare
+from metarl_envs.boxes.study.family_tree import draw_family_tree, lives_of, save_family_tree
 from metarl_envs.boxes.study.measures import measure
+from metarl_envs.boxes.view.picture import blend
 from metarl_envs.boxes.world.tree import levels_of
+from metarl_envs.engine.canvas import GOOD
 
 pytestmark = pytest.mark.plain
 #: The layout of rows of `test_boxes_lives`.
@@ -117,3 +120,56 @@ def test_what_has_no_generations_is_refused():
         compare(lifespan=0)
     with pytest.raises(ValueError, match="horizon=6000 with 6 agents is 36000 steps for one immortal; the most is 32767"):
         compare(horizon=6000)
+
+
+# ------------------------------------------------------------------------------------------------- the family tree
+def test_lives_are_those_of_the_run():
+    run = boxes.run("GenerationsBox", {"all": "greedy"}, boxes=2, seed=4, teacher="most_successful", **SMALL)
+    lives, p = lives_of(run, 1), run.variant.p
+    births = [(t, i) for t in range(1, 51) for i in range(3) if (t + 4 * i) % 12 == 0]
+    assert [(life.born, life.slot) for life in lives] == [(0, 0), (0, 1), (0, 2), *births]
+    assert all(life.number == 1 + sum(other.slot == life.slot for other in lives[:k]) for k, life in enumerate(lives))
+    level, states = levels_of(p), [states[0].copy() for states in run[1:2].replay()]
+    learned = {}
+    for life in lives:
+        for k, (known, copied) in enumerate(zip(life.known, life.copied, strict=True), 1):
+            held = states[life.born + k]["held"][life.slot] == 1
+            assert known == level[held].max()
+            assert copied <= known
+        dies = next((other.born for other in lives if other.slot == life.slot and other.born > life.born), None)
+        assert len(life.known) == (50 if dies is None else dies - 1) - life.born
+        learned[life.slot, life.number] = sum(life.learned.values())
+        for slot, number in life.learned:
+            teacher = next(other for other in lives if (other.slot, other.number) == (slot, number))
+            assert teacher.born <= life.born + 4
+            assert slot != life.slot
+    copies = sum((states[t]["copied"] >= 0).sum() for t in range(51))
+    assert sum(learned.values()) == copies > 10, "what was got as a life ended is not told of at birth"
+
+
+def test_a_family_tree_is_drawn_and_written(tmp_path):
+    run = boxes.run("GenerationsBox", {"all": "oracle"}, boxes=1, seed=4, **SMALL)
+    picture = draw_family_tree(run)
+    assert picture.shape == (62 + 3 * 78 + 34, 1200, 3)
+    run.save(tmp_path / "run")
+    path = save_family_tree(boxes.load(tmp_path / "run"), tmp_path / "new" / "tree.png")
+    from matplotlib.image import imread
+
+    np.testing.assert_array_equal(np.rint(imread(path)[..., :3] * 255), picture)
+    alone = boxes.run("GenerationsBox", {"all": "oracle"}, boxes=1, seed=4, **{**SMALL, "channel": "none"})
+
+    def greens(picture):
+        return int((picture[62:] == blend(GOOD, 0.75)).all(axis=2).sum())
+
+    assert greens(draw_family_tree(alone)) == 0, "what nobody taught is not green"
+    assert greens(picture) > 1000
+
+
+def test_what_has_no_lives_is_not_drawn(tmp_path):
+    run = boxes.run("GenerationsBox", {"all": "random"}, boxes=1, **{**SMALL, "lifespan": 0, "horizon": 5})
+    with pytest.raises(ValueError, match="has no lives to draw: nobody dies in it"):
+        draw_family_tree(run)
+    with pytest.raises(ValueError, match="box=1 is not in this run: it has boxes 0 to 0"):
+        lives_of(run, 1)
+    with pytest.raises(ValueError, match=r"tree\.gif' must end in \.png"):
+        save_family_tree(run, tmp_path / "tree.gif")

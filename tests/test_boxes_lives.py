@@ -1,6 +1,7 @@
 """Lives: who is born when, what a newborn has, and what it learns from whom; against plain arithmetic and brute force."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -471,3 +472,31 @@ def test_a_seat_sees_what_agent_0_sees_but_for_what_never_changes(teacher):
     lives = np.arange(len(varies))[numbers_of(p, LIVES)]
     assert varies[np.intersect1d(lives, kept(p))].all()
     assert len(np.intersect1d(lives, kept(p))) == (2 if teacher == "oldest" else 4)
+
+
+# ------------------------------------------------------------------------------------------------- from outside
+@pytest.mark.filterwarnings(
+    "ignore:Observation is not a NumPy array", "ignore:Observation space for each agent probably should be"
+)
+def test_pettingzoo_takes_them():
+    with warnings.catch_warnings():  # its own modules of tests import what it deprecates
+        warnings.simplefilter("ignore")
+        from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
+
+    params = {**SMALL, "channel": "both", "board": 2, "copy_error": 0.2, "horizon": 30}
+    parallel_api_test(generations_v0.parallel_env(**params), num_cycles=40)
+    parallel_seed_test(lambda: generations_v0.parallel_env(**params), num_cycles=20)
+    api_test(generations_v0.env(**params), num_cycles=60)
+
+
+def test_a_snapshot_goes_on_as_the_box_did():
+    env, rng, told = opened(teacher="random", copy_error=0.3), np.random.default_rng(0), []
+    for _ in range(17):
+        do(env)
+    kept_state, actions = env.get_state(), rng.integers(0, 8, (25, 3))
+    for other in (env, opened(seed=9, teacher="random", copy_error=0.3)):
+        other.set_state(kept_state)
+        for row in actions:
+            other.step(dict(zip(other.agents, row.tolist(), strict=True)))
+        told.append(other.world.tobytes())
+    assert told[0] == told[1]

@@ -51,6 +51,19 @@ def generations(
 
 
 @app.command()
+def tree(
+    file: Annotated[Path, typer.Argument(help="what boxes.run(...).save(FILE) wrote: FILE.npz and FILE.json")],
+    out: Annotated[Path, typer.Option(help="the picture that is written")] = Path("family_tree.png"),
+    box: Annotated[int, typer.Option(help="which of its boxes, from 0")] = 0,
+) -> None:
+    """Draw all lives of a box as a family tree: who lived when, what each knew, and who learned it from whom."""
+    from metarl_envs.boxes.study.family_tree import save_family_tree
+    from metarl_envs.players import load
+
+    typer.echo(f"written: {save_family_tree(load(file), out, box)}")
+
+
+@app.command()
 def normaliser(
     out: Annotated[Path | None, typer.Option(help="write it here [default: print it]")] = None,
 ) -> None:
