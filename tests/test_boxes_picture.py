@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metarl_envs.boxes.envs.seat import InventionSeat
-from metarl_envs.boxes.scenarios.box import BOX
+from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.view.picture import Tree, describe_box, describe_seat, draw_box, links
@@ -127,8 +127,14 @@ def test_lines_are_drawn_between_those_who_see_each_other(topology, agents):
 @pytest.mark.parametrize("agents", [1, 2, 12, 60])
 @pytest.mark.parametrize("notes", [0, 3, 40])
 def test_every_size_of_box_can_be_drawn_and_described(agents, notes):
-    p = BOX.resolve({"agents": agents, "notes": notes, "board": notes // 2, "day": notes})
-    variant = InventionBox.with_params(**p)
+    variant = Box.at(
+        agents=agents,
+        notes=notes,
+        board=notes // 2,
+        day=notes,
+        lifespan=0 if notes == 40 else 5,
+        channel="none" if notes < 3 else "board",
+    )
     state, task = np.zeros(1, variant.state)[0], np.zeros(1, variant.task)
     state["hand"], state["tried"], state["made"], state["first_at"] = -1, -1, -1, -1
     state["held"][:, :30] = 1

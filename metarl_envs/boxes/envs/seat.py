@@ -79,10 +79,11 @@ def _sit_down(open_box: Callable) -> Callable:
         """Open the box, and let the companions be who they are.
 
         Items are called the same in all episodes: in another one of the trial they must be told again, and words that followed
-        from the task would tell of it.
+        from the task would tell of it. (Where they are called otherwise each day, they are in other episodes too.)
         """
         open_box(params, task, state.box, rng)
-        state.box.words = 0
+        if params.relabel == 0:
+            state.box.words = 0
         state.style.draws = 1 if params.companions == _NEVER_REPEAT else 8
         state.style.verify = 0
         state.style.keep = NOTES_FIFO
@@ -348,9 +349,10 @@ class Seat(Box):
         another group, and for how long, each where it applies: dynamic topology. fidelity (0 to 1): the chance to copy a new
         thing that one sees.
 
-        Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. notes and board (0 to 1024):
-        entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page. free_reading:
-        pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
+        Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. relabel: "dawn": each day
+        everything has another word, in text and in pictures, and another key; "never": always the same. notes and board (0 to
+        1024): entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page.
+        free_reading: pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
 
         In GenerationsBox: lifespan (0 to 32767): steps after which an agent dies; 0: never. staggered: "yes" (somebody dies
         every lifespan / agents steps) or "no" (all at once). channel: "none", "demonstration" (newborns copy from teachers),

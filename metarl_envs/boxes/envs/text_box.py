@@ -10,7 +10,7 @@ from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
 from metarl_envs.boxes.envs.parallel import ParallelBox
-from metarl_envs.boxes.view.words import Grammar, observation_in_words, words_for
+from metarl_envs.boxes.view.words import Grammar, observation_in_words, words_in
 from metarl_envs.boxes.world.tree import NOTHING, items_of
 
 _LETTERS = string.ascii_letters + string.digits + string.punctuation + " "
@@ -66,7 +66,7 @@ class TextBox(ParallelEnv):
         return self._sayable[agent]
 
     def grammar(self) -> Grammar:
-        """The sentences of this box; its words change with every reset."""
+        """The sentences of this box; its words change with every reset, and with `relabel="dawn"` at every dawn."""
         return Grammar(self._p, self._words())
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
@@ -135,7 +135,7 @@ class TextBox(ParallelEnv):
         self._messages = dict.fromkeys(self.possible_agents, "")
 
     def _words(self) -> tuple[str, ...]:
-        return words_for(items_of(self._p), int(self.box.world["words"]))
+        return words_in(self._p, self.box.world)
 
     def _texts(self, seen: dict[str, dict[str, np.ndarray]]) -> dict[str, str]:
         state, task = self.box.world, self.box.task

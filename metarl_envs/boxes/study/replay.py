@@ -51,7 +51,7 @@ def lines(run: Run, box: int = 0, *, failures: bool = False, pictures: bool = Fa
         after = states[0].copy()
         if before is not None:
             earned += after["reward"]
-            told = list(events(p, before, after, one.actions[0, t - 1], names_of(p, after), failures))
+            told = list(events(p, before, after, one.actions[0, t - 1], names_of(p, before), failures))
             yield from (f"step {t:5}  {event}" for event in told)
             if told and pictures:
                 yield family.describe(p, Row(after), None)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metarl_envs.boxes.view.words import day_in_words, day_of, experiment, names_of, teachers_of, text_for, words_for
+from metarl_envs.boxes.view.words import day_in_words, day_of, experiment, names_of, teachers_of, text_for, words_in
 from metarl_envs.boxes.world.core import ABSENT, REAL
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.mechanisms import as_kernels_see
@@ -429,7 +429,7 @@ def describe_box(p: SimpleNamespace, state: Row, task: Row | None) -> str:
 
 def describe_seat(p: SimpleNamespace, state: Row, task: Row | None) -> str:
     """What agent 0 knows, in the words that it would be told."""
-    words = words_for(items_of(p), int(state.words))
+    words = words_in(p, state._row)
     sight = np.isin(np.arange(p.agents), seen_by(p, list(state.where), 0))
     text = text_for(p, state._row, 0, sight, words)
     return text if task is None else "\n".join([text, *_recipes_in_words(p, state.held[:1], task, names_of(p, state._row))])

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metarl_envs.boxes.view.picture import HUES, blend, items, seen_by
-from metarl_envs.boxes.view.words import day_of, teachers_of, words_for
+from metarl_envs.boxes.view.words import day_of, teachers_of, words_in
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.mechanisms import verbs_of
@@ -63,7 +63,7 @@ class SeatView:
 
     def __init__(self, p: SimpleNamespace, state: Row):
         self.p, self.state, self.verbs = p, state, verbs_of(p)
-        self.words = words_for(items_of(p), int(state.words))
+        self.words = words_in(p, state._row)
         self.held = np.asarray(state.held[0])
         self.hand, self.seemed = int(state.hand[0]), int(state.seemed[0])
         self.tried = [int(item) for item in state.tried[0]]
@@ -94,6 +94,8 @@ class SeatView:
         p, levels = self.p, items(self.p).level
         across = min(_ACROSS, max(6, p.bases * p.lineages, p.width * p.lineages))
         held = np.flatnonzero(self.held != ABSENT).tolist()
+        if p.relabel == "dawn":  # the order of things, and with it their keys, is another one too
+            held.sort(key=lambda item: self.words[item])
         groups = [[item for item in held if levels[item] == level] for level in sorted({int(levels[item]) for item in held})]
         count = sum(math.ceil(len(group) / across) for group in groups)
         room = self._items_height()

@@ -1,7 +1,8 @@
 """A box in words: what an agent sees as text, and one strict grammar of sentences for what it does.
 
-Every item has a nonce word, drawn anew for each box, so that no recipe can be known by heart and no word tells a level or a
-lineage. A sentence is one of these, in small letters, with single spaces, and nothing else:
+Every item has a nonce word, drawn anew for each box (and, with `relabel="dawn"`, each day), so that no recipe can be known by
+heart and no word tells a level or a lineage. A sentence is one of these, in small letters, with single spaces, and nothing
+else:
 
 * `take flim`: into the empty hand;
 * `combine flim with dorp`: the experiment. With an empty hand it takes two steps, `flim` and then `dorp`; where the hand
@@ -26,6 +27,7 @@ import numpy as np
 
 from metarl_envs.boxes.view.numbers import numbers_of
 from metarl_envs.boxes.world.core import ABSENT
+from metarl_envs.boxes.world.days import days_in
 from metarl_envs.boxes.world.lives import has_lives, learns_from
 from metarl_envs.boxes.world.mechanisms import MECHANISMS, as_kernels_see, table_of, verbs_of
 from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B, Book, pages_of
@@ -56,6 +58,15 @@ def words_for(items: int, key: int) -> tuple[str, ...]:
             words[word] = None
         attempt += 1
     return tuple(words)
+
+
+def words_in(p: SimpleNamespace, state: Any) -> tuple[str, ...]:
+    """What each item is called in a box now: always the same, or, with `relabel="dawn"`, what nothing was called before."""
+    items, key = items_of(p), int(state["words"])
+    if p.relabel == "never":
+        return words_for(items, key)
+    gone = items * (day_of(p, int(state["t"]))[0] - 1)
+    return words_for(items * days_in(p), key)[gone : gone + items]
 
 
 class Said(NamedTuple):
@@ -189,7 +200,7 @@ def observation_in_words(p: SimpleNamespace, state: Any, task: Any, agent: int, 
     """What one agent observes, in words: `text_for` with the words of this box. `seen` are the numbers of its observation."""
     kinds = np.stack([task["hole"], task["shape"]], axis=1).astype(int) if p.structure == "grammar" else None
     sight = seen[numbers_of(p, TOPOLOGY)] > 0
-    return text_for(p, state, agent, sight, words_for(items_of(p), int(state["words"])), kinds)
+    return text_for(p, state, agent, sight, words_in(p, state), kinds)
 
 
 def day_of(p: SimpleNamespace, t: int) -> tuple[int, int, int]:
@@ -280,5 +291,5 @@ def _entry(note: np.ndarray, words: tuple[str, ...]) -> str:
 
 def names_of(p: SimpleNamespace, state: Any) -> list[str]:
     """What the items of a box are called among those who watch: its word for each, with lineage and level: `kadat (A1)`."""
-    words, lineages = words_for(items_of(p), int(state["words"])), lineages_of(p)
+    words, lineages = words_in(p, state), lineages_of(p)
     return [f"{word} ({chr(ord('A') + i)}{d})" for word, i, d in zip(words, lineages, levels_of(p), strict=True)]
