@@ -49,11 +49,11 @@ def number(env, what, agent):
 
 # ------------------------------------------------------------------------------------------------- ages and births
 @pytest.mark.parametrize(
-    ("agents", "lifespan", "staggered"), [(3, 9, "yes"), (4, 10, "yes"), (3, 7, "no"), (5, 3, "yes"), (2, 1, "yes")]
+    ("agents", "lifespan", "staggered"), [(3, 9, True), (4, 10, True), (3, 7, False), (5, 3, True), (2, 1, True)]
 )
 def test_ages_and_births_are_those_of_plain_arithmetic(agents, lifespan, staggered):
     env = opened(agents=agents, lifespan=lifespan, staggered=staggered, channel="none", horizon=40)
-    head_start = np.arange(agents) * lifespan // agents if staggered == "yes" else np.zeros(agents, int)
+    head_start = np.arange(agents) * lifespan // agents if staggered else np.zeros(agents, int)
     for t in range(1, 41):
         *_, infos = do(env)
         lived = t + head_start  # since the first life in this slot would have begun

@@ -127,7 +127,7 @@ def test_lines_are_drawn_between_those_who_see_each_other(topology, agents):
 @pytest.mark.parametrize("agents", [1, 2, 12, 60])
 @pytest.mark.parametrize("notes", [0, 3, 40])
 def test_every_size_of_box_can_be_drawn_and_described(agents, notes):
-    variant = Box.at(
+    variant = Box.with_params(
         agents=agents,
         notes=notes,
         board=notes // 2,

@@ -20,7 +20,7 @@ from metarl_envs.task_sets import TaskSet
 
 pytestmark = pytest.mark.plain
 SMALL = {"levels": 3, "width": 4, "bases": 8, "recipes": 1, "dead_ends": 0.0, "notes": 3, "day": 6, "horizon": 21}
-SMALL |= {"free_reading": "yes"}
+SMALL |= {"free_reading": True}
 
 
 def in_words(**params):

@@ -219,7 +219,7 @@ def test_mechanisms_are_there_by_their_parameters_and_used_where_they_do_anythin
     def verbs_used(params):
         return {verb.name for mechanism in used_in(box(params).p) for verb in mechanism.verbs}
 
-    assert mechanisms_of(Box.at().p) == MECHANISMS
+    assert mechanisms_of(Box.with_params().p) == MECHANISMS
     assert mechanisms_of(box({}).p) == (DAYS, NOTES, TOPOLOGY)
     assert mechanisms_of(SimpleNamespace(day=3)) == MECHANISMS[:1]
     assert verbs_used({"notes": 0, "board": 0, "agents": 1}) == set()

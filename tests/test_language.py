@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "metarl_envs"
 ROOMS = ("evaluation", "histories", "task_sets", "players", "learners", "cli", "play")
 #: Names that were replaced by those of the field (CONTRIBUTING has the list).
 REPLACED = re.compile(
-    r"\b(first_guess|last_epsilon|exploring_episodes|only_bandits|made_for|newborn|pays_zero_or_one)\b"
-    r"|\.objection\(|def locate\(|\.but\(|histories\.open\b"
+    r"\b(first_guess|last_epsilon|exploring_episodes|only_bandits|made_for|pays_zero_or_one)\b"
+    r"|\.objection\(|\.newborn\(|def newborn\(|def locate\(|\.but\(|histories\.open\b"
 )
 
 

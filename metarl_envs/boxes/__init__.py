@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metarl_envs.boxes import amnesia_v0, invention_v0  # noqa: F401
+    from metarl_envs.boxes import amnesia_v0, generations_v0, invention_v0  # noqa: F401
     from metarl_envs.boxes.envs.batch import make_vec
     from metarl_envs.boxes.envs.text_box import TextBox
     from metarl_envs.boxes.study.measures import column, measure
@@ -34,7 +34,7 @@ _LAZY = {
 }
 
 #: The modules that PettingZoo's users look for, imported when they are first used as attributes.
-_MODULES = ("amnesia_v0", "invention_v0")
+_MODULES = ("amnesia_v0", "generations_v0", "invention_v0")
 
 __all__ = ["PlayerError", "Run", "Seat", "TextBox", "column", "load", "make_vec", "measure", "run", "score"]
 

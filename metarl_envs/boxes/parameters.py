@@ -27,8 +27,16 @@ class BoxParameters(TypedDict, total=False):
     stay: int  # from 1 to 32767
     fidelity: float  # from 0 to 1
     day: int  # from 0 to 32767
+    relabel: Literal["never", "dawn"]
     notes: int  # from 0 to 1024
     board: int  # from 0 to 1024
     page: int  # from 1 to 1024
     free_reading: bool
     illusions: float  # from 0 to 1
+    lifespan: int  # from 0 to 32767
+    staggered: bool
+    channel: Literal["none", "demonstration", "board", "both"]
+    teacher: Literal["all", "oldest", "most_successful", "random"]
+    apprenticeship: int  # from 0 to 32767
+    copy_error: float  # from 0 to 1
+    inherit: Literal["nothing", "notes"]

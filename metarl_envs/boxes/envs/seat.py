@@ -354,12 +354,12 @@ class Seat(Box):
         1024): entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page.
         free_reading: pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
 
-        In GenerationsBox: lifespan (0 to 32767): steps after which an agent dies; 0: never. staggered: "yes" (somebody dies
-        every lifespan / agents steps) or "no" (all at once). channel: "none", "demonstration" (newborns copy from teachers),
-        "board" (the noticeboard) or "both". teacher: "all", "oldest", "most_successful" (who earned most in this life) or
-        "random". apprenticeship (0 to 32767): for how many steps of its life an agent copies, one thing a step, each with
-        chance `fidelity`. copy_error (0 to 1): the chance that a copy, a post or an inherited entry names a wrong thing of the
-        same level. inherit: "nothing" or "notes".
+        In GenerationsBox: lifespan (0 to 32767): steps after which an agent dies; 0: never. staggered: somebody dies every
+        lifespan / agents steps, and not all at once. channel: "none", "demonstration" (newborns copy from teachers), "board"
+        (the noticeboard) or "both". teacher: "all", "oldest", "most_successful" (who earned most in this life) or "random".
+        apprenticeship (0 to 32767): for how many steps of its life an agent copies, one thing a step, each with chance
+        `fidelity`. copy_error (0 to 1): the chance that a copy, a post or an inherited entry names a wrong thing of the same
+        level. inherit: "nothing" or "notes".
     """
 
     box: ClassVar[type[Box]]

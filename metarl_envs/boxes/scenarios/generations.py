@@ -26,7 +26,7 @@ class GenerationsBox(Box):
         LIVES,
         short={"horizon": 300},
         small={"levels": 6, "width": 4, "bases": 8, "recipes": 2, "lifespan": 30, "apprenticeship": 10, "horizon": 300},
-    ).but(
+    ).with_defaults(
         agents=6,
         horizon=600,
         lifespan=60,

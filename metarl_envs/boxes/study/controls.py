@@ -94,7 +94,7 @@ def compare(
         ValueError: nobody dies in this box, or it is too long for an immortal to live as many steps.
     """
     family = box_named(box)
-    p = family.at(**params).p
+    p = family.with_params(**params).p
     if not has_lives(p):
         raise ValueError(f"box={box!r} has no generations: give a box with lives, and lifespan=60 or so")
     steps = p.agents * p.horizon

@@ -24,7 +24,7 @@ from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
 from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, wipe
 from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import NOTHING, first_of, items_in, level_of, size_of
-from metarl_envs.engine import Choice, Integer, Real, kernel, randint, uniform
+from metarl_envs.engine import Choice, Flag, Integer, Real, kernel, randint, uniform
 from metarl_envs.engine.streams import keyed
 
 #: `channel`, `teacher` and `inherit`, in the order of their numbers.
@@ -287,7 +287,7 @@ def _lives_error(p: SimpleNamespace) -> str | None:
 LIVES = Mechanism(
     parameters={
         "lifespan": Integer(0, 0, 32767),
-        "staggered": Choice("yes", ("no", "yes")),
+        "staggered": Flag(True),
         "channel": Choice("none", CHANNELS),
         "teacher": Choice("oldest", TEACHERS),
         "apprenticeship": Integer(20, 0, 32767),
