@@ -221,7 +221,7 @@ def test_mechanisms_are_there_by_their_parameters_and_used_where_they_do_anythin
 
     assert mechanisms_of(Box.with_params().p) == MECHANISMS
     assert mechanisms_of(box({}).p) == (DAYS, NOTES, TOPOLOGY)
-    assert mechanisms_of(SimpleNamespace(day=3)) == MECHANISMS[:1]
+    assert mechanisms_of(SimpleNamespace(day=3, relabel="never")) == MECHANISMS[:1]
     assert verbs_used({"notes": 0, "board": 0, "agents": 1}) == set()
     assert verbs_used({"notes": 0, "board": 1, "agents": 1}) == {verb.name for verb in (NOTE, ERASE, READ, POST, LOOK)}
     assert verbs_used({"notes": 0, "board": 0, "agents": 2}) == {VISIT.name}
