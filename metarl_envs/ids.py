@@ -39,6 +39,7 @@ TABLE = (
     Row("MetaRL/PointRobotSparse-v0", "control.point_robot:PointRobotSparse", "control"),
     Row("MetaRL/CartPole-v0", "control.cart_pole:CartPole", "control"),
     Row("MetaRL/Pendulum-v0", "control.pendulum:Pendulum", "control"),
+    Row("MetaRL/LinearRegression-v0", "regression.linear:LinearRegression", "regression"),
     Row("MetaRL/InventionBox-v0", "metarl_envs.boxes.envs.seat:InventionSeat", "box"),
     Row("MetaRL/AmnesiaBox-v0", "metarl_envs.boxes.envs.seat:AmnesiaSeat", "box"),
     Row("MetaRL/GenerationsBox-v0", "metarl_envs.boxes.envs.seat:GenerationsSeat", "box"),

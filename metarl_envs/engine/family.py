@@ -118,7 +118,8 @@ class Family:
     #: Named shifts of the task distribution: what each changes in the parameters. They leave the spaces as they are, and which
     #: tasks are train, validation and test tasks.
     shifts: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    #: References of the family's own that do not learn, by name, as `Player`s. `oracle` may read the task.
+    #: References of the family's own, by name, as `Player`s. `oracle` may read the task. `random` stands in for random play,
+    #: the zero of the scale, where actions drawn from all there are would say nothing: predictions, say.
     references: ClassVar[Mapping[str, Any]] = {}
     #: The first observation of a trial may tell the task (a cue to be remembered); in no other family does it.
     reveals_task_at_start: ClassVar[bool] = False

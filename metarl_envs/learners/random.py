@@ -72,5 +72,7 @@ class RandomArray(Player):
 
 
 def random_policy(variant: Variant) -> Player:
-    """Return the random policy of a family, whatever its actions are."""
+    """Return the random policy of a family, whatever its actions are; or what a family of predictions has in its place."""
+    if "random" in variant.family.references:
+        return variant.family.references["random"]
     return RandomArray() if variant.action.shape else Random()

@@ -12,6 +12,8 @@ from metarl_envs.engine.family import oracle_error
 from metarl_envs.engine.records import Row, rows
 from metarl_envs.engine.streams import STREAM
 from metarl_envs.engine.truth.solving import contents, drivers_of, exact_returns, explore
+from metarl_envs.histories import lifetime_returns
+from metarl_envs.learners import random_policy
 from metarl_envs.testing.runs import EPISODES, fixed_actions, make, run, some_tasks, trial_length
 
 
@@ -109,6 +111,9 @@ def _check_random(id: str, params: dict[str, Any], tasks: np.ndarray, claimed: n
 def _random_returns(id: str, params: dict[str, Any], tasks: np.ndarray, horizon: int) -> np.ndarray:
     """What random play earns in an episode on each task, in the mean over as many episodes as are cheap."""
     episodes = max(1, (100_000 if PLAIN else 4_000_000) // (len(tasks) * horizon))
+    variant = make(id, params).variant
+    if "random" in variant.family.references:
+        return lifetime_returns(tasks, variant, random_policy(variant), np.arange(len(tasks)), episodes=episodes).mean(axis=1)
     envs = gym.make_vec(id, num_envs=len(tasks), episodes_per_trial=episodes, **params)
     envs.reset(seed=0, options={"task": tasks})
     envs.action_space.seed(0)

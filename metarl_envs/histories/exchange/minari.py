@@ -184,8 +184,8 @@ def _has_form(space: gym.Space, dtype: np.dtype, shape: tuple[int, ...]) -> bool
     """Whether observations of a space are arrays of this shape, or have these fields."""
     if not isinstance(space, gym.spaces.Dict):
         return dtype.fields is None and space.shape == shape
-    fields = dtype.fields or {}
-    return set(space) == set(fields) and all(part.shape == fields[name][0].shape for name, part in space.items())
+    shapes = {name: part.shape for name, (part, *_) in (dtype.fields or {}).items()}
+    return shapes == {name: part.shape for name, part in space.items()}
 
 
 def _space(dtype: np.dtype, shape: tuple[int, ...]) -> gym.Space:
@@ -318,9 +318,10 @@ def _observations(episode: Any) -> np.ndarray:
     if not isinstance(episode.observations, Mapping):
         return _array("observations", episode.observations)
     fields = {name: _array(f"observations ({name})", value) for name, value in episode.observations.items()}
-    if len(lengths := {len(array) for array in fields.values()}) != 1:
-        raise ValueError(f"episode {episode.id} has observations of different lengths: {sorted(lengths)}")
-    rows = np.zeros(*lengths, record(**{name: (array.dtype, array.shape[1:]) for name, array in fields.items()}))
+    count, *others = sorted({len(array) for array in fields.values()})
+    if others:
+        raise ValueError(f"episode {episode.id} has observations of different lengths: {[count, *others]}")
+    rows = np.zeros(count, record(**{name: (array.dtype, array.shape[1:]) for name, array in fields.items()}))
     for name, array in fields.items():
         rows[name] = array
     return rows
