@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import metarl_wrappers
+from metarl_envs.boxes.players.hazardous import HAZARDOUS
 from metarl_envs.boxes.players.scripted import SCRIPTED
 from metarl_envs.boxes.scenarios import BOXES, box_named
 from metarl_envs.engine.composing import family_at
@@ -102,7 +103,7 @@ def learners() -> Listing:
 
 def players() -> Listing:
     """Return the scripted agents of boxes, with their hyper-parameters."""
-    rows = [(name, _told(one.values), _first_sentence(type(one).__doc__ or "")) for name, one in SCRIPTED.items()]
+    rows = [(name, _told(one.values), _first_sentence(type(one).__doc__ or "")) for name, one in (SCRIPTED | HAZARDOUS).items()]
     return Listing("players of boxes", ("player", "hyper-parameters", "what it does"), rows)
 
 

@@ -50,6 +50,7 @@ WHOLE_BOXES = {
     "metarl_envs.boxes.scenarios.invention:InventionBox",
     "metarl_envs.boxes.scenarios.amnesia:AmnesiaBox",
     "metarl_envs.boxes.scenarios.generations:GenerationsBox",
+    "metarl_envs.boxes.scenarios.hazard:HazardBox",
 }
 
 

@@ -250,7 +250,7 @@ def life(**changes):
 def test_where_nothing_happened_measures_are_zero_or_have_no_meaning():
     row = measures.measures_of(life())
     zero = {"inventions", "depth", "mean_depth", "crossover", "gini_wealth", "gini_discoveries", "notes", "note_depth"}
-    assert {name for name, value in row.items() if value == 0} == zero | {"illegal", "return"}
+    assert {name for name, value in row.items() if value == 0} == zero | {"illegal", "return", "return_first", "return_last"}
     assert row["conformity"] == row["inventories"] == 1
     undefined = {"spread_time", "spread_share", "diversity", "note_precision", "note_recall"}
     assert {name for name, value in row.items() if np.isnan(value)} == undefined
@@ -271,6 +271,7 @@ def test_measures_of_a_life_made_by_hand():
     assert (row["inventions"], row["depth"], row["mean_depth"], row["crossover"]) == (3, 2, 1.5, 0.5)
     assert (row["diversity"], row["inventories"], row["conformity"]) == (3 / 4, 2, 1 / 3)
     assert (row["gini_wealth"], row["gini_discoveries"]) == (0.5, 0.5)
+    assert (row["return"], row["return_first"], row["return_last"]) == (4.0, 4.0, 0.0)
     assert row["note_precision"] == 3 / 4  # 2 and 2 make nothing, 0 and 3 neither, and one note says so
     assert (row["note_recall"], row["note_depth"]) == (1.0, 2)  # item 4 is made of 2 and 1, 2 of 0 and 1
     assert (row["depth_day_1"], row["depth_day_2"], row["depth_slope"]) == (0.5, 1.5, 1.0)

@@ -134,6 +134,7 @@ def test_every_size_of_box_can_be_drawn_and_described(agents, notes):
         day=notes,
         lifespan=0 if notes == 40 else 5,
         channel="none" if notes < 3 else "board",
+        health=3.0 if notes < 40 else 0.0,
     )
     state, task = np.zeros(1, variant.state)[0], np.zeros(1, variant.task)
     state["hand"], state["tried"], state["made"], state["first_at"] = -1, -1, -1, -1

@@ -1,6 +1,7 @@
 """What batches hand out is kept up to date; it must equal what looking anew gives, whatever happens in a box."""
 
 import copy
+import functools
 import pickle
 
 import numpy as np
@@ -13,10 +14,10 @@ from metarl_envs.boxes.envs.batch import make_vec
 from metarl_envs.boxes.envs.sight import Sight
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.view.numbers import sights_of, view_length
-from metarl_envs.boxes.world.step import live_one_step
+from metarl_envs.boxes.world.step import step_of
 from metarl_envs.boxes.world.topology import TOPOLOGIES
 from metarl_envs.boxes.world.tree import NOTHING, tree_error
-from metarl_envs.engine import kernel
+from metarl_envs.engine import ByParameters, kernel
 from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.records import Row
 
@@ -52,15 +53,26 @@ LAYOUTS = {
     "recipes": st.integers(1, 2),
     "features": st.integers(2, 3),
 }
+#: Health comes and goes, and things change hands.
+HAZARDS = {
+    "health": st.sampled_from([0.0, 2.0]),
+    "p_clean": st.sampled_from([0.3, 1.0]),
+    "harm": st.sampled_from([0.3, 1.5]),
+    "regeneration": st.just(0.1),
+    "recover": st.sampled_from([0, 1, 4]),
+    "visibility": st.sampled_from(["public", "private", "hidden"]),
+    "sabotage": st.sampled_from(["erase", "falsify"]),
+    "harm_mask": st.booleans(),
+}
 
 
 def anew(envs):
     """What all see, by the central view of the engine's own `observe`, which is written whole, in ordinary Python."""
     worlds = envs._envs._worlds
     rows = np.zeros(worlds.count, envs.variant.observation.dtype)
-    look_around = plain(sights_of(envs.variant.p).look_around)
     states, tasks = worlds.worlds.view(np.ndarray), worlds.task_rows.view(np.ndarray)
     params = Row(worlds.variant.params.view(np.ndarray)[0])
+    look_around = plain(sights_of(worlds.variant.p).look_around)
     for b in range(worlds.count):
         look_around(params, Row(tasks[int(states["task"][b])]), Row(states["state"][b]), Row(rows[b]))
     return {name: rows[name] for name in rows.dtype.names}
@@ -111,9 +123,16 @@ def test_what_is_kept_up_to_date_is_what_is_there(params, mode, reuse, seed):
     live(make_vec("InventionBox", 2, autoreset_mode=mode, reuse_arrays=reuse, **SMALL, **params), 40, seed)
 
 
+@pytest.mark.plain
+@settings(max_examples=8, deadline=None)
+@given(st.fixed_dictionaries({**BOXES, **HAZARDS}), st.sampled_from(list(AutoresetMode)), st.integers(0, 2**20))
+def test_what_others_do_to_one_is_seen_at_once(params, mode, seed):
+    live(make_vec("HazardBox", 2, autoreset_mode=mode, **SMALL, **params), 60, seed)
+
+
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None)
-@given(st.fixed_dictionaries({**BOXES, **LAYOUTS}), st.sampled_from(list(AutoresetMode)), st.integers(0, 2**20))
+@given(st.fixed_dictionaries({**BOXES, **LAYOUTS, **HAZARDS}), st.sampled_from(list(AutoresetMode)), st.integers(0, 2**20))
 def test_boxes_of_any_size_are_kept_up_to_date(params, mode, seed):
     p = Box.params.resolve(params, "Box")
     assume(tree_error(type("p", (), p)) is None and (p["topology"] != "chosen" or p["agents"] > 1))
@@ -188,18 +207,22 @@ def test_rows_that_nobody_observes_are_the_same_rows():
 
 
 # ------------------------------------------------------------------------------------------------- boxes of one's own
-@kernel
-def take_all_away(params, task, state, actions, rng):
-    """A step after which agent 0 has lost its first item."""
-    paid = live_one_step(params, task, state, actions, rng)
-    state.held[0, 0] = 0
-    return paid
+@functools.cache
+def taking_all_away(live_one_step):
+    @kernel
+    def take_all_away(params, task, state, actions, rng):
+        """A step after which agent 0 has lost its first item."""
+        paid = live_one_step(params, task, state, actions, rng)
+        state.held[0, 0] = 0
+        return paid
+
+    return take_all_away
 
 
 class Thief(Box):
     """A box with a step of its own."""
 
-    step = take_all_away
+    step = ByParameters(lambda p: taking_all_away(step_of(p)))
 
 
 class Blindfold(Box):

@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 
 from metarl_envs.boxes.envs.seat import AmnesiaSeat, kept
-from metarl_envs.boxes.scenarios.box import Box
+from metarl_envs.boxes.scenarios.hazard import HazardBox
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.view.numbers import senses_of, sights_of, view_length
 from metarl_envs.boxes.view.picture import links
 from metarl_envs.boxes.view.words import Grammar, words_for
 from metarl_envs.boxes.world.core import TAKE, WAIT, always, once
 from metarl_envs.boxes.world.days import DAYS
+from metarl_envs.boxes.world.hazard import HAZARD
 from metarl_envs.boxes.world.mechanisms import (
     MECHANISMS,
-    action_count,
+    action_count_in,
     as_kernels_see,
     begins_at,
-    is_legal,
+    legality_in,
     mechanisms_of,
     table_of,
     used_in,
@@ -68,7 +69,7 @@ def test_every_action_is_one_action_of_one_verb(params):
     for wrong in (-1, verbs.end):
         with pytest.raises(ValueError, match=f"action={wrong} is none of 0 to {verbs.end - 1}"):
             verbs.find(wrong)
-    assert plain(action_count)(numbers) == verbs.end
+    assert plain(action_count_in(mechanisms_of(p)))(numbers) == verbs.end
     for verb in verbs.table:
         assert plain(begins_at(verb))(numbers) == verbs.first[verb.name]
 
@@ -90,7 +91,7 @@ def test_every_action_has_a_sentence_that_means_it(params):
 def test_words_of_verbs_are_no_items():
     """`visit` has the form of a nonce word."""
     assert {verb.word for verb in table_of(MECHANISMS)} == {
-        "take", "wait", "note", "erase", "read", "post", "look", "visit",
+        "take", "wait", "note", "erase", "read", "post", "look", "visit", "force", "steal", "give", "publish", "sabotage",
     }  # fmt: skip
     assert not {"visit"} & {word for key in range(40) for word in words_for(2000, key)}
 
@@ -176,7 +177,8 @@ def test_masks_are_what_is_legal(params):
     state, task = Row(row), Row(np.zeros(1, variant.task)[0])
     view = np.full(length + verbs_of(p).end, np.nan)
     plain(sights_of(p).see)(numbers, task, state, 0, view)
-    expected = [float(plain(is_legal)(numbers, state, 0, action)) for action in range(verbs_of(p).end)]
+    is_legal = plain(legality_in(mechanisms_of(p)))
+    expected = [float(is_legal(numbers, state, 0, action)) for action in range(verbs_of(p).end)]
     assert view[length:].tolist() == expected
     assert 0 < sum(expected) < len(expected)
     assert ((view >= 0) & (view <= 1)).all()
@@ -221,6 +223,7 @@ def test_mechanisms_are_there_by_their_parameters_and_used_where_they_do_anythin
 
     assert mechanisms_of(Box.with_params().p) == MECHANISMS
     assert mechanisms_of(box({}).p) == (DAYS, NOTES, TOPOLOGY)
+    assert mechanisms_of(HazardBox.with_params().p) == (DAYS, NOTES, TOPOLOGY, HAZARD)
     assert mechanisms_of(SimpleNamespace(day=3, relabel="never")) == MECHANISMS[:1]
     assert verbs_used({"notes": 0, "board": 0, "agents": 1}) == set()
     assert verbs_used({"notes": 0, "board": 1, "agents": 1}) == {verb.name for verb in (NOTE, ERASE, READ, POST, LOOK)}
@@ -230,6 +233,8 @@ def test_mechanisms_are_there_by_their_parameters_and_used_where_they_do_anythin
 def test_what_is_not_used_is_not_compiled():
     """The step of a box without notes reaches no kernel of notes; with them, it does."""
     assert not modules_reached(box({"notes": 0, "board": 0}).kernel("step")) & {"notes"}
+    assert not modules_reached(box({"notes": 2}).kernel("step")) & {"hazard"}
+    assert modules_reached(HazardBox.with_params().kernel("step")) >= {"hazard"}
     assert not modules_reached(box({"agents": 1, "notes": 2}).kernel("step")) & {"topology"}
     everything = modules_reached(box({"notes": 2}).kernel("step"))
     assert everything >= {"core", "days", "notes", "topology", "tree", "step", "verbs"}
@@ -252,6 +257,7 @@ def modules_reached(start):
 
 
 def test_a_kernel_in_plain_form_calls_plain_kernels_only():
+    is_legal = legality_in(MECHANISMS)
     reached = plain(is_legal)
     assert not hasattr(reached, "py_func")
     assert plain(is_legal) is reached

@@ -2,7 +2,8 @@
 
 A box is a family whose state has an axis of agents; its hidden task is the recipe book (`world.tree`). Every box is a core
 (`world.core`: items, hands, experiments, pay) and mechanisms, one file each (`world.topology`, `world.days`, `world.notes`,
-`world.lives`). A scenario names its mechanisms, and gives defaults. What agents can do is one table of verbs (`world.verbs`).
+`world.lives`, `world.hazard`). A scenario names its mechanisms, and gives defaults. What agents can do is one table of verbs
+(`world.verbs`).
 """
 
 from __future__ import annotations

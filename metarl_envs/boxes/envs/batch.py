@@ -57,7 +57,7 @@ def make_vec(
     """Many boxes at once.
 
     Args:
-        box: `"InventionBox"`, `"AmnesiaBox"`, their ids (`"MetaRL/InventionBox-v0"`), or a subclass of `Box`.
+        box: `"InventionBox"`, `"AmnesiaBox"`, `"HazardBox"`, their ids (`"MetaRL/InventionBox-v0"`), or a subclass of `Box`.
         num_boxes: how many.
         flat: one row an agent, as a `gymnasium.vector.VectorEnv`, instead of arrays [boxes, agents, ...].
         arguments: see `BoxVectorEnv`.

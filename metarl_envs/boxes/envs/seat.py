@@ -23,10 +23,20 @@ from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.generations import GenerationsBox
 from metarl_envs.boxes.scenarios.invention import InventionBox
-from metarl_envs.boxes.view.numbers import SENSES, layout, senses_of, sights_of, view_length
+from metarl_envs.boxes.view.numbers import SENSES, layout, numbers_at, senses_of, sights_of, view_length
 from metarl_envs.boxes.world.core import CHOOSING
+from metarl_envs.boxes.world.hazard import HAZARD
 from metarl_envs.boxes.world.lives import LIVES, OLDEST, has_lives, is_demonstrated
-from metarl_envs.boxes.world.mechanisms import action_count, as_kernels_see, begins_at, mechanisms_of, verbs_of
+from metarl_envs.boxes.world.mechanism import Mechanism
+from metarl_envs.boxes.world.mechanisms import (
+    able_in,
+    action_count_in,
+    as_kernels_see,
+    begins_at,
+    mechanisms_of,
+    used_in,
+    verbs_of,
+)
 from metarl_envs.boxes.world.state import box_record
 from metarl_envs.boxes.world.step import open_of, step_of
 from metarl_envs.boxes.world.topology import CHOSEN, DYNAMIC, ISOLATED, VISIT
@@ -96,7 +106,7 @@ def _sit_down(open_box: Callable) -> Callable:
 
 
 @functools.cache
-def _step_among(live_one_step: Callable, begin: Callable, act: Callable) -> Callable:
+def _step_among(live_one_step: Callable, able: Callable, begin: Callable, act: Callable) -> Callable:
     """The step of a seat among companions of one kind: what others would do is not compiled."""
 
     @kernel
@@ -106,6 +116,8 @@ def _step_among(live_one_step: Callable, begin: Callable, act: Callable) -> Call
         rng.s = keyed(state.box.noise, CHOOSING, state.box.t, i)
         if state.box.forgot[i] != 0:
             begin(style, memory, params, rng)
+        if not able(params, state.box, i):
+            return items_in(params)
         return act(style, memory, params, task, state.box, i, rng)
 
     @kernel
@@ -122,13 +134,13 @@ def _step_among(live_one_step: Callable, begin: Callable, act: Callable) -> Call
 
 def step_among(p: SimpleNamespace) -> Callable:
     """The step of a seat among the companions that there are."""
-    scripted = type(companion_in(p))
-    return _step_among(step_of(p), scripted.begin, scripted.act)
+    companion = companion_in(p)
+    return _step_among(step_of(p), able_in(used_in(p)), type(companion).begin, companion.acting(p))
 
 
 # ------------------------------------------------------------------------------------------------- what is seen
 #: How many stretches of agent 0's row there are that a seat may see.
-_STRETCHES = 14
+_STRETCHES = 15
 
 
 first_visit = begins_at(VISIT)
@@ -153,7 +165,14 @@ def not_here(params):
 
 
 @functools.cache
-def _stretch(senses_at: Callable, size: Callable, mortal: Callable, taught: Callable, told_apart: Callable) -> Callable:
+def _stretch(
+    mechanisms: tuple[Mechanism, ...], deals: bool, mortal: Callable, taught: Callable, told_apart: Callable
+) -> Callable:
+    """The kernel that tells what a seat sees in a box of these mechanisms; `deals`: agents may deal with one another."""
+    where, action_count = layout(mechanisms), action_count_in(mechanisms)
+    senses_at, size = where.senses_at, where.size
+    hazard_at = numbers_at(mechanisms, HAZARD) if deals else size
+
     @kernel
     def stretch(params, n):
         """Where the n-th stretch of agent 0's row in the whole box begins and ends that a seat sees.
@@ -167,7 +186,7 @@ def _stretch(senses_at: Callable, size: Callable, mortal: Callable, taught: Call
         end = view + action_count(params)
         visits = view + first_visit(params)
         moves = params.topology == DYNAMIC or params.topology == CHOSEN
-        alone = (params.agents == 1 or params.topology == ISOLATED) and not taught(params)
+        alone = (params.agents == 1 or (params.topology == ISOLATED and not deals)) and not taught(params)
         others = senses + 8 + 4 * entries
         life = others + params.agents
         if n == 0:  # what is held
@@ -192,11 +211,13 @@ def _stretch(senses_at: Callable, size: Callable, mortal: Callable, taught: Call
             return life + 1, life + 2 if taught(params) else life + 1
         if n == 10:  # from whom it learns
             return life + 3, life + 2 + params.agents if told_apart(params) else life + 3
-        if n == 11:  # the mask: items, and all verbs but waiting
+        if n == 11:  # health, and what is done to others
+            return hazard_at(params), view
+        if n == 12:  # the mask: items, and all verbs but waiting
             return view, view + items
-        if n == 12:
+        if n == 13:
             return view + items + 1, visits
-        return visits + 1, end
+        return visits + 1 if params.topology == CHOSEN else visits, end
 
     return stretch
 
@@ -219,8 +240,8 @@ def _see_from_seat(see: Callable, stretch: Callable) -> Callable:
 
 def _stretch_of(p: SimpleNamespace) -> Callable:
     mechanisms = mechanisms_of(p)
-    where, lives = layout(mechanisms), (dies, is_demonstrated, has_teachers_to_tell_apart)
-    return _stretch(where.senses_at, where.size, *(lives if LIVES in mechanisms else (not_here,) * 3))
+    lives = dies, is_demonstrated, has_teachers_to_tell_apart
+    return _stretch(mechanisms, HAZARD in used_in(p), *(lives if LIVES in mechanisms else (not_here,) * 3))
 
 
 def see_from_seat_of(p: SimpleNamespace) -> Callable:

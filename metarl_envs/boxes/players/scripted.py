@@ -8,13 +8,16 @@ through PettingZoo.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.world.core import ABSENT, REAL, worth
-from metarl_envs.boxes.world.mechanisms import action_count, begins_at, is_legal
+from metarl_envs.boxes.world.mechanism import Mechanism
+from metarl_envs.boxes.world.mechanisms import action_count_in, begins_at, legality_in, mechanisms_of
 from metarl_envs.boxes.world.notes import MADE, NOTE, READ, WHEN, A, B, count_pages
 from metarl_envs.boxes.world.tree import GRAMMAR, NOTHING, items_in, items_of, level_of
 from metarl_envs.engine import Choice, Flag, Integer, Parameters, Player, kernel, randint, record
@@ -34,31 +37,44 @@ class Scripted(Player):
 
     observes = "seat"
 
+    def acting(self, p: SimpleNamespace) -> Callable:
+        """The kernel by which it acts in a box with parameters `p`: `act`, unless that depends on what can be done there."""
+        return type(self).act
+
     def why_unsuitable(self, variant):
         """Boxes have seats; nothing else has."""
         return None if issubclass(variant.family, Box) else super().why_unsuitable(variant)
 
 
 # ------------------------------------------------------------------------------------------------- no memory at all
-@kernel
-def act_at_random(hyper, memory, params, task, state, i, rng):
-    """Any action that would do something, all alike."""
-    actions = action_count(params)
-    legal = 0
-    for action in range(actions):
-        legal += is_legal(params, state, i, action)
-    n = randint(rng, legal)  # WAIT is always legal
-    for action in range(actions):
-        n -= is_legal(params, state, i, action)
-        if n < 0:
-            return action
-    return items_in(params)
+@functools.cache
+def acting_at_random(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel that acts at random in boxes of these mechanisms."""
+    action_count, is_legal = action_count_in(mechanisms), legality_in(mechanisms)
+
+    @kernel
+    def act_at_random(hyper, memory, params, task, state, i, rng):
+        """Any action that would do something, all alike."""
+        actions = action_count(params)
+        legal = 0
+        for action in range(actions):
+            legal += is_legal(params, state, i, action)
+        n = randint(rng, legal)  # WAIT is always legal
+        for action in range(actions):
+            n -= is_legal(params, state, i, action)
+            if n < 0:
+                return action
+        return items_in(params)
+
+    return act_at_random
 
 
 class Random(Scripted):
     """Uniform over the actions that would do something: the first null."""
 
-    act = act_at_random
+    def acting(self, p):
+        """By the verbs of this box."""
+        return acting_at_random(mechanisms_of(p))
 
 
 @kernel

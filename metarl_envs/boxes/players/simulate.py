@@ -8,7 +8,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from metarl_envs.boxes.players.scripted import Scripted
 from metarl_envs.boxes.world.core import CHOOSING
+from metarl_envs.boxes.world.mechanisms import able_in, used_in
+from metarl_envs.boxes.world.tree import items_in
 from metarl_envs.engine.compiling.cache import compiled
 from metarl_envs.engine.compiling.kernels import unsigned
 from metarl_envs.engine.family import Variant
@@ -19,7 +22,8 @@ from metarl_envs.engine.streams import STREAM, keyed
 
 @functools.lru_cache(maxsize=256)
 def _drivers(variant: Variant, begin: Callable, act: Callable) -> SimpleNamespace:
-    """`choose`: what compiled players do now in their seats, each beginning anew where memory was reset."""
+    """`choose`: what compiled players do now in their seats, each beginning anew where memory was reset; who is out waits."""
+    able = able_in(used_in(variant.p))
 
     def choose(params, hyper, tasks, worlds, seats, memories, rng, actions, lo, hi):
         p, h = params[0], hyper[0]
@@ -30,7 +34,10 @@ def _drivers(variant: Variant, begin: Callable, act: Callable) -> SimpleNamespac
                     rng[0].s = keyed(state.noise, CHOOSING, state.t, i)
                     if state.forgot[i] != 0:
                         begin(h, memories[b, i], p, rng[0])
-                    actions[b, i] = act(h, memories[b, i], p, tasks[worlds[b].task], state, i, rng[0])
+                    if able(p, state, i):
+                        actions[b, i] = act(h, memories[b, i], p, tasks[worlds[b].task], state, i, rng[0])
+                    else:
+                        actions[b, i] = items_in(p)
 
     return compiled(f"{variant.name}.{act.__name__}", choose)
 
@@ -50,7 +57,8 @@ class CompiledSeats:
         check_memory(seats.size, self._newborn.itemsize, "memories")
         self.memories = for_drivers(np.zeros(seats.shape, self._newborn.dtype))
         self._rng = rows(1, STREAM)
-        self._choose = _drivers(variant, type(player).begin, type(player).act).choose
+        act = player.acting(variant.p) if isinstance(player, Scripted) else type(player).act
+        self._choose = _drivers(variant, type(player).begin, act).choose
 
     def act(self, tasks: np.ndarray, worlds: np.ndarray, actions: np.ndarray) -> None:
         """Write the actions of these seats into `actions`, int64 [boxes, agents]."""

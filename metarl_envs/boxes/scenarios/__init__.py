@@ -12,6 +12,7 @@ BOXES = {
     "InventionBox": "metarl_envs.boxes.scenarios.invention:InventionBox",
     "AmnesiaBox": "metarl_envs.boxes.scenarios.amnesia:AmnesiaBox",
     "GenerationsBox": "metarl_envs.boxes.scenarios.generations:GenerationsBox",
+    "HazardBox": "metarl_envs.boxes.scenarios.hazard:HazardBox",
 }
 
 

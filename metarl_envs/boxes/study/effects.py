@@ -9,7 +9,7 @@ Parameters were chosen on seeds 0-79; the boxes here have other seeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,15 @@ SEED, BOXES = 10_000, 200
 
 @dataclass(frozen=True)
 class Condition:
-    """Boxes of one kind, with the same agent in all seats."""
+    """Boxes of one kind, with the same agent in all seats, or with those that a mapping names (see `runs.run`)."""
 
-    agent: str | Player
+    agent: str | Player | Mapping[Any, str | Player]
     params: dict[str, Any]
+
+    @property
+    def seats(self) -> Mapping[Any, Any]:
+        """Who sits where."""
+        return self.agent if isinstance(self.agent, Mapping) else {"all": self.agent}
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Effect:
     def tables(self, boxes: int = BOXES, seed: int = SEED) -> dict[str, list[dict[str, float]]]:
         """What was measured, by condition; the same seeds in all."""
         return {
-            name: measure(run(self.box, {"all": each.agent}, boxes, seed, **self.shared, **each.params))
+            name: measure(run(self.box, each.seats, boxes, seed, **self.shared, **each.params))
             for name, each in self.conditions.items()
         }
 
@@ -168,6 +173,17 @@ def _keepers(entries: int) -> dict[str, Condition]:
 
 _INHERIT = (("inherited", "notes"), ("not inherited", "nothing"))
 _TEACHERS = {name: Condition("greedy", {"teacher": name}) for name in ("all", "most_successful", "oldest", "random")}
+
+
+def _forcing(others: int, first: str) -> Condition:
+    """So many toxic agents in the seats after the first, whose agent is named; the rest is clean."""
+    return Condition(
+        {0: first, tuple(range(1, 1 + others)): "toxic", "others": "clean"} if others < 5 else {0: first, "others": "toxic"}, {}
+    )
+
+
+_SCHELLING = {f"{first}, {k} others force": _forcing(k, first) for k in range(6) for first in ("clean", "toxic")}
+
 
 #: All effects of these scenarios.
 EFFECTS = (
@@ -294,6 +310,34 @@ EFFECTS = (
             ("depth_generation_10", "all", "most_successful"),
             ("depth_generation_10", "most_successful", "oldest"),
             ("depth_generation_10", "oldest", "random"),
+        ),
+    ),
+    Effect(
+        "dilemma",
+        "Schelling 1973",
+        "HazardBox",
+        {},
+        _SCHELLING,
+        (
+            *(("return_first", f"toxic, {k} others force", f"clean, {k} others force") for k in range(6)),
+            ("return_last", "clean, 0 others force", "toxic, 0 others force"),
+            ("return", "clean, 0 others force", "toxic, 5 others force"),
+        ),
+    ),
+    Effect(
+        "harm and invention",
+        "",
+        "HazardBox",
+        {},
+        {
+            **{name: Condition(name, {}) for name in ("clean", "prosocial", "thief", "toxic")},
+            "toxic, who may not": Condition("toxic", {"harm_mask": True}),
+        },
+        (
+            ("inventions", "prosocial", "clean"),
+            ("inventions", "clean", "toxic"),
+            ("inventions", "toxic, who may not", "toxic"),
+            ("return", "clean", "thief"),
         ),
     ),
 )

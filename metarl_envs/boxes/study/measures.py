@@ -57,9 +57,10 @@ def measure(run: Run) -> list[dict[str, float]]:
 
     Columns: `box`, `seed`, and what the functions of this module define: `inventions`, `depth`, `mean_depth`, `crossover`,
     `spread_time`, `spread_share`, `diversity`, `inventories`, `conformity`, `gini_wealth`, `gini_discoveries`, `notes`,
-    `note_precision`, `note_recall`, `note_depth`, `illegal`, `return`; and, where there are days, `depth_day_1`,
-    `depth_day_2`, ... (`depth_by_day`) and `depth_slope`; and, where agents die, what `study.generations` defines:
-    `depth_generation_1`, ..., `generation_slope`, `loss_rate`, `rediscovery_time` and `rediscovery_share`.
+    `note_precision`, `note_recall`, `note_depth`, `illegal`, `return`, `return_first` and `return_last` (what the agent in the
+    first seat earned, and the one in the last); and, where there are days, `depth_day_1`, `depth_day_2`, ... (`depth_by_day`)
+    and `depth_slope`; and, where agents die, what `study.generations` defines: `depth_generation_1`, ..., `generation_slope`,
+    `loss_rate`, `rediscovery_time` and `rediscovery_share`.
 
     Raises:
         ValueError: the run does not repeat (see `Run.replay`).
@@ -94,6 +95,8 @@ def measures_of(life: Life) -> dict[str, float]:
         "note_depth": note_depth(life),
         "illegal": life.illegal,
         "return": float(life.earned.sum()),
+        "return_first": float(life.earned[0]),
+        "return_last": float(life.earned[-1]),
     }
     days = depth_by_day(life)
     row |= {f"depth_day_{d}": float(value) for d, value in enumerate(days, 1)}

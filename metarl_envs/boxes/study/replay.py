@@ -12,6 +12,7 @@ from metarl_envs.arguments import as_integer
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.view.words import names_of
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY, REAL, TAKE
+from metarl_envs.boxes.world.hazard import FORCE
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.tree import NOTHING
@@ -86,9 +87,15 @@ def events(
         if dawn:
             continue
         copied = (after["held"][i] == REAL) & (before["held"][i] != REAL)
+        moved = set(after["moved"].tolist()) if "moved" in after.dtype.names else set()
         for item in np.flatnonzero(copied).tolist():
             if item != after["made"][i]:
-                yield f"{who} copies {names[item]}"
+                yield f"{who} {'gets' if item in moved else 'copies'} {names[item]}"
+        if "moved" in after.dtype.names:
+            for item in np.flatnonzero((before["held"][i] != ABSENT) & (after["held"][i] == ABSENT)).tolist():
+                yield f"{who} loses {names[item]}"
+            if after["out_until"][i] > before["out_until"][i]:
+                yield f"{who} has no health left and is out"
         item = int(after["copied"][i]) if has_lives(p) else NOTHING
         if item != NOTHING and after["held"][i, item] == ILLUSORY and before["held"][i, item] == ABSENT:
             yield f"{who} believes to have copied {names[item]}: an illusion"
@@ -104,6 +111,8 @@ def _ordinal(n: int) -> str:
 def _deed(p: SimpleNamespace, before: Any, after: Any, i: int, action: int, names: list[str], failures: bool) -> str | None:
     """What an agent did, None where it is not worth telling."""
     verb, k = verbs_of(p).find(action)
+    if verb is FORCE:
+        return "uses force: " + str(_experiment(before, after, i, k, names, failures=True))
     if verb is TAKE:
         return _experiment(before, after, i, action, names, failures) if before["hand"][i] != NOTHING else None
     return verb.told.format(place=k + 1, agent=k, experiment=_note(before, i, names)) or None

@@ -8,7 +8,8 @@ from typing import Any, Unpack
 
 from metarl_envs.arguments import Progress, as_seed, at_least_one, row_seeds, tell_nobody
 from metarl_envs.boxes.parameters import BoxParameters
-from metarl_envs.boxes.players.scripted import SCRIPTED
+from metarl_envs.boxes.players.hazardous import HAZARDOUS
+from metarl_envs.boxes.players.scripted import SCRIPTED, Scripted
 from metarl_envs.boxes.players.table import Boxes
 from metarl_envs.boxes.scenarios import BOXES, box_named
 from metarl_envs.boxes.scenarios.box import Box
@@ -83,6 +84,11 @@ def id_of(family: type[Box]) -> str:
     return name if BOXES.get(name) == path else path
 
 
+def scripted_in(variant: Variant) -> dict[str, Scripted]:
+    """By name, the scripted agents that can live in a box."""
+    return {name: player for name, player in {**SCRIPTED, **HAZARDOUS}.items() if player.why_unsuitable(variant) is None}
+
+
 # ------------------------------------------------------------------------------------------------- seats
 def _who_sits_where(seats: Mapping[Any, Any], variant: Variant) -> list[Any]:
     """The player of each seat."""
@@ -122,7 +128,7 @@ def _seats_of(key: Any, agents: int) -> list[int]:
 
 def _player(given: Any, variant: Variant) -> Any:
     """Whoever is meant to sit in a seat."""
-    player = read_player(given, variant, SCRIPTED, "player")
+    player = read_player(given, variant, scripted_in(variant), "player")
     if isinstance(player, Wrapped):
         raise TypeError(f"player {player!r} sees a family through wrappers; a box has none: give what is inside of it")
     return player
@@ -134,4 +140,4 @@ def _different(chosen: list[Any]) -> list[Any]:
 
 
 def _name_of(player: Any) -> str:
-    return next((name for name, scripted in SCRIPTED.items() if scripted is player), described(player))
+    return next((name for name, scripted in {**SCRIPTED, **HAZARDOUS}.items() if scripted is player), described(player))

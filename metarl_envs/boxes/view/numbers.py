@@ -13,9 +13,15 @@ from typing import NamedTuple
 
 from metarl_envs.boxes.world.core import ABSENT
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
-from metarl_envs.boxes.world.mechanisms import as_kernels_see, mechanisms_of, used_in
+from metarl_envs.boxes.world.mechanisms import (
+    able_in,
+    anew_in,
+    as_kernels_see,
+    mechanisms_of,
+    used_in,
+)
 from metarl_envs.boxes.world.tree import GRAMMAR, NOTHING, items_in, level_of
-from metarl_envs.boxes.world.verbs import masking
+from metarl_envs.boxes.world.verbs import counting, masking
 from metarl_envs.engine import kernel
 from metarl_envs.engine.compiling.kernels import glue, plain, unsigned
 
@@ -32,17 +38,6 @@ def senses_of(p: SimpleNamespace) -> int:
 def view_length(p: SimpleNamespace) -> int:
     """How many numbers an agent sees, without the action mask behind them."""
     return plain(layout(mechanisms_of(p)).size)(as_kernels_see(p))
-
-
-def numbers_of(p: SimpleNamespace, mechanism: Mechanism) -> slice:
-    """Where the numbers of a mechanism stand in a view, without those of single items."""
-    at = senses_of(p) + _OWN_SENSES
-    for each in mechanisms_of(p):
-        count = plain(each.seen.count)(as_kernels_see(p)) if each.seen else 0
-        if each is mechanism:
-            return slice(at, at + count)
-        at += count
-    raise ValueError("the box has no such mechanism")
 
 
 @functools.cache
@@ -67,6 +62,27 @@ def layout(mechanisms: tuple[Mechanism, ...]) -> SimpleNamespace:
         return senses_at(params) + _OWN_SENSES + numbers(params)
 
     return SimpleNamespace(planes=planes, senses_at=senses_at, size=size)
+
+
+@functools.cache
+def numbers_at(mechanisms: tuple[Mechanism, ...], mechanism: Mechanism) -> Callable:
+    """The kernel `(params)` that says where the numbers of one mechanism begin in a view (its planes aside)."""
+    senses_at = layout(mechanisms).senses_at
+    before = _sum_of([each.seen.count for each in mechanisms[: mechanisms.index(mechanism)] if each.seen])
+
+    @kernel
+    def begins(params):
+        """Where they begin."""
+        return senses_at(params) + _OWN_SENSES + before(params)
+
+    return begins
+
+
+def numbers_of(p: SimpleNamespace, mechanism: Mechanism) -> slice:
+    """Where the numbers of one mechanism stand in what an agent sees under parameters `p`."""
+    params, seen = as_kernels_see(p), mechanism.seen
+    first = plain(numbers_at(mechanisms_of(p), mechanism))(params)
+    return slice(first, first + plain(seen.count)(params) if seen else first)
 
 
 def _sum_of(counts: list[Callable]) -> Callable:
@@ -119,6 +135,8 @@ def sights(mechanisms: tuple[Mechanism, ...], used: tuple[Mechanism, ...]) -> Si
     changed = [mechanism.seen.changed for mechanism in used if mechanism.seen and mechanism.seen.changed]
     look_at_changed = functools.reduce(_look_at_both, map(_looking_at, changed), glue(_look_no_further))
     mask_verbs = masking(tuple(verb for mechanism in used for verb in mechanism.verbs))
+    count_verbs = counting(tuple(verb for mechanism in used for verb in mechanism.verbs))
+    able, anew = able_in(used), anew_in(used)
 
     @kernel
     def look(params, task, state, i, view, mask):
@@ -142,6 +160,9 @@ def sights(mechanisms: tuple[Mechanism, ...], used: tuple[Mechanism, ...]) -> Si
         show(params, state, i, view, items, at + _OWN_SENSES)
         mask[items] = 1  # waiting
         mask_verbs(params, state, i, mask, items + 1)
+        if not able(params, state, i):
+            for action in range(items + 1 + count_verbs(params)):
+                mask[action] = action == items
 
     @kernel
     def look_again(params, task, state, i, view, mask):
@@ -150,7 +171,7 @@ def sights(mechanisms: tuple[Mechanism, ...], used: tuple[Mechanism, ...]) -> Si
         In one step few items change for an agent: what it took up; what it put back, and what came of it; what anybody newly
         made, which it may have copied. To look at one more does no harm.
         """
-        if state.forgot[i] != 0:
+        if state.forgot[i] != 0 or anew(params, state, i):
             look(params, task, state, i, view, mask)
             return
         items, hand, at = items_in(params), state.hand[i], senses_at(params)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metarl_envs.boxes.view.words import day_in_words, day_of, experiment, names_of, teachers_of, text_for, words_in
+from metarl_envs.boxes.view.words import DEEDS, day_in_words, day_of, experiment, names_of, teachers_of, text_for, words_in
 from metarl_envs.boxes.world.core import ABSENT, REAL
+from metarl_envs.boxes.world.hazard import FORCED, GAVE, HAZARD, NO_DEED, SABOTAGED, is_out
 from metarl_envs.boxes.world.lives import has_lives
-from metarl_envs.boxes.world.mechanisms import as_kernels_see
+from metarl_envs.boxes.world.mechanisms import as_kernels_see, used_in
 from metarl_envs.boxes.world.notes import MADE, WHEN
 from metarl_envs.boxes.world.topology import sees
 from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of, places_of
@@ -151,6 +152,16 @@ def draw_box(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None)
         _draw_ring(picture, p, state, 100, 68)
         _draw_agents(picture, p, state, tree)
     _draw_day(picture, p, state, _inventions_in_words(p, state))
+    if HAZARD in used_in(p) and (forcing := _who_forces(p, state)):
+        text = f"force by {', '.join(map(str, forcing))} costs all others {p.harm:g} health" + (
+            " each" if len(forcing) > 1 else ""
+        )
+        picture.text(_END, 454, text, size=12, color=BAD, align="right")
+
+
+def _who_forces(p: SimpleNamespace, state: Row) -> list[int]:
+    """Who used force in the last step."""
+    return [i for i in range(p.agents) if state.deed[i] == FORCED]
 
 
 def _newest(state: Row) -> set[int]:
@@ -250,10 +261,14 @@ def _draw_ring(picture: Picture, p: SimpleNamespace, state: Row, y: float, radiu
             picture.line(x0, y0, x1, y1, blend(GOOD, 0.8), 2)
             picture.circle(x0 + 0.3 * (x1 - x0), y0 + 0.3 * (y1 - y0), 3.5, GOOD)
     size = max(1.5, min(13.0, 0.42 * radius, 2.4 * radius / p.agents))
+    hazards = HAZARD in used_in(p)
+    if hazards:
+        _draw_deeds(picture, p, state, places)
     for i, (x, y0) in enumerate(places):
         if state.made[i] != NOTHING:
             picture.circle(x, y0, size + 3, GOAL)
-        picture.circle(x, y0, size, AGENT if not state.forgot[i] else blend(AGENT, 0.5))
+        shown = AGENT if not state.forgot[i] else blend(AGENT, 0.5)
+        picture.circle(x, y0, size, LINES if hazards and is_out(state, i) else shown)
         if size >= 7:
             picture.text(x, y0 - 6, str(i), size=11, color=BACKGROUND, align="center")
 
@@ -261,6 +276,32 @@ def _draw_ring(picture: Picture, p: SimpleNamespace, state: Row, y: float, radiu
 def _lessons(p: SimpleNamespace, state: Row) -> list[tuple[int, int]]:
     """Pairs (i, j): agent i learns from agent j now; the point on its line is near i."""
     return [(i, j) for i in range(p.agents) for j in teachers_of(p, state._row, i)] if has_lives(p) else []
+
+
+def _draw_deeds(picture: Picture, p: SimpleNamespace, state: Row, places: Sequence[tuple[float, float]]) -> None:
+    """Who harms whom (red) and does whom good (green) in this step: a line with a point at whom it is done to."""
+    for i in range(p.agents):
+        deed, aim = state.deed[i], state.aim[i]
+        if deed in (NO_DEED, SABOTAGED):
+            continue
+        for j in range(p.agents) if aim == NOTHING else (aim,):
+            if j != i and not (deed == FORCED and state.lost[j] == 0):
+                (x0, y0), (x1, y1) = places[i], places[j]
+                color = BAD if deed < GAVE else GOOD
+                picture.line(x0, y0, x1, y1, color, 2)
+                picture.circle(x0 + 0.75 * (x1 - x0), y0 + 0.75 * (y1 - y0), 4, color)
+
+
+def _draw_health(picture: Picture, p: SimpleNamespace, state: Row, i: int, y: float) -> None:
+    """A bar as long as an agent's health: green where its luck is whole, golden where it is less; red: what it just lost."""
+    if is_out(state, i):
+        picture.text(_SIDE, y - 5, "out", size=11, color=BAD)
+        return
+    unit, health = (_END - _SIDE) / p.health, state.health[i]
+    picture.rectangle(_SIDE, y, _END - _SIDE, 4, LINES, 1)
+    picture.rectangle(_SIDE, y, max(1.0, unit * health), 4, GOOD if health >= p.health / 2 else GOAL, 1)
+    if state.lost[i] > 0:
+        picture.rectangle(_SIDE + unit * health, y - 2, max(3.0, unit * state.lost[i]), 8, BAD, 1)
 
 
 def _on_ring(p: SimpleNamespace, i: int, y: float, radius: float) -> tuple[float, float]:
@@ -280,6 +321,8 @@ def _draw_agents(picture: Picture, p: SimpleNamespace, state: Row, tree: Tree) -
         _draw_wealth(picture, p, state, tree, i, y)
         if not p.notes and height >= 20:
             _draw_shares(picture, p, state, i, y + 15, (_END - _SIDE) / most)
+            if HAZARD in used_in(p):
+                _draw_health(picture, p, state, i, y + 23)
         pages = list(state.open[i])
         _draw_book(picture, p, tree, np.asarray(state.notes[i])[: p.notes], pages, y + 12, height - 15)
     y = top + listed * height
@@ -442,6 +485,10 @@ def _agent_in_words(p: SimpleNamespace, state: Row, i: int, names: list[str], se
         parts.append(f"{names[hand]} in the hand")
     if a != NOTHING:
         parts.append(f"last tried {experiment(a, b, state.seemed[i], names)}")
+    if HAZARD in used_in(p):
+        parts.append("out" if is_out(state, i) else f"health {state.health[i]:.2f}")
+        if state.deed[i] != NO_DEED:
+            parts.append(f"just {DEEDS[state.deed[i]]}")
     if p.agents > 1:
         parts.append(f"sees {', '.join(map(str, seen)) or 'nobody'}")
     if has_lives(p):

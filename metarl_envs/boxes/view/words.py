@@ -9,7 +9,9 @@ else:
   holds one of the two, one step;
 * `note 3`, `erase 3`: write the last experiment into note 3, or empty it; `read 1`: open page 1 of the notes;
 * `post 2`: write the last experiment on place 2 of the board; `look 1`: open page 1 of the board;
-* `visit agent_2`; `wait`.
+* `visit agent_2`; `wait`;
+* where there are hazards, `force dorp`: the experiment by force, with what is in the hand; `steal agent_2`; `give agent_2` and
+  `publish`: what is in the hand; `sabotage 2`: spoil place 2 of the board.
 
 Notes, places and pages count from 1. What is no sentence is WAIT, with a message; it is counted, and never an error.
 """
@@ -26,10 +28,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metarl_envs.boxes.view.numbers import numbers_of
-from metarl_envs.boxes.world.core import ABSENT
+from metarl_envs.boxes.world.core import ABSENT, TAKE
 from metarl_envs.boxes.world.days import days_in
+from metarl_envs.boxes.world.hazard import FORCED, GAVE, HAZARD, PUBLISHED, SABOTAGED, STOLE, deeds_told, is_out
 from metarl_envs.boxes.world.lives import has_lives, learns_from
-from metarl_envs.boxes.world.mechanisms import MECHANISMS, as_kernels_see, table_of, verbs_of
+from metarl_envs.boxes.world.mechanisms import MECHANISMS, as_kernels_see, table_of, used_in, verbs_of
 from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B, Book, pages_of
 from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of
@@ -87,7 +90,7 @@ class Grammar:
 
     def __init__(self, p: SimpleNamespace, words: tuple[str, ...]):
         self.words = words
-        self._item = {word: item for item, word in enumerate(words)}
+        self._item_of = {word: item for item, word in enumerate(words)}
         self._verbs = verbs_of(p)
         self._by_word = {verb.word: verb for verb in self._verbs}
 
@@ -105,7 +108,7 @@ class Grammar:
             case []:
                 return Said(self._verbs.first[verb.name])
             case ["{item}"]:
-                return self._take(said[1], hand)
+                return self._take(said[1], hand) if verb is TAKE else self._item(verb, said[1])
             case ["{place}"]:
                 return self._number(verb, said[1])
             case ["{agent}"]:
@@ -117,7 +120,7 @@ class Grammar:
         verb, k = self._verbs.find(action)
         if action < len(self.words) and hand != NOTHING:
             return f"combine {self.words[hand]} with {self.words[action]}"
-        item = self.words[action] if action < len(self.words) else ""
+        item = self.words[k] if k < len(self.words) else ""
         return verb.sentence.format(place=k + 1, agent=f"agent_{k}", item=item)
 
     def forms(self) -> str:
@@ -130,10 +133,15 @@ class Grammar:
         """How a sentence is shown to whoever has to learn it."""
         count = self._verbs.counts[verb.name]
         form = verb.sentence.format(item="X", place=f"N (1 to {count})", agent="agent_N")
-        return [form, "combine X with Y"] if "{item}" in verb.sentence else [form]
+        return [form, "combine X with Y"] if verb is TAKE else [form]
+
+    def _item(self, verb: Verb, word: str) -> Said:
+        if word not in self._item_of:
+            return self._no_sentence(f"nothing is called {word!r:.30}")
+        return Said(self._verbs.first[verb.name] + self._item_of[word])
 
     def _take(self, word: str, hand: int) -> Said:
-        item = self._item.get(word)
+        item = self._item_of.get(word)
         if item is None:
             return self._no_sentence(f"nothing is called {word!r:.30}")
         if hand != NOTHING:
@@ -141,7 +149,7 @@ class Grammar:
         return Said(item)
 
     def _combine(self, first: str, second: str, hand: int) -> Said:
-        a, b = self._item.get(first), self._item.get(second)
+        a, b = self._item_of.get(first), self._item_of.get(second)
         if a is None or b is None:
             return self._no_sentence(f"nothing is called {first if a is None else second!r:.30}")
         if a == b:
@@ -190,6 +198,8 @@ def text_for(
     lines = [*_clock(p, state, agent), *_things(state, agent, words, kinds), *_last_experiment(state, agent, words)]
     if p.agents > 1:
         lines.append(f"In sight: {', '.join(f'agent_{j}' for j in np.flatnonzero(sight)) or 'nobody'}.")
+    if HAZARD in used_in(p):
+        lines += _health(p, Row(state), agent)
     for book in BOOKS:
         if getattr(p, book.size):
             lines += [f"{book.title}:", *_entries(p, book, Row(state), agent, words)]
@@ -254,6 +264,25 @@ def _things(state: np.void, agent: int, words: tuple[str, ...], kinds: np.ndarra
     lines.append(f"In your hand: {words[hand]}." if hand != NOTHING else "Your hand is empty.")
     if gained := int(state["gained"][agent]):
         lines.append(f"Things copied from others just now: {gained}.")
+    return lines
+
+
+#: What an agent did to others, as a word.
+DEEDS = {FORCED: "used force", STOLE: "stole", SABOTAGED: "sabotaged", GAVE: "gave", PUBLISHED: "published"}
+
+
+def _health(p: SimpleNamespace, state: Row, agent: int) -> list[str]:
+    """Everybody's health, and what was done to others just now, as far as it is told."""
+    of_each = [f"{state.health[j]:.2f}" if not is_out(state, j) else "out" for j in range(p.agents)]
+    others = ", ".join(f"agent_{j} {of_each[j]}" for j in range(p.agents) if j != agent)
+    lines = [f"Your health: {of_each[agent]} of {p.health:g}." + (f" Others: {others}." if others else "")]
+    if is_out(state, agent):
+        lines.append("You are out: you can only wait.")
+    if state.lost[agent] > 0 and not state.forgot[agent]:
+        lines.append(f"By force others just cost you {state.lost[agent]:.2f} health.")
+    if told := deeds_told(p, state, agent):
+        who = [f"{'you' if j == agent else f'agent_{j}'} {DEEDS[deed]}" for j, deed in told]
+        lines.append(f"Just now: {', '.join(who)}.")
     return lines
 
 

@@ -10,6 +10,8 @@ meets the same luck.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +25,7 @@ from metarl_envs.engine.streams import bits, keyed
 #: Purposes of the keyed noise of a box.
 COPYING, WANDERING, ILLUSION, CHOOSING, LOTS = 11, 12, 13, 14, 15
 APPRENTICE, TEACHER, MISCOPY, INHERITING = 21, 22, 23, 24
+LUCK, FALSIFYING = 25, 26
 #: `state.held`: not held; the thing itself; what only looks like it (from an experiment that seemed to work).
 ABSENT, REAL, ILLUSORY = range(3)
 #: `pays`: whoever makes what it did not hold; who is the first in the box; all alike, the mean.
@@ -104,13 +107,41 @@ def can_take(params, state, i, item):
 @kernel
 def take_up(params, task, state, i, item, rng):
     """Into the empty hand; or the experiment: what does the item in the hand make with this one?"""
-    other = state.hand[i]
-    if other == NOTHING:
+    if state.hand[i] == NOTHING:
         state.hand[i] = item
-        return
+    else:
+        experiment(params, task, state, i, item, True, rng)
+
+
+@functools.cache
+def taking_up(chance: Callable) -> Callable:
+    """The same where a right pair makes its product by `chance(params, state, i)`."""
+
+    @kernel
+    def take_up_with_luck(params, task, state, i, item, rng):
+        """Into the empty hand; or the experiment, which may fail though the pair is right."""
+        if state.hand[i] == NOTHING:
+            state.hand[i] = item
+        else:
+            experiment(params, task, state, i, item, has_luck(state, i, chance(params, state, i), rng), rng)
+
+    return take_up_with_luck
+
+
+@kernel
+def has_luck(state, i, chance, rng):
+    """Whether agent i has luck in this step, with such a chance: whoever has it at some chance has it at a higher one."""
+    rng.s = keyed(state.noise, LUCK, state.t, i)
+    return uniform(rng) < chance
+
+
+@kernel
+def experiment(params, task, state, i, item, works, rng):
+    """What is in the hand put together with an item; `works` says whether a right pair makes its product now."""
+    other = state.hand[i]
     state.hand[i] = NOTHING
     made = NOTHING
-    if state.held[i, other] == REAL and state.held[i, item] == REAL:
+    if works and state.held[i, other] == REAL and state.held[i, item] == REAL:
         made = product_of(params, task, other, item)
     real = made != NOTHING
     if not real and params.illusions > 0.0:
@@ -165,24 +196,31 @@ def worth(params, item):
     return level_of(params, item) * (params.value_bias if lineage_of(params, item) == 0 else 1.0)
 
 
-@kernel
-def pay(params, state):
-    """Note who was first, and pay; the sum. Of several who make the same at once, one is drawn to be the first."""
-    total = 0.0
-    for i in range(params.agents):
-        made = state.made[i]
-        state.reward[i] = 0.0
-        if made == NOTHING:
-            continue
-        note_first(state, i, made)
-        state.reward[i] = worth(params, made)
-        total += state.reward[i]
-    if params.pays == FIRST:
-        total = pay_first(params, state)
-    if params.pays == MEAN:
+@functools.cache
+def paying(due: Callable) -> Callable:
+    """The kernel `pay(params, state)`, where `due(params, state, i, item)` says who is paid for what it made."""
+
+    @kernel
+    def pay(params, state):
+        """Note who was first, and pay; the sum. Of several who make the same at once, one is drawn to be the first."""
+        total = 0.0
         for i in range(params.agents):
-            state.reward[i] = total / params.agents
-    return total
+            made = state.made[i]
+            state.reward[i] = 0.0
+            if made == NOTHING:
+                continue
+            note_first(state, i, made)
+            if due(params, state, i, made):
+                state.reward[i] = worth(params, made)
+            total += state.reward[i]
+        if params.pays == FIRST:
+            total = pay_first(params, state)
+        if params.pays == MEAN:
+            for i in range(params.agents):
+                state.reward[i] = total / params.agents
+        return total
+
+    return pay
 
 
 @kernel

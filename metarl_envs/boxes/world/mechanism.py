@@ -56,11 +56,18 @@ class Mechanism:
         error: why parameters do not go together, or None.
         verbs: what agents can do.
         open: `open(params, task, state, rng)`: the box begins; fields are as the last box left them.
+        before_step: the same, before anybody acts.
         share: `share(params, task, state, rng)`: after all have acted and were paid, before time moves on.
         after_step: the same, after time has moved on. It may raise `state.forgot[i]`: then agent i loses all that it has.
         forget: `forget(params, state, i)`: agent i loses what it has here, at a dawn and at the beginning.
         birth: `birth(params, state, i, rng)`: agent i has died, and another begins in its place (see `world.lives`): it loses
             what the dead had here that `forget` leaves.
+        able: `able(params, state, i)`: whether agent i can do anything but wait. [default: always]
+        chance: `chance(params, state, i)`: with what chance a right pair makes its product when agent i combines it; of several
+            mechanisms, the product. [default: it always does]
+        due: `due(params, state, i, item)`: whether agent i is paid for having newly made an item. [default: always]
+        anew: `anew(params, state, i)`: whether agent i must look at everything anew, because what it holds or may do changed in
+            this step by more than its own experiments and what was made. [default: never]
         seen: what an agent sees of it.
     """
 
@@ -70,8 +77,13 @@ class Mechanism:
     error: Callable[[SimpleNamespace], str | None] = field(default=lambda p: None)
     verbs: Table = ()
     open: Callable | None = None
+    before_step: Callable | None = None
     share: Callable | None = None
     after_step: Callable | None = None
     forget: Callable | None = None
     birth: Callable | None = None
+    able: Callable | None = None
+    chance: Callable | None = None
+    due: Callable | None = None
+    anew: Callable | None = None
     seen: Numbers | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from metarl_envs.boxes.world.core import EXPERIMENTS, PARAMETERS, VERBS
 from metarl_envs.boxes.world.days import DAYS
+from metarl_envs.boxes.world.hazard import HAZARD
 from metarl_envs.boxes.world.lives import LIVES
 from metarl_envs.boxes.world.mechanism import Mechanism
 from metarl_envs.boxes.world.notes import NOTES
@@ -15,9 +17,10 @@ from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import tree_error
 from metarl_envs.boxes.world.verbs import Table, Verb, Verbs, counting, legality
 from metarl_envs.engine import Choice, Parameters, Preset
+from metarl_envs.engine.compiling.kernels import glue
 
 #: To add a mechanism, write its file and add it here: verbs of later ones have higher numbers.
-MECHANISMS = (DAYS, NOTES, TOPOLOGY, LIVES)
+MECHANISMS = (DAYS, NOTES, TOPOLOGY, LIVES, HAZARD)
 #: What there is to choose from, by the name of the parameter.
 _CHOICES = {
     name: parameter.names
@@ -74,5 +77,98 @@ def begins_at(verb: Verb) -> Callable:
     return counting(table[: table.index(verb)])
 
 
-#: Kernels for whoever plays in boxes of any kind: whether an action would do something, and how many there are.
-is_legal, action_count = legality(table_of(MECHANISMS)), counting(table_of(MECHANISMS))
+@functools.cache
+def legality_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `is_legal(params, state, i, action)` in boxes of these mechanisms, for agents who are able to act."""
+    return legality(table_of(mechanisms))
+
+
+@functools.cache
+def action_count_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `action_count(params)` in boxes of these mechanisms."""
+    return counting(table_of(mechanisms))
+
+
+# ------------------------------------------------------------------------------------------------- what mechanisms decide
+@functools.cache
+def able_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `able(params, state, i)`: whether agent i can do anything but wait."""
+
+    def always(params, state, i):
+        return True
+
+    able = glue(always)
+    for mechanism in mechanisms:
+        if mechanism.able:
+            able = _both_able(able, mechanism.able)
+    return able
+
+
+def _both_able(first: Callable, second: Callable) -> Callable:
+    def able(params, state, i):
+        return first(params, state, i) and second(params, state, i)
+
+    return glue(able)
+
+
+@functools.cache
+def anew_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `anew(params, state, i)`: whether agent i must look at everything anew."""
+
+    def never(params, state, i):
+        return False
+
+    anew = glue(never)
+    for mechanism in mechanisms:
+        if mechanism.anew:
+            anew = _either_anew(anew, mechanism.anew)
+    return anew
+
+
+def _either_anew(first: Callable, second: Callable) -> Callable:
+    def anew(params, state, i):
+        return first(params, state, i) or second(params, state, i)
+
+    return glue(anew)
+
+
+@functools.cache
+def due_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `due(params, state, i, item)`: whether agent i is paid for having newly made an item."""
+
+    def always(params, state, i, item):
+        return True
+
+    due = glue(always)
+    for mechanism in mechanisms:
+        if mechanism.due:
+            due = _both_due(due, mechanism.due)
+    return due
+
+
+def _both_due(first: Callable, second: Callable) -> Callable:
+    def due(params, state, i, item):
+        return first(params, state, i, item) and second(params, state, i, item)
+
+    return glue(due)
+
+
+@functools.cache
+def chance_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `chance(params, state, i)`: with what chance a right pair makes its product for agent i."""
+
+    def certain(params, state, i):
+        return 1.0
+
+    chance = glue(certain)
+    for mechanism in mechanisms:
+        if mechanism.chance:
+            chance = _both_chances(chance, mechanism.chance)
+    return chance
+
+
+def _both_chances(first: Callable, second: Callable) -> Callable:
+    def chance(params, state, i):
+        return first(params, state, i) * second(params, state, i)
+
+    return glue(chance)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 
-from metarl_envs.boxes.world.core import forget_core, open_core, pay
+from metarl_envs.boxes.world.core import TAKE, forget_core, open_core, paying, taking_up
 from metarl_envs.boxes.world.lives import LIVES
 from metarl_envs.boxes.world.mechanism import Mechanism
-from metarl_envs.boxes.world.mechanisms import MECHANISMS, table_of, used_in
-from metarl_envs.boxes.world.tree import NOTHING
-from metarl_envs.boxes.world.verbs import acting, contending
+from metarl_envs.boxes.world.mechanisms import able_in, chance_in, due_in, table_of, used_in
+from metarl_envs.boxes.world.tree import NOTHING, items_in
+from metarl_envs.boxes.world.verbs import Table, acting, contending
 from metarl_envs.engine import kernel
 from metarl_envs.engine.compiling.kernels import glue
 
@@ -46,18 +47,24 @@ def opening(mechanisms: tuple[Mechanism, ...]) -> Callable:
 @functools.cache
 def stepping(mechanisms: tuple[Mechanism, ...]) -> Callable:
     """The kernel `live_one_step(params, task, state, actions, rng)` of a box of the core and mechanisms."""
-    table = table_of(mechanisms)
+    table = with_luck(table_of(mechanisms), mechanisms)
     act, contend, forget = acting(table), contending(table), forgetting(mechanisms)
+    able, pay = able_in(mechanisms), paying(due_in(mechanisms))
+    prepare = in_turn(each.before_step for each in mechanisms)
     share, move_on = in_turn(each.share for each in mechanisms), in_turn(each.after_step for each in mechanisms)
     begin_lives = bearing(mechanisms)
 
     @kernel
     def live_one_step(params, task, state, actions, rng):
         """All act; what was newly made is paid, seen and copied; then the day may end. Returns the sum of rewards."""
+        prepare(params, task, state, rng)
         for i in range(params.agents):
             state.made[i] = NOTHING
             state.forgot[i] = 0
-            act(params, task, state, i, actions[i], rng)
+            if able(params, state, i):
+                act(params, task, state, i, actions[i], rng)
+            elif actions[i] != items_in(params):
+                state.illegal[i] += 1
         contend(params, state, actions)
         paid = pay(params, state)
         share(params, task, state, rng)
@@ -120,6 +127,14 @@ def _both_begin(first: Callable, second: Callable) -> Callable:
     return begin
 
 
+def with_luck(table: Table, mechanisms: tuple[Mechanism, ...]) -> Table:
+    """The verbs, of which the core's experiment succeeds by the chance that mechanisms give it, if any does."""
+    if not any(mechanism.chance for mechanism in mechanisms):
+        return table
+    by_chance = replace(TAKE, effect=taking_up(chance_in(mechanisms)))
+    return tuple(by_chance if verb is TAKE else verb for verb in table)
+
+
 def in_turn(hooks: Iterable[Callable | None]) -> Callable:
     """One hook out of several, each called with `(params, task, state, rng)`."""
 
@@ -139,7 +154,3 @@ def _both(first: Callable, second: Callable) -> Callable:
         second(params, task, state, rng)
 
     return glue(one_after_the_other)
-
-
-#: One step of a box of all mechanisms, for boxes that build on it.
-live_one_step = stepping(MECHANISMS)

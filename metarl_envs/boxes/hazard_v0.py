@@ -1,0 +1,25 @@
+"""`HazardBox` in PettingZoo's interfaces. Arguments: see `metarl_envs.boxes.envs.parallel.ParallelBox`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pettingzoo import AECEnv
+
+from metarl_envs.boxes.envs.parallel import ParallelBox, aec, raw_aec
+from metarl_envs.boxes.scenarios.hazard import HazardBox
+
+
+def parallel_env(**arguments: Any) -> ParallelBox:
+    """All agents act at once."""
+    return ParallelBox(HazardBox, **arguments)
+
+
+def env(**arguments: Any) -> AECEnv:
+    """Agent by agent, with checks of bounds and of the order of calls."""
+    return aec(HazardBox, **arguments)
+
+
+def raw_env(**arguments: Any) -> AECEnv:
+    """Agent by agent."""
+    return raw_aec(HazardBox, **arguments)
