@@ -59,9 +59,9 @@ def digest_of(run):
 
 #: What random lives come to, and scripted ones: a change of behaviour is a change of these.
 GOLDEN = {
-    ("random",): "f71ca792b8fc902d",
-    ("toxic", "thief", "prosocial"): "2dfc7aec809ed546",
-    ("saboteur", "self_interested", "random"): "0ca8422ea4205de5",
+    ("random",): "9e527ffbe6d3f5fc",
+    ("toxic", "thief", "prosocial"): "02c74654f8f2e57b",
+    ("saboteur", "self_interested", "random"): "fe2532aa2885dadf",
 }
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metarl_envs.boxes.envs.seat import AmnesiaSeat, kept
+from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.hazard import HazardBox
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.view.numbers import senses_of, sights_of, view_length

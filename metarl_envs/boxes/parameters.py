@@ -40,3 +40,12 @@ class BoxParameters(TypedDict, total=False):
     apprenticeship: int  # from 0 to 32767
     copy_error: float  # from 0 to 1
     inherit: Literal["nothing", "notes"]
+    health: float  # from 0 to 1000
+    p_clean: float  # from 0 to 1
+    p_toxic: float  # from 0 to 1
+    harm: float  # from 0 to 1000
+    regeneration: float  # from 0 to 1000
+    recover: int  # from 0 to 32767
+    visibility: Literal["public", "private", "hidden"]
+    sabotage: Literal["erase", "falsify"]
+    harm_mask: bool
