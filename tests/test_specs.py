@@ -155,6 +155,7 @@ def doors():
     """Every public function that takes the parameters of a family beside arguments of its own."""
     from metarl_envs.boxes.envs import batch, parallel
     from metarl_envs.boxes.study import runs
+    from metarl_envs.evaluation import diagnostics
     from metarl_envs.histories import collect
     from metarl_envs.histories.plan import Plan
     from metarl_envs.play import Game
@@ -162,7 +163,7 @@ def doors():
 
     yield from (gym.make, gym.make_vec, making.make_single, making.make_vector, SingleEnv, FamilyVectorEnv)
     yield from (tasks, TaskSet.of_family, metarl_envs.evaluate, collect, Plan.of, Game)
-    yield from (batch.make_vec, batch.BoxVectorEnv, parallel.ParallelBox, runs.run)
+    yield from (batch.make_vec, batch.BoxVectorEnv, parallel.ParallelBox, runs.run, diagnostics.compare)
 
 
 def test_every_name_that_a_parameter_would_share_with_an_argument_is_reserved():

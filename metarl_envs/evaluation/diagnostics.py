@@ -25,7 +25,9 @@ from metarl_envs.engine.truth.solving import solve
 from metarl_envs.histories import Histories
 from metarl_envs.ids import family_of
 from metarl_envs.players.lifetimes import live
-from metarl_envs.players.resolve import Anyone, players_by_name
+from metarl_envs.players.resolve import players_by_name
+from metarl_envs.players.run import Run
+from metarl_envs.players.runner import keeping
 from metarl_envs.task_sets import TaskSet
 
 
@@ -128,11 +130,16 @@ def compare(
     """
     tasks = TaskSet.of_family(family_at(family_of(id)), split=split, **params)
     variant, lives, seed = tasks.variant, at_least_one("lives", lives), as_seed(seed)
+    since = _since(since, variant.horizon)
     rows = tasks.sample(lives, seed)
     means = means_of_arms(variant, rows)
     chosen = players_by_name(policies, variant)
     seeds = np.array([keyed(np.uint64(seed), EVALUATION, i, 0) for i in range(lives)], np.uint64)
-    return {name: of_lives(*_lived(policy, variant, rows, seeds, seed), means, since) for name, policy in chosen.items()}
+    runs: dict[str, Run] = {}
+    with keeping(runs):
+        for name, policy in chosen.items():
+            runs[name], _ = live(policy, variant, rows, seeds, episodes=1, seed=seed)
+    return {name: of_lives(run.actions, run.columns().columns["reward"], means, since) for name, run in runs.items()}
 
 
 def of_histories(histories: Histories, id: str, *, since: int | None = None, **params: Any) -> Exploration:
@@ -171,9 +178,7 @@ def of_lives(actions: np.ndarray, rewards: np.ndarray, means: np.ndarray, since:
     actions, rewards, means = _checked(actions, rewards, means)
     lives, steps = actions.shape
     arms = means.shape[1]
-    since = as_integer("since", steps // 2 if since is None else since)
-    if since >= steps:
-        raise ValueError(f"since={since} must be below {steps}, the steps of a life")
+    since = _since(since, steps)
     bias = frequency_bias(actions, rewards, arms)
     paid = np.take_along_axis(means, actions, axis=1)
     return Exploration(
@@ -320,10 +325,12 @@ def _so_far(actions: np.ndarray, rewards: np.ndarray, arms: int) -> Iterator[tup
         yield t, pulls, means
 
 
-def _lived(policy: Anyone, variant: Variant, tasks: np.ndarray, seeds: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """What a policy did in one episode on each task, and what was paid, [life, step]."""
-    run, _ = live(policy, variant, tasks, seeds, episodes=1, seed=seed)
-    return run.actions, run.columns().columns["reward"]
+def _since(since: int | None, steps: int) -> int:
+    """The step from which on failures count; ValueError where it is not before the end."""
+    since = as_integer("since", steps // 2 if since is None else since)
+    if since >= steps:
+        raise ValueError(f"since={since} must be below {steps}, the steps of a life")
+    return since
 
 
 def _checked(actions: Any, rewards: Any, means: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ from metarl_envs.players.factories import Made
 from metarl_envs.players.lifetimes import live
 from metarl_envs.players.resolve import Anyone, described, players_by_name
 from metarl_envs.players.run import Run, joined
+from metarl_envs.players.runner import keeping, keeping_rows
 from metarl_envs.task_sets import DEFAULT_SPLIT, TaskSet, tasks_of
 
 
@@ -66,6 +67,8 @@ def evaluate(
         ValueError: no such id, split or policy; a policy that cannot live in the family, or two of one name; a number below 1;
             a seed that is repeated; a family whose blocks do not divide its horizon.
         TypeError: a number that is no integer; a policy that is none, or whose name is no string.
+        PlayerError: a policy that is not compiled failed. Its `run` holds what this policy did until then, ordered as it was
+            lived ([seed, lifetime, task]), and its `runs` what those before it did. So does a KeyboardInterrupt.
     """
     given = tasks if isinstance(tasks, TaskSet) else None
     count = at_least_one("tasks", tasks if given is None else len(given))
@@ -81,7 +84,11 @@ def evaluate(
     chosen = players_by_name(policies, variant)
     rows, scale, passed_over = scaled_tasks(task_set, count, least_spread, block)
     lives = _Lives(variant, task_set.split, rows, seed_list, lifetimes, episodes, block)
-    lived = {name: lives.of(name, policy, progress) for name, policy in chosen.items()}
+    runs: dict[str, Run] = {}
+    earned: dict[str, np.ndarray] = {}
+    with keeping(runs):
+        for name, policy in chosen.items():
+            runs[name], earned[name] = lives.of(name, policy, progress)
     return Result(
         id=id_of(id),
         params=variant.values,
@@ -95,8 +102,8 @@ def evaluate(
         memoryless=memoryless_returns(variant, rows),
         share=block / variant.horizon if block else 1.0,
         policies={name: described(policy) for name, policy in chosen.items()},
-        raw={name: earned for name, (_, earned) in lived.items()},
-        runs={name: run for name, (run, _) in lived.items()},
+        raw=earned,
+        runs=runs,
     )
 
 
@@ -136,11 +143,15 @@ class _Lives:
             run, earned = live(policy, self.variant, tasks, self.streams.reshape(-1), **how)
             return run, earned.reshape(*self.shape, -1)
         seeds = itertools.product(enumerate(self.seeds), range(self.lifetimes))
-        lives = [
-            live(policy, self.variant, self.tasks, self.streams[i, :, k], seed=seed * self.lifetimes + k, **how)
-            for (i, seed), k in seeds
-        ]
-        run, earned = joined([run for run, _ in lives]), np.concatenate([earned for _, earned in lives])
+        runs: list[Run] = []
+        scores: list[np.ndarray] = []
+        with keeping_rows(runs):
+            for (i, seed), k in seeds:
+                streams = self.streams[i, :, k]
+                run, earned = live(policy, self.variant, self.tasks, streams, seed=seed * self.lifetimes + k, **how)
+                runs.append(run)
+                scores.append(earned)
+        run, earned = joined(runs), np.concatenate(scores)
         order = np.arange(total).reshape(len(self.seeds), self.lifetimes, -1).swapaxes(1, 2).reshape(-1)
         return run[order], earned[order].reshape(*self.shape, -1)
 

@@ -7,7 +7,6 @@ seed, and for how many rows (`num_envs`) or for which seat it makes players, by 
 from __future__ import annotations
 
 import functools
-import operator
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
+from metarl_envs.players.actions import action_in, actions_in, resting
 from metarl_envs.players.told import Moment, Step
 
 #: Gives fresh spaces of one row: what is observed, and actions.
@@ -100,19 +100,21 @@ def name_of(factory: Any) -> str:
 
 
 class PlayerError(RuntimeError):
-    """A player failed in the middle of a run; `__cause__` is what it raised.
+    """A player failed in the middle of a run, or a wrapper that it sees through; `__cause__` is what was raised.
 
     Nothing that was played is lost: `run` holds all rows up to the step before, and can be measured, replayed and saved like
-    any other.
+    any other. Whatever else ends a run, such as KeyboardInterrupt, has the attributes `run` and `runs` too.
 
     Attributes:
         row: which life or box, from 0; None where a batch failed, which acts in several.
         seat: which seat, from 0.
         step: how many steps were made before.
-        run: these steps, as a `metarl_envs.players.Run`; None where there was no run.
+        run: what the player did in all, as a `metarl_envs.players.Run`; None where there was no run.
+        runs: in an evaluation of several, the whole runs of those that had finished, by name.
     """
 
     run: Any = None
+    runs: Any = None
 
     def __init__(self, message: str, row: int | None, seat: int, step: int):
         super().__init__(message, row, seat, step)
@@ -123,7 +125,7 @@ class PlayerError(RuntimeError):
 
 
 class Made:
-    """All players that were made in a run, so that none is given out twice. What nobody else holds is let go."""
+    """All players that were made in a run, so that none is given out twice. They are held weakly, where they can be."""
 
     def __init__(self):
         self._by_id: dict[int, Callable[[], Any]] = {}
@@ -156,6 +158,7 @@ class Batches:
 
     def __init__(self, factory: Factory, spaces: Spaces, rows: int, seed_at: Callable[[int], int], seat: int, made: Made):
         self._factory, self._spaces, self._seed_at, self._seat, self._made = factory, spaces, seed_at, seat, made
+        self._space = spaces()[1]
         self._batches: list[tuple[np.ndarray, BatchPlayer]] = []
         self._batch_of = np.full(rows, -1)
 
@@ -169,17 +172,17 @@ class Batches:
             active: the rows that are not over.
 
         Raises:
-            PlayerError: the factory or a batch raised an error, or the factory returned an object again.
+            PlayerError: the factory or a batch raised an error, the factory returned an object again, or an action is none.
         """
         try:
             if (begin := anew & active).any():
                 self._make(np.flatnonzero(begin), t)
-            return self._acted(step)
+            return self._acted(step, active)
         except Exception as error:
-            raise PlayerError(_problem(f"the players of seat {self._seat}", t, error), None, self._seat, t) from error
+            raise PlayerError(problem(f"the players of seat {self._seat}", t, error), None, self._seat, t) from error
 
     def _make(self, rows: np.ndarray, t: int) -> None:
-        """New players for these rows; old ones of whose rows none is left are let go."""
+        """New players for these rows; old ones are dropped when none of their rows is left."""
         observed, actions = self._spaces()
         told = {"observation_space": observed, "action_space": actions, "seed": self._seed_at(t)}
         self._batch_of[rows] = len(self._batches)
@@ -188,17 +191,14 @@ class Batches:
         self._batches = [self._batches[i] for i in left]
         self._batch_of = np.searchsorted(left, self._batch_of)
 
-    def _acted(self, step: Step) -> np.ndarray:
+    def _acted(self, step: Step, active: np.ndarray) -> np.ndarray:
         if len(self._batches) == 1 and len(self._batches[0][0]) == len(self._batch_of):
-            return np.asarray(self._batches[0][1].act(step))
-        actions: np.ndarray | None = None
+            return actions_in(self._space, self._batches[0][1].act(step), active)
+        actions = resting(self._space, len(self._batch_of))
         for i, (rows, players) in enumerate(self._batches):
-            acted = np.asarray(players.act(step.of(rows)))
-            if actions is None:
-                actions = np.zeros((len(self._batch_of), *acted.shape[1:]), acted.dtype)
             own = self._batch_of[rows] == i
+            acted = actions_in(self._space, players.act(step.of(rows)), own & active[rows])
             actions[rows[own]] = acted[own]
-        assert actions is not None
         return actions
 
 
@@ -224,17 +224,16 @@ class OneByOne:
         Raises:
             PlayerError: a factory or a player raised an error, or did what it must not.
         """
-        resting = self._space.low if isinstance(self._space, spaces.Box) else np.zeros(self._space.shape or (), np.int64)
-        actions = np.stack([np.asarray(resting)] * len(self._places))
+        actions = resting(self._space, len(self._places))
         for k in np.flatnonzero(active).tolist():
             row, seat = self._places[k]
             try:
                 if anew[k]:
                     self._players.pop(k, None)
                     self._players[k] = self._make(row, seat, t)
-                actions[k] = self._checked(self._players[k].act(step.moment(k)))
+                actions[k] = action_in(self._space, self._players[k].act(step.moment(k)))
             except Exception as error:
-                raise PlayerError(_problem(f"seat {seat} of row {row}", t, error), row, seat, t) from error
+                raise PlayerError(problem(f"seat {seat} of row {row}", t, error), row, seat, t) from error
         return actions
 
     def _make(self, row: int, seat: int, t: int) -> SeatPlayer:
@@ -243,29 +242,12 @@ class OneByOne:
         seed = seed_of(int(self._seeds[row]), seat, t)
         return self._made.first(self._factory(seat=seat, observation_space=observed, action_space=actions, seed=seed))
 
-    def _checked(self, action: Any) -> Any:
-        """The action, if it is one of the space; else ValueError."""
-        space = self._space
-        if not isinstance(space, spaces.Discrete):
-            given, dtype = np.asarray(action), np.dtype(space.dtype)
-            array = given.astype(dtype)
-            if not np.can_cast(given.dtype, dtype, "same_kind") or not space.contains(array):
-                raise ValueError(f"the player chose {action!r}, which is not in {space}")
-            return array
-        try:
-            number = operator.index(action.item() if isinstance(action, np.ndarray) and action.size == 1 else action)
-        except TypeError:
-            number = -1
-        if not 0 <= number - space.start < space.n:
-            last = space.start + space.n - 1
-            raise ValueError(f"the player chose {action!r}: actions are integers from {space.start} to {last}")
-        return number
-
 
 def seed_of(*key: int) -> int:
     """Return the seed, of 32 bits, of a player that is made in a row (or for several), in a seat, at a step."""
     return int(np.random.SeedSequence(list(key)).generate_state(1)[0])
 
 
-def _problem(who: str, t: int, error: Exception) -> str:
+def problem(who: str, t: int, error: Exception) -> str:
+    """Return the message of a `PlayerError`."""
     return f"{who} failed at step {t} ({f'{type(error).__name__}: {error}'.removesuffix(': ')})"

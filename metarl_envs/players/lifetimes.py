@@ -15,9 +15,9 @@ from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
 from metarl_envs.histories.columns import action_dtype
 from metarl_envs.histories.lives import Lives
-from metarl_envs.players.factories import Batches, Made, OneByOne, Seat, Wrapped, seed_of
+from metarl_envs.players.factories import Batches, Made, OneByOne, PlayerError, Seat, Wrapped, problem, seed_of
 from metarl_envs.players.resolve import Anyone, described
-from metarl_envs.players.run import Run, ended, endings_of
+from metarl_envs.players.run import Run, cut_off, ended, endings_of
 from metarl_envs.players.runner import play
 from metarl_envs.players.told import Step, null_actions
 from metarl_envs.task_sets import TaskSet
@@ -54,7 +54,7 @@ def live(
         The run, and what each episode (or block of steps) paid, float64 [row, unit].
 
     Raises:
-        PlayerError: a player that is not compiled, or its factory, failed.
+        PlayerError: a player that is not compiled, its factory, or a wrapper that it sees through failed.
     """
     seeds = np.asarray(seeds, np.uint64)
     about = {"family": spec_of(variant.family), "params": variant.values, "split": split, "episodes": episodes}
@@ -98,7 +98,7 @@ class Rows:
         # Gymnasium's vector wrappers pass lists of seeds on, though they are typed for one number.
         row_seeds: Any = about["seeds"].tolist()
         observation, info = self.env.reset(seed=row_seeds, options={"task": list(about["tasks"])})
-        self.step = _step(observation, self._null, np.zeros(rows), info)
+        self.step = _step(observation, self._null.copy(), np.zeros(rows), info)
         self.actions = self._null
 
     def spaces(self) -> tuple[Any, Any]:
@@ -116,8 +116,17 @@ class Rows:
         )
 
     def advance(self) -> None:
-        """Step the environment, and look."""
-        observation, reward, _, _, info = self.env.step(self.actions)
+        """Step the environment, and look.
+
+        Raises:
+            PlayerError: a wrapper failed.
+        """
+        try:
+            observation, reward, _, _, info = self.env.step(self.actions)
+        except Exception as error:
+            if isinstance(self.env, _Watched):
+                raise
+            raise PlayerError(problem(f"{self._about['seats'][0]}", self.t, error), None, 0, self.t) from error
         self.step = _step(observation, self.actions, reward, info, self._null)
         self.t += 1
 
@@ -136,7 +145,8 @@ class Rows:
         empty = np.zeros((len(self.active), 0, *form.shape), action_dtype(self.variant))
         actions = np.ascontiguousarray(np.stack(self._taken, axis=1)) if self._taken else empty
         told = {"actions": actions, "steps": self._steps, "returns": self._returns}
-        return ended(Run(**self._about, **told, endings=np.zeros(len(self.active), np.uint64)), cut_off=bool(self.active.any()))
+        run = Run(**self._about, **told, endings=np.zeros(len(self.active), np.uint64))
+        return cut_off(run) if self.active.any() else ended(run)
 
 
 class _Player:

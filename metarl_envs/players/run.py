@@ -161,6 +161,14 @@ class Run:
         Raises:
             ValueError: the rows end otherwise than they did, because the rules have changed since.
         """
+        paid, states = np.zeros(len(self)), np.empty(0)
+        for states, rewards in self._lived_again():
+            paid += rewards
+            yield states
+        self._check(states, self.steps, paid)
+
+    def _lived_again(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Live all rows again, step by step: their states (in one array that moves on), and what was paid."""
         self._check_lengths()
         worlds = Worlds(TaskSet.of_family(self.variant.family, **self.params), len(self), TrialForm(self.episodes), DISABLED)
         everyone = np.ones(len(self), np.bool_)
@@ -169,13 +177,10 @@ class Run:
         out = worlds.empty()
         worlds.begin(everyone, GIVEN_TASK, out)
         states = worlds.worlds.view(np.ndarray)["state"]
-        yield states
-        paid = np.zeros(len(self))
+        yield states, np.zeros(len(self))
         for t in range(self.actions.shape[1]):
             worlds.advance(np.ascontiguousarray(self.actions[:, t], self.variant.action.dtype), out)
-            paid += out.rewards
-            yield states
-        self._check(states.view(np.ndarray), self.steps, paid)
+            yield states, out.rewards
 
     def _check_lengths(self) -> None:
         """ValueError where a row is over before others."""
@@ -213,15 +218,29 @@ class Run:
         return digest.hexdigest()[:32]
 
 
-def ended(run: Run, *, cut_off: bool) -> Run:
-    """Return the run with the endings that living it again comes to; `cut_off`: not all of its lives are whole."""
+def ended(run: Run) -> Run:
+    """Return the run, whose lives are whole, with the endings that living it again comes to."""
     lives = Lives.of_actions(run.variant, run.actions)
-    if cut_off:
-        columns = Columns(run.variant, lives.learner)
-        lives.write(run.seeds, run.tasks, columns, lives.room(run.actions.shape[1], columns), steps=run.steps)
-    else:
-        lives.score(run.seeds, run.tasks, run.episodes, 0, None)
+    lives.score(run.seeds, run.tasks, run.episodes, 0, None)
     return replace(run, endings=endings_of(lives.worlds.view(np.ndarray)["state"]))
+
+
+def cut_off(run: Run) -> Run:
+    """Return the run, whose lives were cut off, with the returns and endings that living it again comes to."""
+    run = run[:]  # without actions that were not counted, where it was interrupted between the two
+    lives = Lives.of_actions(run.variant, run.actions)
+    columns = Columns(run.variant, lives.learner)
+    written = lives.write(run.seeds, run.tasks, columns, lives.room(run.actions.shape[1], columns), steps=run.steps)
+    paid = [reward[:steps].sum(dtype=np.float64) for reward, steps in zip(written.columns["reward"], run.steps, strict=True)]
+    return replace(run, returns=np.array(paid), endings=endings_of(lives.worlds.view(np.ndarray)["state"]))
+
+
+def relived(run: Run) -> Run:
+    """Return the run, whose rows are equally long, with the returns and endings that living it again comes to."""
+    paid, states = np.zeros(len(run)), np.empty(0)
+    for states, rewards in run._lived_again():  # noqa: B007 (the last is what is needed)
+        paid += rewards
+    return replace(run, returns=paid, endings=endings_of(states))
 
 
 def joined(runs: Sequence[Run]) -> Run:

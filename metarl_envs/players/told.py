@@ -29,6 +29,8 @@ class Step:
         memory_reset: whether the player must know nothing of what was before `observation`, as at each dawn of a box with
             days, and where a trial starts. No action and no reward of before is told, and the factory has made it anew. (Where
             a control alone says so, it is only told.)
+        words_of: gives, for a row, what writes as text what its player is told, and keeps what it needs for that (see
+            `Moment.words`); None where there is nothing but numbers.
     """
 
     observation: Observations
@@ -39,8 +41,7 @@ class Step:
     episode_start: np.ndarray
     trial_start: np.ndarray
     memory_reset: np.ndarray
-    #: Writes what the player of a row is told as text; None where there is nothing but numbers.
-    words_of: Callable[[int], str] | None = None
+    words_of: Callable[[int], Callable[[], str]] | None = None
 
     def of(self, rows: np.ndarray) -> Step:
         """Return the step of some rows, as fresh arrays."""
@@ -52,7 +53,7 @@ class Step:
         """Return the moment of one player, in copies of its own."""
         words = self.words_of
         told = {name: _element(value, row) for name, value in vars(self).items() if name != "words_of"}
-        return Moment(**told, _words=words and (lambda: words(row)))
+        return Moment(**told, _words=words and words(row))
 
 
 @dataclass(frozen=True)

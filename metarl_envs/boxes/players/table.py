@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from metarl_envs.engine.player import Player
 from metarl_envs.engine.records import check_memory
 from metarl_envs.engine.worlds.worlds import TrialForm, Worlds
 from metarl_envs.histories.columns import action_dtype
-from metarl_envs.players.factories import Batches, Made, OneByOne, PlayerError, Seat, seed_of
-from metarl_envs.players.run import Run, endings_of
+from metarl_envs.players.factories import Batches, Made, OneByOne, Seat, seed_of
+from metarl_envs.players.run import Run, endings_of, relived
 from metarl_envs.players.runner import Group
 from metarl_envs.players.told import Step
 from metarl_envs.task_sets import TaskSet
@@ -48,7 +49,7 @@ class Boxes:
         self.worlds.begin(everyone, GIVEN_TASK if tasks.is_given else NEW_TASK, self._out)
         self.t, self.most_steps, self.active = 0, horizon, everyone.copy()
         self.actions = np.zeros((boxes, agents), np.int64)
-        self._returns = np.zeros(boxes)
+        self._returns, self._moving = np.zeros(boxes), False
 
     @property
     def states(self) -> np.ndarray:
@@ -64,17 +65,19 @@ class Boxes:
     def advance(self) -> None:
         """All act."""
         self._taken[:, self.t] = self.actions
+        self._moving = True
         if (bad := self.worlds.advance(self.actions, self._out)) < 0:
             raise AssertionError(f"actions of box {-1 - bad} were not checked")
         self._returns += self._out.rewards
         self.t += 1
         if self.t == self.variant.horizon:
             self.active = np.zeros(len(self.seeds), np.bool_)
+        self._moving = False
 
     def run(self) -> Run:
-        """What was played so far."""
+        """What was played so far; where it was interrupted in the middle of a step, up to that step."""
         boxes = len(self.seeds)
-        return Run(
+        run = Run(
             family=spec_of(self.variant.family),
             params=self.variant.values,
             split=self._tasks.split,
@@ -87,15 +90,21 @@ class Boxes:
             returns=self._returns.copy(),
             endings=endings_of(self.states),
         )
+        return relived(run) if self._moving else run
 
     def step(self, seats: list[int]) -> Step:
         """What some seats of all boxes are told, one row a seat: those of box 0 first."""
-        states, rows = self.states, len(self.seeds) * len(seats)
+        states, rows = self.states.copy(), len(self.seeds) * len(seats)
         seen = self.variant.visible(self._out.observations)
         forgot = (states["forgot"][:, seats] != 0).reshape(-1)
         never, first = np.zeros(len(forgot), np.bool_), np.full(len(forgot), self.t == 0)
+        observation = {name: part[:, seats].reshape(rows, -1) for name, part in seen.items()}
+
+        def words_of(row: int) -> Callable[[], str]:
+            return self.words(states, row // len(seats), seats[row % len(seats)], observation["observation"][row])
+
         return Step(
-            observation={name: part[:, seats].reshape(rows, -1) for name, part in seen.items()},
+            observation=observation,
             previous_action=np.where(forgot, -1, self.actions[:, seats].reshape(-1)),
             previous_reward=np.where(forgot, 0.0, states["reward"][:, seats].reshape(-1)),
             terminated=never,
@@ -103,13 +112,13 @@ class Boxes:
             episode_start=first,
             trial_start=first.copy(),
             memory_reset=forgot,
-            words_of=lambda row: self.words(row // len(seats), seats[row % len(seats)]),
+            words_of=words_of,
         )
 
-    def words(self, box: int, seat: int) -> str:
-        """What one agent observes, in the words of `TextBox`."""
-        seen = self.variant.visible(self._out.observations)["observation"][box, seat]
-        return observation_in_words(self.variant.p, self.states[box], self.worlds.task_row(box), seat, seen)
+    def words(self, states: np.ndarray, box: int, seat: int, seen: np.ndarray) -> Callable[[], str]:
+        """What writes what one agent observes, in the words of `TextBox`: then or later, of the states as they are now."""
+        state, seen = states[box].copy(), seen.copy()
+        return lambda: observation_in_words(self.variant.p, state, self.worlds.task_row(box), seat, seen)
 
 
 class _Compiled:
@@ -145,17 +154,4 @@ class _Told:
     def act(self) -> None:
         table, step = self._table, self._table.step(self._seats)
         actions = self._players.act(step, step.memory_reset, table.t, np.ones(len(step.memory_reset), np.bool_))
-        last = int(table.variant.action.high[0])
-        if (
-            actions.shape != step.memory_reset.shape
-            or actions.dtype.kind not in "iu"
-            or ((actions < 0) | (actions > last)).any()
-        ):
-            raise PlayerError(
-                f"the players of seat {self._seats[0]} chose {actions!r} at step {table.t}: actions are integers from 0 to "
-                f"{last}, of shape {step.memory_reset.shape}",
-                None,
-                self._seats[0],
-                table.t,
-            )
         table.actions[:, self._seats] = actions.reshape(-1, len(self._seats))
