@@ -24,6 +24,19 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def beside(path: str | os.PathLike, *suffixes: str) -> list[Path]:
+    """Return the files of these suffixes that belong together; `path` is one of them, or their common stem."""
+    stem = Path(path)
+    stem = stem.with_suffix("") if stem.suffix in suffixes else stem
+    return [stem.with_name(stem.name + suffix) for suffix in suffixes]
+
+
+def see_that_it_is_no_folder(path: str | os.PathLike) -> None:
+    """IsADirectoryError where the stem of files is a folder, or is written like one: they would be put beside it."""
+    if os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir():
+        raise IsADirectoryError(f"{os.fspath(path)!r} is a folder: give a name in it, such as {str(Path(path) / 'name')!r}")
+
+
 @contextlib.contextmanager
 def written_aside(*paths: Path) -> Iterator[list[Path]]:
     """Give a path to write to for each of `paths`; once all are written they are renamed, in order, and else removed.

@@ -303,7 +303,7 @@ def test_a_run_of_a_family_is_saved_and_loaded_and_lived_again(tmp_path):
 
 def test_a_run_under_other_rules_is_refused(monkeypatch):
     run, _ = lived(Turning())
-    other = Run(**{**vars(run), "params": {**run.params, "size": 5}})
+    other = Run(**{**vars(run), "variant": run.variant.family.at(**{**run.params, "size": 5})})
     with pytest.raises(ValueError, match="ends otherwise"):
         other.scores()
     richer = Run(**{**vars(run), "returns": run.returns + 1})

@@ -10,7 +10,6 @@ That compiles faster than one function with a branch for each, and runs at the s
 from __future__ import annotations
 
 import copyreg
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -53,7 +52,7 @@ class Composed(Family, metaclass=_ComposedType):
 
     @classmethod
     def of(cls, parts: Mapping[str, Variant]) -> type[Composed]:
-        """Return the family made of these parts: of equal parts the same one, in one process.
+        """Return the family made of these parts: of equal parts in equal order the same one, in one process.
 
         Raises:
             ValueError: there is no part, a name is no identifier, or parts do not go together.
@@ -62,15 +61,15 @@ class Composed(Family, metaclass=_ComposedType):
             raise ValueError(f"parts has the name {odd[0]!r}: a part is a field of rows, so its name must be an identifier")
         if not parts:
             raise ValueError(f"parts is empty: {cls.__name__} is made of at least one")
-        key = json.dumps(_spec(cls, parts), sort_keys=True)
+        key = cls, *parts.items()  # and not their names, by which a class that is defined anew has what the old one was made of
         if key not in _made:
             own = {"parts": dict(parts), "__module__": cls.__module__, "__doc__": cls.__doc__, **cls.bindings(parts)}
             _made[key] = type(cls)(cls.__name__, (cls,), own)
         return _made[key]
 
 
-#: Families that were made, by their spec as text.
-_made: dict[str, type[Composed]] = {}
+#: Families that were made, by their class and parts.
+_made: dict[tuple, type[Composed]] = {}
 
 
 # ------------------------------------------------------------------------------------------------- specs

@@ -460,7 +460,10 @@ def load_family(path: str) -> type[Family]:
     """
     module, _, name = path.partition(":")
     imported = importlib.import_module(module)
-    family = getattr(imported, name, None)
+    outer, *inner = name.split(".")
+    family = getattr(imported, outer, None)
+    for part in inner:  # of a class within classes; nothing is run to find it
+        family = vars(family).get(part) if isinstance(family, type) else None
     if _is_family(family):
         return family
     if family is not None:

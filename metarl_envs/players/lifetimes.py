@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from metarl_envs.engine.composing import spec_of
 from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
@@ -57,7 +56,7 @@ def live(
         PlayerError: a player that is not compiled, its factory, or a wrapper that it sees through failed.
     """
     seeds = np.asarray(seeds, np.uint64)
-    about = {"family": spec_of(variant.family), "params": variant.values, "split": split, "episodes": episodes}
+    about: dict[str, Any] = {"variant": variant, "split": split, "episodes": episodes}
     about |= {"seats": (described(player),), "tasks": tasks, "seeds": seeds}
     if isinstance(player, Player):
         return _fused(player, variant, about, block, progress)

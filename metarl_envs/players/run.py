@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import itertools
 import json
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine.composing import Spec
+from metarl_envs.engine.composing import Spec, spec_of
 from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.loops.trial import DISABLED, GIVEN_TASK
@@ -26,7 +25,7 @@ from metarl_envs.histories.columns import Columns, action_dtype
 from metarl_envs.histories.lives import Lives, Written
 from metarl_envs.players.run_files import ARRAYS, FORMAT, files_of, read_arrays, read_header, write
 from metarl_envs.task_sets import TaskSet
-from metarl_envs.task_sets.files import known_family
+from metarl_envs.task_sets.files import known_family, named_in_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +33,7 @@ class Run:
     """Lives that were lived, or boxes, as a rule to the end: all that is needed to live them again. One row each.
 
     Attributes:
-        family: what names the family or box in files, "module:Class" or the spec of a composed one.
-        params: its parameters, all of them.
+        variant: the family or box with its parameters set.
         split: of the tasks.
         episodes: in a whole life.
         seats: who sat in each seat, as text; of a family, who lived.
@@ -48,8 +46,7 @@ class Run:
         endings: a hash of the last state of each row, uint64 [row]: by these a replay is known to be exact.
     """
 
-    family: Spec
-    params: dict[str, Any]
+    variant: Variant
     split: str | None
     episodes: int
     seats: tuple[str, ...]
@@ -69,16 +66,28 @@ class Run:
         most = self.actions.shape[1]
         return f"Run({self.variant.name}: {len(self)} rows of up to {most} steps, of {seats}, split={self.split!r})"
 
-    @functools.cached_property
-    def variant(self) -> Variant:
-        """The family with its parameters set."""
-        return known_family(self.family).with_params(**self.params)
+    @property
+    def family(self) -> Spec:
+        """What names the family or box, "module:Class" or the spec of a composed one."""
+        return spec_of(self.variant.family)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Its parameters, all of them."""
+        return self.variant.values
 
     def __getitem__(self, rows: slice | np.ndarray) -> Run:
-        """The run of some of the rows: `run[3:4]` is row 3 alone, `run[indices]` these; TypeError for anything else."""
-        if not isinstance(rows, slice | np.ndarray):
+        """The run of some of the rows: `run[3:4]` is row 3 alone, `run[indices]` these.
+
+        Raises:
+            TypeError: `rows` is neither a slice nor an array of indices or of truth values.
+            ValueError: there is no such row.
+        """
+        if not isinstance(rows, slice | np.ndarray) or (isinstance(rows, np.ndarray) and rows.ndim != 1):
             raise TypeError(f"run[{rows!r}]: give a slice, such as run[3:4], which is a run of row 3 alone, or an index array")
         taken = {name: getattr(self, name)[rows] for name in ARRAYS}
+        if not len(taken["seeds"]):
+            raise ValueError(f"run[{rows!r}] has no rows: there are {len(self)}, from 0")
         return replace(self, **taken | {"actions": taken["actions"][:, : taken["steps"].max(initial=0)]})
 
     # ------------------------------------------------------------------------------------------- living again
@@ -192,13 +201,24 @@ class Run:
         same = np.array_equal(endings_of(states), self.endings) and np.array_equal(steps, self.steps)
         if not same or not np.allclose(paid, self.returns, rtol=1e-9, atol=1e-9):
             raise ValueError(
-                f"the run of {self.variant.name} ends otherwise than when it was recorded: the rules have changed since, or it "
-                "was cut off (and has no scores). Play it again, or replay it with the version of metarl_envs that recorded it"
+                f"the run of {self.variant.name} ends otherwise than when it was recorded: {self._why_otherwise(steps)}"
             )
+
+    def _why_otherwise(self, steps: np.ndarray) -> str:
+        """Why living all rows again for so many steps came to something else."""
+        if (self.steps < steps).any():
+            return "it was cut off before its end, and has no scores (`columns` has what was paid in each step)"
+        return "the rules have changed since. Play it again, or replay it with the version of metarl_envs that recorded it"
 
     # ------------------------------------------------------------------------------------------- files
     def save(self, path: str | os.PathLike) -> list[Path]:
-        """Write `path.npz` and `path.json`, aside and then renamed, and the folder, where it is missing; the paths written."""
+        """Write `path.npz` and `path.json`, aside and then renamed, and the folder, where it is missing; the paths written.
+
+        Raises:
+            ValueError: the family could not be found again by its name, such as a class within a function.
+            IsADirectoryError: `path` is a folder.
+        """
+        named_in_files(self.variant)
         header = {"format": FORMAT, "versions": versions("metarl-envs", "numpy"), **self._about()}
         header["fingerprint"] = self.fingerprint
         return write(path, header, {name: getattr(self, name) for name in ARRAYS})
@@ -302,9 +322,7 @@ def load(path: str | os.PathLike) -> Run:
     arrays["tasks"] = padded(arrays["tasks"], variant.task)
     if wrong := first_wrong(variant, arrays["tasks"]):
         raise ValueError(f"{arrays_path} is no run of {variant}: the task of row {wrong[0]} is none: {wrong[1]}")
-    told: dict[str, Any] = {name: header[name] for name in ("family", "split", "episodes")}
-    told |= {"params": variant.values, "seats": tuple(header["seats"]), **arrays}
-    run = Run(**told)
+    run = Run(variant, header["split"], header["episodes"], tuple(header["seats"]), **arrays)
     if run.fingerprint != header["fingerprint"]:
         raise ValueError(
             f"{arrays_path} and {about.name} do not belong together, or have been changed since they were written: fetch both "

@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from metarl_envs.files import written_aside
+from metarl_envs.files import beside, see_that_it_is_no_folder, written_aside
 
 #: What the text file begins with.
 FORMAT = "metarl_envs run 2"
@@ -29,13 +29,13 @@ _MOST_INFLATED = 1032
 
 def files_of(path: str | os.PathLike) -> tuple[Path, Path]:
     """Return the archive and the text file of a run; either file's name will do, or their common stem."""
-    stem = Path(path)
-    stem = stem.with_suffix("") if stem.suffix in (".npz", ".json") else stem
-    return stem.with_name(stem.name + ".npz"), stem.with_name(stem.name + ".json")
+    archive, about = beside(path, ".npz", ".json")
+    return archive, about
 
 
 def write(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[Path]:
     """Write both files, aside and then renamed, and the folder, where it is missing; their paths."""
+    see_that_it_is_no_folder(path)
     archive, about = files_of(path)
     archive.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(archive, about) as [packed, text]:

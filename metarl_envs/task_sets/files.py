@@ -12,11 +12,11 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from metarl_envs.arguments import as_seed
-from metarl_envs.engine.composing import Spec, family_at, paths_in
+from metarl_envs.engine.composing import Spec, family_at, paths_in, spec_of
 from metarl_envs.engine.family import Family, Variant
 from metarl_envs.engine.splits import Split
 from metarl_envs.engine.worlds import task_rows
-from metarl_envs.files import written_aside
+from metarl_envs.files import beside, see_that_it_is_no_folder, written_aside
 from metarl_envs.ids import registered_families
 from metarl_envs.task_sets.listed import Listed, Mapped, check
 from metarl_envs.task_sets.parts import drawn_from
@@ -38,6 +38,7 @@ class Stored(NamedTuple):
 
 def write(path: str | os.PathLike, listed: Listed, said: Mapping[str, Any]) -> list[Path]:
     """Write the rows as `path.npy` and what is said of them as `path.json`, aside and then renamed; return both paths."""
+    see_that_it_is_no_folder(path)
     npy, about = files_of(path)
     with written_aside(npy, about) as [rows, header]:
         with open(rows, "wb") as file:
@@ -68,9 +69,8 @@ def read(path: str | os.PathLike, mmap: bool) -> Stored:
 
 def files_of(path: str | os.PathLike) -> tuple[Path, Path]:
     """Return the array's file and the JSON file of a set; `path` is one of them, or their common stem."""
-    stem = Path(path)
-    stem = stem.with_suffix("") if stem.suffix in (".npy", ".json") else stem
-    return stem.with_name(stem.name + ".npy"), stem.with_name(stem.name + ".json")
+    npy, about = beside(path, ".npy", ".json")
+    return npy, about
 
 
 # ------------------------------------------------------------------------------------------------- what is said
@@ -94,13 +94,30 @@ def known_family(spec: Spec) -> type[Family]:
     """Return the family that a file names; nothing is imported that is neither in the table of ids nor imported already."""
     known = {path for registered in registered_families() for path in paths_in(registered)}
     for path in paths_in(spec):
-        module = path.partition(":")[0]
+        module, _, name = path.partition(":")
+        if not (module and name):
+            raise ValueError(f'family={path!r} must be "module:Class"')
         if module not in sys.modules and path not in known:
             raise ValueError(f"family={path!r} has no id: import {module} first, if you trust it")
     try:
         return family_at(spec)
     except (ImportError, TypeError, ValueError) as error:
         raise ValueError(f"family={spec!r} is not a family: {error}") from None
+
+
+def named_in_files(variant: Variant) -> Spec:
+    """Return what a file names the family by; ValueError where it could not be found again by that."""
+    spec = spec_of(variant.family)
+    try:
+        found = known_family(spec).with_params(**variant.values)
+        if found.task != variant.task:
+            raise ValueError("another family has this name by now, whose tasks have other fields")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{variant.name} cannot be written to a file, since it could not be found again as {spec!r}: {error}. Define it at "
+            "the top of a module, and not within a function"
+        ) from None
+    return spec
 
 
 # ------------------------------------------------------------------------------------------------- rows

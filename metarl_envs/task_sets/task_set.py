@@ -293,7 +293,7 @@ class TaskSet:
         if self._listed is None:
             raise TypeError(f"{self!r} is endless: save a slice of it, such as tasks[:1000]")
         said = {
-            "family": spec_of(self.variant.family),
+            "family": files.named_in_files(self.variant),
             "params": self.variant.values,
             "split": self.split,
             "seed": self.seed,

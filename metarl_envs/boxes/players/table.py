@@ -10,7 +10,6 @@ import numpy as np
 from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.box import agent_spaces
 from metarl_envs.boxes.view.words import observation_in_words
-from metarl_envs.engine.composing import spec_of
 from metarl_envs.engine.loops.trial import DISABLED, GIVEN_TASK, NEW_TASK
 from metarl_envs.engine.player import Player
 from metarl_envs.engine.records import check_memory
@@ -78,8 +77,7 @@ class Boxes:
         """What was played so far; where it was interrupted in the middle of a step, up to that step."""
         boxes = len(self.seeds)
         run = Run(
-            family=spec_of(self.variant.family),
-            params=self.variant.values,
+            variant=self.variant,
             split=self._tasks.split,
             episodes=1,
             seats=self._names,
