@@ -16,7 +16,7 @@ from metarl_envs.arguments import as_seed, as_seeds, at_least_one, row_seeds
 from metarl_envs.engine.envs.info import add_final, memory_reset, vector_info
 from metarl_envs.engine.envs.scoreboard import RENDER_MODES, Scoreboard, checked_render_mode
 from metarl_envs.engine.envs.specs import checked_spec
-from metarl_envs.engine.loops.trial import EPISODE_START, GIVEN_TASK, TERMINATED, TRUNCATED
+from metarl_envs.engine.loops.trial import EPISODE_START, GIVEN_TASK, TERMINATED, TRUNCATED, zeros_like
 from metarl_envs.engine.truth.ground_truth import GroundTruth
 from metarl_envs.engine.worlds.worlds import Outcome, TrialForm, Worlds, bad_action, how_to_begin
 
@@ -94,7 +94,7 @@ class FamilyVectorEnv(VectorEnv):
         self._scoreboard = Scoreboard(num_envs) if render_mode else None
         self._dense = dense_final_obs
         self._reused = self._worlds.empty() if reuse_arrays else None
-        self._spare: Outcome | None = None  # big final observations in which nothing was written
+        self._spare: Outcome | None = None  # big final observations that are zero, which infos share
         self._big = self._worlds.empty().observations.nbytes > _BIG
         self._everyone = np.ones(num_envs, np.bool_)
         self._everyone.flags.writeable = False  # infos share it
@@ -129,6 +129,8 @@ class FamilyVectorEnv(VectorEnv):
         self._seed(seed, mask)
         out = self._outcome()
         self._worlds.begin(mask, how, out)
+        if self._big and self._reused is None:
+            out = self._spared(out, 0)
         if self._waiting is not None:
             waiting = self._waiting & ~mask
             self._waiting = waiting if waiting.any() else None
@@ -207,14 +209,21 @@ class FamilyVectorEnv(VectorEnv):
         return self._reused
 
     def _spared(self, out: Outcome, ended: int) -> Outcome:
-        """Where no episode ended, big zeros are kept for the next step; `info` shows them read-only."""
-        self._spare = None
-        if ended or out.flags[EPISODE_START].any():
+        """Where no episode ended, big zeros are kept for the next step, and `info` shows them read-only.
+
+        What a step wrote into zeros that were shown before is moved to fresh arrays.
+        """
+        shared, self._spare = self._spare is not None, None
+        if not ended and not out.flags[EPISODE_START].any():
+            self._spare = out
+            shown = out.inner_final.view()
+            shown.flags.writeable = False
+            return out._replace(inner_final=shown)
+        if not shared:
             return out
-        self._spare = out
-        shown = out.inner_final.view()
-        shown.flags.writeable = False
-        return out._replace(inner_final=shown)
+        rows = np.flatnonzero(out.flags[EPISODE_START] | out.flags[TERMINATED] | out.flags[TRUNCATED])
+        inner = _taken_out(rows, out.inner_final)
+        return out._replace(inner_final=inner, final=inner if out.final is out.inner_final else _taken_out(rows, out.final))
 
     def _mask(self, options: dict[str, Any]) -> np.ndarray:
         mask = options.get("reset_mask")
@@ -288,6 +297,15 @@ class FamilyVectorEnv(VectorEnv):
             self._truth.begun(out)
             info["metarl"], info["_metarl"] = self._truth.info(self._everyone), self._everyone
         return info
+
+
+def _taken_out(rows: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """These rows in a fresh array, the others of which are zero, as all are left in the old one."""
+    taken = zeros_like(array)
+    written = array.view(np.ndarray)
+    taken.view(np.ndarray)[rows] = written[rows]
+    written[rows] = np.zeros((), array.dtype)
+    return taken
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
