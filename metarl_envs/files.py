@@ -32,7 +32,7 @@ def beside(path: str | os.PathLike, *suffixes: str) -> list[Path]:
 
 
 def see_that_it_is_no_folder(path: str | os.PathLike) -> None:
-    """IsADirectoryError where the stem of files is a folder, or is written like one: they would be put beside it."""
+    """Raise IsADirectoryError where the stem of files is a folder, or is written like one: they would be put beside it."""
     if os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir():
         raise IsADirectoryError(f"{os.fspath(path)!r} is a folder: give a name in it, such as {str(Path(path) / 'name')!r}")
 
@@ -82,6 +82,39 @@ def new_folder(folder: Path) -> Iterator[Path]:
             for parent in made:
                 parent.rmdir()
         raise
+
+
+@contextlib.contextmanager
+def replaced_in(folder: Path, *names: str) -> Iterator[Path]:
+    """Give a folder to write files and folders of these names to, which take the place of those in `folder` when all are whole.
+
+    What is not written is removed there. Whatever interrupts this leaves the old ones; other files are not touched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
+    new, old = aside / "new", aside / "old"
+    new.mkdir()
+    old.mkdir()
+    there = [name for name in names if (folder / name).exists()]
+    try:
+        yield new
+        for name in names:
+            _move(folder / name, old / name)
+            _move(new / name, folder / name)
+    except BaseException:
+        for name in names:
+            if (old / name).exists() or name not in there:
+                _move(folder / name, new / name)
+                _move(old / name, folder / name)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _move(path: Path, target: Path) -> None:
+    """Rename what is there, if anything is."""
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, target)
 
 
 def write_synced(path: Path, content: bytes) -> None:

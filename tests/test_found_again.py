@@ -83,7 +83,7 @@ def test_a_family_that_is_defined_anew_is_not_the_one_that_was_played(monkeypatc
     class Anew(DarkRoom):
         """It has no parameter `once`."""
 
-        params = DarkRoom.params.but(size=4)
+        params = DarkRoom.params.with_defaults(size=4)
         task = np.dtype([("goal", np.int32, (3,))])
 
     monkeypatch.setitem(globals(), "Again", Anew)
@@ -106,7 +106,7 @@ def test_what_is_made_of_parts_is_made_by_the_class_as_it_is_now():
 
         return Mix
 
-    parts = {"a": BernoulliBandit.at(arms=2), "b": BernoulliBandit.at(arms=3)}
+    parts = {"a": BernoulliBandit.with_params(arms=2), "b": BernoulliBandit.with_params(arms=3)}
     old, new = cell("one"), cell("two")
     assert spec_of(old.of(parts)) == spec_of(new.of(parts))
     assert (list(old.of(parts).shifts), list(new.of(parts).shifts)) == (["one"], ["two"])

@@ -10,7 +10,7 @@ from metarl_envs import boxes
 from metarl_envs.boxes.players.table import Boxes
 from metarl_envs.engine.worlds.worlds import Worlds
 from metarl_envs.evaluation import diagnostics
-from metarl_envs.players import PlayerError, Seat, Through, load
+from metarl_envs.players import PlayerError, Seat, Wrapped, load
 from metarl_envs.players.actions import action_in, actions_in
 from metarl_envs.players.factories import Batches, Made
 from metarl_envs.players.lifetimes import live
@@ -189,7 +189,7 @@ class VectorBreaks(gym.vector.VectorWrapper):
 
 def test_a_wrapper_that_fails_leaves_what_was_played():
     with pytest.raises(PlayerError, match=r"TurningBatch through VectorBreaks failed at step 3 .*out of paper") as caught:
-        lived(Through(TurningBatch, VectorBreaks))
+        lived(Wrapped(TurningBatch, VectorBreaks))
     assert np.array_equal(caught.value.run.actions, lived(Turning())[0].actions[:, :3])
     assert isinstance(caught.value.__cause__, RuntimeError)
 
@@ -213,7 +213,7 @@ def test_an_evaluation_that_fails_keeps_all_that_was_lived(tmp_path):
     mine = failing(TurningBatch, 2 * 12 + 7, RuntimeError("the line is dead"))
     with pytest.raises(PlayerError, match=r"the line is dead") as caught:
         metarl_envs.evaluate(
-            {"a": Turning(), "mine": mine, "z": "oracle"}, "DarkRoom", tasks=3, episodes=2, seeds=4, split=None, **ROOM
+            "DarkRoom", {"a": Turning(), "mine": mine, "z": "oracle"}, tasks=3, episodes=2, seeds=4, split=None, **ROOM
         )
     error = caught.value
     assert error.run.steps.tolist() == [12] * 6 + [6] * 3
@@ -229,7 +229,7 @@ def test_an_evaluation_that_fails_keeps_all_that_was_lived(tmp_path):
 def test_a_row_of_a_failed_evaluation_is_one_of_its_run():
     mine = failing(TurningAlone, 3 * 12 + 2, RuntimeError("the line is dead"))
     with pytest.raises(PlayerError) as caught:
-        metarl_envs.evaluate(Seat(mine), "DarkRoom", tasks=3, episodes=2, seeds=2, split=None, **ROOM)
+        metarl_envs.evaluate("DarkRoom", Seat(mine), tasks=3, episodes=2, seeds=2, split=None, **ROOM)
     assert caught.value.row == 3 + 1
     assert len(caught.value.run) == 6
 

@@ -303,7 +303,7 @@ def test_a_run_of_a_family_is_saved_and_loaded_and_lived_again(tmp_path):
 
 def test_a_run_under_other_rules_is_refused(monkeypatch):
     run, _ = lived(Turning())
-    other = Run(**{**vars(run), "variant": run.variant.family.at(**{**run.params, "size": 5})})
+    other = Run(**{**vars(run), "variant": run.variant.family.with_params(**{**run.params, "size": 5})})
     with pytest.raises(ValueError, match="ends otherwise"):
         other.scores()
     richer = Run(**{**vars(run), "returns": run.returns + 1})
@@ -417,7 +417,7 @@ def test_files_of_a_result_that_do_not_belong_together_are_refused(tmp_path):
     evaluated([1]).save(tmp_path / "b")
     for name in ("1.npz", "1.json"):
         (tmp_path / "b" / "runs" / name).replace(tmp_path / "a" / "runs" / name)
-    with pytest.raises(ValueError, match="the run of 'q' earned something else"):
+    with pytest.raises(ValueError, match="the run of 'q' is not of this result"):
         evaluation.load(tmp_path / "a")
     (tmp_path / "a" / "scores.npz").write_bytes(b"")
     with pytest.raises(ValueError, match=r"scores\.npz is no result"):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metarl_envs.cli.options import SETTINGS, params_of
+from metarl_envs.cli.options import SETTINGS, params_of, see_that_it_can_be_written
 
 app = typer.Typer(help="Boxes: groups of agents that invent, take notes, and forget.", **SETTINGS)
 
@@ -71,9 +71,12 @@ def normaliser(
     from metarl_envs.boxes.study.normaliser import compute_table
     from metarl_envs.files import written_aside
 
+    if out is not None:
+        see_that_it_can_be_written(out.parent)
     text = compute_table()
     if out is None:
         typer.echo(text, nl=False)
     else:
+        out.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(out) as [aside]:
             aside.write_text(text)

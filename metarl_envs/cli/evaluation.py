@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,18 +23,26 @@ def evaluate(
     lifetimes: Annotated[int, typer.Option(help="number of lifetimes on each task, for each seed")] = 1,
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
     out: Annotated[Path | None, typer.Option(help="folder [default: results/NAME-SPLIT]")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a result of other settings in that folder")] = False,
 ) -> None:
     """Score references and learners on held-out tasks: a table, a picture of their learning curves, and the numbers."""
     from metarl_envs.engine.composing import family_at
     from metarl_envs.evaluation import evaluate as score
+    from metarl_envs.evaluation.protocol import unlike
     from metarl_envs.evaluation.report import draw_curves, table
+    from metarl_envs.evaluation.result_files import read_result
     from metarl_envs.ids import family_of, id_of, short
     from metarl_envs.task_sets import tasks_of
 
     params = params_of(param or [])
-    meant = tasks_of(family_at(family_of(id)), "test", split, None, params).split or "all"
+    task_set = tasks_of(family_at(family_of(id)), "test", split, None, params)
+    meant = task_set.split or "all"
     folder = out or Path("results") / f"{short(id_of(id)).rpartition('/')[2]}-{meant}"
     see_that_it_can_be_written(folder)
+    if (held := folder / "result.json").exists() and not overwrite:
+        how: dict[str, Any] = {"count": tasks, "episodes": episodes, "seeds": seeds, "lifetimes": lifetimes}
+        if other := unlike(read_result(held), id, policy or None, task_set, **how):
+            raise ValueError(f"--out {folder} holds a result with other {', '.join(other)}: give another --out, or --overwrite")
     with Bars() as progress:
         result = score(
             id,

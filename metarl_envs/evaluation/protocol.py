@@ -13,9 +13,9 @@ from metarl_envs.arguments import Progress, as_seed, at_least_one, tell_nobody
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
-from metarl_envs.engine.streams import EVALUATION, keyed
 from metarl_envs.evaluation.references import memoryless_returns, scaled_tasks
 from metarl_envs.evaluation.result import Result
+from metarl_envs.evaluation.result_files import life_seeds
 from metarl_envs.ids import family_of, id_of
 from metarl_envs.players.factories import Made
 from metarl_envs.players.lifetimes import live
@@ -107,6 +107,45 @@ def evaluate(
     )
 
 
+def unlike(
+    said: Mapping[str, Any],
+    id: str,
+    policies: Any,
+    tasks: TaskSet,
+    *,
+    count: int,
+    episodes: int | None,
+    seeds: int,
+    lifetimes: int,
+) -> list[str]:
+    """Return the settings, by name, in which an evaluation would differ from one that was saved.
+
+    Args:
+        said: what the saved one's `result.json` says (see `result_files.read_result`).
+        id: as in `evaluate`.
+        policies: as in `evaluate`.
+        tasks: the set of which it takes the first `count`.
+        count: how many.
+        episodes: as in `evaluate`.
+        seeds: how many.
+        lifetimes: as in `evaluate`.
+    """
+    variant = tasks.variant
+    block, episodes = _block(variant), _episodes(variant, episodes, _block(variant))
+    every_task = tasks.is_finite and len(tasks) == said["tasks"] + said["tasks_passed_over"] <= count
+    alike = {
+        "id": said["id"] == id_of(id),
+        "params": said["params"] == variant.values,
+        "split": said["split"] == tasks.split,
+        "tasks": said["tasks"] == count or every_task,
+        "episodes": said["score"]["units"] == (variant.horizon // block if block else episodes),
+        "seeds": said["seeds"] == list(range(seeds)),
+        "lifetimes": said["lifetimes"] == lifetimes,
+        "policies": set(said["policies"]) == set(players_by_name(policies, variant)),
+    }
+    return [name for name, same in alike.items() if not same]
+
+
 class _Lives:
     """All lives of one evaluation, the same for every policy."""
 
@@ -124,8 +163,7 @@ class _Lives:
         self.lifetimes, self.episodes, self.block = lifetimes, episodes, block
         self.made = Made()
         self.shape = len(seeds), len(tasks), lifetimes
-        keys = itertools.product(map(np.uint64, seeds), range(len(tasks)), range(lifetimes))
-        self.streams = np.array([keyed(seed, EVALUATION, *which) for seed, *which in keys], np.uint64).reshape(self.shape)
+        self.streams = life_seeds(seeds, len(tasks), lifetimes)
 
     def of(self, name: str, policy: Anyone, progress: Progress) -> tuple[Run, np.ndarray]:
         """What a policy did, one row a life ordered as [seed, task, lifetime]; and what it earned, with an axis for each."""

@@ -14,21 +14,16 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.evaluation.references import Scale
+from metarl_envs.evaluation.result_files import ARRAYS, FORMAT, check_arrays, check_run, digest_of, read_result
 from metarl_envs.evaluation.statistics import Interval, curve_over_seeds_and_tasks, over_seeds, over_seeds_and_tasks
-from metarl_envs.files import versions, written_aside
-from metarl_envs.players.run import Run
+from metarl_envs.files import replaced_in, versions
+from metarl_envs.players.run import Run, alternatives
 from metarl_envs.players.run import joined as joined_runs
 from metarl_envs.players.run import load as load_run
 from metarl_envs.players.run_files import read_archive
 
-#: What the text file of a result begins with.
-FORMAT = "metarl_envs evaluation 2"
-#: What the text file of a result says, beside what follows from the scores.
-_SAID: dict[str, Any] = {"id": str, "params": dict, "split": str | None, "fingerprint": str, "seeds": list, "score": dict}
-_SAID |= {"policies": dict, "tasks_passed_over": int}
-_SAID_OF_SCORE: dict[str, Any] = {"unit": str, "unit_steps": int, "share": float}
-#: The arrays that a result is saved in.
-_ARRAYS = ("policies", "scores", "random_return", "oracle_return", "random_until", "oracle_until", "memoryless")
+#: The arrays of a scale that a cumulative score has.
+_UNTIL = ("random_until", "oracle_until")
 #: A cumulative score begins where the oracle leads random by this share of its lead in the whole episode.
 _LEAST_LEAD = 0.01
 
@@ -164,6 +159,7 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the scores themselves, as JSON types."""
+        lifetimes, units = next(iter(self.raw.values())).shape[2:]
         return {
             "format": FORMAT,
             "id": self.id,
@@ -173,17 +169,20 @@ class Result:
             "tasks_passed_over": self.passed_over,
             "fingerprint": self.fingerprint,
             "seeds": self.seeds,
+            "lifetimes": lifetimes,
             "score": {
                 "axes": ["policy", "seed", "task", "lifetime", "unit"],
                 "unit": self.unit,
                 "unit_steps": self.unit_steps,
                 "share": self.share,
+                "units": units,
                 "cumulative": self.is_cumulative,
             },
             "random_return": float(self.scale.random.mean()),
             "oracle_return": float(self.scale.oracle.mean()),
             "memoryless_best_return": None if self.memoryless is None else float(self.memoryless.mean()),
             "memoryless_score": self.memoryless_score,
+            "runs": list(self.runs),
             "policies": {
                 name: {"policy": self.policies[name], **_finite(vars(summary))} for name, summary in self.summaries.items()
             },
@@ -198,22 +197,25 @@ class Result:
         `random_until` and `oracle_until` (float64 [task, unit]), and `memoryless` (float64 [task]) where it is known. Names are
         data there, so that none can take another's place. `runs/0.npz` and `runs/0.json` hold the run of the first
         policy, and so on (see `Run.save`). `metarl_envs.evaluation.load` reads the folder.
+
+        A result that is there already is replaced once the new one is whole; whatever interrupts this leaves the old one.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        written = [folder / "result.json", folder / "scores.npz", *([folder / "runs"] if self.runs else [])]
         columns: dict[str, Any] = {"policies": np.array(list(self.raw)), "scores": np.stack(list(self.raw.values()))}
         columns |= {"random_return": self.scale.random, "oracle_return": self.scale.oracle}
         if self.scale.random_until is not None and self.scale.oracle_until is not None:
             columns |= {"random_until": self.scale.random_until, "oracle_until": self.scale.oracle_until}
         if self.memoryless is not None:
             columns["memoryless"] = self.memoryless
-        for i, run in enumerate(self.runs.values()):
-            run.save(folder / "runs" / str(i))
-        with written_aside(*written[:2]) as [about, scores]:
-            about.write_text(json.dumps(self.as_json(), indent=2) + "\n")
-            np.savez_compressed(scores, **columns)
-        return written
+        said = self.as_json()
+        names = "result.json", "scores.npz", "runs"
+        with replaced_in(folder, *names) as new:
+            (new / "result.json").write_text(json.dumps({**said, "digest": digest_of(said, columns)}, indent=2) + "\n")
+            np.savez_compressed(new / "scores.npz", **columns)
+            for i, name in enumerate(self.raw):
+                if name in self.runs:
+                    self.runs[name].save(new / "runs" / str(i))
+        return [folder / name for name in names[: 3 if self.runs else 2]]
 
     def __repr__(self) -> str:
         seeds, tasks, lifetimes, units = next(iter(self.raw.values())).shape
@@ -233,36 +235,28 @@ def load(folder: str | os.PathLike) -> Result:
     """
     folder = Path(folder)
     about, archive = folder / "result.json", folder / "scores.npz"
-    said, arrays = read_result(about), read_archive(archive, _ARRAYS, "result")
-    try:
-        names = [str(name) for name in arrays["policies"]]
-        scores, tasks = arrays["scores"], arrays["random_return"].shape
-        if scores.dtype != np.float64 or scores.ndim != 5 or tasks != (scores.shape[2],):
-            raise TypeError(f"scores are {scores.dtype} {scores.shape}, of {tasks} tasks")
-        until = {name: arrays[name] for name in ("random_until", "oracle_until") if name in arrays}
-        result = Result(
-            **{name: said[name] for name in ("id", "params", "split", "fingerprint", "seeds")},
-            **{name: said["score"][name] for name in ("unit", "unit_steps", "share")},
-            scale=Scale(arrays["random_return"], arrays["oracle_return"], **until),
-            passed_over=said["tasks_passed_over"],
-            memoryless=arrays.get("memoryless"),
-            policies={name: said["policies"][name]["policy"] for name in names},
-            raw=dict(zip(names, scores, strict=True)),
-            runs={name: load_run(folder / "runs" / str(i)) for i, name in enumerate(names)},
-        )
-    except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{about} is no result that this version reads: {type(error).__name__}: {error}") from None
+    said, arrays = read_result(about), read_archive(archive, ARRAYS, "result")
+    check_arrays(said, arrays, archive)
+    names, until = arrays["policies"].tolist(), {name: arrays[name] for name in _UNTIL if name in arrays}
+    result = Result(
+        **{name: said[name] for name in ("id", "params", "split", "fingerprint", "seeds")},
+        **{name: said["score"][name] for name in ("unit", "unit_steps", "share")},
+        scale=Scale(arrays["random_return"], arrays["oracle_return"], **until),
+        passed_over=said["tasks_passed_over"],
+        memoryless=arrays.get("memoryless"),
+        policies={name: said["policies"][name]["policy"] for name in names},
+        raw=dict(zip(names, arrays["scores"], strict=True)),
+        runs={name: load_run(folder / "runs" / str(i)) for i, name in enumerate(names) if name in said["runs"]},
+    )
     for name, run in result.runs.items():
-        raw = result.raw[name]
-        if len(run) != np.prod(raw.shape[:3]) or len(result.seeds) != len(raw) or run.params != result.params:
-            raise ValueError(f"{folder}: the run of {name!r} is not of this result")
-        if not np.allclose(run.returns, raw.sum(axis=3).reshape(-1), rtol=1e-9, atol=1e-9):
-            raise ValueError(f"{folder}: the run of {name!r} earned something else than {archive.name} says")
+        check_run(said, name, result.raw[name], run, folder)
     return result
 
 
 def joined(results: Sequence[Result]) -> Result:
     """One result from several that differ in their seeds only: where each seed has a trained model of its own.
+
+    A policy that is described otherwise in some of them is described by all of these, "... or ...".
 
     Raises:
         ValueError: there is none; a seed comes twice; the tasks, their scale, or the names of the policies differ.
@@ -285,31 +279,8 @@ def joined(results: Sequence[Result]) -> Result:
         raise ValueError(f"results share seeds: {seeds}; each seed may come once")
     raw = {policy: np.concatenate([result.raw[policy] for result in results]) for policy in first.raw}
     runs = {policy: joined_runs([result.runs[policy] for result in results]) for policy in first.runs}
-    return replace(first, seeds=seeds, raw=raw, runs=runs)
-
-
-def read_result(about: Path) -> dict[str, Any]:
-    """Return the content of the text file of a result; ValueError where it is none."""
-    try:
-        said = json.loads(about.read_text())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{about} is no result, or is cut short: {error}") from None
-    if not isinstance(said, dict) or said.get("format") != FORMAT:
-        raise ValueError(f"{about} is no result that this version reads: it must say format {FORMAT!r}")
-    _check_kinds(said, _SAID, about)
-    _check_kinds(said["score"], _SAID_OF_SCORE, about)
-    if odd := [one for one in said["policies"].values() if not isinstance(one, dict) or not isinstance(one.get("policy"), str)]:
-        raise ValueError(f"{about} is no result: its policies hold {odd[0]!r:.80}")
-    if not all(isinstance(seed, int) for seed in said["seeds"]):
-        raise ValueError(f"{about} is no result: its seeds={said['seeds']!r:.80} are not all integers")
-    return said
-
-
-def _check_kinds(said: dict[str, Any], kinds: dict[str, Any], about: Path) -> None:
-    """ValueError where a file lacks something, or has it of another kind."""
-    for name, kind in kinds.items():
-        if name not in said or not isinstance(said[name], kind) or (isinstance(said[name], bool) and kind is not bool):
-            raise ValueError(f"{about} is no result: {name!r} is missing or of another kind")
+    policies = {name: alternatives(result.policies[name] for result in results) for name in first.policies}
+    return replace(first, seeds=seeds, policies=policies, raw=raw, runs=runs)
 
 
 def _finite(value: Any) -> Any:

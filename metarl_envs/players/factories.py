@@ -95,8 +95,9 @@ class Wrapped:
 
 def name_of(factory: Any) -> str:
     """Return the name of a factory or a wrapper in results."""
-    factory = factory.func if isinstance(factory, functools.partial) else factory
-    return getattr(factory, "__qualname__", repr(factory))
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    return getattr(factory, "__qualname__", type(factory).__qualname__)  # not its repr, which tells where in memory it is
 
 
 class PlayerError(RuntimeError):

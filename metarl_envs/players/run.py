@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -264,10 +264,14 @@ def relived(run: Run) -> Run:
 
 
 def joined(runs: Sequence[Run]) -> Run:
-    """Return one run of the rows of several, in order; ValueError where they differ in anything but their rows."""
+    """Return one run of the rows of several, in order; ValueError where they differ in anything but rows and players.
+
+    A seat whose player is described otherwise in some of them is described by all of these, "... or ...".
+    """
     first = runs[0]
     for other in runs[1:]:
-        if other._about() != first._about():
+        alike = len(other.seats) == len(first.seats) and {**other._about(), "seats": None} == {**first._about(), "seats": None}
+        if not alike:
             raise ValueError(f"runs differ: {first!r} and {other!r}")
     most = max(run.actions.shape[1] for run in runs)
     arrays = {name: np.concatenate([getattr(run, name) for run in runs]) for name in ARRAYS if name != "actions"}
@@ -276,7 +280,13 @@ def joined(runs: Sequence[Run]) -> Run:
     for run in runs:
         actions[row : row + len(run), : run.actions.shape[1]] = run.actions
         row += len(run)
-    return replace(first, **arrays, actions=actions)
+    seats = tuple(alternatives(seat) for seat in zip(*(run.seats for run in runs), strict=True))
+    return replace(first, **arrays, actions=actions, seats=seats)
+
+
+def alternatives(described: Iterable[str]) -> str:
+    """Return descriptions of who was here in turn as one, each once."""
+    return " or ".join(dict.fromkeys(described))
 
 
 def endings_of(states: np.ndarray) -> np.ndarray:
