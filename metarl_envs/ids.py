@@ -74,10 +74,13 @@ def register(id: str, family: str | Mapping[str, Any]) -> None:
             processes.
 
     Raises:
+        TypeError: `id` is no string.
         ValueError: `family` is no such string, or the id stands for something else already.
     """
+    if not isinstance(id, str):
+        raise TypeError(f"id={id!r} must be a string, such as 'Mine/Maze-v0'")
     composed = isinstance(family, Mapping) and set(family) == {"family", "parts"}
-    if not composed and not (isinstance(family, str) and all(family.partition(":"))):
+    if not composed and not (isinstance(family, str) and family.count(":") == 1 and all(family.partition(":"))):
         raise ValueError(f'family={family!r} of {id} must be a string "module:Class", such as "my_package.maze:Maze"')
     if id not in gym.registry:
         gym.register(
@@ -144,6 +147,8 @@ def _is_family(spec: Any) -> bool:
 
 def _import(module: str, id: str) -> None:
     """Import the module in front of an id; ValueError where there is none."""
+    if module.startswith("."):
+        raise ValueError(f"id={id!r} names the module {module!r}: give its whole name, such as 'my_package.maze'")
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:

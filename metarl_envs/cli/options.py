@@ -46,6 +46,6 @@ def params_of(given: list[str], option: str = "--param") -> dict[str, Any]:
             )
         try:
             params[name] = json.loads(value.lower() if value in ("True", "False") else value)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):  # no JSON, or brackets without end
             params[name] = value
     return params

@@ -24,6 +24,14 @@ class ActionForm:
         """Return the lowest and the highest numbers of an action, of shape (2, size of an action)."""
         return for_drivers(np.stack([np.ravel(self.low), np.ravel(self.high)]))
 
+    def cast(self, given: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Return actions in this dtype; None where they have another shape or kind, or are integers that it does not hold."""
+        if given.shape != shape or not np.can_cast(given.dtype, self.dtype, "same_kind"):
+            return None
+        taken = np.ascontiguousarray(given, self.dtype)
+        narrowed = self.dtype.kind in "iu" and not np.can_cast(given.dtype, self.dtype, "safe")
+        return None if narrowed and (taken != given).any() else taken
+
     @classmethod
     def of(cls, space: gym.Space) -> ActionForm:
         """Return the form of an action space; TypeError for a kind that drivers do not take."""

@@ -6,6 +6,7 @@ Where the installed PettingZoo keeps a registry, importing one of them registers
 
 from __future__ import annotations
 
+import operator
 from typing import Any, Literal, Unpack
 
 import gymnasium as gym
@@ -124,11 +125,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
         """
         if not self.agents:
             raise ResetNeeded("step() needs an open box: call reset() first")
-        chosen = self._chosen(actions)
-        try:
-            seen, _, terminated, truncated, info = self._moves.step(chosen)
-        except ValueError:
-            raise self._bad_action(actions) from None
+        seen, _, terminated, truncated, info = self._moves.step(self._chosen(actions))
         agents = self.agents
         if terminated or truncated:
             self.agents = []
@@ -177,21 +174,14 @@ class ParallelBox(pettingzoo.ParallelEnv):
         self.agents = self.possible_agents[:] if state["live"] else []
 
     def _chosen(self, actions: dict[str, Any]) -> list[Any]:
-        """The actions in order; ValueError where they are not those of all agents."""
-        if len(actions) == len(self.agents):
-            try:
-                return [actions[agent] for agent in self.agents]
-            except KeyError:
-                pass
-        raise ValueError(f"actions are those of {', '.join(actions) or 'nobody'}; all must act: {', '.join(self.agents)}")
-
-    def _bad_action(self, actions: dict[str, Any]) -> ValueError:
-        """The error for the first action outside its space."""
+        """The actions in order; ValueError where they are not those of all agents, or one is outside its space."""
+        if len(actions) != len(self.agents) or any(agent not in actions for agent in self.agents):
+            raise ValueError(f"actions are those of {', '.join(actions) or 'nobody'}; all must act: {', '.join(self.agents)}")
+        last = int(self.variant.action.high[0])
         for agent, action in actions.items():
-            if not self.action_space(agent).contains(action):
-                break
-        last = self.variant.action.high[0]
-        return ValueError(f"action of {agent} is {action!r}: {self.variant.name} takes an integer from 0 to {last}")
+            if not _is_action(action, last):
+                raise ValueError(f"action of {agent} is {action!r}: {self.variant.name} takes an integer from 0 to {last}")
+        return [actions[agent] for agent in self.agents]
 
     def _observations(self, seen: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
         """The central view by agent; `seen` has memory of its own, and so have the agents' parts of it."""
@@ -208,6 +198,13 @@ class ParallelBox(pettingzoo.ParallelEnv):
             for agent in infos:
                 infos[agent]["metarl"] = info["metarl"]
         return infos
+
+
+def _is_action(action: Any, last: int) -> bool:
+    try:
+        return 0 <= operator.index(action) <= last
+    except TypeError:
+        return False
 
 
 def raw_aec(box: type[Box], **arguments: Unpack[ParallelArguments]) -> pettingzoo.AECEnv:

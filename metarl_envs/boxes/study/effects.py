@@ -98,7 +98,7 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """In words. That an interval covers 0 shows no difference; it does not show that there is none."""
+        """In words. An interval that covers 0 shows no difference, and does not prove that there is none."""
         if self.holds:
             return "holds" if self.claimed else "no difference found"
         if not self.claimed:

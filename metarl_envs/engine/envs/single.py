@@ -160,9 +160,9 @@ class SingleEnv(gym.Env):
             if self._discrete:
                 self._action[0] = operator.index(action)
                 return
-            given = np.asarray(action)
-            if given.shape == self._action.shape[1:] and np.can_cast(given.dtype, self._action.dtype, "same_kind"):
-                self._action[0] = given
+            taken = self.variant.action.cast(np.asarray(action), self._action.shape[1:])
+            if taken is not None:
+                self._action[0] = taken
                 return
         except (TypeError, OverflowError):
             pass

@@ -263,12 +263,15 @@ class FamilyVectorEnv(VectorEnv):
         """The actions as the driver reads them; ValueError for another kind or shape."""
         form = self.variant.action
         given = np.asarray(actions)
-        if given.shape != (self.num_envs, *form.shape) or not np.can_cast(given.dtype, form.dtype, "same_kind"):
+        shape = (self.num_envs, *form.shape)
+        if given.dtype == form.dtype and given.shape == shape and given.flags.c_contiguous:
+            return given
+        if (taken := form.cast(given, shape)) is None:
             raise ValueError(
-                f"actions have shape {given.shape} and dtype {given.dtype}; {self.variant.name} takes shape "
-                f"{(self.num_envs, *form.shape)} and {form.dtype}, each {form.allowed}"
+                f"actions have shape {given.shape} and dtype {given.dtype}; {self.variant.name} takes shape {shape} and "
+                f"{form.dtype}, each {form.allowed}"
             )
-        return given if given.dtype == form.dtype and given.flags.c_contiguous else np.ascontiguousarray(given, form.dtype)
+        return taken
 
     def _why_not(self) -> ClosedEnvironmentError | ResetNeeded:
         if self.closed:
