@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -35,6 +37,40 @@ def see_that_it_is_no_folder(path: str | os.PathLike) -> None:
     """Raise IsADirectoryError where the stem of files is a folder, or is written like one: they would be put beside it."""
     if os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir():
         raise IsADirectoryError(f"{os.fspath(path)!r} is a folder: give a name in it, such as {str(Path(path) / 'name')!r}")
+
+
+def read_said(path: Path, what: str, format: str, kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a JSON file from anywhere says.
+
+    Args:
+        path: the file.
+        what: what it should be, as an error calls it, such as "run".
+        format: what it begins with.
+        kinds: what else it must say, and of which types that is. (A bool is no integer.)
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it says something else.
+    """
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # no text, no JSON, or brackets without end
+        raise ValueError(f"{path} is no {what}, or is cut short: {error}") from None
+    if not isinstance(said, dict) or said.get("format") != format:
+        found = said.get("format") if isinstance(said, dict) else None
+        raise ValueError(
+            f"{path} is no {what} that this version reads: its format is {found!r:.80}, not {format!r}. What an older version "
+            "has written is read by that version"
+        )
+    see_that_it_says(said, what, kinds, path)
+    return said
+
+
+def see_that_it_says(said: Mapping[str, Any], what: str, kinds: Mapping[str, Any], path: Path) -> None:
+    """Raise ValueError where something is missing in what a file says, or is of another type; see `read_said`."""
+    for name, kind in kinds.items():
+        if name not in said or not isinstance(said[name], kind) or (isinstance(said[name], bool) and kind is not bool):
+            raise ValueError(f"{path} is no {what}: {name!r} is missing or of another kind. Fetch the file again")
 
 
 @contextlib.contextmanager

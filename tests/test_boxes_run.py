@@ -362,7 +362,7 @@ def rewrite(about, **changes):
         (lambda npz, about: rewrite(about, params={"value_bias": 10**400}), "names a family"),
         (lambda npz, about: rewrite(about, split="tset"), "split='tset' is not a split of"),
         (lambda npz, about: rewrite(about, seats=["greedy"]), "1 seats of 3"),
-        (lambda npz, about: rewrite(about, seats=[1, 2, 3]), "'seats' is missing or of another kind"),
+        (lambda npz, about: rewrite(about, seats=[1, 2, 3]), "its seats hold 1, which is no text"),
         (lambda npz, about: about.write_text("[" * 100_000), "is no run"),
         (lambda npz, about: rewrite(about, params={"sand": 1}), "sand"),
         (

@@ -109,3 +109,11 @@ def test_the_normaliser_looks_where_it_writes_before_it_computes(monkeypatch, tm
     assert not computed
     commands.normaliser(tmp_path / "new" / "table.json")
     assert json.loads((tmp_path / "new" / "table.json").read_text()) == {}
+
+
+def test_a_truth_value_is_no_integer_in_a_file(tmp_path):
+    run = boxes.run("AmnesiaBox", {"all": "random"}, boxes=1, **BOX)
+    _, about = run.save(tmp_path / "run")
+    about.write_text(json.dumps({**json.loads(about.read_text()), "episodes": True}))
+    with pytest.raises(ValueError, match=r"run\.json is no run: 'episodes' is missing or of another kind"):
+        boxes.load(tmp_path / "run")

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from metarl_envs.engine.streams import EVALUATION, keyed
+from metarl_envs.files import read_said, see_that_it_says
 from metarl_envs.players.run import Run
 
 #: What the text file of a result begins with.
@@ -45,14 +46,8 @@ def digest_of(said: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
 
 def read_result(about: Path) -> dict[str, Any]:
     """Return the content of the text file of a result; ValueError where it is none."""
-    try:
-        said = json.loads(about.read_text())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{about} is no result, or is cut short: {error}") from None
-    if not isinstance(said, dict) or said.get("format") != FORMAT:
-        raise ValueError(f"{about} is no result that this version reads: it must say format {FORMAT!r}")
-    _check_kinds(said, _SAID, about)
-    _check_kinds(said["score"], _SAID_OF_SCORE, about)
+    said = read_said(about, "result", FORMAT, _SAID)
+    see_that_it_says(said["score"], "result", _SAID_OF_SCORE, about)
     if odd := [one for one in said["policies"].values() if not isinstance(one, dict) or not isinstance(one.get("policy"), str)]:
         raise ValueError(f"{about} is no result: its policies hold {odd[0]!r:.80}")
     if not all(type(seed) is int and 0 <= seed < 2**64 for seed in said["seeds"]):
@@ -60,13 +55,6 @@ def read_result(about: Path) -> dict[str, Any]:
     if odd := [name for name in said["runs"] if name not in said["policies"]]:
         raise ValueError(f"{about} is no result: its runs hold {odd[0]!r:.80}, which is none of its policies")
     return said
-
-
-def _check_kinds(said: dict[str, Any], kinds: dict[str, Any], about: Path) -> None:
-    """ValueError where a file lacks something, or has it of another kind."""
-    for name, kind in kinds.items():
-        if name not in said or not isinstance(said[name], kind) or (isinstance(said[name], bool) and kind is not bool):
-            raise ValueError(f"{about} is no result: {name!r} is missing or of another kind")
 
 
 def check_arrays(said: dict[str, Any], arrays: dict[str, np.ndarray], archive: Path) -> None:

@@ -17,10 +17,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from metarl_envs.files import beside, see_that_it_is_no_folder, written_aside
+from metarl_envs.files import beside, read_said, see_that_it_is_no_folder, written_aside
 
 #: What the text file begins with.
 FORMAT = "metarl_envs run 2"
+#: What it says.
+_SAID: dict[str, Any] = {"family": str | dict, "params": dict, "split": str | None}
+_SAID |= {"episodes": int, "seats": list, "fingerprint": str}
 #: The arrays of a run.
 ARRAYS = ("tasks", "seeds", "actions", "steps", "returns", "endings")
 #: Deflate makes no more of one byte than this many.
@@ -46,22 +49,11 @@ def write(path: str | os.PathLike, header: dict[str, Any], arrays: dict[str, np.
 
 def read_header(about: Path) -> dict[str, Any]:
     """Return the content of the text file of a run; ValueError where it is none."""
-    try:
-        header = json.loads(about.read_text())
-    except (ValueError, RecursionError) as error:  # no text, no JSON, or brackets without end
-        raise ValueError(f"{about} is no run, or is cut short: {error}") from None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        said = header.get("format") if isinstance(header, dict) else None
-        raise ValueError(
-            f"{about} is no run that this version reads: its format is {said!r:.80}, not {FORMAT!r}. A run of an older version "
-            "is read by that version; or play it again"
-        )
-    kinds = {"family": str | dict, "params": dict, "split": str | None, "episodes": int, "seats": list, "fingerprint": str}
-    wrong = [name for name, kind in kinds.items() if name not in header or not isinstance(header[name], kind)]
-    wrong += ["seats"] if not wrong and not all(isinstance(seat, str) for seat in header["seats"]) else []
-    wrong += ["episodes"] if not wrong and not 0 < header["episodes"] < 2**31 else []
-    if wrong:
-        raise ValueError(f"{about} is no run: {wrong[0]!r} is missing or of another kind. Fetch the file again")
+    header = read_said(about, "run", FORMAT, _SAID)
+    if odd := [seat for seat in header["seats"] if not isinstance(seat, str)]:
+        raise ValueError(f"{about} is no run: its seats hold {odd[0]!r:.80}, which is no text. Fetch the file again")
+    if not 0 < header["episodes"] < 2**31:
+        raise ValueError(f"{about} is no run: it has {header['episodes']} episodes. Fetch the file again")
     return header
 
 

@@ -16,7 +16,7 @@ from metarl_envs.engine.composing import Spec, family_at, paths_in, spec_of
 from metarl_envs.engine.family import Family, Variant
 from metarl_envs.engine.splits import Split
 from metarl_envs.engine.worlds import task_rows
-from metarl_envs.files import beside, see_that_it_is_no_folder, written_aside
+from metarl_envs.files import beside, read_said, see_that_it_is_no_folder, written_aside
 from metarl_envs.ids import registered_families
 from metarl_envs.task_sets.listed import Listed, Mapped, check
 from metarl_envs.task_sets.parts import drawn_from
@@ -55,7 +55,7 @@ def read(path: str | os.PathLike, mmap: bool) -> Stored:
         ValueError: the files are not a task set; the message names the file.
     """
     npy, about = files_of(path)
-    header = _header(about)
+    header = read_said(about, "task set", _FORMAT, _SAID)
     try:
         variant = known_family(header["family"]).with_params(**header["params"])
         split, seed = variant.split(header["split"]), as_seed(header["seed"])
@@ -74,22 +74,6 @@ def files_of(path: str | os.PathLike) -> tuple[Path, Path]:
 
 
 # ------------------------------------------------------------------------------------------------- what is said
-def _header(about: Path) -> dict[str, Any]:
-    """What the JSON file says; ValueError where it lacks something, or has it in another type."""
-    try:
-        header = json.loads(about.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{about} is no task set: {error}") from None
-    if not isinstance(header, dict) or header.get("format") != _FORMAT:
-        raise ValueError(f"{about} is no task set that this version reads: it must say format {_FORMAT!r}")
-    if missing := sorted(set(_SAID) - set(header)):
-        raise ValueError(f"{about} is no task set: it lacks {missing}")
-    for name, type in _SAID.items():
-        if not isinstance(header[name], type) or isinstance(header[name], bool):
-            raise ValueError(f"{about} is no task set: its {name}={header[name]!r} is of the wrong type")
-    return header
-
-
 def known_family(spec: Spec) -> type[Family]:
     """Return the family that a file names; nothing is imported that is neither in the table of ids nor imported already."""
     known = {path for registered in registered_families() for path in paths_in(registered)}

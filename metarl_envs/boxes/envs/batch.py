@@ -16,13 +16,11 @@ from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box, agent_spaces
 from metarl_envs.boxes.world.tree import NOTHING
+from metarl_envs.engine.envs.scoreboard import RENDER_MODES
 from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.task_sets import TaskSet
 
 View = dict[str, np.ndarray]
-
-#: How a box can be shown, beside a window.
-RENDER_MODES = ("rgb_array", "ansi")
 
 
 class VectorArguments(BoxParameters, total=False):
