@@ -144,7 +144,7 @@ def test_a_run_in_a_shift_is_lived_scored_and_loaded_as_any_other(tmp_path, monk
         small({"all": "greedy"}, split="deceived", illusions=0.5)
     run.save(tmp_path / "run")
     assert boxes.load(tmp_path / "run").split == "deceived"
-    replace(run, params={**run.params, "illusions": 0.5}).save(tmp_path / "other")
+    replace(run, variant=AmnesiaBox.with_params(**{**run.params, "illusions": 0.5})).save(tmp_path / "other")
     with pytest.raises(ValueError, match=r"other.json .*split='deceived' of AmnesiaBox has {'illusions': 1.0}"):
         boxes.load(tmp_path / "other")
     asked = []
