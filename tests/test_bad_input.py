@@ -329,10 +329,10 @@ def test_a_task_index_beyond_the_set(id):
     refused(lambda: env.reset(options={"task": beyond}), IndexError, beyond)
 
 
-@pytest.mark.parametrize("goal", [(9, 0), (0, -1), (4, 100)])
-def test_a_goal_outside_the_room(goal):
+@pytest.mark.parametrize(("goal", "wrong"), [((9, 0), "goal[0]=9"), ((0, -1), "goal[1]=-1"), ((4, 100), "goal[1]=100")])
+def test_a_goal_outside_the_room(goal, wrong):
     for make in both(ROOM):
-        refused(lambda make=make: make().reset(options={"task": {"goal": goal}}), ValueError, list(goal), "9x9")
+        refused(lambda make=make: make().reset(options={"task": {"goal": goal}}), ValueError, wrong, "is not one of 0 to 8")
 
 
 def test_a_task_with_fields_of_another_shape():

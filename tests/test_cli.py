@@ -259,7 +259,7 @@ def test_histories_are_collected_told_of_verified_and_exchanged(tmp_path, monkey
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["collect", "DarkRoom", "nobody", "--out", "h"], "learner 'nobody' does not suit DarkRoom; these do: random"),
+        (["collect", "DarkRoom", "nobody", "--out", "h"], "learner 'nobody' does not suit DarkRoom; these do: actor_critic"),
         (["collect", "DarkRoom", "q_learning", "--out", "h", "--hyper", "stepsize=1"], "stepsize"),
         (["collect", "DarkRoom", "q_learning", "--out", "h", "--shard", "2/2"], "i-th of n shares"),
         (["collect", "DarkRoom", "q_learning", "--out", "h", "--workers", "0"], "workers=0"),

@@ -179,4 +179,4 @@ def test_sparse_weights_stand_in_any_place():
 
 def test_every_learner_refuses_what_it_cannot_do():
     variant = LinearRegression.with_params()
-    assert [name for name, learner in LEARNERS.items() if learner().fits(variant)] == []
+    assert [name for name, learner in LEARNERS.items() if learner().runs_by_default(variant)] == []

@@ -6,7 +6,7 @@ from metarl_envs.engine.compiling.kernels import PLAIN, kernel
 from metarl_envs.engine.family import ByParameters, Family, Returns, TaskErrors, Variant
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Preset, Real
 from metarl_envs.engine.player import Internal, Oracle, Player, oracle
-from metarl_envs.engine.records import Row, record
+from metarl_envs.engine.records import Row, extended, record
 from metarl_envs.engine.streams import beta, clip, exponential, gamma, normal, randint, uniform
 from metarl_envs.engine.uniform_tasks import UniformTasks
 
@@ -33,6 +33,7 @@ __all__ = [
     "canvas",
     "clip",
     "exponential",
+    "extended",
     "gamma",
     "kernel",
     "normal",

@@ -77,6 +77,8 @@ class Player:
     params: ClassVar[Parameters] = Parameters()
     #: Only for bandits (families with one state).
     bandits_only: ClassVar[bool] = False
+    #: It is run where it is named, and not beside others by default: a variant of another learner, or one that does not learn.
+    named_only: ClassVar[bool] = False
     #: Its actions are arrays (Box, MultiDiscrete), not numbers.
     array_actions: ClassVar[bool] = False
     observes: ClassVar[Observes] = "state"
@@ -119,7 +121,7 @@ class Player:
 
     def runs_by_default(self, variant: Variant) -> bool:
         """Return whether it is run here when no players are named: where it can be used and is worth a comparison."""
-        return self.why_unsuitable(variant) is None
+        return not self.named_only and self.why_unsuitable(variant) is None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.values.items())})"

@@ -34,6 +34,15 @@ def record(**fields: Any) -> np.dtype:
     )
 
 
+def extended(row: np.dtype, **fields: Any) -> np.dtype:
+    """Return the dtype of a row with more fields behind those that it has (see `record`).
+
+    >>> extended(record(x=np.int64), y=np.int64).names
+    ('x', 'y')
+    """
+    return record(**{name: row[name] for name in row.names or ()}, **fields)
+
+
 def _field(name: str, spec: Any) -> tuple:
     """A field as NumPy declares it. A length of 1 is given as (1,): before NumPy 2, a plain 1 means no axis."""
     if not isinstance(spec, tuple):

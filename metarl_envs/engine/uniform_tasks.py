@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine.compiling.kernels import glue, kernel
+from metarl_envs.engine.compiling.kernels import kernel
 from metarl_envs.engine.records import record
 from metarl_envs.engine.streams import randint
 
@@ -77,7 +77,7 @@ def _size(field: np.dtype) -> int:
 
 
 # ------------------------------------------------------------------------------------------------- kernels
-@glue
+@kernel
 def draw_no_more(params, task, rng):
     """Draw nothing: all fields are drawn."""
 
@@ -97,21 +97,21 @@ def _drawing(name: str, count: int | str, several: bool, others: Callable) -> Ca
             task[name] = randint(rng, below(params))
             others(params, task, rng)
 
-    return glue(draw)
+    return kernel(draw)
 
 
 def _read(parameter: str) -> Callable:
     def read(params):
         return params[parameter]
 
-    return glue(read)
+    return kernel(read)
 
 
 def _constant(number: int) -> Callable:
     def constant(params):
         return number
 
-    return glue(constant)
+    return kernel(constant)
 
 
 def _sampler(draw: Callable) -> Callable:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from metarl_envs.engine import Internal, Parameters, Real, kernel, randint, record, uniform
+from metarl_envs.engine import Internal, Parameters, Real, extended, kernel, randint, uniform
 from metarl_envs.learners.choosing import best_action, chance_of, one_each_action
 from metarl_envs.learners.q_learning import QLearning, explore_less
 
@@ -82,6 +82,7 @@ class CountBonusQ(QLearning):
     Source: the bonus of MBIE-EB (Strehl & Littman 2008), without a model.
     """
 
+    named_only = True
     params = Parameters(
         **QLearning.params.with_defaults(step_size=0.3, discount=0.8, epsilon=0.0).parameters, bonus=Real(1.0, 0.0, 1e6)
     )
@@ -98,15 +99,4 @@ class CountBonusQ(QLearning):
     def memory(p, variant):
         """Q-learning's memory, visits [state, action], and the values of actions with their bonus."""
         shape = variant.num_states, variant.actions
-        return record(
-            q=(np.float64, shape),
-            epsilon=np.float64,
-            td_error=np.float64,
-            episodes=np.int64,
-            visits=(np.int64, shape),
-            bound=(np.float64, shape[1]),
-        )
-
-    def runs_by_default(self, variant):
-        """Return False: it is a variant of Q-learning, run where it is named."""
-        return False
+        return extended(QLearning.memory(p, variant), visits=(np.int64, shape), bound=(np.float64, shape[1]))

@@ -74,6 +74,7 @@ class DoubleQ(QLearning):
     Source: van Hasselt 2010; Sutton & Barto 2018, section 6.7.
     """
 
+    named_only = True
     params = QLearning.params.with_defaults(step_size=0.9, discount=0.8, epsilon=0.2)
     begin, act, learn = start_both_optimistic, act_on_both, update_one
     internals = {
@@ -90,7 +91,3 @@ class DoubleQ(QLearning):
         return record(
             q=(np.float64, (2, *shape)), mean=(np.float64, shape), epsilon=np.float64, td_error=np.float64, episodes=np.int64
         )
-
-    def runs_by_default(self, variant):
-        """Return False: it is a variant of Q-learning, run where it is named."""
-        return False

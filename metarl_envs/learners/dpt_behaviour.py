@@ -42,6 +42,7 @@ class DPTBehaviour(Player):
     Source: Lee et al. 2023 (arXiv 2306.14892), its code (jon--lee/decision-pretrained-transformer, collect_data.py).
     """
 
+    named_only = True
     observes = "observation"
     begin, act = draw_policy, act_by_policy
     internals = {
@@ -59,7 +60,3 @@ class DPTBehaviour(Player):
         row = super().initial_memory(variant)
         row["bandit"] = variant.num_states == 1
         return row
-
-    def runs_by_default(self, variant):
-        """It does not learn."""
-        return False

@@ -57,6 +57,7 @@ class NoiseAnnealed(Player):
     Source: Zisman et al. 2024 (arXiv 2312.12275), its code for Dark Room (corl-team/ad-eps).
     """
 
+    named_only = True
     params = Parameters(steps=Integer(1800, 1), final_epsilon=Real(0.0, 0.0, 1.0))
     internals = {
         "epsilon": Internal(tell_epsilon),
@@ -76,10 +77,6 @@ class NoiseAnnealed(Player):
         if references_of(variant)["oracle"].observes != "world":
             return f"NoiseAnnealed needs an oracle that is given the task, and that of {variant.name} is not"
         return super().why_unsuitable(variant)
-
-    def runs_by_default(self, variant):
-        """It does not learn."""
-        return False
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metarl_envs.engine import Parameters, Real, kernel, record
+from metarl_envs.engine import Parameters, Real, extended, kernel
 from metarl_envs.learners.choosing import highest
 from metarl_envs.learners.q_learning import QLearning, explore_less
 
@@ -59,25 +59,18 @@ class QLambda(QLearning):
     Source: Watkins 1989; Sutton & Barto 1998, section 7.6; replacing traces: Singh & Sutton 1996.
     """
 
+    named_only = True
     params = Parameters(**QLearning.params.with_defaults(discount=0.8, epsilon=0.2).parameters, trace_decay=Real(0.5, 0.0, 1.0))
     learn = update_path
 
     @staticmethod
     def memory(p, variant):
         """Q-learning's memory, and the path: states, actions and their traces, as many as an episode has steps at most."""
-        shape = variant.num_states, variant.actions
-        longest = min(variant.horizon, shape[0] * shape[1])
-        return record(
-            q=(np.float64, shape),
-            epsilon=np.float64,
-            td_error=np.float64,
-            episodes=np.int64,
+        longest = min(variant.horizon, variant.num_states * variant.actions)
+        return extended(
+            QLearning.memory(p, variant),
             states=(np.int64, longest),
             actions=(np.int64, longest),
             trace=(np.float64, longest),
             length=np.int64,
         )
-
-    def runs_by_default(self, variant):
-        """Return False: it is a variant of Q-learning, run where it is named."""
-        return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metarl_envs.engine import Internal, kernel, record
+from metarl_envs.engine import Internal, extended, kernel
 from metarl_envs.learners.choosing import chance_of, one_each_action, tell_chances, tell_log_chance
 from metarl_envs.learners.q_learning import QLearning, act_epsilon_greedily, explore_less, start_optimistic
 
@@ -57,6 +57,7 @@ class SARSA(QLearning):
     Source: Rummery & Niranjan 1994; Sutton & Barto 2018, section 6.4.
     """
 
+    named_only = True
     params = QLearning.params.with_defaults(step_size=0.5, discount=0.8, epsilon=0.2)
     begin, act, learn = start_without_plan, act_as_planned, update_along_policy
     internals = {
@@ -68,16 +69,4 @@ class SARSA(QLearning):
     @staticmethod
     def memory(p, variant):
         """Q-learning's memory, the action to come (-1: none is chosen), and the chances it was chosen by."""
-        shape = variant.num_states, variant.actions
-        return record(
-            q=(np.float64, shape),
-            epsilon=np.float64,
-            td_error=np.float64,
-            episodes=np.int64,
-            planned=np.int64,
-            chance=(np.float64, shape[1]),
-        )
-
-    def runs_by_default(self, variant):
-        """Return False: it is a variant of Q-learning, run where it is named."""
-        return False
+        return extended(QLearning.memory(p, variant), planned=np.int64, chance=(np.float64, variant.actions))

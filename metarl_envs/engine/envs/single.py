@@ -9,13 +9,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 
 from metarl_envs.arguments import as_seed
+from metarl_envs.engine.envs.family_env import FamilyEnv
 from metarl_envs.engine.envs.info import memory_reset, single_info
 from metarl_envs.engine.envs.scoreboard import RENDER_MODES, Scoreboard, checked_render_mode
-from metarl_envs.engine.envs.specs import checked_spec
 from metarl_envs.engine.loops.trial import DISABLED, GIVEN_TASK, TERMINATED, TRUNCATED
 from metarl_envs.engine.truth.ground_truth import GroundTruth
 from metarl_envs.engine.worlds.worlds import TrialForm, Worlds, bad_action, how_to_begin
@@ -25,7 +24,7 @@ _ONLY_ROW = np.ones(1, np.bool_)
 _PLACES = frozenset({"_action", "_out", "_flags", "_observation", "_final", "_advance"})
 
 
-class SingleEnv(gym.Env):
+class SingleEnv(FamilyEnv, gym.Env):
     """One world of a family, as an ordinary Gymnasium environment with a hidden task.
 
     `reset(options=...)` understands `{"task": row or index into env.unwrapped.tasks}` (a given task) and
@@ -40,7 +39,6 @@ class SingleEnv(gym.Env):
     """
 
     metadata = {"render_modes": [*RENDER_MODES], "render_fps": 10}
-    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -66,15 +64,6 @@ class SingleEnv(gym.Env):
         self._discrete = not self.variant.action.shape
         self._take_places()
         self._seeded = self._live = False
-
-    @property
-    def spec(self) -> Any:
-        """How `gymnasium` made it, with the arguments as they were checked (a NumPy integer is an int); None if it did not."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = checked_spec(spec, self.variant)
 
     def _take_places(self) -> None:
         """Make the arrays that the driver reads and writes. Between calls they hold nothing that is needed again."""
@@ -135,24 +124,12 @@ class SingleEnv(gym.Env):
 
     def get_state(self) -> dict[str, Any]:
         """Return an exact, picklable snapshot: put back by `set_state`, every later step repeats bit by bit."""
-        return {
-            **self._worlds.get_state(),
-            "live": self._live,
-            "seeded": self._seeded,
-            "np_random": self.np_random.bit_generator.state,
-            "scoreboard": self._scoreboard and self._scoreboard.get_state(),
-            "truth": self._truth and self._truth.get_state(),
-        }
+        return {**super().get_state(), "live": self._live}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go back to a snapshot of this environment or of one with the same family and parameters."""
-        self._worlds.set_state(state)
-        self._live, self._seeded = state["live"], state["seeded"]
-        self.np_random.bit_generator.state = state["np_random"]
-        if self._scoreboard and state["scoreboard"]:
-            self._scoreboard.set_state(state["scoreboard"])
-        if self._truth:
-            self._truth.set_state(state["truth"])
+        super().set_state(state)
+        self._live = state["live"]
 
     def _take(self, action: Any) -> None:
         """Put the action where the driver reads it. What the driver cannot see is checked here: kind and shape."""

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from metarl_envs.arguments import as_seed, as_seeds, at_least_one, row_seeds
+from metarl_envs.engine.envs.family_env import FamilyEnv
 from metarl_envs.engine.envs.info import add_final, memory_reset, vector_info
 from metarl_envs.engine.envs.scoreboard import RENDER_MODES, Scoreboard, checked_render_mode
-from metarl_envs.engine.envs.specs import checked_spec
 from metarl_envs.engine.loops.trial import EPISODE_START, GIVEN_TASK, TERMINATED, TRUNCATED, zeros_like
 from metarl_envs.engine.truth.ground_truth import GroundTruth
 from metarl_envs.engine.worlds.worlds import Outcome, TrialForm, Worlds, bad_action, how_to_begin
@@ -24,7 +23,7 @@ from metarl_envs.engine.worlds.worlds import Outcome, TrialForm, Worlds, bad_act
 _BIG = 2**16
 
 
-class FamilyVectorEnv(VectorEnv):
+class FamilyVectorEnv(FamilyEnv, VectorEnv):
     """N worlds of a family. Row i, seeded s, equals the single environment seeded s + i, step by step.
 
     `reset(options=...)` understands `reset_mask` (bool array: the rows to reset), `task` (one row or index for all, or a
@@ -46,8 +45,6 @@ class FamilyVectorEnv(VectorEnv):
         reveal: show the hidden task in pictures and text.
         observed: False writes no observations, and what is given out in their place means nothing (see `Worlds`).
     """
-
-    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -100,15 +97,6 @@ class FamilyVectorEnv(VectorEnv):
         self._everyone.flags.writeable = False  # infos share it
         self._waiting: np.ndarray | None = None  # DISABLED: rows whose trial is over
         self._seeded = False
-
-    @property
-    def spec(self) -> Any:
-        """How `gymnasium` made it, with the arguments as they were checked (a NumPy integer is an int); None if it did not."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = checked_spec(spec, self.variant)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -176,25 +164,12 @@ class FamilyVectorEnv(VectorEnv):
 
     def get_state(self) -> dict[str, Any]:
         """Return an exact, picklable snapshot: put back by `set_state`, every later step repeats bit by bit."""
-        return {
-            **self._worlds.get_state(),
-            "waiting": None if self._waiting is None else self._waiting.copy(),
-            "seeded": self._seeded,
-            "np_random": self.np_random.bit_generator.state,
-            "scoreboard": self._scoreboard and self._scoreboard.get_state(),
-            "truth": self._truth and self._truth.get_state(),
-        }
+        return {**super().get_state(), "waiting": None if self._waiting is None else self._waiting.copy()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go back to a snapshot of this environment or of one with the same family, parameters and rows."""
-        self._worlds.set_state(state)
+        super().set_state(state)
         self._waiting = None if state["waiting"] is None else state["waiting"].copy()
-        self._seeded = state["seeded"]
-        self.np_random.bit_generator.state = state["np_random"]
-        if self._scoreboard and state["scoreboard"]:
-            self._scoreboard.set_state(state["scoreboard"])
-        if self._truth:
-            self._truth.set_state(state["truth"])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

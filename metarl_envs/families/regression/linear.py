@@ -199,7 +199,7 @@ class LinearRegression(Family):
         "averaging": GradientDescent(steps=1, rate=1.0),
         "nearest_neighbours": NearestNeighbours(),
     }
-    unit = "predictions"
+    curve_unit = "predictions"
 
     @staticmethod
     def task(p: SimpleNamespace) -> np.dtype:
@@ -218,7 +218,7 @@ class LinearRegression(Family):
         return Box(-np.inf, np.inf, (p.dimensions + 1,), np.float32), Box(-LIMIT, LIMIT, (1,), np.float32)
 
     @staticmethod
-    def unit_length(p: SimpleNamespace) -> int:
+    def curve_unit_length(p: SimpleNamespace) -> int:
         """Each prediction; of long episodes at most 50 blocks of one length."""
         return next(length for length in range(-(-p.horizon // 50), p.horizon + 1) if p.horizon % length == 0)
 
@@ -259,7 +259,7 @@ class LinearRegression(Family):
         return {"mean": np.zeros(p.dimensions), "covariance": np.eye(p.dimensions)}
 
     @staticmethod
-    def condition(p: SimpleNamespace, belief, seen, action, reward: float, then) -> None:
+    def update_posterior(p: SimpleNamespace, belief, seen, action, reward: float, then) -> None:
         """A Kalman step for one example."""
         example, target = np.asarray(seen[:-1], float), float(then[-1])
         direction = belief["covariance"] @ example
@@ -276,7 +276,7 @@ class LinearRegression(Family):
         )
 
     @staticmethod
-    def aim(p: SimpleNamespace, state: Row, x: float, y: float) -> tuple[float]:
+    def click_action(p: SimpleNamespace, state: Row, x: float, y: float) -> tuple[float]:
         """For people who play: the height of a click is the prediction."""
         return (float(np.clip((_MIDDLE - y) / _TALL * _SCALE, -_SCALE, _SCALE)),)
 
