@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         players,
         task_sets,
         testing,
+        text,
     )
     from metarl_envs.engine import Family, Player
     from metarl_envs.evaluation import evaluate
@@ -53,6 +54,7 @@ _ROOMS = (
     "players",
     "task_sets",
     "testing",
+    "text",
 )
 
 __all__ = ["Family", "Player", "TaskSet", "__version__", "evaluate", "register", "tasks"]

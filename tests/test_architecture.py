@@ -25,11 +25,12 @@ ROOMS = {
     "players": {"engine", "learners", "task_sets", "histories", "arguments", "files"},
     "evaluation": {"engine", "learners", "task_sets", "histories", "players", "arguments", "files", "ids"},
     "boxes": {"engine", "learners", "task_sets", "histories", "players", "evaluation", "arguments", "files", "ids"},
+    "text": {"engine", "task_sets", "histories", "players", "evaluation", "arguments", "ids"},
     "play": {"engine", "learners", "histories", "catalogue", "ids", "making"},
     "testing": {"engine", "learners", "task_sets", "histories", "catalogue", "ids"},
     "cli": {
-        *("engine", "learners", "task_sets", "histories", "players", "evaluation", "boxes", "play", "catalogue"),
-        *("arguments", "files", "ids"),
+        *("engine", "learners", "task_sets", "histories", "players", "evaluation", "boxes", "play", "text"),
+        *("catalogue", "arguments", "files", "ids"),
     },
 }
 #: Rooms with floors: a floor may import those above it in this list, and files of the room that stand in no folder.

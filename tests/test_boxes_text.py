@@ -238,7 +238,8 @@ def test_a_text_tells_only_what_is_seen():
             for name in ("held", "hand", "tried", "seemed", "open", "looking", "notes"):
                 for j in {0, 1, 2} - {i}:
                     other[name][j] = 1 - other[name][j] % 2
-            other["first_at"], other["first_by"], other["reward"], other["made"], other["illegal"] = 7, 1, 3.0, 2, 9
+            other["first_at"], other["first_by"], other["made"], other["illegal"] = 7, 1, 2, 9
+            other["reward"][[j for j in range(3) if j != i]] = 3.0
             other["notes"][i, world["open"][i] == 0, :3] = 1  # closed: only whether something is written
             if not world["looking"][i, 0]:
                 other["board"][:, :3] = 1

@@ -39,6 +39,7 @@ EVERY = {
 }
 #: Examples that other tests run.
 ELSEWHERE = {
+    "scripted_endpoint.py",
     "add_a_family.py",
     "learner_curves.py",
     "algorithm_distillation.py",

@@ -143,7 +143,8 @@ def test_a_moment_has_words():
             return super().act(moment)
 
     lived(Seat(Looks))
-    assert all(words == str(np.array(numbers)) for words, numbers in seen)
+    assert all(words.splitlines()[-1].startswith(f"You are at x {x}, y {y} of a room of") for words, (x, y) in seen)
+    assert any("It paid 1." in words for words, _ in seen)
 
 
 # ------------------------------------------------------------------------------------------------- the factory rule

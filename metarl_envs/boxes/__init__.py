@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from metarl_envs.boxes.envs.text_box import TextBox
     from metarl_envs.boxes.study.measures import column, measure
     from metarl_envs.boxes.study.normaliser import score
-    from metarl_envs.boxes.study.runs import run
+    from metarl_envs.boxes.study.runs import forecast, run
     from metarl_envs.players import PlayerError, Run, Seat, load
 
 #: Public names that are imported when they are first used.
@@ -27,6 +27,7 @@ _LAZY = {
     "Seat": "metarl_envs.players",
     "TextBox": "metarl_envs.boxes.envs.text_box",
     "column": "metarl_envs.boxes.study.measures",
+    "forecast": "metarl_envs.boxes.study.runs",
     "load": "metarl_envs.players",
     "make_vec": "metarl_envs.boxes.envs.batch",
     "measure": "metarl_envs.boxes.study.measures",
@@ -37,7 +38,7 @@ _LAZY = {
 #: The modules that PettingZoo's users look for, imported when they are first used as attributes.
 _MODULES = ("amnesia_v0", "generations_v0", "invention_v0")
 
-__all__ = ["PlayerError", "Run", "Seat", "TextBox", "column", "load", "make_vec", "measure", "run", "score"]
+__all__ = ["PlayerError", "Run", "Seat", "TextBox", "column", "forecast", "load", "make_vec", "measure", "run", "score"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from metarl_envs.cli.options import SETTINGS, params_of, see_that_it_can_be_written
+from metarl_envs.cli.models import (
+    BaseUrl,
+    Concurrency,
+    Context,
+    DryRun,
+    MaxTokens,
+    Requests,
+    Resume,
+    Tokens,
+    model_of,
+    told_in_a_line,
+)
+from metarl_envs.cli.options import SETTINGS, SPLITS, params_of, see_that_it_can_be_written
 
 app = typer.Typer(help="Boxes: groups of agents that invent, take notes, and forget.", **SETTINGS)
 
@@ -24,6 +37,54 @@ def replay(
 
     for line in lines(load(file), box, failures=failures, pictures=pictures):
         typer.echo(line)
+
+
+@app.command()
+def run(
+    box: Annotated[str, typer.Argument(help="such as AmnesiaBox")],
+    seat: Annotated[list[str], typer.Option(help="who sits where, as 0=greedy, others=model:NAME or all=random; repeatable")],
+    out: Annotated[Path, typer.Option(help="folder for the run, and for transcripts of models")],
+    boxes: Annotated[int, typer.Option(help="how many")] = 1,
+    seed: Annotated[int, typer.Option(help="of the first box")] = 0,
+    split: Annotated[str, typer.Option(help=SPLITS)] = "all",
+    param: Annotated[list[str] | None, typer.Option(help="a parameter of the box, as name=value, repeatable")] = None,
+    base_url: BaseUrl = None,
+    context: Context = "whole",
+    max_tokens: MaxTokens = 256,
+    requests: Requests = None,
+    tokens: Tokens = None,
+    concurrency: Concurrency = 8,
+    resume: Resume = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Play boxes to the end with scripted agents and language models in their seats, and write down the run."""
+    from metarl_envs.boxes.study.runs import forecast
+    from metarl_envs.boxes.study.runs import run as play
+
+    settings = {"context": context, "max_tokens": max_tokens, "requests": requests, "tokens": tokens}
+    models: dict[str, Any] = {}
+    seats = dict(_seat_of(given, models, base_url, settings) for given in seat)
+    if len(seats) < len(seat):
+        raise ValueError(f"--seat names a seat twice: {', '.join(seat)}")
+    asked = {"boxes": boxes, "seed": seed, "split": split, **params_of(param or [])}
+    if dry_run:
+        typer.echo(str(forecast(box, seats, **asked)))
+        return
+    see_that_it_can_be_written(out)
+    with told_in_a_line():
+        done = play(box, seats, out=out, resume=resume, concurrency=concurrency, **asked)
+    typer.echo(f"{done!r}\nwritten: {', '.join(str(out / name) for name in sorted(os.listdir(out)))}")
+
+
+def _seat_of(given: str, models: dict[str, Any], base_url: str | None, settings: dict[str, Any]) -> tuple[Any, Any]:
+    """A seat and who sits there; a model that sits in several is one."""
+    where, equals, who = given.partition("=")
+    if not equals or not (where in ("all", "others") or where.removeprefix("-").isdecimal()):
+        raise ValueError(f"--seat {given!r} must be SEAT=PLAYER, such as 0=greedy, others=random or 1=model:NAME")
+    if who.startswith("model:"):
+        name = who.removeprefix("model:")
+        who = models[name] = models.get(name) or model_of(name, base_url, **settings)
+    return int(where) if where not in ("all", "others") else where, who
 
 
 @app.command()

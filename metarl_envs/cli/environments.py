@@ -7,11 +7,11 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metarl_envs.cli.options import SPLITS, params_of
+from metarl_envs.cli.options import SPLITS, params_of, see_that_it_can_be_written
 from metarl_envs.cli.terminal import NARROW, fitted, new_console
 
 if TYPE_CHECKING:
@@ -85,8 +85,19 @@ def play(
     seed: Annotated[int | None, typer.Option(help="seed of the first trial [default: random]")] = None,
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
     screenshots: Annotated[Path, typer.Option(help="folder for screenshots")] = Path("screenshots"),
+    text: Annotated[bool, typer.Option("--text", help="in this terminal, by sentences")] = False,
+    index: Annotated[int, typer.Option(help="which task of the split, with --text")] = 0,
+    out: Annotated[Path | None, typer.Option(help="with --text: write the run to OUT.npz and OUT.json")] = None,
 ) -> None:
-    """Play a family yourself, in a window: the keys are on the screen, the hidden task is shown when the trial is over."""
+    """Play a family yourself, in a window: the keys are on the screen, the hidden task is shown when the trial is over.
+
+    With --text it is played in the terminal by sentences, the same that language models are told and say.
+    """
+    if text:
+        _play_in_words(id, episodes, split, index, seed, params_of(param or []), out)
+        return
+    if out is not None or index:
+        raise ValueError("--out and --index go with --text: add it")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     if sys.platform == "linux":  # else SDL complains on standard error that nobody has set it
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
@@ -107,3 +118,33 @@ def play(
         **params_of(param or []),
     )
     open_window(game, screenshots)
+
+
+def _play_in_words(
+    id: str, episodes: int | None, split: str, index: int, seed: int | None, params: dict[str, Any], out: Path | None
+) -> None:
+    """Play one trial in the terminal, and write it down as a run."""
+    import secrets
+
+    from metarl_envs.engine.composing import family_at
+    from metarl_envs.ids import family_of
+    from metarl_envs.text import make
+
+    if episodes is None:
+        episodes = 5 if family_at(family_of(id)).curve_unit == "episode" else 1
+    seed = secrets.randbits(32) if seed is None else seed
+    if out is not None:
+        see_that_it_can_be_written(out.parent)
+    env = make(id, split=split, index=index, seed=seed, episodes_per_trial=episodes, lenient=True, player="person", **params)
+    typer.echo(env.reset())
+    try:
+        while not env.done:
+            typer.echo(env.step(input("> ")))
+    except (EOFError, KeyboardInterrupt):
+        typer.echo("")
+    if env.done:
+        typer.echo(f"You earned {env.total:g}: {100 * env.score:.0f} % of the way from random play to the oracle.")
+    else:
+        typer.echo(f"You earned {env.total:g} in {len(env.actions)} steps; the trial is not over.")
+    if out is not None and env.actions:
+        typer.echo(f"written: {', '.join(map(str, env.run().save(out)))}")

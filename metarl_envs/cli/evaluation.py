@@ -7,6 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from metarl_envs.cli.models import (
+    BaseUrl,
+    Concurrency,
+    Context,
+    DryRun,
+    MaxTokens,
+    Requests,
+    Resume,
+    Tokens,
+    model_of,
+    told_in_a_line,
+)
 from metarl_envs.cli.options import DEFAULT_SPLIT, SPLITS, params_of, see_that_it_can_be_written
 from metarl_envs.cli.terminal import Bars, new_console
 
@@ -24,8 +36,21 @@ def evaluate(
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
     out: Annotated[Path | None, typer.Option(help="folder [default: results/NAME-SPLIT]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a result of other settings in that folder")] = False,
+    model: Annotated[list[str] | None, typer.Option(help="a language model, beside the policies; repeatable")] = None,
+    base_url: BaseUrl = None,
+    context: Context = "whole",
+    max_tokens: MaxTokens = 256,
+    requests: Requests = None,
+    tokens: Tokens = None,
+    concurrency: Concurrency = 8,
+    resume: Resume = False,
+    dry_run: DryRun = False,
 ) -> None:
-    """Score references and learners on held-out tasks: a table, a picture of their learning curves, and the numbers."""
+    """Score references and learners on held-out tasks: a table, a picture of their learning curves, and the numbers.
+
+    Language models live the same tasks with the same noise, beside random and oracle where no --policy is given. Every
+    question and reply is written to transcript-MODEL.jsonl in the folder, and --resume asks none of them again.
+    """
     from metarl_envs.engine.composing import family_at
     from metarl_envs.evaluation import evaluate as score
     from metarl_envs.evaluation.protocol import unlike
@@ -39,22 +64,28 @@ def evaluate(
     meant = task_set.split or "all"
     folder = out or Path("results") / f"{short(id_of(id)).rpartition('/')[2]}-{meant}"
     see_that_it_can_be_written(folder)
+    settings = {"context": context, "max_tokens": max_tokens, "requests": requests, "tokens": tokens}
+    settings |= {"concurrency": concurrency, "resume": resume}
+    models = {
+        name: model_of(name, base_url, **settings, transcript=folder / f"transcript-{_as_file(name)}.jsonl")
+        for name in model or []
+    }
+    if not models and (dry_run or resume or base_url is not None):
+        raise ValueError("--base-url, --resume and --dry-run go with --model: give one")
+    asked = {"split": split, "episodes": episodes, **params}
+    if dry_run:
+        for name, each in models.items():
+            pretending = each.pretending()
+            score(id, {name: pretending}, tasks=1, seeds=1, lifetimes=1, **asked)
+            typer.echo(f"{name}: {pretending.forecast.times(tasks * seeds * lifetimes)}")
+        return
+    policies: Any = {**{name: name for name in policy or ["random", "oracle"]}, **models} if models else policy or None
     if (held := folder / "result.json").exists() and not overwrite:
         how: dict[str, Any] = {"count": tasks, "episodes": episodes, "seeds": seeds, "lifetimes": lifetimes}
-        if other := unlike(read_result(held), id, policy or None, task_set, **how):
+        if other := unlike(read_result(held), id, policies, task_set, **how):
             raise ValueError(f"--out {folder} holds a result with other {', '.join(other)}: give another --out, or --overwrite")
-    with Bars() as progress:
-        result = score(
-            id,
-            policy or None,
-            split=split,
-            tasks=tasks,
-            episodes=episodes,
-            seeds=seeds,
-            lifetimes=lifetimes,
-            progress=progress.show,
-            **params,
-        )
+    with Bars() as progress, told_in_a_line():
+        result = score(id, policies, tasks=tasks, seeds=seeds, lifetimes=lifetimes, progress=progress.show, **asked)
     written = result.save(folder)  # before anything is printed, which can fail
     try:
         written.append(draw_curves(result, folder / "curves.png"))
@@ -66,3 +97,12 @@ def evaluate(
         console.print(f"the tasks of {id} are not split into train and test: all of them were used", soft_wrap=True)
     console.print(table(result, console.width))
     console.print(f"{picture}written: {', '.join(map(str, written))}", soft_wrap=True)
+
+
+def _as_file(name: str) -> str:
+    """The name of a model as part of a file's name: letters, digits and dashes, and what tells it from names like it."""
+    import hashlib
+    import re
+
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:40]
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

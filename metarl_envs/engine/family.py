@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeGuard
@@ -16,6 +17,7 @@ from metarl_envs.engine.compiling.kernels import kernel
 from metarl_envs.engine.observation_form import ObservationForm, size_of
 from metarl_envs.engine.parameters import RESERVED, Parameters
 from metarl_envs.engine.records import Row, fields_of, for_drivers, record
+from metarl_envs.engine.sentences import Sentences, sentences_of
 from metarl_envs.engine.splits import Split
 from metarl_envs.engine.streams import STREAM
 from metarl_envs.engine.uniform_tasks import UniformTasks
@@ -128,6 +130,10 @@ class Family:
     #: is left out below the picture (which should show it). A static method `click_action(p, state, x, y)` says what a click
     #: means.
     keys: ClassVar[Keys | Callable[[SimpleNamespace], Keys]] = {}
+    #: What an action is called that has no name among the keys: `arm` makes them `arm 0`, `arm 1` and so on.
+    action_noun: ClassVar[str] = "action"
+    #: The words of an observation tell what the last step did and paid, so that nothing is put before them.
+    words_tell_outcome: ClassVar[bool] = False
     #: For people who play: the world moves on while nobody acts.
     realtime: ClassVar[bool] = False
     #: Every reward is 0 or 1 (learners that count wins need that).
@@ -194,6 +200,28 @@ class Family:
         None in families whose agents never forget within an episode. In others it is told as `info["memory_reset"]` too.
         """
         return None
+
+    @classmethod
+    def instructions(cls, p: SimpleNamespace) -> str:
+        """What there is to do, for people and language models alike. Where a family says nothing: the head of its docstring."""
+        return " ".join((inspect.getdoc(cls) or cls.__name__).partition("\n\n")[0].split())
+
+    @staticmethod
+    def words(p: SimpleNamespace, seen: Any) -> str:
+        """What an observation says, in words. Nothing else is to be had here, so no words can tell what is hidden."""
+        parts = seen.items() if isinstance(seen, Mapping) else [("observation", seen)]
+        return ", ".join(f"{name} {np.array2string(np.asarray(part), separator=', ')}" for name, part in parts)
+
+    @classmethod
+    def words_in(cls, p: SimpleNamespace, state: np.void, task: np.ndarray, seen: Any) -> str:
+        """What whoever acts is told, in words: `words`. Only boxes need more to say it: the names that things have in them."""
+        return cls.words(p, seen)
+
+    @classmethod
+    def sentences_in(cls, p: SimpleNamespace, state: np.void) -> Sentences:
+        """The sentences for actions. Only in boxes do they follow from the state: from names, and what is in the hand."""
+        variant = cls.with_params(**vars(p))
+        return sentences_of(variant.action_space, variant.action_names)
 
     @staticmethod
     def curve_unit_length(p: SimpleNamespace) -> int:
@@ -379,6 +407,15 @@ class Variant:
         if not isinstance(self.action_space, gym.spaces.Discrete):
             raise TypeError(f"{self.name} has no number of actions: its action space is {self.action_space}")
         return int(self.action_space.n)
+
+    @functools.cached_property
+    def action_names(self) -> tuple[str, ...]:
+        """The names of Discrete actions: as their keys are called, else `Family.action_noun` and number; () for others."""
+        if not isinstance(self.action_space, gym.spaces.Discrete):
+            return ()
+        keys = self.family.keys(self.p) if callable(self.family.keys) else self.family.keys
+        named = {action: name for action, name in keys.values() if name and not callable(action)}
+        return tuple(named.get(action, f"{self.family.action_noun} {action}") for action in range(self.actions))
 
     @property
     def horizon(self) -> int:

@@ -17,7 +17,7 @@ from metarl_envs.evaluation.references import memoryless_returns, scaled_tasks
 from metarl_envs.evaluation.result import Result
 from metarl_envs.evaluation.result_files import life_seeds
 from metarl_envs.ids import family_of, id_of
-from metarl_envs.players.factories import Made
+from metarl_envs.players.factories import Made, in_a_run
 from metarl_envs.players.lifetimes import live
 from metarl_envs.players.resolve import Anyone, described, players_by_name
 from metarl_envs.players.run import Run, joined
@@ -86,7 +86,7 @@ def evaluate(
     lives = _Lives(variant, task_set.split, rows, seed_list, lifetimes, episodes, block)
     runs: dict[str, Run] = {}
     earned: dict[str, np.ndarray] = {}
-    with keeping(runs):
+    with keeping(runs), in_a_run(chosen.values()):
         for name, policy in chosen.items():
             runs[name], earned[name] = lives.of(name, policy, progress)
     return Result(

@@ -58,7 +58,7 @@ class Controls:
         """
         space, live, aim = variant.action_space, variant.family.realtime, _aim(variant)
         if isinstance(space, Discrete):
-            return cls(space, _named(variant) or _numbered(int(space.n), variant.name), {}, live, aim)
+            return cls(space, _named(variant) or _numbered(variant), {}, live, aim)
         if isinstance(space, Box) and space.shape in ((1,), (2,)):
             return cls(space, {}, _arrows(space, live), live, aim or _joystick)
         raise TypeError(f"{variant.name} cannot be played by keys: its actions are {space}")
@@ -150,7 +150,9 @@ def _named(variant: Variant) -> Keys:
     return dict(sorted(keys.items(), key=lambda item: _ARROWS.index(item[0]) if item[0] in _ARROWS else len(_ARROWS)))
 
 
-def _numbered(actions: int, name: str) -> Keys:
-    if actions > len(_DIGITS):
-        raise TypeError(f"{name} has {actions} actions, and there are {len(_DIGITS)} digits: play it with fewer")
-    return {_DIGITS[action]: (action, f"action {action}") for action in range(actions)}
+def _numbered(variant: Variant) -> Keys:
+    if variant.actions > len(_DIGITS):
+        raise TypeError(
+            f"{variant.name} has {variant.actions} actions, and there are {len(_DIGITS)} digits: play it with fewer"
+        )
+    return {_DIGITS[action]: (action, name) for action, name in enumerate(variant.action_names)}

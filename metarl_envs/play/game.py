@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metarl_envs.catalogue import read_page
-from metarl_envs.engine import Picture, Player, Row, Variant, canvas
+from metarl_envs.engine import Picture, Player, Row, canvas
 from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.engine.player import references_of
 from metarl_envs.histories import lifetime_returns
@@ -53,7 +52,7 @@ class Game:
         assert isinstance(env, SingleEnv)
         self.env, self.controls = env, Controls.of(env.variant)
         self.title = f"metarl_envs: {env.variant.name}"
-        self.instructions = _instructions(env.variant)
+        self.instructions = env.variant.family.instructions(env.variant.p)
         self._speed = SPEEDS.index(10 if self.controls.realtime else 20)  # what does not wait begins slowly
         self._notice, self._notice_left = "", 0.0
         self._place = 0.0, 0.0
@@ -281,12 +280,6 @@ class Game:
         tasks = np.repeat(self.env.tasks.row(self.truth["task"]), _TRIALS)
         returns = lifetime_returns(tasks, self.env.variant, policy, np.arange(_TRIALS), episodes=episodes)
         return float(returns.sum(axis=1).mean())
-
-
-def _instructions(variant: Variant) -> str:
-    """What a family says to those who play it, or else what it is."""
-    instructions = getattr(variant.family, "instructions", None)
-    return instructions(variant.p) if instructions else " ".join(read_page(variant.family)[0].split())
 
 
 def _draw_keys(strip: Picture, y: float, legend: list[tuple[tuple[str, ...], str]]) -> None:

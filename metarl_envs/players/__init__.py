@@ -7,7 +7,20 @@ environment through wrappers.
 
 from metarl_envs.engine.player import Player
 from metarl_envs.players.factories import PlayerError, Seat, Wrapped
+from metarl_envs.players.models.language_model import BudgetSpent, Forecast, LanguageModel
 from metarl_envs.players.run import Run, load
 from metarl_envs.players.told import Moment, Step
 
-__all__ = ["Moment", "Player", "PlayerError", "Run", "Seat", "Step", "Wrapped", "load"]
+__all__ = [
+    "BudgetSpent",
+    "Forecast",
+    "LanguageModel",
+    "Moment",
+    "Player",
+    "PlayerError",
+    "Run",
+    "Seat",
+    "Step",
+    "Wrapped",
+    "load",
+]

@@ -6,15 +6,19 @@ seed, and for how many rows (`num_envs`) or for which seat it makes players, by 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
+from metarl_envs.arguments import at_least_one
 from metarl_envs.players.actions import action_in, actions_in, resting
 from metarl_envs.players.told import Moment, Step
 
@@ -48,16 +52,23 @@ class Seat:
     Args:
         factory: makes one player without any memory, for each row or seat one of its own: called with `seat` (0 in families),
             `observation_space`, `action_space` and `seed`.
+        concurrency: how many of its players may be waited for at once, each in a thread of its own.
     """
 
-    def __init__(self, factory: Callable[..., SeatPlayer]):
+    def __init__(self, factory: Callable[..., SeatPlayer], concurrency: int = 1):
         if not callable(factory):
             raise TypeError(f"Seat({factory!r}): give a factory that makes a player, such as its class")
-        self.factory = factory
+        self.factory, self.concurrency = factory, at_least_one("concurrency", concurrency)
 
     def __call__(self, **told: Any) -> SeatPlayer:
         """Make a player."""
         return self.factory(**told)
+
+    def open(self) -> None:
+        """Prepare for a run that begins."""
+
+    def close(self, whole: bool) -> None:
+        """Finish with a run that has ended; `whole`: not before its time."""
 
     def __repr__(self) -> str:
         return name_of(self.factory)
@@ -98,6 +109,20 @@ def name_of(factory: Any) -> str:
     while isinstance(factory, functools.partial):
         factory = factory.func
     return getattr(factory, "__qualname__", type(factory).__qualname__)  # not its repr, which tells where in memory it is
+
+
+@contextlib.contextmanager
+def in_a_run(players: Iterable[Any]) -> Iterator[None]:
+    """Tell those that act one at a time when a run begins and ends, and whether it is whole."""
+    seats, whole = list({id(player): player for player in players if isinstance(player, Seat)}.values()), False
+    try:
+        for seat in seats:
+            seat.open()
+        yield
+        whole = True
+    finally:
+        for seat in seats:
+            seat.close(whole)
 
 
 class PlayerError(RuntimeError):
@@ -226,16 +251,38 @@ class OneByOne:
             PlayerError: a factory or a player raised an error, or did what it must not.
         """
         actions = resting(self._space, len(self._places))
-        for k in np.flatnonzero(active).tolist():
-            row, seat = self._places[k]
-            try:
+        acting = np.flatnonzero(active).tolist()
+        for k in acting:
+            with self._named(k, t):
                 if anew[k]:
                     self._players.pop(k, None)
-                    self._players[k] = self._make(row, seat, t)
-                actions[k] = action_in(self._space, self._players[k].act(step.moment(k)))
-            except Exception as error:
-                raise PlayerError(problem(f"seat {seat} of row {row}", t, error), row, seat, t) from error
+                    self._players[k] = self._make(*self._places[k], t)
+
+        def act(k: int) -> Any:
+            row, seat = self._places[k]
+            with self._named(k, t):
+                moment = replace(step.moment(k), _place=(int(self._seeds[row]), seat, t))
+                return action_in(self._space, self._players[k].act(moment))
+
+        for k, action in zip(acting, self._all(act, acting), strict=True):
+            actions[k] = action
         return actions
+
+    def _all(self, act: Callable[[int], Any], acting: list[int]) -> Iterable[Any]:
+        """The actions of all, in order; of players that may wait for something, side by side."""
+        if self._factory.concurrency == 1 or len(acting) == 1:
+            return map(act, acting)
+        with ThreadPoolExecutor(min(self._factory.concurrency, len(acting))) as threads:
+            return list(threads.map(act, acting))  # an error leaves nobody half-way: those who have begun end first
+
+    @contextlib.contextmanager
+    def _named(self, k: int, t: int) -> Iterator[None]:
+        """Say whose error it is."""
+        try:
+            yield
+        except Exception as error:
+            row, seat = self._places[k]
+            raise PlayerError(problem(f"seat {seat} of row {row}", t, error), row, seat, t) from error
 
     def _make(self, row: int, seat: int, t: int) -> SeatPlayer:
         """A new player. Its spaces are fresh, or the last one could have left something in them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from metarl_envs.players.factories import Batches, Made, OneByOne, PlayerError, 
 from metarl_envs.players.resolve import Anyone, described
 from metarl_envs.players.run import Run, cut_off, ended, endings_of
 from metarl_envs.players.runner import play
-from metarl_envs.players.told import Step, null_actions
+from metarl_envs.players.told import Step, Wording, family_in_words, null_actions
 from metarl_envs.task_sets import TaskSet
 
 
@@ -97,8 +98,21 @@ class Rows:
         # Gymnasium's vector wrappers pass lists of seeds on, though they are typed for one number.
         row_seeds: Any = about["seeds"].tolist()
         observation, info = self.env.reset(seed=row_seeds, options={"task": list(about["tasks"])})
-        self.step = _step(observation, self._null.copy(), np.zeros(rows), info)
+        self.step = self.told(observation, self._null.copy(), np.zeros(rows), info)
         self.actions = self._null
+
+    def told(self, observation: Any, actions: np.ndarray, reward: np.ndarray, info: dict[str, Any], *null: np.ndarray) -> Step:
+        """Return the step that players are told, with words where they see through no wrappers."""
+        step, env = _step(observation, actions, reward, info, *null), self.env
+        if not isinstance(env, _Watched):
+            return step
+
+        def words(row: int) -> Callable[[], Wording]:
+            state, task = env.state_and_task(row)
+            moment = step.moment(row)
+            return lambda: family_in_words(self.variant, self._about["episodes"], state, task, moment)
+
+        return replace(step, words_of=words)
 
     def spaces(self) -> tuple[Any, Any]:
         """Fresh spaces, as the player sees them."""
@@ -126,7 +140,7 @@ class Rows:
             if isinstance(self.env, _Watched):
                 raise
             raise PlayerError(problem(f"{self._about['seats'][0]}", self.t, error), None, 0, self.t) from error
-        self.step = _step(observation, self.actions, reward, info, self._null)
+        self.step = self.told(observation, self.actions, reward, info, self._null)
         self.t += 1
 
     def record(self, actions: np.ndarray, reward: np.ndarray, over: np.ndarray, anew: np.ndarray) -> None:
@@ -166,6 +180,10 @@ class _Watched(FamilyVectorEnv):
     def __init__(self, table: Rows, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._table = table
+
+    def state_and_task(self, row: int) -> tuple[np.void, np.ndarray]:
+        """Return a copy of the state of a row as it is now, and its task."""
+        return self._worlds.worlds.view(np.ndarray)["state"][row].copy(), self._worlds.task_row(row)
 
     def step(self, actions: Any) -> tuple:
         """Step, and tell."""

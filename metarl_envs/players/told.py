@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 
+from metarl_envs.engine.family import Variant
+from metarl_envs.engine.sentences import Sentences
+
 #: Observations side by side: an array of shape (rows, ...), or a dict of them where one observation is a dict.
 Observations = Any
+
+
+class Wording(NamedTuple):
+    """What a player is told in words, and how it answers in words.
+
+    Attributes:
+        rules: what there is to do, and what can be said: the same in a whole trial, for people and language models alike.
+        text: what happened, and what is observed.
+        sentences: what can be said now.
+    """
+
+    rules: str
+    text: str
+    sentences: Sentences
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,7 @@ class Step:
     episode_start: np.ndarray
     trial_start: np.ndarray
     memory_reset: np.ndarray
-    words_of: Callable[[int], Callable[[], str]] | None = None
+    words_of: Callable[[int], Callable[[], Wording]] | None = None
 
     def of(self, rows: np.ndarray) -> Step:
         """Return the step of some rows, as fresh arrays."""
@@ -68,12 +86,77 @@ class Moment:
     episode_start: bool
     trial_start: bool
     memory_reset: bool
-    _words: Callable[[], str] | None = None
+    _words: Callable[[], Wording] | None = None
+    #: The seed of the life, the seat and the step: for the record, not for the player, to whom it would tell the time.
+    _place: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def words(self) -> str:
-        """What is observed, as text: in boxes as `TextBox` tells it, elsewhere the numbers."""
-        return str(self.observation) if self._words is None else self._words()
+        """What happened and what is observed, as text: in boxes as `TextBox` tells it; the numbers where there are no words."""
+        return str(self.observation) if self._words is None else self.wording.text
+
+    @functools.cached_property
+    def wording(self) -> Wording:
+        """What it is told in words, and how it can answer; ValueError where there are none."""
+        if self._words is None:
+            raise ValueError("this moment was made of numbers alone: there are no words for it")
+        return self._words()
+
+
+def rules_in_words(instructions: str, forms: str, *, steps: int, episodes: int, features: np.ndarray | None = None) -> str:
+    """Return the rules of a game for people and language models.
+
+    Args:
+        instructions: what there is to do.
+        forms: what can be said.
+        steps: at most in an episode.
+        episodes: in a trial.
+        features: what is known of each action, [action, dimension].
+    """
+    lines = [instructions]
+    if features is not None:
+        lines += [
+            f"Features of action {k}: {np.array2string(row, precision=4, separator=', ')}" for k, row in enumerate(features)
+        ]
+    same = "" if episodes == 1 else f" There are {episodes} episodes in all, with the same things hidden in each."
+    lines.append(f"An episode has at most {steps} steps.{same} Earn as much as you can in all.")
+    lines.append(f"Each step, say one sentence and nothing else. You can say: {forms}.")
+    return "\n".join(lines)
+
+
+def family_in_words(variant: Variant, episodes: int, state: np.void, task: np.ndarray, moment: Moment) -> Wording:
+    """Return what a player in a family is told in words, and how it can answer. Only names of things in boxes need more.
+
+    Args:
+        variant: the family with its parameters set.
+        episodes: in a trial.
+        state: of its world, as it is now.
+        task: of its world.
+        moment: what it is told in numbers.
+    """
+    family, p = variant.family, variant.p
+    sentences = family.sentences_in(p, state)
+    told = {"steps": variant.horizon, "episodes": episodes, "features": family.features(p)}
+    rules = rules_in_words(family.instructions(p), sentences.forms(), **told)
+    return Wording(
+        rules, "\n".join([*_outcome(variant, moment), family.words_in(p, state, task, moment.observation)]), sentences
+    )
+
+
+def _outcome(variant: Variant, moment: Moment) -> list[str]:
+    """What came of the last step, which is not told where memory is reset."""
+    if moment.memory_reset or variant.family.words_tell_outcome:
+        return []
+    did = variant.action_names[moment.previous_action] if variant.action_names else _numbers(moment.previous_action)
+    lines = [f"You did: {did}. It paid {moment.previous_reward:.6g}."]
+    if moment.terminated or moment.truncated:
+        how = "The episode is over." if moment.terminated else "The episode is over: its steps are used up."
+        lines.append(how + (" The next one begins." if moment.episode_start else ""))
+    return lines
+
+
+def _numbers(action: Any) -> str:
+    return " ".join(f"{number:g}" for number in np.ravel(action))
 
 
 def _taken(value: Any, rows: np.ndarray) -> Any:

@@ -24,6 +24,7 @@ from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.generations import GenerationsBox
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.view.numbers import SENSES, layout, numbers_at, senses_of, sights_of, view_length
+from metarl_envs.boxes.view.words import sentences_of_agent
 from metarl_envs.boxes.world.core import CHOOSING
 from metarl_envs.boxes.world.hazard import HAZARD
 from metarl_envs.boxes.world.lives import LIVES, OLDEST, has_lives, is_demonstrated
@@ -44,6 +45,7 @@ from metarl_envs.boxes.world.tree import items_in, items_of
 from metarl_envs.engine import ByParameters, Choice, Oracle, Parameters, Picture, Row, kernel, record
 from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.family import Keys, Variant
+from metarl_envs.engine.sentences import Sentences
 from metarl_envs.engine.streams import keyed
 
 #: Who sits in the other seats.
@@ -297,14 +299,6 @@ def keys_of_seat(p: SimpleNamespace) -> Keys:
     return keys
 
 
-def _pay_in_words(p: SimpleNamespace) -> str:
-    """What something new pays."""
-    level = "its level" if p.value_bias == 1 else f"its level (of the first colour {p.value_bias:g} times that)"
-    if p.agents == 1:
-        return level if p.pays != "first" else f"{level}, the first time"
-    return {"own": level, "first": f"{level} to who is the first in the box", "mean": f"{level}, shared by all"}[p.pays]
-
-
 # ------------------------------------------------------------------------------------------------- the families
 class Seat(Box):
     """A seat in a box. The subclass names the box, and its page says what differs.
@@ -386,6 +380,7 @@ class Seat(Box):
     box: ClassVar[type[Box]]
     reference_episodes = 20  # a life here is long, and lives on one tree are much alike
     curve_unit = "steps"
+    words_tell_outcome = True
     state = seat_record
     reset, step = ByParameters(lambda p: _sit_down(open_of(p))), ByParameters(step_among)
     observe = ByParameters(see_from_seat_of)
@@ -418,20 +413,17 @@ class Seat(Box):
         forgot = senses_of(p) + SENSES.index("forgot")
         return int(np.searchsorted(kept(p), forgot)) if p.day or has_lives(p) else None
 
-    @staticmethod
-    def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
-        text = f"Combine two things (their keys, or clicks): some pairs make something new, which pays {_pay_in_words(p)}."
-        if p.agents > 1 and p.topology != "isolated" and p.fidelity > 0:
-            text += f" What others make while you see them {'is' if p.fidelity == 1 else 'may be'} yours too."
-        if p.day:
-            text += f" Every {p.day} steps all is forgotten but what is written."
-        if has_lives(p):
-            text += f" After {p.lifespan} steps you die, and another begins in your place with nothing"
-            text += ", but that what is written stays." if p.board or p.inherit == "notes" else "."
-        if has_lives(p) and p.channel in ("demonstration", "both"):
-            text += f" In the first {p.apprenticeship} steps of a life you copy what a teacher has."
-        return text
+    @classmethod
+    def words_in(cls, p: SimpleNamespace, state: np.void, task: np.ndarray, seen: np.ndarray) -> str:
+        """What agent 0 is told, in words."""
+        from metarl_envs.boxes.view.picture import seat_in_words
+
+        return seat_in_words(p, Row(state["box"]), Row(task))
+
+    @classmethod
+    def sentences_in(cls, p: SimpleNamespace, state: np.void) -> Sentences:
+        """The sentences of agent 0."""
+        return sentences_of_agent(p, state["box"], 0)
 
     @staticmethod
     def click_action(p: SimpleNamespace, state: Row, x: float, y: float) -> int | None:

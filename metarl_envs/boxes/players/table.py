@@ -9,7 +9,7 @@ import numpy as np
 
 from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.box import agent_spaces
-from metarl_envs.boxes.view.words import observation_in_words
+from metarl_envs.boxes.view.words import Teller, words_in
 from metarl_envs.engine.loops.trial import DISABLED, GIVEN_TASK, NEW_TASK
 from metarl_envs.engine.player import Player
 from metarl_envs.engine.records import check_memory
@@ -18,7 +18,7 @@ from metarl_envs.histories.columns import action_dtype
 from metarl_envs.players.factories import Batches, Made, OneByOne, Seat, seed_of
 from metarl_envs.players.run import Run, endings_of, relived
 from metarl_envs.players.runner import Group
-from metarl_envs.players.told import Step
+from metarl_envs.players.told import Step, Wording
 from metarl_envs.task_sets import TaskSet
 
 
@@ -49,6 +49,7 @@ class Boxes:
         self.t, self.most_steps, self.active = 0, horizon, everyone.copy()
         self.actions = np.zeros((boxes, agents), np.int64)
         self._returns, self._moving = np.zeros(boxes), False
+        self._tellers: dict[tuple[str, ...], Teller] = {}
 
     @property
     def states(self) -> np.ndarray:
@@ -98,8 +99,8 @@ class Boxes:
         never, first = np.zeros(len(forgot), np.bool_), np.full(len(forgot), self.t == 0)
         observation = {name: part[:, seats].reshape(rows, -1) for name, part in seen.items()}
 
-        def words_of(row: int) -> Callable[[], str]:
-            return self.words(states, row // len(seats), seats[row % len(seats)], observation["observation"][row])
+        def words_of(row: int) -> Callable[[], Wording]:
+            return self.wording(states, row // len(seats), seats[row % len(seats)], observation["observation"][row])
 
         return Step(
             observation=observation,
@@ -113,10 +114,13 @@ class Boxes:
             words_of=words_of,
         )
 
-    def words(self, states: np.ndarray, box: int, seat: int, seen: np.ndarray) -> Callable[[], str]:
-        """What writes what one agent observes, in the words of `TextBox`: then or later, of the states as they are now."""
+    def wording(self, states: np.ndarray, box: int, seat: int, seen: np.ndarray) -> Callable[[], Wording]:
+        """What tells one agent in the words of `TextBox`, then or later, of the states as they are now."""
         state, seen = states[box].copy(), seen.copy()
-        return lambda: observation_in_words(self.variant.p, state, self.worlds.task_row(box), seat, seen)
+        if (words := words_in(self.variant.p, state)) not in self._tellers:
+            self._tellers[words] = Teller(self.variant.p, words)
+        teller = self._tellers[words]
+        return lambda: teller.tell(state, self.worlds.task_row(box), seat, seen)
 
 
 class _Compiled:

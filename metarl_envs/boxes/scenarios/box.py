@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from metarl_envs.boxes.view.numbers import sights_of, view_length
 from metarl_envs.boxes.view.picture import describe_box, draw_box
+from metarl_envs.boxes.view.words import instructions_of
 from metarl_envs.boxes.world.mechanisms import MECHANISMS, box_error, box_parameters, verbs_of
 from metarl_envs.boxes.world.state import box_record
 from metarl_envs.boxes.world.step import open_of, step_of
@@ -52,6 +53,11 @@ class Box(Family):
     def task_errors(p: SimpleNamespace, tasks: np.ndarray) -> TaskErrors:
         """Yield where rows are no trees."""
         return task_errors(p, tasks)
+
+    @classmethod
+    def instructions(cls, p: SimpleNamespace) -> str:
+        """What there is to do."""
+        return instructions_of(p)
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:

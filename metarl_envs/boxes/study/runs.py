@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import numbers
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Unpack
+
+import numpy as np
 
 from metarl_envs.arguments import Progress, as_seed, at_least_one, row_seeds, tell_nobody
 from metarl_envs.boxes.parameters import BoxParameters
@@ -15,7 +19,8 @@ from metarl_envs.boxes.scenarios import BOXES, box_named
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.engine.family import Variant
 from metarl_envs.learners.named import read_player
-from metarl_envs.players.factories import Made, Wrapped
+from metarl_envs.players.factories import Made, PlayerError, Wrapped, in_a_run
+from metarl_envs.players.models.language_model import Forecast, LanguageModel
 from metarl_envs.players.resolve import described
 from metarl_envs.players.run import Run
 from metarl_envs.players.runner import play
@@ -30,6 +35,9 @@ def run(
     split: str | None = DEFAULT_SPLIT,
     tasks: int | TaskSet | None = None,
     progress: Progress = tell_nobody,
+    out: str | os.PathLike | None = None,
+    resume: bool = False,
+    concurrency: int | None = None,
     **params: Unpack[BoxParameters],
 ) -> Run:
     """Live many boxes to the end, with any mixture of players in their seats.
@@ -39,7 +47,8 @@ def run(
     observation_space=, action_space=, seed=)` returns an object whose `act(moment)` returns the action. A plain factory makes
     one for its seats in all boxes at once: `factory(num_envs=, observation_space=, action_space=, seed=)` returns an object
     whose `act(step)` returns an action a row, those of box 0 first (see `metarl_envs.players` for both). An observation is a
-    dict: `"observation"`, float32 in [0, 1], and `"action_mask"`, int8, 1 for each action that would do something.
+    dict: `"observation"`, float32 in [0, 1], and `"action_mask"`, int8, 1 for each action that would do something. A
+    `metarl_envs.players.LanguageModel` is told words and says sentences; scripted agents beside it stay compiled.
 
     Whenever the box resets an agent's memory (at the beginning, and at each dawn) its player is thrown away and the factory
     makes another one, which is given nothing that was used before. What a player knows the next day it has read in its notes;
@@ -59,10 +68,15 @@ def run(
         tasks: how many recipe books, the first ones of the split; or a finite set, with its own split and parameters. Box i has
             book i, and from the first again. None: each box draws its own.
         progress: called with "steps", how many steps have been made by now, and how many there are.
+        out: a folder for the run (`run.npz` and `run.json`, also where a player fails) and the transcripts of language models
+            (`transcript-SEAT.jsonl`, by the first seat that each sits in). None: nothing is written.
+        resume: go on with what is in `out`: language models are not asked again what they answered.
+        concurrency: of language models, how many conversations wait for a reply at once; None: as each says itself.
         params: parameters of the box.
 
     Raises:
         ValueError, TypeError: there is no such box, parameter or agent; a seat is empty or filled twice.
+        FileExistsError: there is a run in `out`, and it is not to be resumed.
         PlayerError: a player or its factory raised an error; an action is out of range; a factory returned an object that was
             returned before. The error says in which box and seat, and at which step, and holds what was played until then.
     """
@@ -70,12 +84,67 @@ def run(
     boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
     recipes = tasks_of(family, None, split, tasks, params)
     chosen = _who_sits_where(seats, recipes.variant)
-    table = Boxes(recipes, row_seeds(seed, boxes), tuple(_name_of(player) for player in chosen))
+    if out is None and (resume or concurrency is not None):
+        raise ValueError("resume and concurrency go with out: give the folder of the run")
+    if out is not None:
+        chosen = _written_to(Path(out), chosen, resume, concurrency)
+    return _played(recipes, chosen, row_seeds(seed, boxes), None if out is None else Path(out) / "run", progress)
+
+
+def forecast(
+    box: str | type[Box],
+    seats: Mapping[Any, Any],
+    boxes: int = 80,
+    seed: int = 0,
+    split: str | None = DEFAULT_SPLIT,
+    tasks: int | TaskSet | None = None,
+    **params: Unpack[BoxParameters],
+) -> Forecast:
+    """Return what `run` would ask of the language models in these seats, if every reply is a sentence that takes one step.
+
+    One box is played in a dry run, in which nobody is asked, and models wait. Arguments and errors are those of `run`.
+    """
+    family = box_named(box)
+    boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
+    recipes = tasks_of(family, None, split, tasks, params)
+    chosen = _who_sits_where(seats, recipes.variant)
+    pretending = {id(player): player.pretending() for player in chosen if isinstance(player, LanguageModel)}
+    if not pretending:
+        raise ValueError(f"seats={seats!r} has no language model, and nothing is asked of anybody")
+    _played(recipes, [pretending.get(id(player), player) for player in chosen], row_seeds(seed, 1), None, tell_nobody)
+    parts = [model.forecast for model in pretending.values()]
+    return Forecast(*(sum(each) for each in zip(*parts, strict=True))).times(boxes)
+
+
+def _written_to(out: Path, chosen: list[Any], resume: bool, concurrency: int | None) -> list[Any]:
+    """The players, of whom language models write their transcripts into a folder."""
+    if not resume and (out / "run.json").exists():
+        raise FileExistsError(f"out={str(out)!r} holds a run already: give another folder, or resume=True to go on with it")
+    written = {
+        id(player): player.written_to(out / f"transcript-{chosen.index(player)}.jsonl", resume=resume, concurrency=concurrency)
+        for player in _different(chosen)
+        if isinstance(player, LanguageModel)
+    }
+    return [written.get(id(player), player) for player in chosen]
+
+
+def _played(recipes: TaskSet, chosen: list[Any], seeds: np.ndarray, file: Path | None, progress: Progress) -> Run:
+    """Play all boxes, and write the run, whole or cut off."""
+    table = Boxes(recipes, seeds, tuple(_name_of(player) for player in chosen))
     made = Made()
     groups = [
         table.group(player, [i for i, each in enumerate(chosen) if each is player], made) for player in _different(chosen)
     ]
-    return play(table, groups, progress)
+    try:
+        with in_a_run(chosen):
+            done = play(table, groups, progress)
+    except PlayerError as error:
+        if file is not None and error.run is not None and error.run.actions.shape[1]:
+            error.add_note(f"It is also written: {', '.join(map(str, error.run.save(file)))}")
+        raise
+    if file is not None:
+        done.save(file)
+    return done
 
 
 def id_of(family: type[Box]) -> str:

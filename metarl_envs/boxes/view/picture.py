@@ -472,10 +472,15 @@ def describe_box(p: SimpleNamespace, state: Row, task: Row | None) -> str:
 
 def describe_seat(p: SimpleNamespace, state: Row, task: Row | None) -> str:
     """What agent 0 knows, in the words that it would be told."""
-    words = words_in(p, state._row)
-    sight = np.isin(np.arange(p.agents), seen_by(p, list(state.where), 0))
-    text = text_for(p, state._row, 0, sight, words)
+    text = seat_in_words(p, state, None)
     return text if task is None else "\n".join([text, *_recipes_in_words(p, state.held[:1], task, names_of(p, state._row))])
+
+
+def seat_in_words(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+    """What agent 0 is told; holes and shapes, which are seen but stand in the task, where that is given."""
+    kinds = None if task is None or p.structure != "grammar" else np.stack([task.hole, task.shape], axis=1).astype(int)
+    sight = np.isin(np.arange(p.agents), seen_by(p, list(state.where), 0))
+    return text_for(p, state._row, 0, sight, words_in(p, state._row), kinds)
 
 
 def _agent_in_words(p: SimpleNamespace, state: Row, i: int, names: list[str], seen: list[int]) -> str:

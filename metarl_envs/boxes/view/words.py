@@ -23,7 +23,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +39,8 @@ from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_
 from metarl_envs.boxes.world.verbs import Verb
 from metarl_envs.engine import Row
 from metarl_envs.engine.compiling.kernels import plain
+from metarl_envs.engine.sentences import Said
+from metarl_envs.players.told import Wording, rules_in_words
 
 #: Words that mean something else than an item.
 _RESERVED = frozenset({"combine", "with", "nothing", "empty", *(verb.word for verb in table_of(MECHANISMS))})
@@ -70,14 +72,6 @@ def words_in(p: SimpleNamespace, state: Any) -> tuple[str, ...]:
         return words_for(items, key)
     gone = items * (day_of(p, int(state["t"]))[0] - 1)
     return words_for(items * days_in(p), key)[gone : gone + items]
-
-
-class Said(NamedTuple):
-    """What a sentence means: the action of this step, that of the next one (or -1), and what was wrong with it (or "")."""
-
-    action: int
-    then: int = NOTHING
-    problem: str = ""
 
 
 class Grammar:
@@ -122,6 +116,15 @@ class Grammar:
             return f"combine {self.words[hand]} with {self.words[action]}"
         item = self.words[k] if k < len(self.words) else ""
         return verb.sentence.format(place=k + 1, agent=f"agent_{k}", item=item)
+
+    def in_hand(self, hand: int) -> InHand:
+        """The sentences of an agent with this item (or -1) in its hand."""
+        return InHand(self, hand)
+
+    @property
+    def wait(self) -> int:
+        """The action of whoever says nothing."""
+        return self._verbs.wait
 
     def forms(self) -> str:
         """The kinds of sentences that this box understands, in one line."""
@@ -176,6 +179,25 @@ class Grammar:
         return Said(self._verbs.wait, problem=problem)
 
 
+class InHand:
+    """The sentences of one agent now, as `metarl_envs.engine.sentences.Sentences` has them."""
+
+    def __init__(self, grammar: Grammar, hand: int):
+        self._grammar, self._hand, self.default = grammar, hand, grammar.wait
+
+    def parse(self, sentence: Any) -> Said:
+        """What a sentence means."""
+        return self._grammar.parse(sentence, self._hand)
+
+    def say(self, action: Any) -> str:
+        """The sentence for an action."""
+        return self._grammar.say(int(action), self._hand)
+
+    def forms(self) -> str:
+        """The kinds of sentences that this box understands, in one line."""
+        return self._grammar.forms()
+
+
 # ------------------------------------------------------------------------------------------------- what is seen
 def text_for(
     p: SimpleNamespace,
@@ -196,6 +218,7 @@ def text_for(
         kinds: where the box has a grammar, the hole and the shape of each item, int [items, 2], from 0.
     """
     lines = [*_clock(p, state, agent), *_things(state, agent, words, kinds), *_last_experiment(state, agent, words)]
+    lines += _pay(state, agent)
     if p.agents > 1:
         lines.append(f"In sight: {', '.join(f'agent_{j}' for j in np.flatnonzero(sight)) or 'nobody'}.")
     if HAZARD in used_in(p):
@@ -211,6 +234,56 @@ def observation_in_words(p: SimpleNamespace, state: Any, task: Any, agent: int, 
     kinds = np.stack([task["hole"], task["shape"]], axis=1).astype(int) if p.structure == "grammar" else None
     sight = seen[numbers_of(p, TOPOLOGY)] > 0
     return text_for(p, state, agent, sight, words_in(p, state), kinds)
+
+
+class Teller:
+    """Tells the agents of a box what they are told in words, and how they can answer.
+
+    Args:
+        p: the parameters of the box.
+        words: what its items are called now (see `words_in`).
+    """
+
+    def __init__(self, p: SimpleNamespace, words: tuple[str, ...]):
+        self._p, self._grammar = p, Grammar(p, words)
+        self._rules = rules_in_words(instructions_of(p), self._grammar.forms(), steps=p.horizon, episodes=1)
+
+    def tell(self, state: Any, task: Any, agent: int, seen: np.ndarray) -> Wording:
+        """What one agent is told: see `observation_in_words`."""
+        sentences = self._grammar.in_hand(int(state["hand"][agent]))
+        return Wording(self._rules, observation_in_words(self._p, state, task, agent, seen), sentences)
+
+
+def sentences_of_agent(p: SimpleNamespace, state: Any, agent: int) -> InHand:
+    """The sentences of one agent in a box now."""
+    return Grammar(p, words_in(p, state)).in_hand(int(state["hand"][agent]))
+
+
+def instructions_of(p: SimpleNamespace) -> str:
+    """What there is to do in a box, for people and language models alike."""
+    text = f"Combine two things: some pairs make something new, which pays {_pay_in_words(p)}."
+    if p.agents > 1 and p.topology != "isolated" and p.fidelity > 0:
+        text += f" What others make while you see them {'is' if p.fidelity == 1 else 'may be'} yours too."
+    if p.day:
+        text += f" Every {p.day} steps all is forgotten but what is written."
+    if has_lives(p):
+        text += f" After {p.lifespan} steps you die, and another begins in your place with nothing"
+        text += ", but that what is written stays." if p.board or p.inherit == "notes" else "."
+    if has_lives(p) and p.channel in ("demonstration", "both"):
+        text += f" In the first {p.apprenticeship} steps of a life you copy what a teacher has."
+    if p.relabel == "dawn":
+        text += " Each day all things have other names, in the notes too."
+    if p.notes or p.board:
+        text += " What is written is your last experiment at that time."
+    return text
+
+
+def _pay_in_words(p: SimpleNamespace) -> str:
+    """What something new pays."""
+    level = "its level" if p.value_bias == 1 else f"its level (of the first colour {p.value_bias:g} times that)"
+    if p.agents == 1:
+        return level if p.pays != "first" else f"{level}, the first time"
+    return {"own": level, "first": f"{level} to who is the first in the box", "mean": f"{level}, shared by all"}[p.pays]
 
 
 def day_of(p: SimpleNamespace, t: int) -> tuple[int, int, int]:
@@ -291,6 +364,12 @@ def _last_experiment(state: np.void, agent: int, words: tuple[str, ...]) -> list
     if a == NOTHING:
         return ["You have tried nothing yet."]
     return [f"Your last experiment: {experiment(a, b, int(state['seemed'][agent]), words)}."]
+
+
+def _pay(state: np.void, agent: int) -> list[str]:
+    """What the last step paid; nothing of before a memory reset."""
+    paid = 0.0 if state["forgot"][agent] else float(state["reward"][agent])
+    return [f"Your last step paid {paid:g}."] if paid else []
 
 
 def experiment(a: int, b: int, made: int, words: Sequence[str]) -> str:

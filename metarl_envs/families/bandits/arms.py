@@ -82,11 +82,17 @@ class Bandit(Family):
 
     observe, state_index = see_time, one_state
     curve_unit = "pulls"
+    action_noun = "arm"
 
     @staticmethod
     def spaces(p: SimpleNamespace):
         """The share of pulls made; the arms."""
         return Box(0.0, 1.0, (1,), np.float32), Discrete(p.arms)
+
+    @staticmethod
+    def words(p: SimpleNamespace, seen: np.ndarray) -> str:
+        """How many pulls are made."""
+        return f"{round(float(seen[0]) * p.horizon)} of {p.horizon} pulls are made."
 
     @staticmethod
     def num_states(p: SimpleNamespace) -> int:

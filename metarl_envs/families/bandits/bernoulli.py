@@ -124,7 +124,7 @@ class BernoulliBandit(Bandit):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         return (
             f"Each of the {p.arms} arms pays 1 or nothing, with a chance of its own that never changes. "
             f"Find the best arm and keep to it: you have {p.horizon} pulls."

@@ -158,7 +158,7 @@ class GapBandit(Bandit):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         return (
             f"Each of the {p.arms} arms pays 1 or nothing, by chance. One of them pays more often than the others, which are "
             f"all alike. Find it and keep to it: you have {p.horizon} pulls."

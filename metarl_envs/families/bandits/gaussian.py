@@ -155,7 +155,7 @@ class GaussianBandit(Bandit):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         return (
             f"Each of the {p.arms} arms pays about the same every time, give or take some luck. "
             f"Find the one that pays most and keep to it: you have {p.horizon} pulls."

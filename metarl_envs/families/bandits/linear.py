@@ -155,7 +155,7 @@ class LinearBandit(Bandit):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         return (
             f"Each of the {p.arms} arms pays about the same every time, give or take some luck; arms whose features (below) "
             f"are alike pay alike. Find the one that pays most: you have {p.horizon} pulls."

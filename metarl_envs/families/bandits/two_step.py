@@ -389,16 +389,21 @@ class TwoStep(Family):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         if p.variant == "wang":
             return (
-                "Go left or right to one of two places, then play its lottery (either key). One place pays often, the other "
+                "Go left or right to one of two places, then play its lottery (either action). One place pays often, the other "
                 "rarely, and now and then they swap: get to the one that pays."
             )
         return (
             "Go left or right to one of two places, then play the left or the right lottery there. Some of the four pay more "
             "often than others, and that changes slowly: find the best."
         )
+
+    @staticmethod
+    def words(p: SimpleNamespace, seen: int) -> str:
+        """Where one is."""
+        return f"You are in place {seen}." if seen else "You are at the first step of a round."
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:

@@ -258,12 +258,19 @@ class CartPole(Family):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
-        way = "Which key pushes which way is hidden." if p.flip else "How hard a push is is hidden."
+        """What there is to do, for people and language models alike."""
+        way = "Which action pushes which way is hidden." if p.flip else "How hard a push is is hidden."
         return (
-            "Keep the pole between the thin lines and the cart between the red ends: every step until then pays 1. "
+            "Keep the pole within 12 degrees of upright (the thin lines) and the cart within 2.4 m of the middle (the red "
+            "ends): every step until then pays 1. "
             f"A push is made at every step. {way}"
         )
+
+    @staticmethod
+    def words(p: SimpleNamespace, seen: np.ndarray) -> str:
+        """The four numbers."""
+        x, speed, angle, spin = seen.tolist()
+        return f"The cart is at {x:.4f} m, at {speed:.4f} m/s; the pole's angle is {angle:.5f} rad, its spin {spin:.4f} rad/s."
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:

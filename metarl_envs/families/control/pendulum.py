@@ -276,9 +276,17 @@ class Pendulum(Family):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         way = "Which way your torque turns it is hidden." if p.flip else "How heavy and long it is is hidden."
-        return f"Swing the pendulum up, and hold it at the green mark: being away from there, and spinning, costs. {way}"
+        return (
+            f"Swing the pendulum up, and hold it upright (at the green mark): being away from there, and spinning, costs. {way}"
+        )
+
+    @staticmethod
+    def words(p: SimpleNamespace, seen: np.ndarray) -> str:
+        """The three numbers."""
+        cosine, sine, spin = seen.tolist()
+        return f"The angle from upright has cosine {cosine:.4f} and sine {sine:.4f}; the spin is {spin:.4f} rad/s."
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:

@@ -163,7 +163,7 @@ class PointRobot(Family):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         return (
             "The goal is hidden somewhere on the arc. Every step costs the distance to it: get there, and stay. "
             "In every episode of the trial it is the same place."
@@ -176,6 +176,11 @@ class PointRobot(Family):
         dy = ((_MIDDLE - y) / _RADIUS - state.at[1]) / STRIDE
         farther = max(abs(dx), abs(dy), 1.0)
         return dx / farther, dy / farther
+
+    @staticmethod
+    def words(p: SimpleNamespace, seen: np.ndarray) -> str:
+        """Where the point is."""
+        return f"You are at ({seen[0]:.3f}, {seen[1]:.3f}), in radii of the circle; an action moves by tenths of a radius."
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
@@ -231,7 +236,7 @@ class PointRobotSparse(PointRobot):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         return (
             f"The goal is hidden somewhere on the arc. It pays only within {p.radius:g} radii of it, the more the nearer: "
             "search, and stay there. In every episode of the trial it is the same place."

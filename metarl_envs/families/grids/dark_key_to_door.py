@@ -40,6 +40,7 @@ from metarl_envs.families.grids.rooms import (
 
 #: What is left to do: `state.stage`.
 _FIND_KEY, _FIND_DOOR, _NOTHING = range(3)
+_STAGES = ("no key yet", "has the key", "door opened")
 
 
 @kernel
@@ -193,7 +194,7 @@ class DarkKeyToDoor(DarkRoom):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         return (
             "Somewhere in the dark are a key and a door. Finding the key pays 1; with it, finding the door pays 1. "
             "Both are in the same cells in every episode of the trial."
@@ -201,7 +202,7 @@ class DarkKeyToDoor(DarkRoom):
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
-        """The room from above; a ring of the key's colour around the agent that holds it."""
+        """The room from above; revealed, a ring of the key's colour around the agent that holds it, which it is not told."""
         cell = draw_floor(picture, p.size)
         if task is not None:
             x, y = middle_of(task.door, cell)
@@ -210,18 +211,19 @@ class DarkKeyToDoor(DarkRoom):
             color = canvas.GOAL if state.stage == _FIND_KEY else canvas.MUTED  # dim where it was taken
             _draw_key(picture, *middle_of(task.key, cell), cell, color)
         x, y = middle_of(state.agent, cell)
-        if state.stage != _FIND_KEY:
+        if task is not None and state.stage != _FIND_KEY:
             picture.circle(x, y, 0.36 * cell, canvas.GOAL)
         picture.circle(x, y, 0.3 * cell, canvas.AGENT)
-        text = ("no key yet", "has the key", "door opened")[state.stage]
-        picture.text(canvas.WORLD / 2, canvas.WORLD - 20, text, size=14, color=canvas.MUTED, align="center")
+        if task is not None:
+            picture.text(canvas.WORLD / 2, canvas.WORLD - 20, _STAGES[state.stage], size=14, color=canvas.MUTED, align="center")
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
-        """The room in characters: A is the agent; K the key and D the door where they are shown."""
-        marks = [] if task is None else [("D", task.door)] + [("K", task.key)] * (state.stage == _FIND_KEY)
-        has = ("no key yet", "has the key", "door opened")[state.stage]
-        return floor_in_text(p.size, marks, state.agent) + "\n" + has
+        """The room in characters: A is the agent; revealed, K the key, D the door, and whether it has the key."""
+        if task is None:
+            return floor_in_text(p.size, [], state.agent)
+        marks = [("D", task.door)] + [("K", task.key)] * (state.stage == _FIND_KEY)
+        return floor_in_text(p.size, marks, state.agent) + "\n" + _STAGES[state.stage]
 
 
 def _draw_key(picture: Picture, x: float, y: float, cell: float, color: canvas.Color) -> None:

@@ -34,6 +34,7 @@ from metarl_envs.families.grids.rooms import (
     middle_of,
     move,
     nearest_left,
+    place_in_words,
     returns_of_walks,
     stands_on,
     walk_towards,
@@ -259,11 +260,16 @@ class DarkRoom(Family):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         again = "In every episode of the trial it is the same cell."
         if p.once:
             return f"One cell of this dark room pays 1, and that ends the episode. Find it. {again}"
         return f"One cell of this dark room pays 1 for every step that ends on it. Find it, and stay there. {again}"
+
+    @staticmethod
+    def words(p: SimpleNamespace, seen: np.ndarray) -> str:
+        """Where one is."""
+        return place_in_words(p.size, seen)
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:

@@ -20,6 +20,7 @@ from metarl_envs.families.grids.rooms import (
     floor_in_text,
     middle_of,
     move,
+    place_in_words,
     returns_of_walks,
     walk_towards,
 )
@@ -167,12 +168,17 @@ class DarkRoomPermuted(DarkRoom):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         pays = "pays 1" if p.once else "pays 1 for every step there"
         return (
-            f"Get to the star: it {pays}. Which key moves which way (and which one does not move) is hidden, "
+            f"Get to the star: it {pays}. Which action moves which way (and which one does not move) is hidden, "
             "and the same in every episode of the trial."
         )
+
+    @staticmethod
+    def words(p: SimpleNamespace, seen: np.ndarray) -> str:
+        """Where one is, and where the star."""
+        return f"{place_in_words(p.size, seen)} The star is at x {p.size - 1}, y {p.size - 1}."
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:

@@ -136,7 +136,7 @@ class GridNavi(DarkRoom):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         return (
             "One cell pays 1 for every step that ends on it; every other step costs 0.1. Find it soon, and stay there. "
             "In every episode of the trial it is the same cell."

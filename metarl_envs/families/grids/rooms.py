@@ -46,6 +46,11 @@ def stands_on(state, cell):
     return (state.agent[0] == cell[0]) & (state.agent[1] == cell[1])
 
 
+def place_in_words(size: int, cell: np.ndarray) -> str:
+    """Where one is."""
+    return f"You are at x {cell[0]}, y {cell[1]} of a room of {size} x {size} cells (x grows to the right, y downwards)."
+
+
 @kernel
 def walk_towards(x, y, goal_x, goal_y):
     """The move that brings (x, y) nearer to the goal, first along x; none where it is reached."""

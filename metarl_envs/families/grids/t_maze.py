@@ -223,7 +223,7 @@ class TMaze(Family):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         start = "Go left, where a cue shows" if p.active else "The cue shows"
         return (
             f"{start} for one moment which way to turn at the other end. Remember it, go right without delay (delay costs), "
@@ -231,8 +231,13 @@ class TMaze(Family):
         )
 
     @staticmethod
+    def words(p: SimpleNamespace, seen: np.ndarray) -> str:
+        """What one sees; never how far along one is."""
+        return f"You see {_seen_in_words(int(seen[0]), int(seen[1]))}."
+
+    @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:
-        """The maze from above, a sign that shows the cue while it is seen, and what the agent sees."""
+        """The maze from above, a sign that shows the cue while it is seen, and what the agent sees; revealed, where it is."""
         columns = p.active + p.length + 1
         step = min((canvas.WORLD - 48) / columns, 72)
         side = max(step, 16)
@@ -249,25 +254,33 @@ class TMaze(Family):
         _draw_sign(picture, left, middle - side / 2 - 60, state.cue)
         if task is not None:
             picture.star(*middle_of(columns - 1, task.goal), 0.42 * side, canvas.GOAL)
-        picture.circle(*middle_of(state.x, state.y), 0.3 * side, canvas.AGENT)
+        if task is not None or state.x == columns - 1:  # along the corridor all places look alike
+            picture.circle(*middle_of(state.x, state.y), 0.3 * side, canvas.AGENT)
         picture.text(middle, canvas.WORLD - 60, f"you see {_sight(p, state)}", size=18, align="center")
 
     @staticmethod
     def describe(p: SimpleNamespace, state: Row, task: Row | None) -> str:
-        """The corridor in characters: A is the agent, G the goal where it is shown; and what the agent sees."""
+        """What the agent sees; revealed, the corridor in characters: A is the agent, G the goal."""
+        if task is None:
+            return f"sees {_sight(p, state)}"
         columns = p.active + p.length + 1
         rows = {1: [" "] * (columns - 1) + ["."], 0: ["."] * columns, -1: [" "] * (columns - 1) + ["."]}
-        if task is not None:
-            rows[task.goal][-1] = "G"
+        rows[task.goal][-1] = "G"
         rows[state.y][state.x] = "A"
         return "\n".join(" ".join(rows[y]) for y in (1, 0, -1)) + f"\nsees {_sight(p, state)}"
 
 
 def _sight(p: SimpleNamespace, state: Row) -> str:
     """What the agent sees, in words."""
-    if state.x == p.active + p.length:
-        return {0: "the junction", 1: "the arm above", -1: "the arm below"}[state.y]
-    return {0: "the corridor", 1: "the cue: up", -1: "the cue: down"}[state.cue]
+    at_end = state.x == p.active + p.length
+    return _seen_in_words(int(at_end), int(state.y if at_end else state.cue))
+
+
+def _seen_in_words(at_end: int, side: int) -> str:
+    """The two numbers of an observation, in words."""
+    if at_end:
+        return {0: "the junction", 1: "the arm above", -1: "the arm below"}[side]
+    return {0: "the corridor", 1: "the cue: up", -1: "the cue: down"}[side]
 
 
 def _draw_sign(picture: Picture, x: float, y: float, cue: int) -> None:

@@ -233,11 +233,16 @@ class TabularMDP(Family):
 
     @staticmethod
     def instructions(p: SimpleNamespace) -> str:
-        """For people who play: what to do."""
+        """What there is to do, for people and language models alike."""
         return (
-            "You are in the bright state. What an action pays, and where it leads, depends on the state and some luck. "
+            "What an action pays, and where it leads, depends on the state and some luck. "
             "Find out which are good where: every episode starts in state 0 again."
         )
+
+    @staticmethod
+    def words(p: SimpleNamespace, seen: int) -> str:
+        """The state."""
+        return f"You are in state {seen} of the states 0 to {p.states - 1}."
 
     @staticmethod
     def draw(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None) -> None:

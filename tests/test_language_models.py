@@ -1,0 +1,391 @@
+"""Language models as players, at an endpoint that answers by a script: nothing is lost, asked twice, or told to others."""
+
+import importlib.util
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metarl_envs import boxes
+from metarl_envs.evaluation import evaluate
+from metarl_envs.players import BudgetSpent, LanguageModel, PlayerError, load
+from metarl_envs.players.models.client import EndpointError
+
+pytestmark = pytest.mark.plain
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "scripted_endpoint.py"
+if not EXAMPLE.exists():  # tests of an installed wheel, run from elsewhere
+    pytest.skip("no examples here", allow_module_level=True)
+spec = importlib.util.spec_from_file_location("scripted_endpoint", EXAMPLE)
+scripted = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(scripted)
+
+KEY = "sk-very-secret-0123456789"
+#: A box in which little is to be computed.
+BOX = {"agents": 2, "horizon": 12, "day": 6, "notes": 2, "levels": 3, "width": 2, "bases": 4, "recipes": 1, "lineages": 1}
+ROOM = {"tasks": 2, "seeds": 1, "episodes": 2, "horizon": 5, "size": 5}
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def model(endpoint, **more):
+    return LanguageModel("scripted", base_url=endpoint.url, **{"pause": 0.01, "timeout": 5.0, **more})
+
+
+def in_room(player):
+    return evaluate("DarkRoom", {"model": player}, split=None, **ROOM).run("model")
+
+
+def in_box(player, **more):
+    return boxes.run("AmnesiaBox", {0: player, "others": "greedy"}, boxes=3, seed=5, **{**BOX, **more})
+
+
+def same(one, other):
+    return one.fingerprint == other.fingerprint
+
+
+# ------------------------------------------------------------------------------------------------- faults
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_bad_endpoint_loses_nothing(stream, tmp_path):
+    with scripted.Endpoint() as good:
+        expected = in_room(model(good))
+        asked = len(good.asked)
+    faults = ("429", "500", "cut", "garbage", "slow")
+    with scripted.Endpoint(faults=faults) as bad:
+        path = tmp_path / "chat.jsonl"
+        player = model(bad, stream=stream, tries=10, timeout=0.4, transcript=path)
+        assert same(in_room(player), expected)
+        assert len(bad.asked) > asked
+    entries = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    assert len(entries) == asked == player.counts["requests"]
+    assert sum(entry["tries"] for entry in entries) == len(bad.asked) == player.counts["tries"]
+    assert entries == sorted(entries, key=lambda entry: entry["key"])
+
+
+@pytest.mark.parametrize("fault", ["500", "429", "cut", "garbage", "huge"])
+def test_an_endpoint_that_always_fails_ends_the_run_and_what_was_played_is_kept(fault, tmp_path):
+    with scripted.Endpoint() as endpoint:
+        player = model(endpoint, tries=2)
+        before = endpoint.next_fault
+        endpoint.next_fault = lambda: fault if len(endpoint.asked) > 9 else before()
+        with pytest.raises(PlayerError, match="gave no reply in 2 tries") as raised:
+            in_box(player, out=tmp_path)
+    assert isinstance(raised.value.__cause__, EndpointError)
+    assert 0 < raised.value.step < 12
+    assert same(load(tmp_path / "run"), raised.value.run)
+
+
+def test_an_empty_reply_is_a_malformed_one():
+    with scripted.Endpoint(reply=lambda messages: "") as endpoint:
+        player = model(endpoint, retries=1)
+        run = in_room(player)
+    assert player.counts["malformed"] == 2 * run.steps.sum() == len(endpoint.asked)
+    assert player.counts["defaults"] == run.steps.sum()
+    assert not run.actions.any(), "staying is the default"
+
+
+def test_a_key_that_is_refused_ends_the_run_at_once_and_is_told_nobody(tmp_path):
+    class Refuses(scripted.Endpoint):
+        def next_fault(self):
+            return "401"
+
+    def send(handler):
+        handler.rfile.read(int(handler.headers["Content-Length"]))
+        handler.server.note({})
+        handler._send(401, f'{{"error": "no such key: {KEY}"}}'.encode())
+
+    with scripted.Endpoint() as endpoint:
+        endpoint.RequestHandlerClass = type("Refusing", (endpoint.RequestHandlerClass,), {"_answer": send})
+        with pytest.raises(PlayerError, match=r"does not accept the key in OPENAI_API_KEY \(HTTP 401") as raised:
+            in_box(model(endpoint, concurrency=1), out=tmp_path)
+        assert len(endpoint.asked) == 1
+    told = str(raised.value) + repr(raised.value.__cause__) + repr(raised.value.__notes__)
+    assert KEY not in told
+    assert "***" in told
+
+
+def test_the_key_is_in_no_file_and_no_name(tmp_path):
+    with scripted.Endpoint(reply=lambda messages: f"Your key is {KEY}.\nwait") as endpoint:
+        player = model(endpoint)
+        run = in_box(player, out=tmp_path)
+        assert all(question["authorization"] == f"Bearer {KEY}" for question in endpoint.asked)
+    assert KEY not in repr(player) + repr(run) + repr(vars(player)) + repr(vars(player._client))
+    assert len(list(tmp_path.iterdir())) == 3
+    assert not any(KEY.encode() in file.read_bytes() for file in tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------------- memory
+def test_at_a_memory_reset_the_conversation_starts_from_nothing():
+    """What was said before it is in no later question."""
+    said = []
+
+    def reply(messages):
+        said.append(f"canary-{len(said)}")
+        return f"{said[-1]}\nwait"
+
+    with scripted.Endpoint(reply=reply) as endpoint:
+        boxes.run("AmnesiaBox", {"all": model(endpoint, concurrency=1)}, boxes=1, seed=5, **{**BOX, "agents": 1})
+    told = [json.dumps(question["messages"]) for question in endpoint.asked]
+    for k, question in enumerate(told):
+        day = k // BOX["day"]
+        known = [canary for canary in said if f"{canary}\\n" in question]
+        assert known == said[day * BOX["day"] : k], "those of this day, and no other"
+
+
+def test_lives_know_nothing_of_one_another():
+    with scripted.Endpoint() as endpoint:
+        in_room(model(endpoint))
+        first = [question for question in endpoint.asked if len(question["messages"]) == 2]
+    assert len(first) == 2, "one for each life"
+
+
+@pytest.mark.parametrize(("context", "most"), [("whole", 2 * 9 + 2), ("window(2)", 2 * 2 + 2), ("notes", 2)])
+def test_contexts_keep_what_they_say(context, most):
+    def reply(messages):
+        return f"notes: seen {len(endpoint.asked)}\nup" if context == "notes" else "up"
+
+    with scripted.Endpoint(reply=reply) as endpoint:
+        in_room(model(endpoint, context=context, concurrency=1))
+        assert max(len(question["messages"]) for question in endpoint.asked) == most
+        last = endpoint.asked[-1]["messages"]
+    if context == "notes":
+        assert last[-1]["content"].startswith("Your notes: seen ")
+        assert "begins with 'notes:'" in last[0]["content"]
+    else:
+        assert "notes" not in last[0]["content"]
+
+
+def test_reflecting_keeps_a_note_from_episode_to_episode_and_nothing_else():
+    def reply(messages):
+        return "the goal is up" if "Write a note" in messages[-1]["content"] else "up"
+
+    with scripted.Endpoint(reply=reply) as endpoint:
+        run = in_room(model(endpoint, context="reflect", concurrency=1))
+    notes = [question["messages"] for question in endpoint.asked if "Write a note" in question["messages"][-1]["content"]]
+    assert len(notes) == 2
+    assert len(notes[0]) == 2 * 5 + 2, "of the whole episode"
+    after = [
+        question["messages"] for question in endpoint.asked if question["messages"][1]["content"].startswith("Your notes: the")
+    ]
+    assert {len(messages) for messages in after} == {2}
+    assert run.steps.tolist() == [10, 10]
+
+
+def test_what_is_no_sentence_is_said_back():
+    def reply(messages):
+        return "up" if "You can say" in messages[-1]["content"] else "fly"
+
+    with scripted.Endpoint(reply=reply) as endpoint:
+        player = model(endpoint)
+        run = in_room(player)
+    assert (run.actions == 1).all()
+    assert player.counts["malformed"] == player.counts["strict"] == run.steps.sum()
+    again = [question["messages"] for question in endpoint.asked if len(question["messages"]) == 4]
+    assert again[0][-2:] == [
+        {"role": "assistant", "content": "fly"},
+        {
+            "role": "user",
+            "content": "('fly' is no action. You can say: 'stay' (0), 'up' (1), 'right' (2), 'down' (3), 'left' (4): "
+            "the word, or the number alone.)",
+        },
+    ]
+
+
+def test_a_sentence_of_two_steps_is_asked_for_once():
+    def reply(messages):
+        words = messages[-1]["content"].split("You have: ")[1].split(".")[0].split(", ")
+        return f"combine {words[0]} with {words[1]}"
+
+    with scripted.Endpoint(reply=reply) as endpoint:
+        boxes.run("AmnesiaBox", {"all": model(endpoint)}, boxes=1, seed=5, **{**BOX, "agents": 1})
+    assert len(endpoint.asked) == BOX["horizon"] // 2
+
+
+# ------------------------------------------------------------------------------------------------- budget and resuming
+@pytest.mark.parametrize("budget", [{"requests": 17}, {"tokens": 4000}])
+def test_a_budget_is_kept_and_a_larger_one_goes_on(budget, tmp_path):
+    with scripted.Endpoint() as endpoint:
+        expected = in_box(model(endpoint))
+        asked = {json.dumps(question) for question in endpoint.asked}
+    with scripted.Endpoint() as endpoint:
+        with pytest.raises(PlayerError, match="is spent") as raised:
+            in_box(model(endpoint, max_tokens=256, **budget), out=tmp_path)
+        assert isinstance(raised.value.__cause__, BudgetSpent)
+        if "requests" in budget:
+            assert len(endpoint.asked) == 17
+        else:
+            entries = [json.loads(line) for line in (tmp_path / "transcript-0.jsonl").read_text().splitlines()[1:]]
+            assert 1000 < sum(entry["prompt_tokens"] + entry["reply_tokens"] for entry in entries) <= 4000
+        with pytest.raises(FileExistsError, match="resume=True"):
+            in_box(model(endpoint), out=tmp_path)
+        assert same(in_box(model(endpoint), out=tmp_path, resume=True), expected)
+        assert {json.dumps(question) for question in endpoint.asked} == asked
+        assert len(endpoint.asked) == len(asked), "nothing was asked twice"
+    assert same(load(tmp_path / "run"), expected)
+
+
+def test_what_was_asked_otherwise_is_not_resumed(tmp_path):
+    with scripted.Endpoint() as endpoint:
+        with pytest.raises(PlayerError):
+            in_box(model(endpoint, requests=5), out=tmp_path)
+        with pytest.raises(ValueError, match=r"cannot be resumed: line 1: it was asked otherwise: max_tokens was 256 and is 9"):
+            in_box(model(endpoint, max_tokens=9), out=tmp_path, resume=True)
+        with pytest.raises(PlayerError, match="answers another question"):
+            in_box(model(endpoint), out=tmp_path, resume=True, notes=3)
+        transcript = tmp_path / "transcript-0.jsonl"
+        whole = transcript.read_bytes()
+        transcript.write_bytes(whole[:-20])
+        assert in_box(model(endpoint), out=tmp_path, resume=True).steps.tolist() == [12] * 3, "a line that was cut short"
+        transcript.write_bytes(whole.replace(b'"digest"', b'"digits"'))
+        with pytest.raises(ValueError, match="cannot be resumed: line 2"):
+            in_box(model(endpoint), out=tmp_path, resume=True)
+
+
+def test_a_dry_run_tells_requests_and_tokens_beforehand(tmp_path):
+    with scripted.Endpoint(reply=lambda messages: "wait") as endpoint:
+        told = boxes.forecast("AmnesiaBox", {0: model(endpoint), "others": "greedy"}, boxes=3, seed=5, **BOX)
+        assert not endpoint.asked
+        player = model(endpoint)
+        in_box(player, out=tmp_path)
+    assert told.requests == len(endpoint.asked) == 3 * BOX["horizon"]
+    assert told.reply_tokens == told.requests * 256
+    characters = sum(len(message["content"]) for question in endpoint.asked for message in question["messages"])
+    assert told.prompt_tokens == pytest.approx(characters / 4, rel=0.05)
+
+
+def test_connections_are_kept_open():
+    connections = set()
+
+    class Watched(scripted.Endpoint):
+        def process_request(self, request, client_address):
+            connections.add(client_address)
+            super().process_request(request, client_address)
+
+    with Watched() as endpoint:
+        in_room(model(endpoint, concurrency=2))
+        in_room(model(endpoint, concurrency=2, stream=True))
+        assert len(endpoint.asked) >= 40
+    assert len(connections) <= 4
+
+
+def test_many_conversations_wait_at_once():
+    with scripted.Endpoint(seconds=0.1) as endpoint:
+        start = time.monotonic()
+        boxes.run("AmnesiaBox", {"all": model(endpoint, concurrency=16, retries=0)}, boxes=8, seed=1, **{**BOX, "horizon": 2})
+        took = time.monotonic() - start
+        assert len(endpoint.asked) >= 16
+    assert took < 0.1 * len(endpoint.asked)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"base_url": "localhost:8000"}, "base_url='localhost:8000'"),
+        ({"base_url": "http://me:secret@host/v1"}, "holds a name or a password"),
+        ({"base_url": "file:///etc/passwd"}, "base_url="),
+        ({"model": "two\nlines"}, "model="),
+        ({"context": "window(0)"}, r"context='window\(0\)'"),
+        ({"requests": 0}, "requests=0"),
+        ({"concurrency": 0}, "concurrency=0"),
+    ],
+)
+def test_wrong_arguments_are_named(given, why):
+    with pytest.raises(ValueError, match=why) as raised:
+        LanguageModel(**{"model": "m", "base_url": "http://localhost/v1", **given})
+    assert "secret" not in str(raised.value)
+
+
+KILLED = """
+import sys
+from metarl_envs import boxes
+from metarl_envs.players import LanguageModel
+player = LanguageModel("scripted", base_url=sys.argv[1], pause=0.01, concurrency=4)
+boxes.run("AmnesiaBox", {{0: player, "others": "greedy"}}, boxes=3, seed=5, out=sys.argv[2], resume=True, **{box})
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_and_resumed_it_is_the_same_run(tmp_path):
+    """Twenty times, with -9; no question is asked twice but those that were in flight."""
+    script = KILLED.format(box={**BOX, "horizon": 36})
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    with scripted.Endpoint() as endpoint:
+        expected = in_box(model(endpoint), horizon=36)
+        asked = len({json.dumps(question) for question in endpoint.asked})
+    rng, kills = random.Random(0), 0
+    with scripted.Endpoint(seconds=0.05) as endpoint:
+        command = [sys.executable, "-c", script, endpoint.url, str(tmp_path)]
+        while kills < 20:
+            before = len(endpoint.asked)
+            process = subprocess.Popen(command, env=environment)
+            deadline = time.monotonic() + 60
+            while len(endpoint.asked) == before and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 0.15))
+            if process.poll() is not None:
+                break
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+        subprocess.run(command, env=environment, check=True)
+        questions = [json.dumps(question) for question in endpoint.asked]
+    assert kills >= 10
+    assert len(set(questions)) == asked
+    assert len(questions) <= asked + 4 * kills
+    run = load(tmp_path / "run")
+    assert same(run, expected)
+    assert np.array_equal(run.actions, expected.actions)
+
+
+# ------------------------------------------------------------------------------------------------- the command line
+def called(*command):
+    from typer.testing import CliRunner
+
+    from metarl_envs.cli import app
+
+    done = CliRunner().invoke(app, [str(word) for word in command])
+    return done.exit_code, done.output, done.exception
+
+
+def test_a_model_is_evaluated_by_command(tmp_path):
+    settings = ["--split", "all", "--tasks", 2, "--seeds", 1, "--lifetimes", 1, "--episodes", 2]
+    settings += ["--param", "horizon=5", "--param", "size=5", "--out", tmp_path / "out"]
+    with scripted.Endpoint() as endpoint:
+        asked = ["evaluate", "DarkRoom", "--model", "org/mini", "--base-url", endpoint.url, *settings]
+        code, told, _ = called(*asked, "--dry-run")
+        assert code == 0, told
+        assert told.startswith("org/mini: 20 requests")
+        assert not endpoint.asked
+        code, told, error = called(*asked, "--requests", 4)
+        assert code == 1
+        assert isinstance(error, ValueError)
+        assert "the budget of 4 requests is spent" in str(error)
+        code, told, _ = called(*asked, "--resume")
+        assert code == 0, told
+        assert len({json.dumps(question) for question in endpoint.asked}) == len(endpoint.asked)
+    assert "org/mini" in told
+    (transcript,) = (tmp_path / "out").glob("transcript-org-mini-*.jsonl")
+    assert len(transcript.read_text().splitlines()) == len(endpoint.asked) + 1
+    assert called("evaluate", "DarkRoom", "--model", "m")[2].args[0].startswith("the model 'm' needs --base-url")
+
+
+def test_models_and_scripts_sit_in_boxes_by_command(tmp_path):
+    params = [word for name, value in BOX.items() for word in ("--param", f"{name}={value}")]
+    with scripted.Endpoint() as endpoint:
+        seats = ["--seat", "0=model:scripted", "--seat", "others=greedy", "--base-url", endpoint.url]
+        asked = ["boxes", "run", "AmnesiaBox", *seats, "--boxes", 3, "--seed", 5, *params, "--out", tmp_path / "out"]
+        assert called(*asked, "--dry-run")[1].startswith("36 requests")
+        code, told, _ = called(*asked)
+        assert code == 0, told
+        assert same(load(tmp_path / "out" / "run"), in_box(model(endpoint)))
+    assert "must be SEAT=PLAYER" in str(called("boxes", "run", "AmnesiaBox", "--seat", "nobody", "--out", tmp_path)[2])
