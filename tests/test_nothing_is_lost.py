@@ -153,7 +153,7 @@ def test_a_moment_has_the_words_of_its_own_time():
     steps = []
     boxes.run("AmnesiaBox", {0: "greedy", "others": Looks}, boxes=1, seed=4, **BOX)
     for step, words in steps:
-        assert step.moment(1).words == words(), "a step that was kept tells its own time too"
+        assert step.moment(1).words == words().text, "a step that was kept tells its own time too"
 
 
 def test_what_a_player_does_to_what_it_is_told_reaches_nobody():
