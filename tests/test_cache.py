@@ -296,7 +296,7 @@ def test_a_read_only_install_works(tmp_path):
         "import metarl_envs, sys; from metarl_envs.testing import trajectory_hash;"
         "print(metarl_envs.__file__, trajectory_hash(sys.argv[1]))"
     )
-    setting = {**os.environ, "PYTHONPATH": str(site)}
+    setting = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}  # root can write everywhere
     result = subprocess.run([sys.executable, "-c", script, ROOM], env=setting, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     where, got = result.stdout.split()

@@ -163,7 +163,8 @@ def doors():
 
     yield from (gym.make, gym.make_vec, making.make_single, making.make_vector, SingleEnv, FamilyVectorEnv)
     yield from (tasks, TaskSet.of_family, metarl_envs.evaluate, collect, Plan.of, Game)
-    yield from (batch.make_vec, batch.BoxVectorEnv, parallel.ParallelBox, runs.run, diagnostics.compare)
+    yield from (batch.make_vec, batch.BoxVectorEnv, parallel.ParallelBox, runs.run, runs.forecast, diagnostics.compare)
+    yield metarl_envs.text.make
 
 
 def test_every_name_that_a_parameter_would_share_with_an_argument_is_reserved():
