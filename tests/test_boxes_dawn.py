@@ -152,6 +152,7 @@ def test_what_was_made_in_the_last_step_of_a_day_is_not_told_the_next(maker):
 
 
 # ------------------------------------------------------------------------------------------------- the window
+@pytest.mark.slow
 def test_the_screen_of_a_seat_tells_nothing_the_next_day():
     """Neither what was not allowed, nor who of the others made something at the very end of the day."""
     tasks = TaskSet.of_family(InventionSeat, companions="waiting", **DAYS)

@@ -98,6 +98,7 @@ def test_the_ratchet_score_by_hand():
     np.testing.assert_allclose(found.of_immortal(), [0.5, np.nan, 0.25])
 
 
+@pytest.mark.slow
 def test_controls_are_run_at_equal_seeds():
     found = compare("GenerationsBox", "greedy", boxes=2, seed=7, **SMALL)
     for name in ("box", "twin", "oracle", "immortal"):

@@ -47,6 +47,7 @@ def by_two_copies(run, params):
         stepped(env, kept, actions)
 
 
+@pytest.mark.slow
 @pytest.mark.plain
 @pytest.mark.parametrize(
     "params", [{}, {"topology": "full", "fidelity": 0.6}, {"pays": "first", "sabotage": "falsify"}, {"pays": "mean", "day": 7}]
@@ -124,6 +125,7 @@ def test_what_several_do_to_one_is_no_more_than_it_has():
     np.testing.assert_allclose(rest, [-10.0] * 3)
 
 
+@pytest.mark.slow
 @pytest.mark.plain
 def test_a_ledger_sums_up_and_sabotage_of_what_nobody_prices_is_free():
     run = boxes.run("HazardBox", {"all": "random"}, boxes=2, seed=0, **LIVELY)

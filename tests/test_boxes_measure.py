@@ -299,6 +299,7 @@ def test_a_column_that_is_not_there_is_named():
 
 
 # ------------------------------------------------------------------------------------------------- the scale
+@pytest.mark.slow
 def test_a_score_is_zero_at_the_null_and_one_at_the_oracle():
     params = {**SMALL, "day": 0}
     row = normaliser.compute("AmnesiaBox", split=None, seed=3, boxes=6, **params)

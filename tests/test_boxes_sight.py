@@ -123,6 +123,7 @@ def test_what_is_kept_up_to_date_is_what_is_there(params, mode, reuse, seed):
     live(make_vec("InventionBox", 2, autoreset_mode=mode, reuse_arrays=reuse, **SMALL, **params), 40, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.plain
 @settings(max_examples=8, deadline=None)
 @given(st.fixed_dictionaries({**BOXES, **HAZARDS}), st.sampled_from(list(AutoresetMode)), st.integers(0, 2**20))

@@ -67,6 +67,7 @@ SMALL_BOX = {"horizon": 40, "levels": 2}
 ROOM = {"id": "MetaRL/DarkRoom-v0", "learner": "q_learning", "hyper": {"epsilon": 0.3}}
 
 
+@pytest.mark.slow
 def test_internals_of_equal_shapes_are_not_taken_for_one_another(tmp_path):
     specs = [{**ROOM, "internals": ["q", "epsilon"]}, {**ROOM, "internals": ["q", "log_prob"]}]
     true = run(specs, tmp_path, plain=True)

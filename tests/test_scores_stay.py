@@ -89,6 +89,7 @@ def test_where_actions_are_arrays_it_is_the_same(monkeypatch):
     assert found == {"random": "d600c94e959818f4", "oracle": "273cea0783536d77"}
 
 
+@pytest.mark.slow
 def test_in_a_seat_whose_memory_is_reset_it_is_the_same(monkeypatch):
     monkeypatch.setattr(Family, "reference_episodes", 2)
     monkeypatch.setattr(references, "_LIVES", 2)
