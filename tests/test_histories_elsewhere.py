@@ -302,7 +302,7 @@ def test_a_ray_cluster_of_two_workers_writes_the_same_bytes(tmp_path):
 ALIKE = """
 import pathlib, sys
 import numpy as np
-from metarl_envs.histories import collect, open
+from metarl_envs.histories import collect, load
 from metarl_envs.learners import PSRL, QLearning, Random
 where = pathlib.Path(sys.argv[1])
 small = dict(histories=4, steps=60)
@@ -310,7 +310,7 @@ labels = ["optimal_action", "q_star", "regret"]
 collect("MetaRL/DarkRoomHard-v0", QLearning(), out=where / "hard", size=5, horizon=8, internals=["q"], labels=labels, **small)
 collect("MetaRL/TabularMDP-v0", PSRL(), out=where / "mdp", labels=labels, **small)
 collect("MetaRL/CartPole-v0", Random(), out=where / "poles", **small)
-drawn = open(where / "hard").sample(5, 20, np.random.default_rng(0))
+drawn = load(where / "hard").sample(5, 20, np.random.default_rng(0))
 np.savez(where / "drawn.npz", **drawn)
 """
 

@@ -200,11 +200,14 @@ def descend(hyper, memory, seen, action, reward, terminated, truncated, then, rn
     """Add an example, and go down from zero again: each step against the gradient of the mean squared error so far."""
     n = len(memory.mean)
     memory.count += 1
+    memory.target = then[n]
+    for i in range(n):
+        memory.direction[i] = seen[i]  # products of what is shown would be in single precision
     for i in range(n):
         memory.mean[i] = 0.0
-        memory.sum[i] += seen[i] * float(then[n])
+        memory.sum[i] += memory.direction[i] * memory.target
         for j in range(n):
-            memory.squares[i, j] += float(seen[i]) * seen[j]
+            memory.squares[i, j] += memory.direction[i] * memory.direction[j]
     set_to_unit(memory.warp, 1.0)
     for step in range(hyper.steps):
         step_down(hyper, memory, n)
@@ -266,7 +269,7 @@ class GradientDescent(ByWeights):
         d = variant.p.dimensions
         vectors = {name: (np.float64, d) for name in ("mean", "sum", "direction", "other")}
         matrices = {name: (np.float64, (d, d)) for name in ("squares", "warp", "product", "warped")}
-        return record(**vectors, **matrices, count=np.int64)
+        return record(**vectors, **matrices, target=np.float64, count=np.int64)
 
 
 # --------------------------------------------------------------------------------------------- nearest neighbours
