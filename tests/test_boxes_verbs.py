@@ -20,6 +20,7 @@ from metarl_envs.boxes.world.mechanisms import (
     action_count_in,
     as_kernels_see,
     begins_at,
+    box_parameters,
     legality_in,
     mechanisms_of,
     table_of,
@@ -264,3 +265,9 @@ def test_a_kernel_in_plain_form_calls_plain_kernels_only():
     assert plain(is_legal) is reached
     assert TAKE.count is not None
     assert not hasattr(plain(TAKE.count), "py_func")
+
+
+@pytest.mark.parametrize("missing", [DAYS, NOTES, TOPOLOGY])
+def test_a_box_without_what_every_box_has_is_refused(missing):
+    with pytest.raises(ValueError, match=r"a box needs (DAYS|NOTES|TOPOLOGY) too"):
+        box_parameters(*(mechanism for mechanism in MECHANISMS if mechanism is not missing))

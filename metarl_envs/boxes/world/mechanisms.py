@@ -21,6 +21,9 @@ from metarl_envs.engine.compiling.kernels import glue
 
 #: To add a mechanism, write its file and add it here: verbs of later ones have higher numbers.
 MECHANISMS = (DAYS, NOTES, TOPOLOGY, LIVES, HAZARD)
+#: Those that every box has, though they may be turned off (`day=0`, `notes=0`, `agents=1`): pictures, words and measures of all
+#: boxes ask for what they do.
+ALWAYS = {"DAYS": DAYS, "NOTES": NOTES, "TOPOLOGY": TOPOLOGY}
 #: What there is to choose from, by the name of the parameter.
 _CHOICES = {
     name: parameter.names
@@ -34,7 +37,13 @@ def box_parameters(*mechanisms: Mechanism, **presets: Mapping[str, Any]) -> Para
     """The parameters of a box of the core and these mechanisms, which a scenario names in the order of its page.
 
     `presets` are names for several values at once: `preset="short"` stands for what `short` sets.
+
+    Raises:
+        ValueError: a mechanism is missing that every box has.
     """
+    if missing := [name for name, mechanism in ALWAYS.items() if mechanism not in mechanisms]:
+        needed = ", ".join(ALWAYS)
+        raise ValueError(f"a box needs {missing[0]} too: box_parameters({needed}, ...); its parameters can turn it off")
     of_each = {name: parameter for mechanism in mechanisms for name, parameter in mechanism.parameters.items()}
     return Parameters(preset=Preset.of(**presets), **PARAMETERS, **of_each, **EXPERIMENTS)
 
