@@ -19,7 +19,6 @@ import inspect
 import os
 import pickle
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -121,7 +120,7 @@ def _try(have: Supported) -> None:
     """
     name_rows_by_content()
     kept: dict[str, bytes] = {}
-    first, shelf = _trial_driver(have), Shelf(lambda kernel, key: None, least=0.0)
+    first, shelf = _trial_driver(have), Shelf(lambda kernel, key: None, least=0)
     if have.cache:
         ask_before_compiling(first, kept.get, kept.__setitem__)
     with using(shelf if have.cache else None):
@@ -138,7 +137,7 @@ def _try(have: Supported) -> None:
             raise RuntimeError("a row type has another name in machine code than it was given")
     if have.cache and have.parts:
         parts = {(kernel.__name__, key): content for kernel, key, content in shelf.made}
-        again = Shelf(lambda kernel, key: parts[kernel.__name__, key], least=0.0)
+        again = Shelf(lambda kernel, key: parts[kernel.__name__, key], least=0)
         with using(again):
             _check_result(_trial_driver(have))
         if not parts or again.made:
@@ -438,12 +437,12 @@ class Shelf:
 
     Attributes:
         load: `load(kernel, key)`: what was kept of a kernel under a key, or None. The key tells how it was compiled.
-        least: how long a part must have taken to compile, with all that it calls, to be worth keeping [s].
+        least: how large a part must be, with all that it calls, to be worth keeping [bytes]; a smaller one is as soon compiled.
         made: kernel, key and content of what was compiled anew and is worth keeping.
     """
 
     load: Callable[[Callable, str], bytes | None]
-    least: float = 0.03
+    least: int = 3500
     made: list[tuple[Callable, str, bytes]] = field(default_factory=list)
 
 
@@ -479,11 +478,10 @@ def _part_cache() -> type:
         def __init__(self, part: Any, library: type):
             self._part, self._library = part, library
             self._options = repr(sorted(part.targetoptions.items()))
-            self._asked_at = 0.0
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
             """The part for argument types, or None."""
-            shelf, self._asked_at = _shelf.get(), time.perf_counter()
+            shelf = _shelf.get()
             content = shelf.load(self._part.py_func, self._key(sig, target_context)) if shelf else None
             try:
                 return self._rebuilt(target_context, *pickle.loads(content)) if content else None
@@ -501,14 +499,15 @@ def _part_cache() -> type:
             return CompileResult(**{**dict.fromkeys(CR_FIELDS), **contexts, **of_part, **nothing_else})
 
         def save_overload(self, sig: Any, data: Any) -> None:
-            """Keep a part that took its time, unless it holds addresses of this process."""
+            """Keep a part that is worth it, unless it holds addresses of this process."""
             shelf, library = _shelf.get(), data.library
-            if shelf is None or time.perf_counter() - self._asked_at < shelf.least:
+            if shelf is None or data.lifted or data.objectmode or library.has_dynamic_globals or data.reload_init:
                 return
-            if data.lifted or data.objectmode or library.has_dynamic_globals or data.reload_init:
+            code = library._final_module.as_bitcode()
+            if len(code) < shelf.least:
                 return
             data.fndesc.typemap = data.fndesc.calltypes = None  # of the compiler alone
-            content = (library.name, library._final_module.as_bitcode(), data.fndesc, data.signature)
+            content = (library.name, code, data.fndesc, data.signature)
             shelf.made.append((self._part.py_func, self._key(sig, data.target_context), serialize.dumps(content)))
 
         def _key(self, sig: Any, target_context: Any) -> str:
