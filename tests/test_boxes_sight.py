@@ -132,7 +132,7 @@ def test_what_others_do_to_one_is_seen_at_once(params, mode, seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.fixed_dictionaries({**BOXES, **LAYOUTS, **HAZARDS}), st.sampled_from(list(AutoresetMode)), st.integers(0, 2**20))
 def test_boxes_of_any_size_are_kept_up_to_date(params, mode, seed):
     p = Box.params.resolve(params, "Box")

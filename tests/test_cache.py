@@ -74,7 +74,7 @@ from metarl_envs.learners import QLearning
 
 tasks = metarl_envs.tasks(sys.argv[1], size=int(sys.argv[2]))
 lifetime_returns(tasks.rows(1), tasks.variant, QLearning(), [0], episodes=1)
-[compiled] = sys.modules[scores.__module__]._score_driver(tasks.variant, QLearning).overloads.values()
+[compiled] = sys.modules[lifetime_returns.__module__]._score_driver(tasks.variant, QLearning).overloads.values()
 print(compiled.fndesc.mangled_name)
 """
 
