@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_reply(self, question: dict, text: str, cut: bool) -> None:
         usage = {"prompt_tokens": len(json.dumps(question["messages"])) // 4, "completion_tokens": len(text) // 4 + 1}
         if question.get("stream"):
-            events = [{"choices": [{"delta": {"content": piece}}]} for piece in re.findall(r"(?s).{1,5}", text)]
+            events: list[dict] = [{"choices": [{"delta": {"content": piece}}]} for piece in re.findall(r"(?s).{1,5}", text)]
             events.append({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": usage})
             body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
             kind = "text/event-stream"
@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--seconds", type=float, default=0.0, help="how long each reply takes")
     parser.add_argument("--reply", help="say this, whatever is asked")
