@@ -243,6 +243,7 @@ def test_a_box_with_a_step_of_its_own_is_looked_at_anew():
         assert (seen["observation"][:, 0, 0] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_box_that_sees_otherwise_must_say_so_twice():
     with pytest.raises(TypeError, match="lacks a `look`"):
         make_vec(Blindfold, 2, **SMALL).reset(seed=0)
