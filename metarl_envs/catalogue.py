@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import metarl_wrappers
-from metarl_envs.boxes.players.hazardous import HAZARDOUS
-from metarl_envs.boxes.players.scripted import SCRIPTED
-from metarl_envs.boxes.scenarios import BOXES, box_named
+from metarl_envs.boxes.players.hazardous import AGENTS
+from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Family
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameter, Real
-from metarl_envs.ids import TABLE, family_of
+from metarl_envs.ids import BOXES, TABLE, family_of
 from metarl_envs.learners import LEARNERS
 
 #: The headings of a family's reference page, in order.
@@ -103,7 +102,7 @@ def learners() -> Listing:
 
 def players() -> Listing:
     """Return the scripted agents of boxes, with their hyper-parameters."""
-    rows = [(name, _told(one.values), _first_sentence(type(one).__doc__ or "")) for name, one in (SCRIPTED | HAZARDOUS).items()]
+    rows = [(name, _told(one.values), _first_sentence(type(one).__doc__ or "")) for name, one in AGENTS.items()]
     return Listing("players of boxes", ("player", "hyper-parameters", "what it does"), rows)
 
 

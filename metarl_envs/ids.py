@@ -45,12 +45,12 @@ TABLE = (
     Row("MetaRL/GenerationsBox-v0", "metarl_envs.boxes.envs.seat:GenerationsSeat", "box"),
 )
 
-#: Families behind `metarl_envs.boxes` alone, whose ids in the table are those of one seat in them.
-WHOLE_BOXES = {
-    "metarl_envs.boxes.scenarios.invention:InventionBox",
-    "metarl_envs.boxes.scenarios.amnesia:AmnesiaBox",
-    "metarl_envs.boxes.scenarios.generations:GenerationsBox",
-    "metarl_envs.boxes.scenarios.hazard:HazardBox",
+#: The boxes of `metarl_envs.boxes`, by name. Ids in the table are those of one seat in them.
+BOXES = {
+    "InventionBox": "metarl_envs.boxes.scenarios.invention:InventionBox",
+    "AmnesiaBox": "metarl_envs.boxes.scenarios.amnesia:AmnesiaBox",
+    "GenerationsBox": "metarl_envs.boxes.scenarios.generations:GenerationsBox",
+    "HazardBox": "metarl_envs.boxes.scenarios.hazard:HazardBox",
 }
 
 
@@ -108,7 +108,7 @@ def family_of(id: str) -> Any:
 
 def registered_families() -> list[Any]:
     """Return the paths (or specs) of all families that have an id, and of the whole boxes, which have a seat with an id."""
-    return [spec.kwargs["family"] for spec in gym.registry.values() if _is_family(spec)] + sorted(WHOLE_BOXES)
+    return [spec.kwargs["family"] for spec in gym.registry.values() if _is_family(spec)] + sorted(BOXES.values())
 
 
 def id_of(id: str) -> str:

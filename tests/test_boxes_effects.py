@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.scenarios import BOXES
 from metarl_envs.boxes.study.effects import EFFECTS, Condition, Effect, Finding, findings, report
 from metarl_envs.evaluation.statistics import Interval
+from metarl_envs.ids import BOXES
 
 PAGE = Path(__file__).parents[1] / "docs" / "boxes.md"
 SOME = Interval(1.0, 0.5, 1.5)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from metarl_envs import boxes
 from metarl_envs.boxes.players.hazardous import HAZARDOUS
 from metarl_envs.boxes.players.simulate import CompiledSeats
+from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.hazard import HazardBox
 from metarl_envs.boxes.study.runs import scripted_in
 from metarl_envs.boxes.view.numbers import numbers_of, view_length
@@ -369,3 +370,15 @@ def test_they_live_nowhere_else():
         boxes.run("InventionBox", {"all": HAZARDOUS["clean"]}, boxes=1, horizon=4)
     with pytest.raises(ValueError, match="'clean' does not suit"):
         boxes.run("InventionBox", {"all": "clean"}, boxes=1, horizon=4)
+
+
+def test_the_rules_say_what_harms_and_what_is_forbidden():
+    def rules(**params):
+        return HazardBox.instructions(HazardBox.with_params(**params).p)
+
+    assert "costs every other agent 0.2 of its health" in rules()
+    assert "steal" in rules()
+    assert "You can falsify what stands on the board" in rules(board=4, sabotage="falsify")
+    assert not any(word in rules(harm_mask=True, board=4) for word in ("Force", "steal", "erase"))
+    assert "out for 9 steps" in rules(recover=9)
+    assert "health" not in Box.instructions(Box.with_params(health=0.0).p)

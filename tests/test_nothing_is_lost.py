@@ -249,15 +249,16 @@ def test_diagnostics_keep_the_runs_of_others():
 
 
 @pytest.mark.parametrize("form", ["batch", "seat"])
-def test_an_interrupt_keeps_what_was_played(form):
+def test_an_interrupt_keeps_what_was_played(form, tmp_path):
     mine = failing(TurningBatch, 4, KeyboardInterrupt()) if form == "batch" else failing(TurningAlone, 14, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt) as caught:
         lived(mine if form == "batch" else Seat(mine))
     assert np.array_equal(caught.value.run.actions, lived(Turning())[0].actions[:, :3])
     waits = failing(Waits, 4 if form == "batch" else 20, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt) as caught:
-        boxes.run("AmnesiaBox", {"all": waits if form == "batch" else Seat(waits)}, boxes=2, **BOX)
+        boxes.run("AmnesiaBox", {"all": waits if form == "batch" else Seat(waits)}, boxes=2, out=tmp_path, **BOX)
     assert caught.value.run.actions.shape == (2, 3, 3)
+    assert boxes.load(tmp_path / "run").actions.tolist() == caught.value.run.actions.tolist()
     assert len(list(caught.value.run.replay())) == 4
 
 

@@ -208,7 +208,7 @@ def test_a_short_id_is_ours_where_gymnasium_has_one_of_that_name():
             metarl_envs.tasks(foreign)
 
 
-def test_whole_boxes_are_those_that_boxes_know():
-    from metarl_envs.boxes.scenarios import BOXES
+def test_boxes_are_named_as_their_classes():
+    from metarl_envs.engine.family import load_family
 
-    assert set(BOXES.values()) == ids.WHOLE_BOXES
+    assert {name: load_family(path).__name__ for name, path in ids.BOXES.items()} == {name: name for name in ids.BOXES}

@@ -346,6 +346,9 @@ def test_it_is_played_in_the_terminal_and_written_down(tmp_path):
     assert "'fly' is no action" in done.output
     run = load(tmp_path / "me")
     assert (run.actions.tolist(), run.seats, run.seeds.tolist()) == ([[1, 2, 3]], ("person",), [4])
+    again = CliRunner().invoke(app, given, input="up\n")
+    assert again.exit_code != 0
+    assert "me.npz is there already" in str(again.exception)
     cut = CliRunner().invoke(app, [*given[:-1], str(tmp_path / "cut")], input="up\n")
     assert "the trial is not over" in cut.output
     assert load(tmp_path / "cut").actions.tolist() == [[1]]

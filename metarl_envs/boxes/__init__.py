@@ -11,8 +11,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from metarl_envs.ids import BOXES
+
 if TYPE_CHECKING:
-    from metarl_envs.boxes import amnesia_v0, generations_v0, invention_v0  # noqa: F401
+    from metarl_envs.boxes import amnesia_v0, generations_v0, hazard_v0, invention_v0  # noqa: F401
     from metarl_envs.boxes.envs.batch import make_vec
     from metarl_envs.boxes.envs.text_box import TextBox
     from metarl_envs.boxes.study.measures import column, measure
@@ -36,7 +38,7 @@ _LAZY = {
 }
 
 #: The modules that PettingZoo's users look for, imported when they are first used as attributes.
-_MODULES = ("amnesia_v0", "generations_v0", "invention_v0")
+_MODULES = tuple(f"{name.removesuffix('Box').lower()}_v0" for name in BOXES)
 
 __all__ = ["PlayerError", "Run", "Seat", "TextBox", "column", "forecast", "load", "make_vec", "measure", "run", "score"]
 

@@ -44,8 +44,8 @@ def run(
     box: Annotated[str, typer.Argument(help="such as AmnesiaBox")],
     seat: Annotated[list[str], typer.Option(help="who sits where, as 0=greedy, others=model:NAME or all=random; repeatable")],
     out: Annotated[Path, typer.Option(help="folder for the run, and for transcripts of models")],
-    boxes: Annotated[int, typer.Option(help="how many")] = 1,
-    seed: Annotated[int, typer.Option(help="of the first box")] = 0,
+    boxes: Annotated[int, typer.Option(help="number of boxes")] = 1,
+    seed: Annotated[int, typer.Option(help="seed of the first box")] = 0,
     split: Annotated[str, typer.Option(help=SPLITS)] = "all",
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the box, as name=value, repeatable")] = None,
     base_url: BaseUrl = None,
@@ -89,8 +89,8 @@ def _seat_of(given: str, models: dict[str, Any], base_url: str | None, settings:
 
 @app.command()
 def effects(
-    boxes: Annotated[int, typer.Option(help="for each condition")] = 200,
-    seed: Annotated[int, typer.Option(help="of the first box")] = 10_000,
+    boxes: Annotated[int, typer.Option(help="number of boxes in each condition")] = 200,
+    seed: Annotated[int, typer.Option(help="seed of the first box")] = 10_000,
 ) -> None:
     """Put the published effects to the test with scripted agents: which hold, with 95 % intervals."""
     from metarl_envs.boxes.study.effects import findings, report
@@ -101,9 +101,9 @@ def effects(
 @app.command()
 def generations(
     agent: Annotated[str, typer.Option(help="a scripted agent, in all seats")] = "greedy",
-    boxes: Annotated[int, typer.Option(help="for each condition")] = 200,
-    seed: Annotated[int, typer.Option(help="of the first box")] = 10_000,
-    param: Annotated[list[str] | None, typer.Option(help="of the box: name=value")] = None,
+    boxes: Annotated[int, typer.Option(help="number of boxes in each condition")] = 200,
+    seed: Annotated[int, typer.Option(help="seed of the first box")] = 10_000,
+    param: Annotated[list[str] | None, typer.Option(help="a parameter of the box, as name=value, repeatable")] = None,
 ) -> None:
     """Compare generations with a twin without transmission, the oracle, and one immortal with as many steps: equal seeds."""
     from metarl_envs.boxes.study.controls import compare

@@ -127,6 +127,7 @@ def _play_in_words(
     import secrets
 
     from metarl_envs.engine.composing import family_at
+    from metarl_envs.files import beside
     from metarl_envs.ids import family_of
     from metarl_envs.text import make
 
@@ -135,6 +136,8 @@ def _play_in_words(
     seed = secrets.randbits(32) if seed is None else seed
     if out is not None:
         see_that_it_can_be_written(out.parent)
+        if there := [file for file in beside(out, ".npz", ".json") if file.exists()]:
+            raise ValueError(f"--out {out}: {there[0]} is there already: give another name")
     env = make(id, split=split, index=index, seed=seed, episodes_per_trial=episodes, lenient=True, player="person", **params)
     typer.echo(env.reset())
     try:

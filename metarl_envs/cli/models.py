@@ -10,9 +10,9 @@ import typer
 
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="of a chat endpoint, such as http://localhost:8000/v1")]
 Context = Annotated[str, typer.Option(help="what a model keeps: whole, window(n), notes, or reflect")]
-MaxTokens = Annotated[int, typer.Option(help="of a model's reply")]
-Requests = Annotated[int | None, typer.Option(help="budget of each model [default: no limit]")]
-Tokens = Annotated[int | None, typer.Option(help="budget of each model, of prompts and replies [default: no limit]")]
+MaxTokens = Annotated[int, typer.Option(help="most tokens in one reply of a model")]
+Requests = Annotated[int | None, typer.Option(help="most requests to each model [default: no limit]")]
+Tokens = Annotated[int | None, typer.Option(help="most tokens of each model, in prompts and replies [default: no limit]")]
 Concurrency = Annotated[int, typer.Option(help="conversations of a model that wait for a reply at once")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="go on with what is there: models are not asked again what they answered")

@@ -99,7 +99,7 @@ class Moment:
     def wording(self) -> Wording:
         """What it is told in words, and how it can answer; ValueError where there are none."""
         if self._words is None:
-            raise ValueError("this moment was made of numbers alone: there are no words for it")
+            raise ValueError("there are no words for what wrappers show: whoever reads words plays without players.Wrapped")
         return self._words()
 
 

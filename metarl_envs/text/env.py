@@ -103,7 +103,6 @@ class TextEnv:
         self.done, self.reward, self.total = False, 0.0, 0.0
         self.actions: list[Any] = []
         self.malformed = self.forgiven = self.defaults = self._refused = 0
-        self._pending: int = -1
         self._wording: Wording | None = None
 
     @property

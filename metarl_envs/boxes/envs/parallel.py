@@ -20,12 +20,12 @@ from pettingzoo.utils.conversions import parallel_to_aec
 
 from metarl_envs.boxes.envs.batch import check_render_mode, tasks_of
 from metarl_envs.boxes.parameters import BoxParameters
-from metarl_envs.boxes.scenarios import BOXES
 from metarl_envs.boxes.scenarios.box import Box, agent_spaces
 from metarl_envs.boxes.world.tree import NOTHING
 from metarl_envs.engine.envs.scoreboard import RENDER_MODES
 from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.engine.loops.trial import NEW_TASK
+from metarl_envs.ids import BOXES
 
 _NOBODY = np.zeros(1, np.bool_)
 

@@ -1,19 +1,11 @@
-"""The scenarios, one file each, and the table of them."""
+"""The scenarios, one file each; `metarl_envs.ids.BOXES` is the table of them."""
 
 from __future__ import annotations
 
 from metarl_envs.arguments import did_you_mean
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.engine.family import load_family
-from metarl_envs.ids import short
-
-#: By name, where each box stands.
-BOXES = {
-    "InventionBox": "metarl_envs.boxes.scenarios.invention:InventionBox",
-    "AmnesiaBox": "metarl_envs.boxes.scenarios.amnesia:AmnesiaBox",
-    "GenerationsBox": "metarl_envs.boxes.scenarios.generations:GenerationsBox",
-    "HazardBox": "metarl_envs.boxes.scenarios.hazard:HazardBox",
-}
+from metarl_envs.ids import BOXES, short
 
 
 def box_named(box: str | type[Box]) -> type[Box]:

@@ -21,7 +21,7 @@ class HazardBox(Box):
     A right pair seldom works when it is combined, and more often when it is forced; but to force costs everybody else health,
     and with health everybody's luck goes. What one has can be stolen, given and published. Nobody sees what others make:
     it must be published, or taken. The defaults are a dilemma (`HazardBox.schelling()`): to force always pays oneself, one who
-    does costs each of the others a third, and where all do, all lose three quarters.
+    does costs each of the others a third, and where all do, all lose more than three quarters.
     """
 
     params = box_parameters(

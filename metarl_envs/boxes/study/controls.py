@@ -17,12 +17,13 @@ from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.study.measures import column, measure
 from metarl_envs.boxes.study.runs import run
+from metarl_envs.boxes.world.core import PARAMETERS
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.engine import Player
 from metarl_envs.evaluation.statistics import Interval, over_seeds
 
 #: The most steps that a box may have.
-LONGEST = 32767
+LONGEST = PARAMETERS["horizon"].high
 #: What a twin is, in which nothing passes from life to life.
 NO_TRANSMISSION = {"channel": "none", "board": 0, "inherit": "nothing", "topology": "isolated"}
 

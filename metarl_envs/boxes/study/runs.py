@@ -12,14 +12,15 @@ import numpy as np
 
 from metarl_envs.arguments import Progress, as_seed, at_least_one, row_seeds, tell_nobody
 from metarl_envs.boxes.parameters import BoxParameters
-from metarl_envs.boxes.players.hazardous import HAZARDOUS
-from metarl_envs.boxes.players.scripted import SCRIPTED, Scripted
+from metarl_envs.boxes.players.hazardous import AGENTS
+from metarl_envs.boxes.players.scripted import Scripted
 from metarl_envs.boxes.players.table import Boxes
-from metarl_envs.boxes.scenarios import BOXES, box_named
+from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.engine.family import Variant
+from metarl_envs.ids import BOXES
 from metarl_envs.learners.named import read_player
-from metarl_envs.players.factories import Made, PlayerError, Wrapped, in_a_run
+from metarl_envs.players.factories import Made, Wrapped, in_a_run
 from metarl_envs.players.models.language_model import Forecast, LanguageModel
 from metarl_envs.players.resolve import described
 from metarl_envs.players.run import Run
@@ -68,8 +69,8 @@ def run(
         tasks: how many recipe books, the first ones of the split; or a finite set, with its own split and parameters. Box i has
             book i, and from the first again. None: each box draws its own.
         progress: called with "steps", how many steps have been made by now, and how many there are.
-        out: a folder for the run (`run.npz` and `run.json`, also where a player fails) and the transcripts of language models
-            (`transcript-SEAT.jsonl`, by the first seat that each sits in). None: nothing is written.
+        out: a folder for the run (`run.npz` and `run.json`, also where a player fails, or Ctrl-C ends it) and the transcripts
+            of language models (`transcript-SEAT.jsonl`, by the first seat that each sits in). None: nothing is written.
         resume: go on with what is in `out`: language models are not asked again what they answered.
         concurrency: of language models, how many conversations wait for a reply at once; None: as each says itself.
         params: parameters of the box.
@@ -138,9 +139,10 @@ def _played(recipes: TaskSet, chosen: list[Any], seeds: np.ndarray, file: Path |
     try:
         with in_a_run(chosen):
             done = play(table, groups, progress)
-    except PlayerError as error:
-        if file is not None and error.run is not None and error.run.actions.shape[1]:
-            error.add_note(f"It is also written: {', '.join(map(str, error.run.save(file)))}")
+    except BaseException as error:  # Ctrl-C too
+        so_far = getattr(error, "run", None)
+        if file is not None and so_far is not None and so_far.actions.shape[1]:
+            error.add_note(f"It is also written: {', '.join(map(str, so_far.save(file)))}")
         raise
     if file is not None:
         done.save(file)
@@ -155,7 +157,7 @@ def id_of(family: type[Box]) -> str:
 
 def scripted_in(variant: Variant) -> dict[str, Scripted]:
     """By name, the scripted agents that can live in a box."""
-    return {name: player for name, player in {**SCRIPTED, **HAZARDOUS}.items() if player.why_unsuitable(variant) is None}
+    return {name: player for name, player in AGENTS.items() if player.why_unsuitable(variant) is None}
 
 
 # ------------------------------------------------------------------------------------------------- seats
@@ -209,4 +211,4 @@ def _different(chosen: list[Any]) -> list[Any]:
 
 
 def _name_of(player: Any) -> str:
-    return next((name for name, scripted in {**SCRIPTED, **HAZARDOUS}.items() if scripted is player), described(player))
+    return next((name for name, scripted in AGENTS.items() if scripted is player), described(player))

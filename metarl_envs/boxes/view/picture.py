@@ -294,14 +294,16 @@ def _draw_deeds(picture: Picture, p: SimpleNamespace, state: Row, places: Sequen
 
 def _draw_health(picture: Picture, p: SimpleNamespace, state: Row, i: int, y: float) -> None:
     """A bar as long as an agent's health: green where its luck is whole, golden where it is less; red: what it just lost."""
+    left = _SIDE + 40
+    picture.text(_SIDE, y - 3, "health", size=10, color=MUTED)
     if is_out(state, i):
-        picture.text(_SIDE, y - 5, "out", size=11, color=BAD)
+        picture.text(left, y - 3, "none: out", size=10, color=BAD)
         return
-    unit, health = (_END - _SIDE) / p.health, state.health[i]
-    picture.rectangle(_SIDE, y, _END - _SIDE, 4, LINES, 1)
-    picture.rectangle(_SIDE, y, max(1.0, unit * health), 4, GOOD if health >= p.health / 2 else GOAL, 1)
+    unit, health = (_END - left) / p.health, state.health[i]
+    picture.rectangle(left, y, _END - left, 4, LINES, 1)
+    picture.rectangle(left, y, max(1.0, unit * health), 4, GOOD if health >= p.health / 2 else GOAL, 1)
     if state.lost[i] > 0:
-        picture.rectangle(_SIDE + unit * health, y - 2, max(3.0, unit * state.lost[i]), 8, BAD, 1)
+        picture.rectangle(left + unit * health, y - 2, max(3.0, unit * state.lost[i]), 8, BAD, 1)
 
 
 def _on_ring(p: SimpleNamespace, i: int, y: float, radius: float) -> tuple[float, float]:

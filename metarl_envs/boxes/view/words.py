@@ -275,6 +275,23 @@ def instructions_of(p: SimpleNamespace) -> str:
         text += " Each day all things have other names, in the notes too."
     if p.notes or p.board:
         text += " What is written is your last experiment at that time."
+    return text + (f" {_hazards_in_words(p)}" if HAZARD in used_in(p) else "")
+
+
+def _hazards_in_words(p: SimpleNamespace) -> str:
+    """What luck, health and the others have to do with each other."""
+    text = f"A right pair works with chance {p.p_clean:g}, less where your health is below half of {p.health:g}."
+    if not p.harm_mask:
+        text += f" Force it instead, and the chance is {p.p_toxic:g}; but whether it works or not, that costs every other agent"
+        text += f" {p.harm:g} of its health."
+    text += f" Health grows back by {p.regeneration:g} a step; who has none left is out"
+    text += f" for {p.recover} steps." if p.recover else " for good."
+    if p.agents > 1:
+        text += " What is in your hand you can give to one, or publish for all."
+    if p.agents > 1 and not p.harm_mask:
+        text += " You can steal the best thing that another has and you lack."
+    if p.board and not p.harm_mask:
+        text += f" You can {p.sabotage} what stands on the board."
     return text
 
 

@@ -267,8 +267,6 @@ def copied_item(params, state, i):
 
 def _lives_error(p: SimpleNamespace) -> str | None:
     """Why lives do not go together with the rest."""
-    if not hasattr(p, "notes"):
-        return "a box with lives needs notes too: name the mechanism NOTES (with notes=0 there are none)"
     if p.lifespan == 0:
         return None
     demonstrated, posted = p.channel in ("demonstration", "both"), p.channel in ("board", "both")

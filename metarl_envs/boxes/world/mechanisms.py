@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -99,6 +99,11 @@ def action_count_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
 
 
 # ------------------------------------------------------------------------------------------------- what mechanisms decide
+def _put_together(alone: Callable, join: Callable, parts: Iterable[Callable | None]) -> Callable:
+    """The kernel of all mechanisms together: `alone` where there is none, and `join(one, other)` of any two."""
+    return functools.reduce(lambda one, other: glue(join(one, other)), filter(None, parts), glue(alone))
+
+
 @functools.cache
 def able_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
     """The kernel `able(params, state, i)`: whether agent i can do anything but wait."""
@@ -106,18 +111,10 @@ def able_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
     def always(params, state, i):
         return True
 
-    able = glue(always)
-    for mechanism in mechanisms:
-        if mechanism.able:
-            able = _both_able(able, mechanism.able)
-    return able
+    def both(one, other):
+        return lambda params, state, i: one(params, state, i) and other(params, state, i)
 
-
-def _both_able(first: Callable, second: Callable) -> Callable:
-    def able(params, state, i):
-        return first(params, state, i) and second(params, state, i)
-
-    return glue(able)
+    return _put_together(always, both, (mechanism.able for mechanism in mechanisms))
 
 
 @functools.cache
@@ -127,18 +124,10 @@ def anew_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
     def never(params, state, i):
         return False
 
-    anew = glue(never)
-    for mechanism in mechanisms:
-        if mechanism.anew:
-            anew = _either_anew(anew, mechanism.anew)
-    return anew
+    def either(one, other):
+        return lambda params, state, i: one(params, state, i) or other(params, state, i)
 
-
-def _either_anew(first: Callable, second: Callable) -> Callable:
-    def anew(params, state, i):
-        return first(params, state, i) or second(params, state, i)
-
-    return glue(anew)
+    return _put_together(never, either, (mechanism.anew for mechanism in mechanisms))
 
 
 @functools.cache
@@ -148,18 +137,10 @@ def due_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
     def always(params, state, i, item):
         return True
 
-    due = glue(always)
-    for mechanism in mechanisms:
-        if mechanism.due:
-            due = _both_due(due, mechanism.due)
-    return due
+    def both(one, other):
+        return lambda params, state, i, item: one(params, state, i, item) and other(params, state, i, item)
 
-
-def _both_due(first: Callable, second: Callable) -> Callable:
-    def due(params, state, i, item):
-        return first(params, state, i, item) and second(params, state, i, item)
-
-    return glue(due)
+    return _put_together(always, both, (mechanism.due for mechanism in mechanisms))
 
 
 @functools.cache
@@ -169,15 +150,7 @@ def chance_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
     def certain(params, state, i):
         return 1.0
 
-    chance = glue(certain)
-    for mechanism in mechanisms:
-        if mechanism.chance:
-            chance = _both_chances(chance, mechanism.chance)
-    return chance
+    def product(one, other):
+        return lambda params, state, i: one(params, state, i) * other(params, state, i)
 
-
-def _both_chances(first: Callable, second: Callable) -> Callable:
-    def chance(params, state, i):
-        return first(params, state, i) * second(params, state, i)
-
-    return glue(chance)
+    return _put_together(certain, product, (mechanism.chance for mechanism in mechanisms))

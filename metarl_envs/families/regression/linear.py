@@ -13,7 +13,6 @@ from metarl_envs.engine import (
     Choice,
     Family,
     Integer,
-    Oracle,
     Parameters,
     Picture,
     Real,
@@ -24,6 +23,7 @@ from metarl_envs.engine import (
     clip,
     kernel,
     normal,
+    oracle,
     randint,
     record,
 )
@@ -120,13 +120,6 @@ def predict_by_true_weights(hyper, memory, params, task, state, rng, action):
     action[0] = clip(total, -LIMIT, LIMIT)
 
 
-class KnowsWeights(Oracle):
-    """Knows the weights; only the noise is a surprise to it."""
-
-    array_actions = True
-    act = predict_by_true_weights
-
-
 class LinearRegression(Family):
     """Predict a target that is linear in an input; after each prediction the true target is shown. Weights stay for the trial.
 
@@ -189,7 +182,7 @@ class LinearRegression(Family):
     }
     references = {
         "random": PredictsZero(),
-        "oracle": KnowsWeights(),
+        "oracle": oracle(predict_by_true_weights, array_actions=True),
         "bayes": Bayes(),
         "least_squares": LeastSquares(),
         "gradient_descent": GradientDescent(steps=1, rate=0.36),
@@ -274,6 +267,12 @@ class LinearRegression(Family):
             f"A target is a weighted sum of the {p.dimensions} numbers shown, by weights that are hidden and stay the same. "
             "Predict it; then you are told what it was. The nearer, the less it costs."
         )
+
+    @staticmethod
+    def words(p: SimpleNamespace, seen: np.ndarray) -> str:
+        """The last target, and the input."""
+        numbers = ", ".join(f"{number:.4g}" for number in seen[:-1])
+        return f"The last target was {seen[-1]:.4g} (0 where there was none yet). The input now: {numbers}."
 
     @staticmethod
     def click_action(p: SimpleNamespace, state: Row, x: float, y: float) -> tuple[float]:
