@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import pickle
 import subprocess
 import sys
 import types
@@ -466,6 +467,14 @@ def test_a_task_is_given_by_index_row_or_fields_alike(id):
 def goals(*cells):
     """Task rows of Dark Room."""
     return np.array([(cell,) for cell in cells], FINITE.dtype)
+
+
+def test_a_variant_that_is_held_stays_the_only_one_of_its_parameters():
+    """However many others come after it: drivers and equality go by it, and long runs make hundreds."""
+    held, copied = FINITE.variant, pickle.dumps(FINITE.variant)
+    for horizon in range(1000, 1300):
+        DarkRoom.with_params(horizon=horizon)
+    assert DarkRoom.with_params(**held.values) is held is pickle.loads(copied)
 
 
 def test_given_rows_keep_their_order_and_are_their_own():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeGuard
@@ -355,12 +356,18 @@ def oracle_error(variant: Variant, returns: Returns | None) -> str | None:
     return None
 
 
-@functools.lru_cache(maxsize=256)
+#: Every variant that somebody holds: what is no longer among the latest is the same one still.
+_HELD: weakref.WeakValueDictionary[tuple, Variant] = weakref.WeakValueDictionary()
+
+
+@functools.lru_cache(maxsize=256)  # the latest live on though nobody holds them, and with them their drivers
 def _variant(family: type[Family], values: tuple[tuple[str, Any], ...]) -> Variant:
+    if (held := _HELD.get((family, values))) is not None:
+        return held
     variant = Variant(family, dict(values))
     if problem := family.parameter_error(variant.p):
         raise ValueError(f"{family.__name__}: {problem}")
-    return variant
+    return _HELD.setdefault((family, values), variant)
 
 
 class Variant:
