@@ -73,7 +73,8 @@ def companions_of(box, name):
         yield actions
 
 
-@pytest.mark.parametrize("companions", ["waiting", pytest.param("notes_best_path", marks=pytest.mark.slow)])
+@pytest.mark.slow  # for all companions, everyday, as ordinary Python: below
+@pytest.mark.parametrize("companions", ["waiting", "notes_best_path"])
 def test_a_seat_is_agent_0_of_the_same_box_whose_other_seats_are_scripted(companions):
     check_companions(companions)
 

@@ -117,6 +117,7 @@ def live(envs, steps, seed):
             over = terminated | truncated
 
 
+@pytest.mark.plain  # compiled for boxes of any size, see below
 @settings(max_examples=12, deadline=None)
 @given(st.fixed_dictionaries(BOXES), st.sampled_from(list(AutoresetMode)), st.booleans(), st.integers(0, 2**20))
 def test_what_is_kept_up_to_date_is_what_is_there(params, mode, reuse, seed):

@@ -12,6 +12,8 @@ from gymnasium.spaces import Box
 from metarl_envs.boxes.envs.seat import Seat
 from metarl_envs.engine import canvas
 from metarl_envs.engine.family import load_family
+from metarl_envs.evaluation import references
+from metarl_envs.evaluation.references import TrialScale
 from metarl_envs.ids import TABLE, family_of
 from metarl_envs.play import Controls, Game
 from metarl_envs.play import game as game_module
@@ -59,14 +61,14 @@ def scores_of_boxes(request, monkeypatch):
     """What a box pays is compiled for many seconds: only slow tests work it out, the others take numbers in its place."""
     if request.node.get_closest_marker("slow"):
         return
-    work_out = game_module.lifetime_returns
+    work_out = references.lifetime_returns
 
     def stand_in(tasks, variant, policy, seeds, episodes):
         if not issubclass(variant.family, Seat):
             return work_out(tasks, variant, policy, seeds, episodes=episodes)
         return np.full((len(seeds), episodes), 2.0 if policy is variant.family.references["oracle"] else 1.0)
 
-    monkeypatch.setattr(game_module, "lifetime_returns", stand_in)
+    monkeypatch.setattr(references, "lifetime_returns", stand_in)
 
 
 @pytest.mark.slow
@@ -458,16 +460,16 @@ def test_the_key_is_shown_though_it_was_taken():
 def test_a_verdict_names_the_share():
     game = Game("MetaRL/BernoulliBandit-v0", seed=0)
     play_out(game)
-    game.scores, game.episodes = game_module.Scores(oracle=10.0, random=5.0), [4.99]
+    game.scores, game.episodes = TrialScale(oracle=10.0, random=5.0), [4.99]
     assert "at 0%" in game.verdict()
-    game.scores = game_module.Scores(oracle=5.0, random=5.0)
+    game.scores = TrialScale(oracle=5.0, random=5.0)
     assert "no more" in game.verdict()
 
 
 def test_a_family_without_an_oracle_can_be_played(monkeypatch):
     game = Game("MetaRL/PointRobotSparse-v0", seed=0, horizon=3)
     monkeypatch.setattr(game.env.variant.family, "references", {})
-    game.truth["oracle_return"] = np.float64(np.nan)
+    monkeypatch.setattr(references, "exact_returns", lambda variant, task: None)
     play_out(game)
     assert np.isnan(game.scores.oracle)
     assert "no oracle" in game.verdict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -90,6 +91,29 @@ def scale_of(variant: Variant, tasks: np.ndarray, block: int = 0) -> Scale:
     if np.isnan(oracle).any():
         oracle = _simulated(variant, tasks, references_of(variant)["oracle"])
     return Scale(random, oracle)
+
+
+class TrialScale(NamedTuple):
+    """What a trial on one task is expected to pay with random play, and with the oracle, who knows the task (or NaN)."""
+
+    random: float
+    oracle: float
+
+    def score(self, earned: float) -> float:
+        """Return where a trial that paid `earned` lies: 0 is random play, 1 the oracle; NaN where that is no more."""
+        return (earned - self.random) / (self.oracle - self.random) if self.oracle - self.random > 1e-9 else float("nan")
+
+
+def trial_scale(variant: Variant, task: np.ndarray, episodes: int) -> TrialScale:
+    """Return what random play and the oracle are expected to earn in a trial of `episodes` on one task, a row of shape ().
+
+    It is the scale of `evaluate`, summed over episodes: so a person, a model in words and an agent are scored alike.
+    """
+    try:
+        scale = scale_of(variant, task.reshape(1))
+    except ValueError:  # nothing is known of the most that can be earned
+        return TrialScale(episodes * float(_simulated(variant, task.reshape(1), random_policy(variant))[0]), float("nan"))
+    return TrialScale(episodes * float(scale.random[0]), episodes * float(scale.oracle[0]))
 
 
 def memoryless_returns(variant: Variant, tasks: np.ndarray) -> np.ndarray | None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine import Picture, Player, Row, canvas
+from metarl_envs.engine import Picture, Row, canvas
 from metarl_envs.engine.envs.single import SingleEnv
-from metarl_envs.engine.player import references_of
-from metarl_envs.histories import lifetime_returns
+from metarl_envs.evaluation.references import TrialScale, trial_scale
 from metarl_envs.ids import family_of
-from metarl_envs.learners import random_policy
 from metarl_envs.making import make_single
 from metarl_envs.play.controls import MOUSE, Controls
 
@@ -27,15 +25,6 @@ GAME_KEYS = {"N": "next trial", "R": "same trial again", "P": "pause", "S": "scr
 SPEEDS = (2, 5, 10, 15, 20, 30, 50)
 #: Seconds before a held key repeats, between two episodes, and for which a notice stays.
 BEFORE_REPEAT, BETWEEN_EPISODES, NOTICE = 0.4, 1.0, 3.0
-#: Trials of which a score is the mean where it has no formula.
-_TRIALS = 200
-
-
-class Scores(NamedTuple):
-    """What a trial on a task pays in the mean: with the oracle, who knows the task (NaN without one), and with random play."""
-
-    oracle: float
-    random: float
 
 
 class Game:
@@ -101,7 +90,8 @@ class Game:
         """Time goes by; whether there is something new to see."""
         changed = self._fade(seconds)
         if self.over and self.scores is None:
-            self.scores = self._work_out_scores()
+            task = self.env.tasks.row(self.truth["task"])
+            self.scores = trial_scale(self.env.variant, task, self.env.episodes_per_trial)
             return True
         if self.over or self.paused or self.waiting:
             return changed
@@ -172,12 +162,12 @@ class Game:
         """Return where the player stands between random play and the oracle."""
         if self.scores is None:
             return "Working out what the oracle earns ..."
-        gap = self.scores.oracle - self.scores.random
-        if math.isnan(gap):
+        if math.isnan(self.scores.oracle):
             return "This family has no oracle: nobody knows what the most is."
-        if not gap > 1e-9:
+        score = self.scores.score(self.total)
+        if math.isnan(score):
             return "The oracle knows the task; here it earns no more than random play."
-        percent = round(100 * (self.total - self.scores.random) / gap)
+        percent = round(100 * score)
         return f"The oracle knows the task. From random play (0%) to the oracle (100%), you are at {percent}%."
 
     def _strip(self) -> np.ndarray:
@@ -230,7 +220,8 @@ class Game:
     def _start_afresh(self) -> None:
         self.over = self.env.reveal = self.paused = False
         self.waiting = self.controls.realtime  # nobody reads the instructions while a pole falls
-        self.reward, self.episodes, self.scores = 0.0, [0.0], None
+        self.reward, self.episodes = 0.0, [0.0]
+        self.scores: TrialScale | None = None
         self._steps, self._rest, self._since_step = 0, 0.0, 0.0
         self.let_go()
 
@@ -264,22 +255,6 @@ class Game:
             return False
         self._notice = ""
         return True
-
-    def _work_out_scores(self) -> Scores:
-        """Exact where there is a formula, else the mean of some trials."""
-        variant = self.env.variant
-        return Scores(
-            self._score(float(self.truth["oracle_return"]), references_of(variant).get("oracle")),
-            self._score(float(self.truth["random_return"]), random_policy(variant)),
-        )
-
-    def _score(self, exact: float, policy: Player | None) -> float:
-        episodes = self.env.episodes_per_trial
-        if math.isfinite(exact) or policy is None:
-            return exact * episodes
-        tasks = np.repeat(self.env.tasks.row(self.truth["task"]), _TRIALS)
-        returns = lifetime_returns(tasks, self.env.variant, policy, np.arange(_TRIALS), episodes=episodes)
-        return float(returns.sum(axis=1).mean())
 
 
 def _draw_keys(strip: Picture, y: float, legend: list[tuple[tuple[str, ...], str]]) -> None:

@@ -11,7 +11,7 @@ from metarl_envs.arguments import as_integer, as_seed
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.engine.sentences import Sentences, read
-from metarl_envs.evaluation.references import scale_of
+from metarl_envs.evaluation.references import TrialScale, trial_scale
 from metarl_envs.histories.columns import action_dtype
 from metarl_envs.ids import family_of
 from metarl_envs.players.run import Run, cut_off, ended
@@ -173,21 +173,19 @@ class TextEnv:
         return message + self.text + ("\nThe trial is over." if self.done else "")
 
     @functools.cached_property
-    def _scale(self) -> tuple[float, float]:
+    def _scale(self) -> TrialScale:
         """What random play and the oracle are expected to earn in the trial."""
-        scale = scale_of(self.variant, self._task.reshape(1))
-        return float(scale.random[0]) * self._env.episodes_per_trial, float(scale.oracle[0]) * self._env.episodes_per_trial
+        return trial_scale(self.variant, self._task, self._env.episodes_per_trial)
 
     @property
     def score(self) -> float:
         """What was earned so far: 0 is what random play earns in the whole trial, 1 the oracle; NaN where they are equal."""
-        random, oracle = self._scale
-        return (self.total - random) / (oracle - random) if oracle > random else float("nan")
+        return self._scale.score(self.total)
 
     @property
     def regret(self) -> float:
         """What the oracle is expected to earn in the whole trial, less what was earned."""
-        return self._scale[1] - self.total
+        return self._scale.oracle - self.total
 
     @property
     def task(self) -> np.ndarray:
