@@ -85,7 +85,7 @@ def _looked_at(variant: Variant, listed: np.ndarray | None) -> Iterator[np.ndarr
     if listed is not None:
         yield listed
         return
-    for first, end in itertools.pairwise((0, 8, 64, _TRIED)):
+    for first, end in itertools.pairwise((0, 8, 16, 32, 64, _TRIED)):
         yield task_rows.draw(variant, ALL, 0, first, end - first)
 
 
