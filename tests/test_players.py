@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +18,7 @@ from metarl_envs.histories import collect
 from metarl_envs.learners import QLearning, Random
 from metarl_envs.players import PlayerError, Run, Seat, Wrapped, load
 from metarl_envs.players.lifetimes import live
+from metarl_envs.players.run import cut_off
 from metarl_wrappers import VectorForgetEachEpisode
 from tests.fuzzing import bytes_mutant, json_mutant
 
@@ -362,14 +364,34 @@ def test_posteriors_follow_from_the_run():
         assert np.array_equal(told[-1]["b"][:, arm] - told[0]["b"][:, arm], ((1 - rewards) * pulled).sum(axis=1))
 
 
-def test_rows_of_different_lengths_are_replayed_one_at_a_time():
+def test_rows_of_different_lengths_are_replayed_together_as_alone():
+    whole, _ = lived(Turning(), once=True)
+    cut = cut_off(replace(whole, steps=whole.steps - [0, 3, 0, 1]))
+    for run in (whole, cut):
+        assert len(set(run.steps.tolist())) > 1
+        together, told = [states.copy() for states in run.replay()], list(run.ground_truth())
+        for i in range(4):
+            one = run[i : i + 1]
+            assert one.actions.shape == (1, run.steps[i])
+            alone, told_alone = [states.copy() for states in one.replay()], list(one.ground_truth())
+            assert len(alone) == len(told_alone) == run.steps[i] + 1
+            for t in range(len(together)):
+                last = min(t, run.steps[i])
+                assert together[t][i] == alone[last][0]
+                for name in ("q_star", "regret", "posterior", "task_id"):
+                    assert np.array_equal(told[t][name][i], told_alone[last][name][0])
+    assert len(together) == len(told) == cut.steps.max() + 1
+
+
+def test_what_is_written_after_the_end_of_a_row_means_nothing():
     run, _ = lived(Turning(), once=True)
-    with pytest.raises(ValueError, match="different lengths"):
-        next(run.replay())
+    other = replace(run, actions=run.actions.copy())
     for i in range(4):
-        one = run[i : i + 1]
-        assert one.actions.shape == (1, run.steps[i])
-        assert len(list(one.replay())) == len(list(one.ground_truth())) == run.steps[i] + 1
+        other.actions[i, run.steps[i] :] = 99  # outside the space
+    assert [states.tobytes() for states in other.replay()] == [states.tobytes() for states in run.replay()]
+    assert [truth["regret"].tolist() for truth in other.ground_truth()] == [
+        truth["regret"].tolist() for truth in run.ground_truth()
+    ]
 
 
 def test_a_run_of_boxes_is_computed_from_like_any_other():

@@ -144,23 +144,32 @@ class Run:
 
         It is what an environment with `ground_truth=True` tells in `info["metarl"]`: the task, Q* and regret, and the posterior
         over the tasks of the split, where they are known. (`columns` has Q* and regret of all steps at once, and faster.)
+        Of a row that is over, all stays as it was told last.
 
         Raises:
-            ValueError: rows have different lengths, or they end otherwise than they did.
+            ValueError: the rows end otherwise than they did.
         """
-        self._check_lengths()
         family, params = self.variant.family, self.variant.family.unshifted(self.split, self.params)
         tasks = TaskSet.of_family(family, split=self.split, **params)
         how = {"episodes_per_trial": self.episodes, "autoreset_mode": "Disabled", "ground_truth": True}
         envs = FamilyVectorEnv(tasks, num_envs=len(self), **how)
         _, info = envs.reset(seed=self.seeds.tolist(), options={"task": list(self.tasks)})
-        yield info["metarl"]
-        paid = np.zeros(len(self))
-        for t in range(self.actions.shape[1]):
-            _, rewards, _, _, info = envs.step(self.actions[:, t].astype(self.variant.action.dtype))
-            paid += rewards
-            yield info["metarl"]
-        self._check(envs._worlds.worlds.view(np.ndarray)["state"], self.steps, paid)
+        truth, paid = info["metarl"], np.zeros(len(self))
+        states = envs._worlds.worlds.view(np.ndarray)["state"]
+        last = states.copy()
+        yield truth
+        for t in range(self.steps.max()):
+            going, over = self.steps > t, self.steps == t
+            if over.any():  # by its end or because it was cut off: it begins a trial that nobody looks at
+                envs.reset(options={"reset_mask": over})
+            _, rewards, ended, cut, info = envs.step(self._actions_at(t))
+            if (unseen := (ended | cut) & ~going).any():
+                envs.reset(options={"reset_mask": unseen})
+            paid[going] += rewards[going]
+            last[going] = states[going]
+            truth = _told_of(going, info["metarl"], truth)
+            yield truth
+        self._check(last, self.steps, paid)
 
     def replay(self) -> Iterator[np.ndarray]:
         """Live all rows again, step by step: their states before the first step and after each, as rows.
@@ -178,23 +187,26 @@ class Run:
 
     def _lived_again(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Live all rows again, step by step: their states (in one array that moves on), and what was paid."""
-        self._check_lengths()
         worlds = Worlds(TaskSet.of_family(self.variant.family, **self.params), len(self), TrialForm(self.episodes), DISABLED)
         everyone = np.ones(len(self), np.bool_)
         worlds.seed(everyone, self.seeds)
         worlds.task_rows[...] = self.tasks
         out = worlds.empty()
         worlds.begin(everyone, GIVEN_TASK, out)
-        states = worlds.worlds.view(np.ndarray)["state"]
-        yield states, np.zeros(len(self))
-        for t in range(self.actions.shape[1]):
-            worlds.advance(np.ascontiguousarray(self.actions[:, t], self.variant.action.dtype), out)
-            yield states, out.rewards
+        rows = worlds.worlds.view(np.ndarray)
+        yield rows["state"], np.zeros(len(self))
+        for t in range(self.steps.max()):
+            over = np.flatnonzero(self.steps <= t)
+            kept = rows[over]
+            worlds.advance(self._actions_at(t), out)
+            rows[over], out.rewards[over] = kept, 0
+            yield rows["state"], out.rewards
 
-    def _check_lengths(self) -> None:
-        """ValueError where a row is over before others."""
-        if (self.steps != self.actions.shape[1]).any():
-            raise ValueError(f"{self!r} has rows of different lengths: replay one at a time, such as run[3:4]")
+    def _actions_at(self, t: int) -> np.ndarray:
+        """What was done in step t; in rows that are over, where nobody looks, what was done in another."""
+        actions = np.array(self.actions[:, t], self.variant.action.dtype)
+        actions[self.steps <= t] = actions[self.steps > t][0]
+        return actions
 
     def _check(self, states: np.ndarray, steps: np.ndarray, paid: np.ndarray) -> None:
         """ValueError where a replay came to other last states, lengths or returns than were recorded."""
@@ -238,6 +250,15 @@ class Run:
         return digest.hexdigest()[:32]
 
 
+def _told_of(rows: np.ndarray, now: Any, before: Any) -> Any:
+    """What is told now of the rows [row] that are marked, and of the others what was told before."""
+    if isinstance(now, dict):
+        return {name: _told_of(rows, value, before[name]) for name, value in now.items()}
+    told = before.copy()
+    told[rows] = now[rows]
+    return told
+
+
 def ended(run: Run) -> Run:
     """Return the run, whose lives are whole, with the endings that living it again comes to."""
     lives = Lives.of_actions(run.variant, run.actions)
@@ -256,7 +277,7 @@ def cut_off(run: Run) -> Run:
 
 
 def relived(run: Run) -> Run:
-    """Return the run, whose rows are equally long, with the returns and endings that living it again comes to."""
+    """Return the run with the returns and endings that living it again comes to."""
     paid, states = np.zeros(len(run)), np.empty(0)
     for states, rewards in run._lived_again():  # noqa: B007 (the last is what is needed)
         paid += rewards
