@@ -26,7 +26,7 @@ ROOMS = {
     "evaluation": {"engine", "learners", "task_sets", "histories", "players", "arguments", "files", "ids"},
     "boxes": {"engine", "learners", "task_sets", "histories", "players", "evaluation", "arguments", "files", "ids"},
     "text": {"engine", "task_sets", "histories", "players", "evaluation", "arguments", "ids"},
-    "play": {"engine", "evaluation", "catalogue", "ids", "making"},
+    "play": {"engine", "task_sets", "players", "evaluation", "catalogue", "arguments", "files", "ids", "making"},
     "testing": {"engine", "learners", "task_sets", "histories", "catalogue", "ids"},
     "cli": {
         *("engine", "learners", "task_sets", "histories", "players", "evaluation", "boxes", "play", "text"),

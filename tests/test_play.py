@@ -16,8 +16,7 @@ from metarl_envs.evaluation import references
 from metarl_envs.evaluation.references import TrialScale
 from metarl_envs.ids import TABLE, family_of
 from metarl_envs.play import Controls, Game
-from metarl_envs.play import game as game_module
-from metarl_envs.play.game import SPEEDS, STRIP
+from metarl_envs.play.strip import SPEEDS, STRIP, fitted_lines
 from metarl_envs.play.window import FRAMES_A_SECOND, first_size, fit, play
 
 IDS = [row.id for row in TABLE]
@@ -121,7 +120,7 @@ def test_the_same_trial_again_repeats_and_the_next_one_does_not(id):
 @pytest.mark.parametrize("id", IDS)
 def test_what_to_do_is_said_and_fits(id):
     game = Game(id, seed=1, episodes_per_trial=2)
-    lines = game_module._lines(game.instructions, 14, 2)
+    lines = fitted_lines(game.instructions, 14, 2)
     assert "..." not in lines[-1]
     assert len(game.instructions) > 60
     assert "`" not in game.instructions
@@ -296,7 +295,7 @@ def test_looking_away_lets_go_of_keys():
 
 def actions_of(game, monkeypatch):
     taken = []
-    monkeypatch.setattr(game, "act", lambda action: taken.append(action) or setattr(game, "_steps", game._steps + 1))
+    monkeypatch.setattr(game, "act", lambda action: taken.append(action) or game._actions.append(action))
     return taken
 
 

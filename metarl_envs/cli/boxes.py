@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,23 +20,64 @@ from metarl_envs.cli.models import (
     model_of,
     told_in_a_line,
 )
-from metarl_envs.cli.options import SETTINGS, SPLITS, params_of, see_that_it_can_be_written
+from metarl_envs.cli.options import SETTINGS, SPLITS, params_of, prepare_for_a_window, see_that_it_can_be_written
+from metarl_envs.cli.terminal import Bars
+
+if TYPE_CHECKING:
+    from metarl_envs.play.recording import Recording
+    from metarl_envs.players import Run
 
 app = typer.Typer(help="Boxes: groups of agents that invent, take notes, and forget.", **SETTINGS)
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="what boxes.run(...).save(FILE) wrote: FILE.npz and FILE.json")],
-    box: Annotated[int, typer.Option(help="which of its boxes, from 0")] = 0,
+    file: Annotated[Path, typer.Argument(help="a recorded run: FILE.npz and FILE.json")],
+    box: Annotated[int, typer.Option(help="which of its boxes (or lives), from 0")] = 0,
     failures: Annotated[bool, typer.Option("--failures", help="tell also of what made nothing")] = False,
     pictures: Annotated[bool, typer.Option("--pictures", help="show the box in text after each step that changed it")] = False,
+    window: Annotated[bool, typer.Option("--window", help="look through it in a window, on and back")] = False,
+    gif: Annotated[Path | None, typer.Option(help="write it as an animation to this file")] = None,
+    every: Annotated[int, typer.Option(help="with --gif: steps from picture to picture")] = 1,
+    hide: Annotated[bool, typer.Option("--hide", help="in pictures: leave hidden what players do not see")] = False,
+    screenshots: Annotated[Path, typer.Option(help="with --window: folder for screenshots")] = Path("screenshots"),
 ) -> None:
-    """Print a box of a recorded run step by step: who made what, when, and what was written."""
+    """Print a box of a recorded run step by step: who made what, when, and what was written. Or show it in pictures.
+
+    In pictures (--window, --gif) it shows any run: a box, a life of an agent, what somebody played with `play --out`.
+    """
     from metarl_envs.boxes.study.replay import lines
     from metarl_envs.players import load
 
-    for line in lines(load(file), box, failures=failures, pictures=pictures):
-        typer.echo(line)
+    run = load(file)
+    if not window and gif is None:
+        for line in lines(run, box, failures=failures, pictures=pictures):
+            typer.echo(line)
+        return
+    prepare_for_a_window()
+    from metarl_envs.play.recording import Recording, write_animation
+
+    recording = Recording(run, box, reveal=not hide)
+    if gif is not None:
+        see_that_it_can_be_written(gif.parent)
+        with Bars() as bars:
+            write_animation(recording, gif, every=every, progress=bars.show)
+        typer.echo(f"written: {gif}")
+    if window:
+        _look_through(recording, run, box, screenshots)
+
+
+def _look_through(recording: Recording, run: Run, box: int, screenshots: Path) -> None:
+    """Open the window on a recording; of a box it is told what happened."""
+    from metarl_envs.boxes.scenarios.box import Box
+    from metarl_envs.boxes.study.replay import steps
+    from metarl_envs.play.replay import Replay
+    from metarl_envs.play.window import play as open_window
+
+    told = None
+    if issubclass(run.variant.family, Box):
+        happened = [events for _, events in steps(run, box, failures=True)]
+        told = happened.__getitem__
+    open_window(Replay(recording, told), screenshots)
 
 
 @app.command()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metarl_envs.cli.options import SPLITS, params_of, see_that_it_can_be_written
+from metarl_envs.cli.options import SPLITS, params_of, prepare_for_a_window, see_that_it_can_be_written
 from metarl_envs.cli.terminal import NARROW, fitted, new_console
+from metarl_envs.files import beside
 
 if TYPE_CHECKING:
     from metarl_envs.catalogue import Listing
@@ -87,20 +85,23 @@ def play(
     screenshots: Annotated[Path, typer.Option(help="folder for screenshots")] = Path("screenshots"),
     text: Annotated[bool, typer.Option("--text", help="in this terminal, by sentences")] = False,
     index: Annotated[int, typer.Option(help="which task of the split, with --text")] = 0,
-    out: Annotated[Path | None, typer.Option(help="with --text: write the run to OUT.npz and OUT.json")] = None,
+    out: Annotated[Path | None, typer.Option(help="write what was played as a run, to OUT.npz and OUT.json")] = None,
 ) -> None:
     """Play a family yourself, in a window: the keys are on the screen, the hidden task is shown when the trial is over.
 
-    With --text it is played in the terminal by sentences, the same that language models are told and say.
+    With --text it is played in the terminal by sentences, the same that language models are told and say. With --out the trials
+    are written down as a run, which is scored, replayed and compared like that of any agent on the same tasks and seeds.
     """
+    if out is not None:
+        see_that_it_can_be_written(out.parent)
+        if there := [file for file in beside(out, ".npz", ".json") if file.exists()]:
+            raise ValueError(f"--out {out}: {there[0]} is there already: give another name")
     if text:
         _play_in_words(id, episodes, split, index, seed, params_of(param or []), out)
         return
-    if out is not None or index:
-        raise ValueError("--out and --index go with --text: add it")
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    if sys.platform == "linux":  # else SDL complains on standard error that nobody has set it
-        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    if index:
+        raise ValueError("--index goes with --text: add it")
+    prepare_for_a_window()
     from metarl_envs.arguments import at_least_one
     from metarl_envs.engine.composing import family_at
     from metarl_envs.ids import family_of
@@ -117,7 +118,11 @@ def play(
         episodes_per_trial=at_least_one("episodes", episodes),
         **params_of(param or []),
     )
-    open_window(game, screenshots)
+    try:
+        open_window(game, screenshots)
+    finally:  # however it ends
+        if out is not None and game.was_played:
+            typer.echo(f"written: {', '.join(map(str, game.run().save(out)))}")
 
 
 def _play_in_words(
@@ -127,17 +132,12 @@ def _play_in_words(
     import secrets
 
     from metarl_envs.engine.composing import family_at
-    from metarl_envs.files import beside
     from metarl_envs.ids import family_of
     from metarl_envs.text import make
 
     if episodes is None:
         episodes = 5 if family_at(family_of(id)).curve_unit == "episode" else 1
     seed = secrets.randbits(32) if seed is None else seed
-    if out is not None:
-        see_that_it_can_be_written(out.parent)
-        if there := [file for file in beside(out, ".npz", ".json") if file.exists()]:
-            raise ValueError(f"--out {out}: {there[0]} is there already: give another name")
     env = make(id, split=split, index=index, seed=seed, episodes_per_trial=episodes, lenient=True, player="person", **params)
     typer.echo(env.reset())
     try:

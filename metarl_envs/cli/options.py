@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,13 @@ def see_that_it_can_be_written(folder: Path) -> None:
         raise NotADirectoryError(f"--out {folder} cannot be made: {there} is a file")
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(f"--out {folder} cannot be written to: {there} is not writable")
+
+
+def prepare_for_a_window() -> None:
+    """Set what SDL and pygame would print about otherwise, before pygame is imported."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    if sys.platform == "linux":  # else SDL complains on standard error that nobody has set it
+        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
 
 
 def params_of(given: list[str], option: str = "--param") -> dict[str, Any]:

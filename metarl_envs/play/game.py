@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+import secrets
 from typing import Any
 
 import numpy as np
 
+from metarl_envs.arguments import SEEDS, as_seed
 from metarl_envs.engine import Picture, Row, canvas
 from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.evaluation.references import TrialScale, trial_scale
 from metarl_envs.ids import family_of
 from metarl_envs.making import make_single
 from metarl_envs.play.controls import MOUSE, Controls
+from metarl_envs.play.strip import LEFT, SPEEDS, STRIP, draw_keys, fitted_lines
+from metarl_envs.players.run import Run, joined, played_by_hand
 
-#: The strip below the picture that says what to do and which keys there are.
-STRIP = 140
-#: Where the strip's text begins, and how wide it may be.
-LEFT, TEXT_WIDTH = 24, canvas.WIDTH - 48
 #: The keys of every game.
 GAME_KEYS = {"N": "next trial", "R": "same trial again", "P": "pause", "S": "screenshot", "Esc": "quit"}
-#: Steps a second that one can choose from where steps follow one another.
-SPEEDS = (2, 5, 10, 15, 20, 30, 50)
 #: Seconds before a held key repeats, between two episodes, and for which a notice stays.
 BEFORE_REPEAT, BETWEEN_EPISODES, NOTICE = 0.4, 1.0, 3.0
 
@@ -32,7 +29,7 @@ class Game:
 
     Args:
         id: a registered id, or its name alone ("DarkRoom").
-        seed: of the first trial; None for a random one.
+        seed: of the first trial, and one more of each next one; None for a random one.
         arguments: as for `gymnasium.make`: `episodes_per_trial`, `split`, the family's parameters.
     """
 
@@ -45,7 +42,8 @@ class Game:
         self._speed = SPEEDS.index(10 if self.controls.realtime else 20)  # what does not wait begins slowly
         self._notice, self._notice_left = "", 0.0
         self._place = 0.0, 0.0
-        self._begin(seed)
+        self._played: list[Run] = []
+        self._begin(secrets.randbits(32) if seed is None else seed)
 
     # ----------------------------------------------------------------------------------------- what a person does
     def press(self, key: str) -> bool:
@@ -108,19 +106,39 @@ class Game:
     # ----------------------------------------------------------------------------------------- the trial
     def next_trial(self) -> None:
         """Begin a trial on a new hidden task."""
-        self._begin(None)
+        self._played = self._trials()
+        self._begin((self._seed + 1) % SEEDS)
 
     def restart(self) -> None:
         """Begin the trial again, with the same task and the same noise."""
+        self._played = self._trials()
         self.env.set_state(self._first)
         self._start_afresh()
+
+    @property
+    def was_played(self) -> bool:
+        """Whether any step was made."""
+        return bool(self._played or self._actions)
+
+    def run(self) -> Run:
+        """Return the trials so far as a run, one row each, which can be scored, replayed and saved like that of any agent.
+
+        The task of a trial that is played again was shown at the end of the first time, and nothing in the run says so but that
+        two rows have the same seed.
+
+        Raises:
+            ValueError: no step was made.
+        """
+        if not self.was_played:
+            raise ValueError("no step was made, so there is no run yet")
+        return joined(self._trials())
 
     def act(self, action: Any) -> None:
         """Take one step, unless the trial is over."""
         if self.over:
             return
         _, self.reward, terminated, truncated, info = self.env.step(action)
-        self._steps += 1
+        self._actions.append(action)
         self.episodes[-1] += self.reward
         self.over = self.env.reveal = terminated or truncated
         if info["trial"]["episode_start"] and not self.over:
@@ -174,18 +192,18 @@ class Game:
         strip = Picture(canvas.WIDTH, STRIP)
         strip.line(0, 0, canvas.WIDTH, 0, canvas.LINES, 2)
         strip.text(LEFT, 12, self.headline(), size=16, color=canvas.GOAL if self.over or self._notice else canvas.TEXT)
-        if self._steps:
+        if self._actions:
             color = canvas.GOOD if self.reward > 0 else canvas.BAD if self.reward < 0 else canvas.MUTED
             reward = f"reward {self.reward:+.3g}" if self.reward else "reward 0"
             strip.text(canvas.WIDTH - LEFT, 10, reward, size=19, color=color, align="right")
         if self.over:
             self._draw_scores(strip)
         else:
-            for i, line in enumerate(_lines(self.instructions, 14, 2)):
+            for i, line in enumerate(fitted_lines(self.instructions, 14, 2)):
                 strip.text(LEFT, 38 + 18 * i, line, size=14)
-        _draw_keys(strip, 84, self.controls.legend())
+        draw_keys(strip, 84, self.controls.legend())
         speed = [(("-", "+"), f"speed: {SPEEDS[self._speed]} steps/s")] if self.controls.flows else []
-        _draw_keys(strip, 112, [((key,), meaning) for key, meaning in GAME_KEYS.items()] + speed)
+        draw_keys(strip, 112, [((key,), meaning) for key, meaning in GAME_KEYS.items()] + speed)
         return strip.array()
 
     def _draw_scores(self, strip: Picture) -> None:
@@ -211,7 +229,8 @@ class Game:
         return ""
 
     # ----------------------------------------------------------------------------------------- inside
-    def _begin(self, seed: int | None) -> None:
+    def _begin(self, seed: int) -> None:
+        self._seed = as_seed(seed)
         _, info = self.env.reset(seed=seed)
         self.truth = info["metarl"]
         self._first = self.env.get_state()
@@ -222,8 +241,17 @@ class Game:
         self.waiting = self.controls.realtime  # nobody reads the instructions while a pole falls
         self.reward, self.episodes = 0.0, [0.0]
         self.scores: TrialScale | None = None
-        self._steps, self._rest, self._since_step = 0, 0.0, 0.0
+        self._actions: list[Any] = []
+        self._rest, self._since_step = 0.0, 0.0
         self.let_go()
+
+    def _trials(self) -> list[Run]:
+        """The trials that were played, the one that goes on included."""
+        if not self._actions:
+            return self._played
+        how = {"split": self.env.tasks.split, "episodes": self.env.episodes_per_trial, "player": "person"}
+        task = self.env.tasks.row(self.truth["task"])
+        return [*self._played, played_by_hand(self.env.variant, task, self._seed, self._actions, **how)]
 
     def _take_up(self, key: str) -> None:
         """A key of the family goes down: alone it is a step, in a world that flows it counts from the next one on."""
@@ -242,7 +270,7 @@ class Game:
         if not (self._held or self.controls.realtime):
             return False
         state = Row(self.env.get_state()["worlds"]["state"][0])
-        action = self.controls.action(self._held, self._place, state, self._steps)
+        action = self.controls.action(self._held, self._place, state, len(self._actions))
         if action is not None:
             self.act(action)
         self._held = [key for key in self._held if key not in self._gone]
@@ -257,32 +285,8 @@ class Game:
         return True
 
 
-def _draw_keys(strip: Picture, y: float, legend: list[tuple[tuple[str, ...], str]]) -> None:
-    x = float(LEFT)
-    for keys, meaning in legend:
-        for key in keys:
-            x += strip.key_cap(x, y, key, "") - 2
-        x += strip.text(x + 2, y + 3, meaning, size=13, color=canvas.MUTED) + 16
-
-
 def _banner_picture(text: str) -> np.ndarray:
     banner = Picture(canvas.WORLD, 44)
     banner.rectangle(0, 0, canvas.WORLD, 44, canvas.LINES)
     banner.text(canvas.WORLD / 2, 12, text, size=17, color=canvas.GOAL, align="center")
     return banner.array()
-
-
-@lru_cache(maxsize=64)
-def _lines(text: str, size: int, most: int) -> tuple[str, ...]:
-    """A text broken into lines that fit the strip; what does not fit the last one is left out, and dots say so."""
-    ruler, lines = Picture(1, 1), [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if ruler.text(0, 0, longer, size) <= TEXT_WIDTH - 12:
-            lines[-1] = longer
-        elif len(lines) < most:
-            lines.append(word)
-        else:
-            lines[-1] += " ..."
-            break
-    return tuple(lines)

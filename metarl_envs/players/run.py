@@ -259,6 +259,35 @@ def _told_of(rows: np.ndarray, now: Any, before: Any) -> Any:
     return told
 
 
+def played_by_hand(
+    variant: Variant, task: np.ndarray, seed: int, actions: Sequence[Any], *, split: str | None, episodes: int, player: str
+) -> Run:
+    """Return the run of one trial that somebody played step by step, of one row.
+
+    Args:
+        variant: the family with its parameters set.
+        task: the task row, of shape ().
+        seed: what the environment was reset with.
+        actions: what was done, at least one action.
+        split: of the task.
+        episodes: in the trial.
+        player: who played, in words.
+    """
+    run = Run(
+        variant=variant,
+        split=split,
+        episodes=episodes,
+        seats=(player,),
+        tasks=task.reshape(1),
+        seeds=np.array([seed], np.uint64),
+        actions=np.stack(actions)[None].astype(action_dtype(variant)),
+        steps=np.array([len(actions)]),
+        returns=np.zeros(1),
+        endings=np.zeros(1, np.uint64),
+    )
+    return relived(run)
+
+
 def ended(run: Run) -> Run:
     """Return the run, whose lives are whole, with the endings that living it again comes to."""
     lives = Lives.of_actions(run.variant, run.actions)

@@ -12,9 +12,8 @@ from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.engine.sentences import Sentences, read
 from metarl_envs.evaluation.references import TrialScale, trial_scale
-from metarl_envs.histories.columns import action_dtype
 from metarl_envs.ids import family_of
-from metarl_envs.players.run import Run, cut_off, ended
+from metarl_envs.players.run import Run, played_by_hand
 from metarl_envs.players.told import Moment, Wording, family_in_words, null_actions
 from metarl_envs.task_sets import TaskSet
 
@@ -202,20 +201,8 @@ class TextEnv:
         """
         if not self.actions:
             raise ValueError("no step was made, so there is no run yet")
-        variant = self.variant
-        run = Run(
-            variant=variant,
-            split=self._tasks.split,
-            episodes=self._env.episodes_per_trial,
-            seats=(self._player,),
-            tasks=self._task.reshape(1),
-            seeds=np.array([self._seed], np.uint64),
-            actions=np.stack(self.actions)[None].astype(action_dtype(variant)),
-            steps=np.array([len(self.actions)]),
-            returns=np.array([self.total]),
-            endings=np.zeros(1, np.uint64),
-        )
-        return ended(run) if self.done else cut_off(run)
+        how = {"split": self._tasks.split, "episodes": self._env.episodes_per_trial, "player": self._player}
+        return played_by_hand(self.variant, self._task, self._seed, self.actions, **how)
 
     def _take(self, action: Any) -> None:
         """Take one step."""

@@ -41,23 +41,28 @@ def lines(run: Run, box: int = 0, *, failures: bool = False, pictures: bool = Fa
         raise ValueError(f"{run!r} was not played in a box: there is nothing to tell of it")
     if pictures and family.describe is Family.describe:
         raise ValueError(f"{family.__name__} cannot be described in text yet: leave pictures out")
-    one = run[box : box + 1]
     usual = family.params.resolve({}, family.__name__)
     given = {name: value for name, value in run.params.items() if value != usual[name]}
     said = ", ".join(f"{name}={value!r}" for name, value in given.items())
-    yield f"{run.variant.name}({said}), box {box}, seed {one.seeds[0]}"
+    yield f"{run.variant.name}({said}), box {box}, seed {run.seeds[box]}"
     yield "seats: " + ", ".join(f"{i} {name}" for i, name in enumerate(run.seats))
-    earned, before = np.zeros(p.agents), None
+    earned = np.zeros(p.agents)
+    for t, (state, told) in enumerate(steps(run, box, failures)):
+        earned += state["reward"] if t else 0
+        yield from (f"step {t:5}  {event}" for event in told)
+        if told and pictures:
+            yield family.describe(p, Row(state), None)
+    yield "returns: " + ", ".join(f"{value:g}" for value in earned)
+
+
+def steps(run: Run, box: int, failures: bool = False) -> Iterator[tuple[np.void, list[str]]]:
+    """The state of a box before the first step and after each, and what happened in that step (see `lines`)."""
+    p, one, before = run.variant.p, run[box : box + 1], None
     for t, states in enumerate(one.replay()):
         after = states[0].copy()
-        if before is not None:
-            earned += after["reward"]
-            told = list(events(p, before, after, one.actions[0, t - 1], names_of(p, before), failures))
-            yield from (f"step {t:5}  {event}" for event in told)
-            if told and pictures:
-                yield family.describe(p, Row(after), None)
+        happened = events(p, before, after, one.actions[0, t - 1], names_of(p, before), failures) if before is not None else ()
+        yield after, list(happened)
         before = after
-    yield "returns: " + ", ".join(f"{value:g}" for value in earned)
 
 
 def events(
