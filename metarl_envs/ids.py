@@ -51,6 +51,7 @@ BOXES = {
     "AmnesiaBox": "metarl_envs.boxes.scenarios.amnesia:AmnesiaBox",
     "GenerationsBox": "metarl_envs.boxes.scenarios.generations:GenerationsBox",
     "HazardBox": "metarl_envs.boxes.scenarios.hazard:HazardBox",
+    "SealedBox": "metarl_envs.boxes.scenarios.sealed:SealedBox",
 }
 
 

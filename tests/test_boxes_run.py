@@ -160,7 +160,7 @@ def test_a_run_is_shown_in_one_line(mixed):
 
 
 def test_the_module_shows_its_public_names():
-    assert dir(boxes) == sorted([*boxes.__all__, "amnesia_v0", "generations_v0", "hazard_v0", "invention_v0"])
+    assert dir(boxes) == sorted([*boxes.__all__, "amnesia_v0", "generations_v0", "hazard_v0", "invention_v0", "sealed_v0"])
     assert boxes.invention_v0.parallel_env
     assert all(getattr(boxes, name) is not None for name in dir(boxes))
 

@@ -94,6 +94,7 @@ def test_words_of_verbs_are_no_items():
     """`visit` has the form of a nonce word."""
     assert {verb.word for verb in table_of(MECHANISMS)} == {
         "take", "wait", "note", "erase", "read", "post", "look", "visit", "force", "steal", "give", "publish", "sabotage",
+        "claim", "replicate", "retract", "cite",
     }  # fmt: skip
     assert not {"visit"} & {word for key in range(40) for word in words_for(2000, key)}
 

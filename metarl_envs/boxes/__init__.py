@@ -2,8 +2,8 @@
 
 A box is a family whose state has an axis of agents; its hidden task is the recipe book (`world.tree`). Every box is a core
 (`world.core`: items, hands, experiments, pay) and mechanisms, one file each (`world.topology`, `world.days`, `world.notes`,
-`world.lives`, `world.hazard`). A scenario names its mechanisms, and gives defaults. What agents can do is one table of verbs
-(`world.verbs`).
+`world.lives`, `world.hazard`, `world.claims`). A scenario names its mechanisms, and gives defaults. What agents can do is one
+table of verbs (`world.verbs`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from metarl_envs.ids import BOXES
 
 if TYPE_CHECKING:
-    from metarl_envs.boxes import amnesia_v0, generations_v0, hazard_v0, invention_v0  # noqa: F401
+    from metarl_envs.boxes import amnesia_v0, generations_v0, hazard_v0, invention_v0, sealed_v0  # noqa: F401
     from metarl_envs.boxes.envs.batch import make_vec
     from metarl_envs.boxes.envs.text_box import TextBox
     from metarl_envs.boxes.study.measures import column, measure

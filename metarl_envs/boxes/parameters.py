@@ -49,3 +49,6 @@ class BoxParameters(TypedDict, total=False):
     visibility: Literal["public", "private", "hidden"]
     sabotage: Literal["erase", "falsify"]
     harm_mask: bool
+    selection: Literal["none", "consequentialist", "seems_right", "approval", "mix"]
+    mix: float  # from 0 to 1
+    corruption: float  # from 0 to 1

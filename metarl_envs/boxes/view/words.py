@@ -11,7 +11,9 @@ else:
 * `post 2`: write the last experiment on place 2 of the board; `look 1`: open page 1 of the board;
 * `visit agent_2`; `wait`;
 * where there are hazards, `force dorp`: the experiment by force, with what is in the hand; `steal agent_2`; `give agent_2` and
-  `publish`: what is in the hand; `sabotage 2`: spoil place 2 of the board.
+  `publish`: what is in the hand; `sabotage 2`: spoil place 2 of the board;
+* where there are claims, `claim 2`: publish the last experiment at place 2 of the board; `replicate 2`, `cite 2`, `retract 2`:
+  what is claimed there.
 
 Notes, places and pages count from 1. What is no sentence is WAIT, with a message; it is counted, and never an error.
 """
@@ -28,12 +30,13 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.boxes.view.numbers import numbers_of
+from metarl_envs.boxes.world.claims import has_claims, is_claim
 from metarl_envs.boxes.world.core import ABSENT, TAKE
 from metarl_envs.boxes.world.days import days_in
 from metarl_envs.boxes.world.hazard import FORCED, GAVE, HAZARD, PUBLISHED, SABOTAGED, STOLE, deeds_told, is_out
 from metarl_envs.boxes.world.lives import has_lives, learns_from
 from metarl_envs.boxes.world.mechanisms import MECHANISMS, as_kernels_see, table_of, used_in, verbs_of
-from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B, Book, pages_of
+from metarl_envs.boxes.world.notes import BOOKS, MADE, NOTICEBOARD, WHEN, A, B, Book, pages_of
 from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of
 from metarl_envs.boxes.world.verbs import Verb
@@ -261,7 +264,7 @@ def sentences_of_agent(p: SimpleNamespace, state: Any, agent: int) -> InHand:
 
 def instructions_of(p: SimpleNamespace) -> str:
     """What there is to do in a box, for people and language models alike."""
-    text = f"Combine two things: some pairs make something new, which pays {_pay_in_words(p)}."
+    text = f"Combine two things: some pairs make something new{_pay_of_makers(p)}."
     if p.agents > 1 and p.topology != "isolated" and p.fidelity > 0:
         text += f" What others make while you see them {'is' if p.fidelity == 1 else 'may be'} yours too."
     if p.day:
@@ -275,7 +278,26 @@ def instructions_of(p: SimpleNamespace) -> str:
         text += " Each day all things have other names, in the notes too."
     if p.notes or p.board:
         text += " What is written is your last experiment at that time."
+    text += f" {_claims_in_words(p)}" if has_claims(p) else ""
     return text + (f" {_hazards_in_words(p)}" if HAZARD in used_in(p) else "")
+
+
+def _claims_in_words(p: SimpleNamespace) -> str:
+    """What can be claimed, what that pays, and what makes claims false."""
+    text = "You can claim your last experiment, at a place of the board."
+    if p.selection == "seems_right":
+        text += f" To claim that you made a thing pays {_pay_in_words(p)}, true or not, once a thing until you forget."
+    if p.selection in ("approval", "mix"):
+        part = "" if p.selection == "approval" else f"{p.mix:g} times "
+        text += f" Each of the others who cites your claim brings you {part}1/{p.agents - 1} of the level of what you claim."
+    text += " To replicate a claim takes one step, both things and an empty hand; what came of it is attached for all to read."
+    text += " You can cite claims of others" if p.agents > 1 else " You can"
+    text += ", and retract your own." if p.agents > 1 else " retract your own."
+    if p.illusions:
+        text += f" An experiment that fails seems to work with chance {p.illusions:g}; what it seems to make is worthless."
+    if p.corruption:
+        text += f" What has stood on the board for {p.lifespan} steps is garbled with chance {p.corruption:g}."
+    return text
 
 
 def _hazards_in_words(p: SimpleNamespace) -> str:
@@ -293,6 +315,14 @@ def _hazards_in_words(p: SimpleNamespace) -> str:
     if p.board and not p.harm_mask:
         text += f" You can {p.sabotage} what stands on the board."
     return text
+
+
+def _pay_of_makers(p: SimpleNamespace) -> str:
+    """What is paid to whoever makes something new, as the end of a sentence."""
+    if has_claims(p) and p.selection in ("seems_right", "approval"):
+        return ", which pays nothing by itself"
+    part = f"{1 - p.mix:g} times " if has_claims(p) and p.selection == "mix" else ""
+    return f", which pays {part}{_pay_in_words(p)}"
 
 
 def _pay_in_words(p: SimpleNamespace) -> str:
@@ -400,7 +430,8 @@ def _entries(p: SimpleNamespace, book: Book, state: Row, agent: int, words: tupl
     for page in range(pages_of(p, len(entries))):
         places = range(page * p.page, min(len(entries), (page + 1) * p.page))
         if page not in closed:
-            lines += [f"  {k + 1}: {_entry(entries[k], words)}" for k in places]
+            claimed = book is NOTICEBOARD and has_claims(p)
+            lines += [f"  {k + 1}: {_entry(entries[k], words)}{_claim(state, agent, k) if claimed else ''}" for k in places]
         else:
             written = ", ".join(str(k + 1) for k in places if entries[k, WHEN] >= 0) or "none"
             which = f"page {page + 1} ({places[0] + 1} to {places[-1] + 1})"
@@ -412,6 +443,24 @@ def _entry(note: np.ndarray, words: tuple[str, ...]) -> str:
     if note[WHEN] < 0:
         return "empty"
     return experiment(int(note[A]), int(note[B]), int(note[MADE]), words)
+
+
+def _claim(state: Row, agent: int, k: int) -> str:
+    """Who claims an entry of the board, and what is attached to it; of what is only posted nothing."""
+    if not plain(is_claim)(state, k):
+        return ""
+    author = "your claim" if state.author[k] == agent else f"claimed by {author_of(state, k)}"
+    return f" ({author}; {record_of(state, k)})"
+
+
+def author_of(state: Row, k: int) -> str:
+    """Who claims an entry of the board."""
+    return f"agent_{state.author[k]}" if state.author[k] != NOTHING else "one who is dead"
+
+
+def record_of(state: Row, k: int) -> str:
+    """What is attached to a claim, in words."""
+    return f"confirmed {state.confirmed[k]}, refuted {state.refuted[k]}, cited {state.cited[k]}"
 
 
 def names_of(p: SimpleNamespace, state: Any) -> list[str]:

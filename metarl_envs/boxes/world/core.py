@@ -26,6 +26,7 @@ from metarl_envs.engine.streams import bits, keyed
 COPYING, WANDERING, ILLUSION, CHOOSING, LOTS = 11, 12, 13, 14, 15
 APPRENTICE, TEACHER, MISCOPY, INHERITING = 21, 22, 23, 24
 LUCK, FALSIFYING = 25, 26
+CORRUPTING = 27
 #: `state.held`: not held; the thing itself; what only looks like it (from an experiment that seemed to work).
 ABSENT, REAL, ILLUSORY = range(3)
 #: `pays`: whoever makes what it did not hold; who is the first in the box; all alike, the mean.
@@ -197,8 +198,12 @@ def worth(params, item):
 
 
 @functools.cache
-def paying(due: Callable) -> Callable:
-    """The kernel `pay(params, state)`, where `due(params, state, i, item)` says who is paid for what it made."""
+def paying(due: Callable, credit: Callable) -> Callable:
+    """The kernel `pay(params, state)`.
+
+    `due(params, state, i, item)` is the share of an item's worth that whoever newly made it is paid, and `credit(params, state,
+    i)` what agent i is paid beside.
+    """
 
     @kernel
     def pay(params, state):
@@ -206,12 +211,10 @@ def paying(due: Callable) -> Callable:
         total = 0.0
         for i in range(params.agents):
             made = state.made[i]
-            state.reward[i] = 0.0
-            if made == NOTHING:
-                continue
-            note_first(state, i, made)
-            if due(params, state, i, made):
-                state.reward[i] = worth(params, made)
+            state.reward[i] = credit(params, state, i)
+            if made != NOTHING:
+                note_first(state, i, made)
+                state.reward[i] += due(params, state, i, made) * worth(params, made)
             total += state.reward[i]
         if params.pays == FIRST:
             total = pay_first(params, state)

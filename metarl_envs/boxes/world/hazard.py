@@ -160,8 +160,8 @@ def forget_pay(params, state, i):
 
 @kernel
 def was_not_paid(params, state, i, item):
-    """Whether agent i was not paid for this item yet."""
-    return state.paid[i, item] == 0
+    """1 where agent i was not paid for this item yet, else 0."""
+    return 1.0 if state.paid[i, item] == 0 else 0.0
 
 
 @kernel

@@ -57,6 +57,7 @@ class Mechanism:
         verbs: what agents can do.
         open: `open(params, task, state, rng)`: the box begins; fields are as the last box left them.
         before_step: the same, before anybody acts.
+        settle: `settle(params, task, state, rng)`: after all have acted, before they are paid.
         share: `share(params, task, state, rng)`: after all have acted and were paid, before time moves on.
         after_step: the same, after time has moved on. It may raise `state.forgot[i]`: then agent i loses all that it has.
         forget: `forget(params, state, i)`: agent i loses what it has here, at a dawn and at the beginning.
@@ -65,7 +66,9 @@ class Mechanism:
         able: `able(params, state, i)`: whether agent i can do anything but wait. [default: always]
         chance: `chance(params, state, i)`: with what chance a right pair makes its product when agent i combines it; of several
             mechanisms, the product. [default: it always does]
-        due: `due(params, state, i, item)`: whether agent i is paid for having newly made an item. [default: always]
+        due: `due(params, state, i, item)`: what share of its worth agent i is paid for having newly made an item; of several
+            mechanisms, the product. [default: all of it]
+        credit: `credit(params, state, i)`: what agent i is paid in this step beside; of several, the sum. [default: nothing]
         anew: `anew(params, state, i)`: whether agent i must look at everything anew, because what it holds or may do changed in
             this step by more than its own experiments and what was made. [default: never]
         seen: what an agent sees of it.
@@ -78,6 +81,7 @@ class Mechanism:
     verbs: Table = ()
     open: Callable | None = None
     before_step: Callable | None = None
+    settle: Callable | None = None
     share: Callable | None = None
     after_step: Callable | None = None
     forget: Callable | None = None
@@ -85,5 +89,6 @@ class Mechanism:
     able: Callable | None = None
     chance: Callable | None = None
     due: Callable | None = None
+    credit: Callable | None = None
     anew: Callable | None = None
     seen: Numbers | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from metarl_envs.boxes.world.claims import CLAIMS
 from metarl_envs.boxes.world.core import EXPERIMENTS, PARAMETERS, VERBS
 from metarl_envs.boxes.world.days import DAYS
 from metarl_envs.boxes.world.hazard import HAZARD
@@ -20,7 +21,7 @@ from metarl_envs.engine import Choice, Parameters, Preset
 from metarl_envs.engine.compiling.kernels import glue
 
 #: To add a mechanism, write its file and add it here: verbs of later ones have higher numbers.
-MECHANISMS = (DAYS, NOTES, TOPOLOGY, LIVES, HAZARD)
+MECHANISMS = (DAYS, NOTES, TOPOLOGY, LIVES, HAZARD, CLAIMS)
 #: Those that every box has, though they may be turned off (`day=0`, `notes=0`, `agents=1`): pictures, words and measures of all
 #: boxes ask for what they do.
 ALWAYS = {"DAYS": DAYS, "NOTES": NOTES, "TOPOLOGY": TOPOLOGY}
@@ -132,15 +133,28 @@ def anew_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
 
 @functools.cache
 def due_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
-    """The kernel `due(params, state, i, item)`: whether agent i is paid for having newly made an item."""
+    """The kernel `due(params, state, i, item)`: what share of its worth agent i is paid for having newly made an item."""
 
-    def always(params, state, i, item):
-        return True
+    def all_of_it(params, state, i, item):
+        return 1.0
+
+    def product(one, other):
+        return lambda params, state, i, item: one(params, state, i, item) * other(params, state, i, item)
+
+    return _put_together(all_of_it, product, (mechanism.due for mechanism in mechanisms))
+
+
+@functools.cache
+def credit_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `credit(params, state, i)`: what agent i is paid in this step beside what it made."""
+
+    def nothing(params, state, i):
+        return 0.0
 
     def both(one, other):
-        return lambda params, state, i, item: one(params, state, i, item) and other(params, state, i, item)
+        return lambda params, state, i: one(params, state, i) + other(params, state, i)
 
-    return _put_together(always, both, (mechanism.due for mechanism in mechanisms))
+    return _put_together(nothing, both, (mechanism.credit for mechanism in mechanisms))
 
 
 @functools.cache

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import SimpleNamespace
 
+from metarl_envs.boxes.world.claims import REPLICATE, replicating
 from metarl_envs.boxes.world.core import TAKE, forget_core, open_core, paying, taking_up
 from metarl_envs.boxes.world.lives import LIVES
 from metarl_envs.boxes.world.mechanism import Mechanism
-from metarl_envs.boxes.world.mechanisms import able_in, chance_in, due_in, table_of, used_in
+from metarl_envs.boxes.world.mechanisms import able_in, chance_in, credit_in, due_in, table_of, used_in
 from metarl_envs.boxes.world.tree import NOTHING, items_in
 from metarl_envs.boxes.world.verbs import Table, acting, contending
 from metarl_envs.engine import kernel
@@ -49,8 +50,8 @@ def stepping(mechanisms: tuple[Mechanism, ...]) -> Callable:
     """The kernel `live_one_step(params, task, state, actions, rng)` of a box of the core and mechanisms."""
     table = with_luck(table_of(mechanisms), mechanisms)
     act, contend, forget = acting(table), contending(table), forgetting(mechanisms)
-    able, pay = able_in(mechanisms), paying(due_in(mechanisms))
-    prepare = in_turn(each.before_step for each in mechanisms)
+    able, pay = able_in(mechanisms), paying(due_in(mechanisms), credit_in(mechanisms))
+    prepare, settle = in_turn(each.before_step for each in mechanisms), in_turn(each.settle for each in mechanisms)
     share, move_on = in_turn(each.share for each in mechanisms), in_turn(each.after_step for each in mechanisms)
     begin_lives = bearing(mechanisms)
 
@@ -66,6 +67,7 @@ def stepping(mechanisms: tuple[Mechanism, ...]) -> Callable:
             elif actions[i] != items_in(params):
                 state.illegal[i] += 1
         contend(params, state, actions)
+        settle(params, task, state, rng)
         paid = pay(params, state)
         share(params, task, state, rng)
         state.t += 1
@@ -128,11 +130,12 @@ def _both_begin(first: Callable, second: Callable) -> Callable:
 
 
 def with_luck(table: Table, mechanisms: tuple[Mechanism, ...]) -> Table:
-    """The verbs, of which the core's experiment succeeds by the chance that mechanisms give it, if any does."""
+    """The verbs, of which those that experiment succeed by the chance that mechanisms give it, if any does."""
     if not any(mechanism.chance for mechanism in mechanisms):
         return table
-    by_chance = replace(TAKE, effect=taking_up(chance_in(mechanisms)))
-    return tuple(by_chance if verb is TAKE else verb for verb in table)
+    chance = chance_in(mechanisms)
+    by_chance = {TAKE: replace(TAKE, effect=taking_up(chance)), REPLICATE: replace(REPLICATE, effect=replicating(chance))}
+    return tuple(by_chance.get(verb, verb) for verb in table)
 
 
 def in_turn(hooks: Iterable[Callable | None]) -> Callable:

@@ -1,0 +1,339 @@
+"""Claims: what is published, replicated, cited and retracted, what that pays, and that seats are alike."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metarl_envs.boxes.scenarios.box import Box
+from metarl_envs.boxes.scenarios.sealed import SealedBox
+from metarl_envs.boxes.view.numbers import numbers_of, view_length
+from metarl_envs.boxes.world.claims import CLAIMS
+from metarl_envs.boxes.world.core import ABSENT, ILLUSORY, REAL
+from metarl_envs.boxes.world.notes import MADE, WHEN
+from metarl_envs.boxes.world.tree import NOTHING
+from tests.test_boxes_core import Boxes
+
+pytestmark = pytest.mark.plain
+#: Four bases; experiments tell the truth, and nobody forgets or dies soon; all pages are open.
+SMALL = {"agents": 3, "board": 3, "page": 3, "levels": 3, "width": 2, "bases": 4, "recipes": 1, "dead_ends": 0.0}
+CALM = {**SMALL, "day": 0, "lifespan": 60, "illusions": 0.0, "corruption": 0.0, "free_reading": True, "horizon": 400}
+
+
+def box(**params):
+    return Boxes(SealedBox, **{**CALM, **params})
+
+
+def make(world, agent, item=4):
+    """Let an agent make an item of the first level; the others wait. What all were paid in the last step."""
+    a, b = world.recipe(item)
+    act(world, {agent: a})
+    return act(world, {agent: b})
+
+
+def act(world, actions):
+    """One step: what some agents do, by number; the others wait. What all were paid."""
+    return world.do(*[actions.get(i, world.verbs.wait) for i in range(world.p.agents)])
+
+
+def put(world, agent, item, as_what=REAL):
+    world.state["held"][0, agent, item] = as_what
+
+
+def entry(world, k):
+    """What stands at place k: the entry, and what is attached to it."""
+    state = world.state
+    attached = (state[name][0, k].item() for name in ("claimed", "author", "confirmed", "refuted", "cited"))
+    return state["board"][0, k].tolist(), tuple(attached)
+
+
+# ------------------------------------------------------------------------------------------------- what can be done
+def test_a_claim_is_the_last_experiment_with_a_name():
+    world = box()
+    make(world, 1)
+    act(world, {1: world.verbs.claim + 2})
+    assert entry(world, 2) == ([*world.recipe(4), 4, 2], (1, 1, 0, 0, 0))
+    assert (world.state["board"][0, :2, WHEN] == -1).all()
+
+
+def test_only_what_seemed_to_work_can_be_claimed():
+    world = box()
+    wrong = next(
+        pair for pair in itertools.combinations(range(4), 2) if set(pair) not in [set(world.recipe(i)) for i in (4, 5)]
+    )
+    for item in wrong:
+        act(world, {0: item})
+    assert world.mask(0)[world.verbs.claim] == 0
+    act(world, {0: world.verbs.claim})
+    assert world.state["illegal"][0, 0] == 1
+    assert world.state["claimed"].sum() == 0
+    act(world, {0: world.verbs.post})  # that it makes nothing can be posted
+    assert entry(world, 0) == ([*wrong, NOTHING, 3], (0, NOTHING, 0, 0, 0))
+
+
+def test_replications_are_experiments_whose_outcome_is_attached():
+    world = box()
+    make(world, 0)
+    act(world, {0: world.verbs.claim})
+    put(world, 0, 4, ABSENT)
+    paid = act(world, {1: world.verbs.replicate, 2: world.verbs.replicate})
+    assert paid == [0.0, 1.0, 1.0]  # they truly made it
+    assert entry(world, 0)[1] == (1, 0, 2, 0, 0)
+    assert world.state["held"][0, :, 4].tolist() == [ABSENT, REAL, REAL]
+    assert world.state["tried"][0, 1].tolist() == world.recipe(4)
+    world.state["board"][0, 0, MADE] = 5  # something false
+    act(world, {0: world.verbs.replicate, 1: world.verbs.replicate})
+    assert entry(world, 0)[1] == (1, 0, 2, 2, 0)
+
+
+def test_a_replication_needs_both_things_and_an_empty_hand():
+    world = box()
+    make(world, 0)
+    act(world, {0: world.verbs.claim})
+    assert world.mask(1)[world.verbs.replicate] == 1
+    act(world, {1: 0})
+    assert world.mask(1)[world.verbs.replicate] == 0
+    world.state["board"][0, 0, 0] = 6  # which agent 2 lacks
+    act(world, {})
+    assert world.mask(2)[world.verbs.replicate] == 0
+    put(world, 2, 6)
+    act(world, {})
+    assert world.mask(2)[world.verbs.replicate] == 1
+
+
+def test_others_cite_a_claim_once_and_its_author_alone_retracts_it():
+    world = box()
+    make(world, 0)
+    act(world, {0: world.verbs.claim + 1})
+    verbs = world.verbs
+    assert [[int(world.mask(i)[verb + 1]) for verb in (verbs.cite, verbs.retract)] for i in range(3)] == [
+        [0, 1],
+        [1, 0],
+        [1, 0],
+    ]
+    act(world, {1: verbs.cite + 1, 0: verbs.cite + 1})
+    assert entry(world, 1)[1] == (1, 0, 0, 0, 1)
+    assert world.state["illegal"][0].tolist() == [1, 0, 0]
+    assert world.mask(1)[verbs.cite + 1] == 0
+    act(world, {2: verbs.cite + 1, 0: verbs.retract + 1})  # both count
+    assert entry(world, 1) == ([NOTHING, NOTHING, NOTHING, -1], (0, NOTHING, 0, 0, 0))
+    assert world.state["withdrawn"][0].tolist() == [0, 1, 0]
+    act(world, {0: verbs.claim + 1})
+    assert world.state["withdrawn"][0].tolist() == [0, 0, 0]
+    assert world.mask(1)[verbs.cite + 1] == 1  # another claim
+
+
+def test_of_two_who_publish_at_one_place_the_lot_decides_and_a_post_gives_way():
+    worlds, first = Boxes(SealedBox, count=4, **{**CALM, "selection": "seems_right", "horizon": 4000, "lifespan": 4000}), []
+    claim, post = worlds.verbs.claim, worlds.verbs.post
+    for _ in range(40):
+        worlds.state["tried"][:], worlds.state["seemed"][:], worlds.state["credited"][:] = [0, 1], [4, 5, 4], 0
+        worlds.worlds.advance(np.tile([post, claim, claim], (4, 1)), worlds.out)
+        author, paid = np.array(worlds.state["author"][:, 0]), np.array(worlds.state["reward"])
+        assert (worlds.state["board"][:, 0, MADE] == np.array([4, 5, 4])[author]).all()
+        assert (paid == (np.arange(3) == author[:, None])).all()  # who loses publishes nothing
+        first.append(author == 1)
+    assert abs(np.mean(first) - 0.5) < 4 * (0.25 / 160) ** 0.5
+
+
+def test_a_claim_that_is_written_over_by_a_post_is_gone_with_all_that_is_attached():
+    world = box(selection="approval")
+    make(world, 0)
+    act(world, {0: world.verbs.claim})
+    act(world, {1: world.verbs.cite})
+    make(world, 1)
+    paid = act(world, {1: world.verbs.post, 2: world.verbs.cite})
+    assert paid == [0.0, 0.0, 0.0]  # what is gone cannot be cited
+    assert entry(world, 0) == ([*world.recipe(4), 4, 6], (0, NOTHING, 0, 0, 0))
+    assert world.mask(2)[world.verbs.cite] == 0
+
+
+# ------------------------------------------------------------------------------------------------- what it pays
+@pytest.mark.parametrize(
+    ("selection", "making", "claiming", "cited"),
+    [("consequentialist", 1, 0, 0), ("seems_right", 0, 1, 0), ("approval", 0, 0, 0.5), ("mix", 0.75, 0, 0.125)],
+)
+def test_what_pays_is_the_selection(selection, making, claiming, cited):
+    world = box(selection=selection, mix=0.25)
+    assert make(world, 0) == [making, 0, 0]
+    assert act(world, {0: world.verbs.claim}) == [claiming, 0, 0]
+    assert act(world, {0: world.verbs.claim + 1}) == [0, 0, 0]  # once a thing
+    assert act(world, {1: world.verbs.cite}) == [cited, 0, 0]
+    assert act(world, {1: world.verbs.cite + 1, 2: world.verbs.cite}) == [2 * cited, 0, 0]
+    assert world.out.rewards[0] == 2 * cited
+
+
+def test_what_only_seems_to_work_is_held_as_an_illusion_and_pays_only_where_seeming_pays():
+    for selection, paid in (("consequentialist", 0), ("seems_right", 1)):
+        world = box(selection=selection, illusions=1.0)
+        pair = next(
+            pair for pair in itertools.combinations(range(4), 2) if set(pair) not in [set(world.recipe(i)) for i in (4, 5)]
+        )
+        for item in pair:
+            assert act(world, {0: item}) == [0, 0, 0]
+        made = int(world.state["seemed"][0, 0])
+        assert world.state["held"][0, 0, made] == ILLUSORY
+        assert act(world, {0: world.verbs.claim}) == [paid, 0, 0]
+        assert entry(world, 0)[0][:3] == [*pair, made]
+        assert paid == 0 or act(world, {0: world.verbs.claim + 1}) == [0, 0, 0]
+
+
+def test_after_a_dawn_publication_pays_again_and_claims_can_be_cited_again():
+    world = box(selection="seems_right", day=5)
+    make(world, 0)
+    assert act(world, {0: world.verbs.claim}) == [1, 0, 0]
+    act(world, {1: world.verbs.cite})
+    act(world, {})  # dawn
+    assert world.mask(0)[world.verbs.retract] == 1  # its name stands there
+    assert world.mask(1)[world.verbs.cite] == 1
+    make(world, 0)
+    assert act(world, {0: world.verbs.claim}) == [1, 0, 0]
+
+
+def test_claims_of_the_dead_are_nobodys():
+    world = box(selection="approval", lifespan=6, staggered=False)
+    make(world, 0)
+    act(world, {0: world.verbs.claim})
+    for _ in range(3):
+        act(world, {})
+    assert world.state["life"][0].tolist() == [1, 1, 1]
+    assert entry(world, 0)[1] == (1, NOTHING, 0, 0, 0)
+    assert world.mask(0)[world.verbs.retract] == 0
+    assert world.mask(0)[world.verbs.cite] == 1  # by a newborn in its slot, too
+    assert act(world, {0: world.verbs.cite, 1: world.verbs.cite}) == [0, 0, 0]
+    assert entry(world, 0)[1] == (1, NOTHING, 0, 0, 2)
+
+
+# ------------------------------------------------------------------------------------------------- corruption
+def test_an_entry_that_has_stood_for_a_generation_names_something_wrong_by_chance():
+    worlds = Boxes(SealedBox, count=40, **{**CALM, "corruption": 0.3, "lifespan": 10, "horizon": 60, "board": 16})
+    state, waiting = worlds.state, np.full((40, 3), worlds.verbs.wait)
+    state["board"][:], state["claimed"][:, :8], state["confirmed"][:, :8] = [0, 1, 4, 3], 1, 2
+    changed = []
+    for t in (11, 12, 22):  # 8, 9 and 19 steps after the entries were written
+        state["t"] = t
+        before = np.array(state["board"])
+        worlds.worlds.advance(waiting, worlds.out)
+        after = np.array(state["board"])
+        wrong = (after != before).any(axis=2)
+        changed.append(wrong.mean())
+        assert ((after != before)[wrong].sum(axis=1) == 1).all()  # one place of the three
+        assert ((after[..., :3] >= 4) == [False, False, True]).all()  # of the same level
+        assert (after[..., 0] != after[..., 1]).all()
+    assert changed[0] == 0
+    assert abs(np.mean(changed[1:]) - 0.3) < 4 * (0.21 / 1280) ** 0.5
+    assert (state["claimed"] == ([1] * 8 + [0] * 8)).all()
+    assert (state["confirmed"][:, :8] == 2).all()  # what was attached stays
+
+
+# ------------------------------------------------------------------------------------------------- what is told
+def told(world, agent):
+    """What an agent is told of claims, five numbers a place."""
+    numbers = world.rows[0, agent, : view_length(world.p)][numbers_of(world.p, CLAIMS)]
+    return numbers.reshape(-1, 5)
+
+
+def test_what_is_attached_is_seen_where_the_page_is_open_and_so_is_what_can_be_done():
+    world = box(free_reading=False, page=2)
+    make(world, 1)
+    act(world, {1: world.verbs.claim + 2})
+    act(world, {1: world.verbs.look + 1, 2: world.verbs.look})
+    act(world, {1: world.verbs.replicate + 2})
+    np.testing.assert_allclose(told(world, 1)[2], [1, 2 / 3, 1 / 2, 0, 0], rtol=1e-6)
+    assert world.mask(1)[world.verbs.retract + 2] == 1
+    verbs = world.verbs
+    for agent in (0, 2):
+        assert not told(world, agent).any()
+        assert not any(world.mask(agent)[verb + 2] for verb in (verbs.cite, verbs.replicate, verbs.retract))
+    act(world, {2: verbs.look + 1})
+    act(world, {2: verbs.cite + 2})
+    np.testing.assert_allclose(told(world, 2), [[0] * 5, [0] * 5, [1, 2 / 3, 1 / 2, 0, 1 / 2]], rtol=1e-6)
+    assert not told(world, 2)[:2].any()
+
+
+def test_masks_follow_the_table():
+    counts = box().verbs.counts
+    assert [counts[name] for name in ("claim", "replicate", "retract", "cite")] == [3, 3, 3, 3]
+    alone = box(agents=1).verbs
+    assert [alone.counts[name] for name in ("claim", "replicate", "retract", "cite")] == [3, 3, 3, 0]
+
+
+# ------------------------------------------------------------------------------------------------- seats are alike
+VERBS = ("claim", "replicate", "retract", "cite", "post")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.tuples(st.sampled_from(VERBS), st.integers(0, 2))] * 3), min_size=1, max_size=6),
+    st.permutations(range(3)),
+)
+def test_it_does_not_matter_who_sits_where(script, order):
+    """What seats do, permuted, comes to the same, permuted; the lot prefers whoever comes first in the unpermuted order."""
+    results = []
+    for seats in (list(range(3)), order):
+        with pytest.MonkeyPatch.context() as patch:
+            rank = {seat: place for place, seat in enumerate(seats)}  # who sits where
+            for module in ("claims", "notes", "core"):
+                patch.setattr(
+                    f"metarl_envs.boxes.world.{module}.is_drawn_before", lambda state, i, j, rank=rank: rank[i] < rank[j]
+                )
+            world = box(selection="approval")
+            for who, item in zip(seats, (4, 5, 4), strict=True):
+                make(world, who, item)
+            paid = []
+            for row in script:
+                actions = {seats[n]: world.verbs.first[verb] + k for n, (verb, k) in enumerate(row)}
+                paid.append(np.array(act(world, actions))[seats].tolist())
+            authors = [rank[a] if a >= 0 else -1 for a in world.state["author"][0].tolist()]
+            attached = [
+                world.state[name][0].tolist() for name in ("board", "claimed", "confirmed", "refuted", "cited", "withdrawn")
+            ]
+            results.append((paid, authors, attached, world.state["held"][0, seats].tolist()))
+    assert results[0] == results[1]
+
+
+# ------------------------------------------------------------------------------------------------- what goes together
+@pytest.mark.parametrize(
+    ("params", "problem"),
+    [
+        ({"selection": "none"}, "corruption=0.1 is of boxes with claims"),
+        ({"board": 0, "channel": "none"}, "selection='consequentialist' needs a noticeboard"),
+        ({"agents": 1, "selection": "mix"}, "selection='mix' needs somebody who cites: give agents=2"),
+        ({"pays": "first", "selection": "approval"}, "selection='approval' and pays='first' contradict"),
+        ({"lifespan": 0}, "corruption=0.1 is by generations, and nobody dies"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_the_reason(params, problem):
+    with pytest.raises(ValueError, match=problem):
+        SealedBox.with_params(**params)
+
+
+def test_claims_go_together_with_hazards_and_do_without_days_and_lives():
+    world = Boxes(Box, **{**SMALL, "selection": "mix", "health": 5.0, "p_clean": 0.0, "free_reading": True, "lineages": 1})
+    make(world, 0)
+    world.state["tried"][0, 0], world.state["seemed"][0, 0] = world.recipe(4), 4
+    act(world, {0: world.verbs.claim})
+    for _ in range(5):
+        act(world, {1: world.verbs.replicate})
+    assert entry(world, 0)[1][2:4] == (0, 5)  # without luck a right pair makes nothing
+    act(world, {2: world.verbs.sabotage})
+    assert world.mask(1)[world.verbs.cite] == 0
+    assert not told(world, 1).any()
+    assert act(world, {0: world.verbs.claim}) == [0, 0, 0]
+    assert act(world, {1: world.verbs.cite}) == [0.25, 0, 0]
+
+
+def test_the_rules_say_what_pays():
+    def rules(**params):
+        return SealedBox.instructions(SealedBox.with_params(**params).p)
+
+    assert "which pays its level." in rules()
+    assert "fails seems to work with chance 0.1" in rules()
+    assert "stood on the board for 120 steps is garbled with chance 0.1" in rules()
+    assert "which pays nothing by itself" in rules(selection="seems_right")
+    assert "To claim that you made a thing pays its level, true or not" in rules(selection="seems_right")
+    assert "brings you 0.25 times 1/5 of the level" in rules(selection="mix", mix=0.25)
+    assert "which pays 0.75 times its level" in rules(selection="mix", mix=0.25)
+    assert "claim" not in Box.instructions(Box.with_params(board=2).p)
