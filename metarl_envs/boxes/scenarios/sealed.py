@@ -33,7 +33,7 @@ class SealedBox(Box):
         horizon=720,
         day=40,
         lifespan=120,
-        board=24,
+        board=12,
         page=12,
         channel="board",
         selection="consequentialist",

@@ -32,7 +32,7 @@ import numpy as np
 from metarl_envs.boxes.world.core import ABSENT, CORRUPTING, experiment, has_luck, is_drawn_before, worth
 from metarl_envs.boxes.world.lives import has_lives, misname
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
-from metarl_envs.boxes.world.notes import MADE, NOTICEBOARD, WHEN, A, B, next_entry, wipe, write
+from metarl_envs.boxes.world.notes import MADE, NOTICEBOARD, WHEN, A, B, next_entry, pages_in, wipe, write
 from metarl_envs.boxes.world.tree import NOTHING, items_in, items_of
 from metarl_envs.boxes.world.verbs import Key, Verb
 from metarl_envs.engine import Choice, Real, kernel, uniform
@@ -271,9 +271,10 @@ def publish(params, task, state, i, k, rng):
 @kernel
 def can_replicate(params, state, i, k):
     """Whether agent i sees a claim there, has both things, and its hand is empty."""
-    if not (is_claim(state, k) and can_read(params, state, i, k)) or state.hand[i] != NOTHING:
+    if state.hand[i] != NOTHING or not is_claim(state, k):
         return False
-    return state.held[i, state.board[k, A]] != ABSENT and state.held[i, state.board[k, B]] != ABSENT
+    has_both = state.held[i, state.board[k, A]] != ABSENT and state.held[i, state.board[k, B]] != ABSENT
+    return has_both and can_read(params, state, i, k)
 
 
 @kernel
@@ -358,16 +359,20 @@ def show_claims(params, state, i, view, plane, at):
 
     The author's number, from 1, over the count of agents, 0 where the author is dead; of n times, n / (n + 1).
     """
-    for k in range(params.board):
-        for n in range(5):
-            view[at + n] = 0.0
-        if is_claim(state, k) and can_read(params, state, i, k):
-            view[at] = 1.0
-            view[at + 1] = (state.author[k] + 1) / params.agents
-            view[at + 2] = often(state.confirmed[k])
-            view[at + 3] = often(state.refuted[k])
-            view[at + 4] = often(state.cited[k])
-        at += 5
+    for page in range(pages_in(params, params.board)):
+        is_open = params.free_reading != 0 or state.looking[i, page] != 0
+        for k in range(page * params.page, min(params.board, (page + 1) * params.page)):
+            show_claim(params, state, k, is_open and is_claim(state, k), view, at + 5 * k)
+
+
+@kernel
+def show_claim(params, state, k, is_told, view, at):
+    """Write what is told of one claim; zeros where nothing is."""
+    view[at] = 1.0 if is_told else 0.0
+    view[at + 1] = (state.author[k] + 1) / params.agents if is_told else 0.0
+    view[at + 2] = often(state.confirmed[k]) if is_told else 0.0
+    view[at + 3] = often(state.refuted[k]) if is_told else 0.0
+    view[at + 4] = often(state.cited[k]) if is_told else 0.0
 
 
 @kernel

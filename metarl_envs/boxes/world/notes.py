@@ -286,12 +286,16 @@ def note_numbers(params):
 @kernel
 def read_all(params, state, i, view, plane, at):
     """All entries, of the notes and of the board; planes of marks must be empty."""
-    for k in range(params.notes):
-        read_entry(params, state, i, state.notes[i], k, state.open[i, k // params.page], view, plane, at)
-        at += 4
-    for k in range(params.board):
-        read_entry(params, state, i, state.board, k, state.looking[i, k // params.page], view, plane, at)
-        at += 4
+    read_book(params, state, i, state.notes[i], params.notes, state.open[i], view, plane, at)
+    read_book(params, state, i, state.board, params.board, state.looking[i], view, plane, at + 4 * params.notes)
+
+
+@kernel
+def read_book(params, state, i, entries, count, pages, view, plane, at):
+    """All entries of a notebook or of the board, page by page."""
+    for page in range(pages_in(params, count)):
+        for k in range(page * params.page, min(count, (page + 1) * params.page)):
+            read_entry(params, state, i, entries, k, pages[page], view, plane, at + 4 * k)
 
 
 @kernel
