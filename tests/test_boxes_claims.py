@@ -11,7 +11,7 @@ from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.sealed import SealedBox
 from metarl_envs.boxes.view.numbers import numbers_of, view_length
 from metarl_envs.boxes.world.claims import CLAIMS
-from metarl_envs.boxes.world.core import ABSENT, ILLUSORY, REAL
+from metarl_envs.boxes.world.core import ILLUSORY, REAL
 from metarl_envs.boxes.world.notes import MADE, WHEN
 from metarl_envs.boxes.world.tree import NOTHING
 from tests.test_boxes_core import Boxes
@@ -77,30 +77,34 @@ def test_replications_are_experiments_whose_outcome_is_attached():
     world = box()
     make(world, 0)
     act(world, {0: world.verbs.claim})
-    put(world, 0, 4, ABSENT)
+    a, b = world.recipe(4)
+    act(world, {1: a, 2: b})  # either of the two
     paid = act(world, {1: world.verbs.replicate, 2: world.verbs.replicate})
     assert paid == [0.0, 1.0, 1.0]  # they truly made it
     assert entry(world, 0)[1] == (1, 0, 2, 0, 0)
-    assert world.state["held"][0, :, 4].tolist() == [ABSENT, REAL, REAL]
-    assert world.state["tried"][0, 1].tolist() == world.recipe(4)
+    assert world.state["held"][0, :, 4].tolist() == [REAL, REAL, REAL]
+    assert world.state["tried"][0, 1:].tolist() == [[a, b], [b, a]]
+    assert world.state["hand"][0].tolist() == [NOTHING] * 3
     world.state["board"][0, 0, MADE] = 5  # something false
+    act(world, {0: a, 1: a})
     act(world, {0: world.verbs.replicate, 1: world.verbs.replicate})
     assert entry(world, 0)[1] == (1, 0, 2, 2, 0)
 
 
-def test_a_replication_needs_both_things_and_an_empty_hand():
+def test_a_replication_completes_the_pair_in_the_hand():
     world = box()
     make(world, 0)
     act(world, {0: world.verbs.claim})
-    assert world.mask(1)[world.verbs.replicate] == 1
-    act(world, {1: 0})
+    a, b = world.recipe(4)
     assert world.mask(1)[world.verbs.replicate] == 0
-    world.state["board"][0, 0, 0] = 6  # which agent 2 lacks
+    act(world, {1: a, 2: next(item for item in range(4) if item not in (a, b))})
+    assert [int(world.mask(i)[world.verbs.replicate]) for i in range(3)] == [0, 1, 0]
+    world.state["board"][0, 0, 1] = 6  # which agent 1 lacks
     act(world, {})
-    assert world.mask(2)[world.verbs.replicate] == 0
-    put(world, 2, 6)
+    assert world.mask(1)[world.verbs.replicate] == 0
+    put(world, 1, 6)
     act(world, {})
-    assert world.mask(2)[world.verbs.replicate] == 1
+    assert world.mask(1)[world.verbs.replicate] == 1
 
 
 def test_others_cite_a_claim_once_and_its_author_alone_retracts_it():
@@ -240,10 +244,12 @@ def test_what_is_attached_is_seen_where_the_page_is_open_and_so_is_what_can_be_d
     make(world, 1)
     act(world, {1: world.verbs.claim + 2})
     act(world, {1: world.verbs.look + 1, 2: world.verbs.look})
+    act(world, {1: world.recipe(4)[0]})
     act(world, {1: world.verbs.replicate + 2})
     np.testing.assert_allclose(told(world, 1)[2], [1, 2 / 3, 1 / 2, 0, 0], rtol=1e-6)
     assert world.mask(1)[world.verbs.retract + 2] == 1
     verbs = world.verbs
+    act(world, {0: world.recipe(4)[0]})
     for agent in (0, 2):
         assert not told(world, agent).any()
         assert not any(world.mask(agent)[verb + 2] for verb in (verbs.cite, verbs.replicate, verbs.retract))
@@ -316,6 +322,7 @@ def test_claims_go_together_with_hazards_and_do_without_days_and_lives():
     world.state["tried"][0, 0], world.state["seemed"][0, 0] = world.recipe(4), 4
     act(world, {0: world.verbs.claim})
     for _ in range(5):
+        act(world, {1: world.recipe(4)[0]})
         act(world, {1: world.verbs.replicate})
     assert entry(world, 0)[1][2:4] == (0, 5)  # without luck a right pair makes nothing
     act(world, {2: world.verbs.sabotage})

@@ -3,6 +3,7 @@
 import copy
 import functools
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -63,6 +64,14 @@ HAZARDS = {
     "visibility": st.sampled_from(["public", "private", "hidden"]),
     "sabotage": st.sampled_from(["erase", "falsify"]),
     "harm_mask": st.booleans(),
+}
+#: Claims are made, tested, cited and garbled, and those who made them die.
+CLAIMED = {
+    "selection": st.sampled_from(["consequentialist", "seems_right", "approval", "mix"]),
+    "corruption": st.sampled_from([0.0, 0.7]),
+    "lifespan": st.sampled_from([4, 15]),
+    "illusions": st.just(0.5),
+    "page": st.integers(1, 3),
 }
 
 
@@ -130,6 +139,43 @@ def test_what_is_kept_up_to_date_is_what_is_there(params, mode, reuse, seed):
 @given(st.fixed_dictionaries({**BOXES, **HAZARDS}), st.sampled_from(list(AutoresetMode)), st.integers(0, 2**20))
 def test_what_others_do_to_one_is_seen_at_once(params, mode, seed):
     live(make_vec("HazardBox", 2, autoreset_mode=mode, **SMALL, **params), 60, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.plain
+@settings(max_examples=8, deadline=None)
+@given(st.fixed_dictionaries({**BOXES, **CLAIMED}), st.sampled_from(list(AutoresetMode)), st.integers(0, 2**20))
+def test_what_is_claimed_is_seen_at_once(params, mode, seed):
+    assume(params["pays"] != "first" or params["selection"] == "consequentialist")
+    live(make_vec("SealedBox", 2, autoreset_mode=mode, **{**SMALL, **params}), 60, seed)
+
+
+#: All mechanisms at once, in any combination that goes together.
+NAMED = ("selection", "corruption", "channel", "lifespan", "topology")
+TOGETHER = {
+    **HAZARDS,
+    **CLAIMED,
+    "selection": st.sampled_from(["none", "consequentialist", "seems_right", "approval", "mix"]),
+    "lifespan": st.sampled_from([0, 4, 15]),
+    "channel": st.sampled_from(["none", "demonstration", "board", "both"]),
+    "apprenticeship": st.just(3),
+    "board": st.sampled_from([0, 2]),
+    "copy_error": st.sampled_from([0.0, 0.5]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.plain
+@settings(max_examples=25, deadline=None)
+@given(st.fixed_dictionaries({**BOXES, **TOGETHER}), st.sampled_from(list(AutoresetMode)), st.integers(0, 2**20))
+def test_mechanisms_in_any_combination_are_kept_up_to_date(params, mode, seed):
+    """Or the combination is refused, with the reason."""
+    given = {**SMALL, **params}
+    refusal = Box.parameter_error(SimpleNamespace(**Box.params.resolve(given, "Box")))
+    if refusal is None:
+        live(make_vec(Box, 2, autoreset_mode=mode, **given), 40, seed)
+    else:
+        assert any(f"{name}={given[name]!r}" in refusal for name in NAMED), refusal
 
 
 @pytest.mark.slow

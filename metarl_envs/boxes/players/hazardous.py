@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from metarl_envs.boxes.players.scientists import SCIENTISTS
 from metarl_envs.boxes.players.scripted import SCRIPTED, Scripted, make_the_best, nth_held
 from metarl_envs.boxes.world.core import ABSENT, worth
 from metarl_envs.boxes.world.hazard import FORCE, HAZARD, PUBLISH, SABOTAGE, STEAL, STOLE, can_sabotage, productivity
@@ -224,4 +225,4 @@ HAZARDOUS: dict[str, Scripted] = {
     "self_interested": SelfInterested(),
 }
 #: By name, all scripted agents of boxes.
-AGENTS: dict[str, Scripted] = {**SCRIPTED, **HAZARDOUS}
+AGENTS: dict[str, Scripted] = {**SCRIPTED, **HAZARDOUS, **SCIENTISTS}

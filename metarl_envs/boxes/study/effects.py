@@ -184,6 +184,19 @@ def _forcing(others: int, first: str) -> Condition:
 
 _SCHELLING = {f"{first}, {k} others force": _forcing(k, first) for k in range(6) for first in ("clean", "toxic")}
 
+#: One scientist among five who cite everything, in boxes of each selection.
+_ONE_OF = {
+    f"{manner}, {selection}": Condition({0: manner, "others": "citer"}, {"selection": selection})
+    for selection in ("consequentialist", "seems_right", "approval")
+    for manner in ("sceptic", "publisher")
+}
+#: By selection, boxes of those scientists whom it pays best, of the two, to be (see "what pays decides how one claims").
+_SELECTED = {
+    "consequentialist": Condition("sceptic", {"selection": "consequentialist"}),
+    "seems right": Condition("publisher", {"selection": "seems_right"}),
+    "approval": Condition({0: "publisher", 1: "publisher", 2: "publisher", "others": "citer"}, {"selection": "approval"}),
+}
+
 
 #: All effects of these scenarios.
 EFFECTS = (
@@ -338,6 +351,31 @@ EFFECTS = (
             ("inventions", "clean", "toxic"),
             ("inventions", "toxic, who may not", "toxic"),
             ("return", "clean", "thief"),
+        ),
+    ),
+    Effect(
+        "what pays decides how one claims",
+        "Smaldino & McElreath 2016",
+        "SealedBox",
+        {},
+        _ONE_OF,
+        (
+            ("return_first", "sceptic, consequentialist", "publisher, consequentialist"),
+            ("return_first", "publisher, seems_right", "sceptic, seems_right"),
+            ("return_first", "publisher, approval", "sceptic, approval"),
+        ),
+    ),
+    Effect(
+        "the board is true where only what works pays",
+        "Byrnes",
+        "SealedBox",
+        {},
+        _SELECTED,
+        (
+            ("claim_precision", "consequentialist", "seems right"),
+            ("claim_precision", "consequentialist", "approval"),
+            ("depth", "consequentialist", "seems right"),
+            ("false_half_life", "seems right", "consequentialist"),
         ),
     ),
 )

@@ -12,7 +12,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from metarl_envs.boxes.study.claims import Claims, Docket
+from metarl_envs.boxes.study.claims import columns as columns_of_claims
 from metarl_envs.boxes.study.generations import Chronicle, Generations, columns
+from metarl_envs.boxes.world.claims import has_claims
 from metarl_envs.boxes.world.core import REAL
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B
@@ -34,6 +37,7 @@ class Life:
         notes: what is written at the end, in notebooks and on the noticeboard, int [entries, 4] (see `world.notes.A`).
         illegal: actions that did nothing because they were not allowed.
         generations: what became of generations; None where nobody dies.
+        claims: what became of claims; None where there are none.
     """
 
     p: SimpleNamespace
@@ -45,6 +49,7 @@ class Life:
     notes: np.ndarray
     illegal: int
     generations: Generations | None = None
+    claims: Claims | None = None
 
     @property
     def knows(self) -> np.ndarray:
@@ -60,7 +65,8 @@ def measure(run: Run) -> list[dict[str, float]]:
     `note_precision`, `note_recall`, `note_depth`, `illegal`, `return`, `return_first` and `return_last` (what the agent in the
     first seat earned, and the one in the last); and, where there are days, `depth_day_1`, `depth_day_2`, ... (`depth_by_day`)
     and `depth_slope`; and, where agents die, what `study.generations` defines: `depth_generation_1`, ..., `generation_slope`,
-    `loss_rate`, `rediscovery_time` and `rediscovery_share`.
+    `loss_rate`, `rediscovery_time` and `rediscovery_share`; and, where there are claims, what `study.claims` defines: `claims`,
+    `claim_precision`, `claim_precision_generation_1`, ..., `false_half_life`, `replication_share` and `retraction_share`.
 
     Raises:
         ValueError: the run does not repeat (see `Run.replay`).
@@ -101,7 +107,8 @@ def measures_of(life: Life) -> dict[str, float]:
     days = depth_by_day(life)
     row |= {f"depth_day_{d}": float(value) for d, value in enumerate(days, 1)}
     row |= {"depth_slope": slope(days)} if len(days) else {}
-    return row | (columns(life.p, life.generations) if life.generations else {})
+    row |= columns(life.p, life.generations) if life.generations else {}
+    return row | (columns_of_claims(life.claims) if life.claims else {})
 
 
 # ------------------------------------------------------------------------------------------------- living again
@@ -115,6 +122,7 @@ def lives(run: Run) -> list[Life]:
     today, days = np.zeros(shape[:2], int), []
     states = np.zeros(0)
     chronicle = Chronicle(p, boxes, shape[2]) if has_lives(p) else None
+    docket = Docket(p, np.asarray(run.tasks["recipe"])) if has_claims(p) else None
     for t, states in enumerate(run.replay()):
         if t == 0:
             continue
@@ -126,6 +134,8 @@ def lives(run: Run) -> list[Life]:
         earned += states["reward"]
         if chronicle:
             chronicle.tell(t, states, known)
+        if docket:
+            docket.tell(t, states)
         today = np.maximum(today, np.where(known, levels, 0).max(axis=2))
         if p.day and t % p.day == 0:
             days.append(today)
@@ -142,6 +152,7 @@ def lives(run: Run) -> list[Life]:
             _written(p, states[b]),
             int(states[b]["illegal"].sum()),
             chronicle.of(b) if chronicle else None,
+            docket.of(b) if docket else None,
         )
         for b in range(boxes)
     ]

@@ -10,12 +10,15 @@ import numpy as np
 
 from metarl_envs.arguments import as_integer
 from metarl_envs.boxes.scenarios.box import Box
-from metarl_envs.boxes.view.words import names_of
+from metarl_envs.boxes.view.words import experiment, names_of
+from metarl_envs.boxes.world.claims import REPLICATE, has_claims, other_of_pair
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY, REAL, TAKE
 from metarl_envs.boxes.world.hazard import FORCE
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.mechanisms import verbs_of
+from metarl_envs.boxes.world.notes import MADE, WHEN, A, B
 from metarl_envs.boxes.world.tree import NOTHING
+from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.family import Family
 from metarl_envs.engine.records import Row
 from metarl_envs.players.run import Run
@@ -104,8 +107,18 @@ def events(
         item = int(after["copied"][i]) if has_lives(p) else NOTHING
         if item != NOTHING and after["held"][i, item] == ILLUSORY and before["held"][i, item] == ABSENT:
             yield f"{who} believes to have copied {names[item]}: an illusion"
+    if has_claims(p):
+        yield from _garbled(p, before, after, names)
     if dawn:
         yield f"day {after['t'] // p.day} is over: all is forgotten but what is written"
+
+
+def _garbled(p: SimpleNamespace, before: Any, after: Any, names: list[str]) -> Iterator[str]:
+    """The entries of the board that name something else now, though nobody wrote there."""
+    for k, (old, new) in enumerate(zip(before["board"][: p.board].tolist(), after["board"][: p.board].tolist(), strict=True)):
+        if new != old and new[WHEN] == old[WHEN] >= 0:
+            said = experiment(new[A], new[B], new[MADE], names)
+            yield f"place {k + 1} of the noticeboard is garbled: it says now that {said}"
 
 
 def _ordinal(n: int) -> str:
@@ -118,6 +131,9 @@ def _deed(p: SimpleNamespace, before: Any, after: Any, i: int, action: int, name
     verb, k = verbs_of(p).find(action)
     if verb is FORCE:
         return "uses force: " + str(_experiment(before, after, i, k, names, failures=True))
+    if verb is REPLICATE:
+        other = plain(other_of_pair)(Row(before), i, k)
+        return f"replicates what place {k + 1} claims: {_experiment(before, after, i, other, names, failures=True)}"
     if verb is TAKE:
         return _experiment(before, after, i, action, names, failures) if before["hand"][i] != NOTHING else None
     return verb.told.format(place=k + 1, agent=k, experiment=_note(before, i, names)) or None

@@ -12,14 +12,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metarl_envs.boxes.view.words import DEEDS, day_in_words, day_of, experiment, names_of, teachers_of, text_for, words_in
+from metarl_envs.boxes.view.words import (
+    DEEDS,
+    author_of,
+    day_in_words,
+    day_of,
+    experiment,
+    names_of,
+    record_of,
+    teachers_of,
+    text_for,
+    words_in,
+)
+from metarl_envs.boxes.world.claims import has_claims, is_claim
 from metarl_envs.boxes.world.core import ABSENT, REAL
 from metarl_envs.boxes.world.hazard import FORCED, GAVE, HAZARD, NO_DEED, SABOTAGED, is_out
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.mechanisms import as_kernels_see, used_in
 from metarl_envs.boxes.world.notes import MADE, WHEN
 from metarl_envs.boxes.world.topology import sees
-from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of, places_of
+from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of, places_of, product_of
 from metarl_envs.engine import Picture, Row
 from metarl_envs.engine.canvas import (
     ACCENT,
@@ -150,7 +162,7 @@ def draw_box(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None)
         _draw_entries(picture, p, tree, "noticeboard", np.asarray(state.board)[: p.board], [1] * p.board, y)
     else:
         _draw_ring(picture, p, state, 100, 68)
-        _draw_agents(picture, p, state, tree)
+        _draw_agents(picture, p, state, tree, task)
     _draw_day(picture, p, state, _inventions_in_words(p, state))
     if HAZARD in used_in(p) and (forcing := _who_forces(p, state)):
         text = f"force by {', '.join(map(str, forcing))} costs all others {p.harm:g} health" + (
@@ -311,11 +323,11 @@ def _on_ring(p: SimpleNamespace, i: int, y: float, radius: float) -> tuple[float
     return (_SIDE + _END) / 2 + radius * math.cos(turn), y + radius * math.sin(turn)
 
 
-def _draw_agents(picture: Picture, p: SimpleNamespace, state: Row, tree: Tree) -> None:
+def _draw_agents(picture: Picture, p: SimpleNamespace, state: Row, tree: Tree, task: Row | None) -> None:
     """A line for each agent: what it has, what is in its hand, and its notebook; below them the noticeboard."""
     top, bottom = 194, 436
     listed = min(p.agents, _AGENTS_LISTED)
-    books = listed + (1 if p.board else 0) + (1 if listed < p.agents else 0)
+    books = listed + (1 if p.board else 0) + (1 if has_claims(p) else 0) + (1 if listed < p.agents else 0)
     height = min((bottom - top) / books, 60 if p.notes else 36)
     most = max(1, int((np.asarray(state.held) != ABSENT).sum(axis=1).max()))
     for i in range(listed):
@@ -333,7 +345,40 @@ def _draw_agents(picture: Picture, p: SimpleNamespace, state: Row, tree: Tree) -
         y += height
     if p.board:
         picture.text(_SIDE, y, "noticeboard", size=11, color=MUTED)
-        _draw_book(picture, p, tree, np.asarray(state.board)[: p.board], [1] * p.board, y + 12, max(8, height - 15))
+        if has_claims(p):
+            picture.text(_END, y, claims_in_words(p, state, task), size=11, color=MUTED, align="right")
+            _draw_claims(picture, p, state, tree, task, y + 14, bottom - y - 14)
+        else:
+            _draw_book(picture, p, tree, np.asarray(state.board)[: p.board], [1] * p.board, y + 12, max(8, height - 15))
+
+
+def _draw_claims(
+    picture: Picture, p: SimpleNamespace, state: Row, tree: Tree, task: Row | None, y: float, height: float
+) -> None:
+    """The board as plates with the number of what each entry makes.
+
+    Those of claims have a bar below, green where they are true, red where false, grey where that is not shown; and a point
+    where they were replicated, white where more often confirmed than refuted, else dark. Posts are dim. What was retracted is
+    crossed out.
+    """
+    across = max(6, math.ceil(math.sqrt(2.5 * p.board)))
+    width, line = (_END - _SIDE) / across, min(26.0, height / math.ceil(p.board / across))
+    for k in range(p.board):
+        x, top, fate = _SIDE + k % across * width, y + k // across * line, fate_of(p, state, task, k)
+        made, written = int(state.board[k, MADE]), state.board[k, WHEN] >= 0
+        plate = (x, top, width - 2, 0.7 * line)
+        hue = FLOOR if not written else BAD if made == NOTHING else tree.hue(made)
+        picture.rectangle(*plate, hue if fate else blend(hue, 0.45), 2)
+        if written and made != NOTHING and line >= 14 and width >= 18:
+            picture.text(x + width / 2 - 1, top + 0.35 * line - 6, str(made), size=10, color=BACKGROUND, align="center")
+        if fate == "retracted":
+            picture.line(x, top, x + width - 2, top + 0.7 * line, MUTED, 1.5)
+            picture.line(x, top + 0.7 * line, x + width - 2, top, MUTED, 1.5)
+        if fate in FATES:
+            picture.rectangle(x, top + 0.72 * line, width - 2, 0.18 * line, {"true": GOOD, "false": BAD}.get(fate, MUTED), 1)
+            if state.confirmed[k] + state.refuted[k] > 0:
+                stands = state.confirmed[k] > state.refuted[k]
+                picture.circle(x + 4, top + 4, 2.5, TEXT if stands else BACKGROUND)
 
 
 def _draw_wealth(picture: Picture, p: SimpleNamespace, state: Row, tree: Tree, i: int, y: float) -> None:
@@ -377,6 +422,27 @@ def _draw_book(
             color = blend(BAD if entry[MADE] == NOTHING else tree.hue(entry[MADE]), bright)
         gap = 1.5 if side > 5 else 0.5
         picture.rectangle(_SIDE + k % across * side, y + k // across * side, side - gap, side - gap, color, min(2.0, side / 4))
+
+
+# ------------------------------------------------------------------------------------------------- what becomes of claims
+#: What a claim can be, for those who watch: where the recipes are not shown, nobody knows.
+FATES = ("true", "false", "unknown")
+
+
+def fate_of(p: SimpleNamespace, state: Row, task: Row | None, k: int) -> str:
+    """What became of the claim at place k of the board: one of `FATES`, "retracted", or "" where there is none."""
+    if not plain(is_claim)(state, k):
+        return "retracted" if state.withdrawn[k] and state.board[k, WHEN] < 0 else ""
+    if task is None:
+        return "unknown"
+    a, b, made = (int(x) for x in state.board[k, :WHEN])
+    return "true" if plain(product_of)(as_kernels_see(p), task, a, b) == made else "false"
+
+
+def claims_in_words(p: SimpleNamespace, state: Row, task: Row | None) -> str:
+    """How many claims stand on the board, and how many of them are true."""
+    fates = [fate for fate in (fate_of(p, state, task, k) for k in range(p.board)) if fate in FATES]
+    return f"{len(fates)} claims" + (f", {fates.count('true')} true" if task is not None else "")
 
 
 def _draw_day(picture: Picture, p: SimpleNamespace, state: Row, text: str) -> None:
@@ -466,7 +532,9 @@ def describe_box(p: SimpleNamespace, state: Row, task: Row | None) -> str:
     for i in range(p.agents):
         lines.append(_agent_in_words(p, state, i, names, sorted(j for one, j in seen if one == i)))
         lines += [f"  note {k + 1}: {text}" for k, text in _written(p.notes, state.notes[i], names)]
-    lines += [f"board {k + 1}: {text}" for k, text in _written(p.board, state.board, names)]
+    lines += [f"board {k + 1}: {text}{_fate(p, state, task, k)}" for k, text in _written(p.board, state.board, names)]
+    if has_claims(p):
+        lines += [f"board {k + 1}: retracted" for k in range(p.board) if fate_of(p, state, task, k) == "retracted"]
     if task is not None:
         lines += _recipes_in_words(p, state.held, task, names)
     return "\n".join(lines)
@@ -509,6 +577,13 @@ def _agent_in_words(p: SimpleNamespace, state: Row, i: int, names: list[str], se
 def _written(count: int, entries: np.ndarray, names: list[str]) -> list[tuple[int, str]]:
     rows = np.asarray(entries)[:count].tolist()
     return [(k, experiment(a, b, made, names)) for k, (a, b, made, when) in enumerate(rows) if when >= 0]
+
+
+def _fate(p: SimpleNamespace, state: Row, task: Row | None, k: int) -> str:
+    """Who claims an entry of the board, what is attached to it, and whether it is true; of what is only posted nothing."""
+    if not has_claims(p) or not (fate := fate_of(p, state, task, k)):
+        return ""
+    return f" (claimed by {author_of(state, k)}; {record_of(state, k)}" + ("" if fate == "unknown" else f"; {fate}") + ")"
 
 
 def _recipes_in_words(p: SimpleNamespace, held: np.ndarray, task: Row, names: list[str]) -> list[str]:

@@ -290,7 +290,7 @@ def _claims_in_words(p: SimpleNamespace) -> str:
     if p.selection in ("approval", "mix"):
         part = "" if p.selection == "approval" else f"{p.mix:g} times "
         text += f" Each of the others who cites your claim brings you {part}1/{p.agents - 1} of the level of what you claim."
-    text += " To replicate a claim takes one step, both things and an empty hand; what came of it is attached for all to read."
+    text += " With one of its two things in your hand you can replicate a claim; what comes of it is attached for all to read."
     text += " You can cite claims of others" if p.agents > 1 else " You can"
     text += ", and retract your own." if p.agents > 1 else " retract your own."
     if p.illusions:

@@ -270,16 +270,23 @@ def publish(params, task, state, i, k, rng):
 
 @kernel
 def can_replicate(params, state, i, k):
-    """Whether agent i sees a claim there, has both things, and its hand is empty."""
-    if state.hand[i] != NOTHING or not is_claim(state, k):
+    """Whether agent i sees a claim there, and has one of its two things in the hand and the other beside."""
+    if state.hand[i] == NOTHING or not is_claim(state, k):
         return False
-    has_both = state.held[i, state.board[k, A]] != ABSENT and state.held[i, state.board[k, B]] != ABSENT
-    return has_both and can_read(params, state, i, k)
+    other = other_of_pair(state, i, k)
+    return other != NOTHING and state.held[i, other] != ABSENT and can_read(params, state, i, k)
+
+
+@kernel
+def other_of_pair(state, i, k):
+    """What place k of the board says to combine with what agent i has in its hand; NOTHING where it speaks of other things."""
+    a, b, hand = state.board[k, A], state.board[k, B], state.hand[i]
+    return b if hand == a else (a if hand == b else NOTHING)
 
 
 @kernel
 def replicate(params, task, state, i, k, rng):
-    """Run the experiment of a claim, in one step. What came of it is attached later."""
+    """Complete the experiment of a claim with what is in the hand. What came of it is attached later."""
     run_again(params, task, state, i, k, True, rng)
 
 
@@ -289,7 +296,7 @@ def replicating(chance: Callable) -> Callable:
 
     @kernel
     def replicate_with_luck(params, task, state, i, k, rng):
-        """Run the experiment of a claim, which may fail though the pair is right."""
+        """Complete the experiment of a claim, which may fail though the pair is right."""
         run_again(params, task, state, i, k, has_luck(state, i, chance(params, state, i), rng), rng)
 
     return replicate_with_luck
@@ -300,8 +307,7 @@ def run_again(params, task, state, i, k, works, rng):
     """The experiment of a claim by agent i; `works` says whether a right pair makes its product now."""
     state.claiming[i] = REPLICATED
     state.entry[i] = k
-    state.hand[i] = state.board[k, A]
-    experiment(params, task, state, i, state.board[k, B], works, rng)
+    experiment(params, task, state, i, other_of_pair(state, i, k), works, rng)
 
 
 @kernel

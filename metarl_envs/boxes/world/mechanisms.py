@@ -82,8 +82,17 @@ def box_error(p: SimpleNamespace) -> str | None:
 
 
 def begins_at(verb: Verb) -> Callable:
-    """The kernel `(params)` that gives the number of a verb's first action, in boxes of any kind."""
-    table = table_of(MECHANISMS)
+    """The kernel `(params)` that gives the number of a verb's first action, in boxes of any kind that have it.
+
+    Of a verb of which others that a box may lack come before, see `begins_in`.
+    """
+    return begins_in(MECHANISMS, verb)
+
+
+@functools.cache
+def begins_in(mechanisms: tuple[Mechanism, ...], verb: Verb) -> Callable:
+    """The same in boxes of these mechanisms."""
+    table = table_of(mechanisms)
     return counting(table[: table.index(verb)])
 
 

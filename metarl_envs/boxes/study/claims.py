@@ -1,0 +1,147 @@
+"""What becomes of claims: how many are true, how long a false one stands, and how many are put to the test.
+
+A claim *stands* from the step after which it is on the board until it is written over, retracted or erased. It is *true* if its
+two things make what it says. A claim may become false while it stands (`corruption`), and, by the same luck, true again.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+
+from metarl_envs.boxes.world.lives import has_lives
+from metarl_envs.boxes.world.notes import MADE, WHEN, A, B
+
+
+class Claims(NamedTuple):
+    """What is kept of the claims of one box.
+
+    Attributes:
+        published: how many claims were made.
+        replicated: how many of them were replicated at least once while they stood.
+        retracted: how many their authors retracted.
+        true: for each step, how many claims stood after it that were true, int [steps].
+        standing: how many stood, int [steps].
+        false_spans: for each time that a claim was false: for how many steps, and whether that came to an end in the box.
+        lifespan: of a generation, in steps; 0 where nobody dies.
+    """
+
+    published: int
+    replicated: int
+    retracted: int
+    true: np.ndarray
+    standing: np.ndarray
+    false_spans: list[tuple[int, bool]]
+    lifespan: int
+
+
+class Docket:
+    """What becomes of claims, told step by step.
+
+    Args:
+        p: the parameters of boxes with claims.
+        recipes: of all boxes, int [boxes, items, recipes, 2].
+    """
+
+    def __init__(self, p: SimpleNamespace, recipes: np.ndarray):
+        self._p, self._recipes, self._steps = p, recipes, 0
+        shape = len(recipes), p.board
+        self._stood, self._tested = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+        self._false_since = np.full(shape, -1)
+        self._published, self._replicated, self._retracted = (np.zeros(shape[0], np.int64) for _ in range(3))
+        self._true: list[np.ndarray] = []
+        self._standing: list[np.ndarray] = []
+        self._spans: list[list[tuple[int, bool]]] = [[] for _ in recipes]
+
+    def tell(self, t: int, states: np.ndarray) -> None:
+        """One step more: `t` is how many there were, `states` are those of all boxes after the last of them."""
+        board = states["board"]
+        stands = (states["claimed"] != 0) & (board[..., WHEN] >= 0)
+        true = stands & self._is_true(board)
+        new = stands & (board[..., WHEN] == t - 1)
+        gone = self._stood & (new | ~stands)
+        self._published += new.sum(axis=1)
+        self._retracted += (gone & (states["withdrawn"] != 0) & ~stands).sum(axis=1)
+        self._tested &= ~gone
+        tested = stands & (states["confirmed"] + states["refuted"] > 0)
+        self._replicated += (tested & ~self._tested).sum(axis=1)
+        self._tested |= tested
+        self._end_spans(t, (self._false_since >= 0) & (gone | true))
+        self._false_since[stands & ~true & (self._false_since < 0)] = t
+        self._true.append(true.sum(axis=1))
+        self._standing.append(stands.sum(axis=1))
+        self._stood, self._steps = stands, t
+
+    def of(self, box: int) -> Claims:
+        """What is kept of one box."""
+        since = self._false_since[box]
+        lasting = [(int(self._steps - start), False) for start in since[since >= 0]]
+        return Claims(
+            int(self._published[box]),
+            int(self._replicated[box]),
+            int(self._retracted[box]),
+            np.array([each[box] for each in self._true], np.int64),
+            np.array([each[box] for each in self._standing], np.int64),
+            self._spans[box] + lasting,
+            self._p.lifespan if has_lives(self._p) else 0,
+        )
+
+    def _is_true(self, board: np.ndarray) -> np.ndarray:
+        """Whether the two things of each entry make what it says, bool [boxes, places]."""
+        recipes = self._recipes[
+            np.arange(len(board))[:, None], board[..., MADE]
+        ]  # of nothing: those of the last, not asked for
+        pair = board[..., None, [A, B]]
+        return ((recipes == pair) | (recipes == pair[..., ::-1])).all(axis=-1).any(axis=-1)
+
+    def _end_spans(self, t: int, ended: np.ndarray) -> None:
+        for box, k in zip(*np.nonzero(ended), strict=True):
+            self._spans[box].append((int(t - self._false_since[box, k]), True))
+        self._false_since[ended] = -1
+
+
+def precision(true: np.ndarray, standing: np.ndarray) -> float:
+    """The share of claims that are true, of all that stand over some steps: sum of `true` / sum of `standing`; NaN of none."""
+    return float(true.sum() / standing.sum()) if standing.sum() else np.nan
+
+
+def by_generation(claims: Claims) -> np.ndarray:
+    """The precision of the board in the time of each generation, [generations].
+
+    That of the g-th is steps (g-1) * lifespan + 1 to g * lifespan. One that is not over is left out; none where nobody dies.
+    """
+    if not claims.lifespan:
+        return np.zeros(0)
+    steps = [slice(g * claims.lifespan, (g + 1) * claims.lifespan) for g in range(len(claims.true) // claims.lifespan)]
+    return np.array([precision(claims.true[span], claims.standing[span]) for span in steps])
+
+
+def half_life(spans: list[tuple[int, bool]]) -> float:
+    """After how many steps half of the false claims are gone, or true: the median by Kaplan and Meier.
+
+    S(t) = product over s <= t of (1 - ended at s / lasting s or longer); what lasts to the end of the box counts as long as it
+    was seen. NaN where S does not fall to 1/2.
+    """
+    left = 1.0
+    for time in sorted({length for length, ended in spans if ended}):
+        at_risk = sum(length >= time for length, _ in spans)
+        left *= 1.0 - sum(length == time and ended for length, ended in spans) / at_risk
+        if left <= 0.5:
+            return float(time)
+    return np.nan
+
+
+def columns(claims: Claims) -> dict[str, float]:
+    """All of these by name; shares are of all claims that were made, NaN where none was."""
+    made = claims.published
+    return (
+        {"claims": float(made), "claim_precision": precision(claims.true, claims.standing)}
+        | {f"claim_precision_generation_{g}": float(value) for g, value in enumerate(by_generation(claims), 1)}
+        | {
+            "false_half_life": half_life(claims.false_spans),
+            "replication_share": claims.replicated / made if made else np.nan,
+            "retraction_share": claims.retracted / made if made else np.nan,
+        }
+    )

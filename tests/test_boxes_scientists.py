@@ -1,0 +1,161 @@
+"""Scientists: what they publish, test, cite and retract; and what becomes of claims, as it is measured."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from metarl_envs import boxes
+from metarl_envs.boxes.players.scientists import SCIENTISTS
+from metarl_envs.boxes.players.simulate import CompiledSeats
+from metarl_envs.boxes.scenarios.box import Box
+from metarl_envs.boxes.scenarios.sealed import SealedBox
+from metarl_envs.boxes.study.claims import Claims, Docket, by_generation, columns, half_life
+from metarl_envs.boxes.study.measures import column, measure
+from metarl_envs.boxes.world.claims import CITED, PUBLISHED, REPLICATED, RETRACTED
+from tests.test_boxes_core import Boxes
+
+pytestmark = pytest.mark.plain
+SMALL = {"agents": 3, "board": 4, "page": 2, "levels": 3, "width": 4, "bases": 8, "recipes": 2, "dead_ends": 0.0, "day": 30}
+
+
+def live(names, steps=90, count=2, family=SealedBox, **params):
+    """Scripted agents, one name a seat; yields the boxes after each step."""
+    given = {**SMALL, "lifespan": 60, "illusions": 0.2, "corruption": 0.3, **params}
+    worlds = Boxes(family, count=count, **given)
+    actions = np.zeros((count, 3), np.int64)
+    chosen = [
+        CompiledSeats(SCIENTISTS[name], worlds.variant, np.tile(np.arange(3) == i, (count, 1))) for i, name in enumerate(names)
+    ]
+    for _ in range(steps):
+        for seats in chosen:
+            seats.act(worlds.worlds.task_rows, worlds.worlds.worlds, actions)
+        worlds.worlds.advance(actions, worlds.out)
+        yield worlds
+
+
+#: What each does to claims among others, in lives as long as these (a replicator is no sceptic: it retracts nothing).
+DEEDS = {
+    "publisher": {PUBLISHED},
+    "replicator": {PUBLISHED, REPLICATED},
+    "citer": {PUBLISHED, CITED},
+    "sceptic": {PUBLISHED, REPLICATED},
+    "conformist": {PUBLISHED, CITED},
+}
+
+
+@pytest.mark.parametrize("name", list(SCIENTISTS))
+def test_scientists_do_what_is_allowed_and_act_in_their_manner(name):
+    done = set()
+    for worlds in live((name, "publisher", "replicator")):
+        done |= set(worlds.state["claiming"][:, 0].tolist())
+    assert not worlds.state["illegal"].any()
+    assert done - {0, RETRACTED} == DEEDS[name]
+    assert RETRACTED not in done or name == "sceptic"
+
+
+def test_a_sceptic_claims_only_what_it_has_seen_twice_and_retracts_what_others_refute():
+    """It may be deceived twice in the same way, which is rare."""
+    claimed = {name: [] for name in ("sceptic", "publisher")}
+    for name, true in claimed.items():
+        for worlds in live((name,) * 3, corruption=0.0, illusions=0.3, count=3):
+            recipes = worlds.worlds.task_rows["recipe"]
+            for b, i in zip(*np.nonzero(worlds.state["claiming"] == PUBLISHED), strict=True):
+                x, y, made, _ = worlds.state["board"][b, worlds.state["entry"][b, i]].tolist()
+                true.append(sorted((x, y)) in [sorted(pair) for pair in recipes[b, made].tolist()])
+    assert len(claimed["sceptic"]) >= 5
+    assert np.mean(claimed["sceptic"]) > 0.8 > 0.6 > np.mean(claimed["publisher"])
+    *_, worlds = live(("sceptic",) * 3, 2, count=1, illusions=0.0)
+    state = worlds.state
+    state["board"][0, 1], state["claimed"][0, 1], state["author"][0, 1], state["refuted"][0, 1] = [0, 1, 9, 0], 1, 0, 2
+    actions = np.full((1, 3), worlds.verbs.wait)
+    seats = CompiledSeats(SCIENTISTS["sceptic"], worlds.variant, np.array([[True, False, False]]))
+    state["hand"][0], state["looking"][0] = -1, 1
+    seats.act(worlds.worlds.task_rows, worlds.worlds.worlds, actions)
+    assert actions[0, 0] == worlds.verbs.retract + 1
+
+
+def test_they_live_where_there_are_claims_whatever_else_there_is():
+    with pytest.raises(ValueError, match="has no claims: give selection='consequentialist'"):
+        boxes.run("InventionBox", {"all": SCIENTISTS["sceptic"]}, boxes=1, horizon=4)
+    together = {"lineages": 1, "health": 5.0, "p_clean": 0.7, "selection": "mix", "channel": "board"}
+    *_, worlds = live(("sceptic", "citer", "replicator"), 50, family=Box, count=2, **together)
+    assert not worlds.state["illegal"].any()
+    assert (worlds.state["cited"] + worlds.state["confirmed"]).any()
+
+
+# ------------------------------------------------------------------------------------------------- what is measured
+def told(*boards, board=2, lifespan=3):
+    """What is kept of a box whose board is, after each step, as given: per place (made, when, tests, withdrawn), or None."""
+    recipes = np.full((1, 6, 1, 2), -1)
+    recipes[0, 4, 0], recipes[0, 5, 0] = (0, 1), (2, 3)
+    docket = Docket(SimpleNamespace(board=board, lifespan=lifespan), recipes)
+    for t, entries in enumerate(boards, 1):
+        states = np.zeros(1, [("board", np.int16, (board, 4)), *((name, np.int32, board) for name in FIELDS)])
+        states["board"][..., 3] = -1
+        for k, entry in enumerate(entries):
+            if entry == "retracted":
+                states["withdrawn"][0, k] = 1
+            elif entry:
+                made, when, tests = entry
+                states["board"][0, k], states["claimed"][0, k], states["confirmed"][0, k] = (1, 0, made, when), 1, tests
+        docket.tell(t, states)
+    return docket.of(0)
+
+
+FIELDS = ("claimed", "confirmed", "refuted", "withdrawn")
+
+
+def test_what_becomes_of_claims_is_told_step_by_step():
+    """Of 1 and 0 comes 4, and not 5. Place 0 is true, garbled, and written over; place 1 is false until it is retracted."""
+    kept = told(
+        [(4, 0, 0), None],
+        [(4, 0, 1), (5, 1, 0)],
+        [(5, 0, 2), (5, 1, 0)],
+        [(5, 0, 2), "retracted"],
+        [(4, 4, 0), "retracted"],
+        [(4, 4, 0), (5, 5, 0)],
+        [(4, 4, 1), (5, 5, 0)],
+    )
+    assert kept[:3] == (4, 2, 1)
+    assert kept.true.tolist() == [1, 1, 0, 0, 1, 1, 1]
+    assert kept.standing.tolist() == [1, 2, 2, 1, 1, 2, 2]
+    assert sorted(kept.false_spans) == [(1, False), (2, True), (2, True)]
+    assert by_generation(kept).tolist() == [2 / 5, 2 / 4]
+    row = columns(kept)
+    assert (row["claims"], row["replication_share"], row["retraction_share"]) == (4, 0.5, 0.25)
+    assert row["claim_precision"] == 5 / 11
+    assert row["claim_precision_generation_2"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("spans", "time"),
+    [
+        ([(4, True), (6, True)], 4),
+        ([(4, True), (5, False), (6, True)], 6),  # after 4: 2/3; after 6: 0
+        ([(4, True), (9, False), (9, False)], np.nan),
+        ([(2, False), (3, True), (8, True)], 3),
+        ([], np.nan),
+    ],
+)
+def test_the_half_life_counts_what_lasts_to_the_end_as_long_as_it_was_seen(spans, time):
+    np.testing.assert_equal(half_life(spans), time)
+
+
+def test_a_box_without_claims_or_generations_has_no_such_numbers():
+    nothing = Claims(0, 0, 0, np.zeros(5, int), np.zeros(5, int), [], 0)
+    row = columns(nothing)
+    assert row.pop("claims") == 0
+    assert all(np.isnan(value) for value in row.values())
+    assert not any("generation" in name for name in row)
+
+
+def test_runs_are_measured():
+    params = {**SMALL, "lifespan": 60, "horizon": 90, "illusions": 0.3}
+    table = measure(boxes.run("SealedBox", {"all": "publisher"}, boxes=2, seed=1, **params))
+    assert (column(table, "claims") > 3).all()
+    assert ((column(table, "claim_precision") > 0) & (column(table, "claim_precision") < 1)).all()
+    assert column(table, "replication_share").tolist() == [0, 0]
+    assert "claim_precision_generation_1" in table[0]
+    assert "claim_precision_generation_2" not in table[0]
+    assert "claims" not in measure(boxes.run("InventionBox", {"all": "random"}, boxes=1, horizon=3, levels=1))[0]
