@@ -18,6 +18,9 @@ class SealedBox(Box):
     one's name; others can replicate it, cite it, and build on it; its author can retract it. Each entry that has stood for a
     life names something wrong with chance `corruption`, from then on. What is paid is `selection`: what truly works, what is
     published, or what is cited.
+
+    What all six earn together by the default selection, "consequentialist", in the mean of 200 boxes (seeds 20,000 to 20,199):
+    random 508, never-repeat 1,177, publishers 1,899, sceptics 2,940, the oracle 9,360.
     """
 
     params = box_parameters(

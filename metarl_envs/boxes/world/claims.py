@@ -368,17 +368,18 @@ def show_claims(params, state, i, view, plane, at):
     for page in range(pages_in(params, params.board)):
         is_open = params.free_reading != 0 or state.looking[i, page] != 0
         for k in range(page * params.page, min(params.board, (page + 1) * params.page)):
-            show_claim(params, state, k, is_open and is_claim(state, k), view, at + 5 * k)
+            told = 1.0 if is_open and is_claim(state, k) else 0.0
+            show_claim(params, state, k, told, view, at + 5 * k)
 
 
 @kernel
-def show_claim(params, state, k, is_told, view, at):
-    """Write what is told of one claim; zeros where nothing is."""
-    view[at] = 1.0 if is_told else 0.0
-    view[at + 1] = (state.author[k] + 1) / params.agents if is_told else 0.0
-    view[at + 2] = often(state.confirmed[k]) if is_told else 0.0
-    view[at + 3] = often(state.refuted[k]) if is_told else 0.0
-    view[at + 4] = often(state.cited[k]) if is_told else 0.0
+def show_claim(params, state, k, told, view, at):
+    """Write one claim's numbers, times 1 where they are told, and 0 where not (to branch takes longer)."""
+    view[at] = told
+    view[at + 1] = told * (state.author[k] + 1) / params.agents
+    view[at + 2] = told * often(state.confirmed[k])
+    view[at + 3] = told * often(state.refuted[k])
+    view[at + 4] = told * often(state.cited[k])
 
 
 @kernel
