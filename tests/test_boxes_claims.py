@@ -196,6 +196,33 @@ def test_after_a_dawn_publication_pays_again_and_claims_can_be_cited_again():
     assert act(world, {0: world.verbs.claim}) == [1, 0, 0]
 
 
+@pytest.mark.parametrize("last", ["cite", "replicate", "retract", "look"])
+def test_what_is_done_to_claims_in_the_last_step_of_a_day_is_forgotten_in_the_morning(last):
+    """All pages are closed then; when they are opened again, what is written is all that differs."""
+    mornings = []
+    for deed in ("wait", last):
+        world = box(day=7, free_reading=False)
+        make(world, 0)
+        act(world, {0: world.verbs.claim + 1})
+        act(world, {0: world.verbs.look})
+        mine = 1 if last != "retract" else 0  # only its author can retract it
+        act(world, {1: world.verbs.look})
+        act(world, {mine: world.recipe(4)[0]})
+        act(world, {mine: world.verbs.first[deed] + (0 if deed in ("wait", "look") else 1)})
+        assert world.state["t"][0] == 7
+        assert world.state["illegal"].sum() == (deed == "look")
+        closed = np.array(world.rows[0, mine])
+        act(world, {mine: world.verbs.look})
+        mornings.append((closed, world.mask(mine)[world.verbs.cite + 1], told(world, mine)[1]))
+    (closed, can, record), (closed_after, can_after, record_after) = mornings
+    if last == "retract":  # the place is empty, which is written
+        assert not record_after.any()
+    else:
+        np.testing.assert_array_equal(closed, closed_after)
+        assert can == can_after == 1
+        assert (record != record_after).sum() == (last != "look")
+
+
 def test_claims_of_the_dead_are_nobodys():
     world = box(selection="approval", lifespan=6, staggered=False)
     make(world, 0)

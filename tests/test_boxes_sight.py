@@ -150,8 +150,9 @@ def test_what_is_claimed_is_seen_at_once(params, mode, seed):
     live(make_vec("SealedBox", 2, autoreset_mode=mode, **{**SMALL, **params}), 60, seed)
 
 
-#: All mechanisms at once, in any combination that goes together.
+#: What a refusal may name.
 NAMED = ("selection", "corruption", "channel", "lifespan", "topology")
+#: All mechanisms at once, in any combination.
 TOGETHER = {
     **HAZARDS,
     **CLAIMED,

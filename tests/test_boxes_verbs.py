@@ -238,6 +238,9 @@ def test_what_is_not_used_is_not_compiled():
     assert not modules_reached(box({"notes": 0, "board": 0}).kernel("step")) & {"notes"}
     assert not modules_reached(box({"notes": 2}).kernel("step")) & {"hazard"}
     assert modules_reached(HazardBox.with_params().kernel("step")) >= {"hazard"}
+    assert not modules_reached(HazardBox.with_params().kernel("step")) & {"claims"}
+    assert not modules_reached(HazardBox.with_params().kernel("look_again")) & {"claims"}
+    assert modules_reached(Box.with_params(board=2, selection="mix").kernel("step")) >= {"claims"}
     assert not modules_reached(box({"agents": 1, "notes": 2}).kernel("step")) & {"topology"}
     everything = modules_reached(box({"notes": 2}).kernel("step"))
     assert everything >= {"core", "days", "notes", "topology", "tree", "step", "verbs"}

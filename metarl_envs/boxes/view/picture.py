@@ -159,7 +159,10 @@ def draw_box(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None)
     if p.agents == 1:
         y = _draw_hand(picture, tree, state, 16)
         y = _draw_entries(picture, p, tree, "notes", np.asarray(state.notes[0])[: p.notes], list(state.open[0]), y, hide=False)
-        _draw_entries(picture, p, tree, "noticeboard", np.asarray(state.board)[: p.board], [1] * p.board, y)
+        if has_claims(p):
+            _draw_claims(picture, p, state, tree, task, y, 440 - y)
+        else:
+            _draw_entries(picture, p, tree, "noticeboard", np.asarray(state.board)[: p.board], [1] * p.board, y)
     else:
         _draw_ring(picture, p, state, 100, 68)
         _draw_agents(picture, p, state, tree, task)
@@ -344,11 +347,10 @@ def _draw_agents(picture: Picture, p: SimpleNamespace, state: Row, tree: Tree, t
         picture.text(_SIDE, y, f"and {p.agents - listed} more agents", size=11, color=MUTED)
         y += height
     if p.board:
-        picture.text(_SIDE, y, "noticeboard", size=11, color=MUTED)
         if has_claims(p):
-            picture.text(_END, y, claims_in_words(p, state, task), size=11, color=MUTED, align="right")
-            _draw_claims(picture, p, state, tree, task, y + 14, bottom - y - 14)
+            _draw_claims(picture, p, state, tree, task, y, bottom - y)
         else:
+            picture.text(_SIDE, y, "noticeboard", size=11, color=MUTED)
             _draw_book(picture, p, tree, np.asarray(state.board)[: p.board], [1] * p.board, y + 12, max(8, height - 15))
 
 
@@ -361,10 +363,12 @@ def _draw_claims(
     where they were replicated, white where more often confirmed than refuted, else dark. Posts are dim. What was retracted is
     crossed out.
     """
+    picture.text(_SIDE, y, "noticeboard", size=11, color=MUTED)
+    picture.text(_END, y, claims_in_words(p, state, task), size=11, color=MUTED, align="right")
     across = max(6, math.ceil(math.sqrt(2.5 * p.board)))
-    width, line = (_END - _SIDE) / across, min(26.0, height / math.ceil(p.board / across))
+    width, line = (_END - _SIDE) / across, min(26.0, (height - 14) / math.ceil(p.board / across))
     for k in range(p.board):
-        x, top, fate = _SIDE + k % across * width, y + k // across * line, fate_of(p, state, task, k)
+        x, top, fate = _SIDE + k % across * width, y + 14 + k // across * line, fate_of(p, state, task, k)
         made, written = int(state.board[k, MADE]), state.board[k, WHEN] >= 0
         plate = (x, top, width - 2, 0.7 * line)
         hue = FLOOR if not written else BAD if made == NOTHING else tree.hue(made)
