@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.sealed import SealedBox
 from metarl_envs.boxes.view.numbers import numbers_of, view_length
+from metarl_envs.boxes.view.seat_picture import ITEM_KEYS
 from metarl_envs.boxes.world.claims import CLAIMS
 from metarl_envs.boxes.world.core import ILLUSORY, REAL
 from metarl_envs.boxes.world.notes import MADE, WHEN
 from metarl_envs.boxes.world.tree import NOTHING
+from metarl_envs.engine.records import Row
+from metarl_envs.play.controls import RESERVED
 from tests.test_boxes_core import Boxes
 
 pytestmark = pytest.mark.plain
@@ -291,6 +294,30 @@ def test_masks_follow_the_table():
     assert [counts[name] for name in ("claim", "replicate", "retract", "cite")] == [3, 3, 3, 3]
     alone = box(agents=1).verbs
     assert [alone.counts[name] for name in ("claim", "replicate", "retract", "cite")] == [3, 3, 3, 0]
+
+
+def test_keys_ask_for_the_first_place_where_something_can_be_done():
+    world = box()
+    verbs = {verb.name: verb for verb in world.verbs}
+
+    def asks(name, agent):
+        return verbs[name].key.choose(world.p, Row(world.worlds.worlds.view(np.ndarray)["state"][0]), agent)
+
+    assert [asks(name, 0) for name in ("claim", "replicate", "cite")] == [-1, -1, -1]
+    make(world, 1)
+    assert asks("claim", 1) == 0
+    act(world, {1: world.verbs.claim + 1})
+    act(world, {0: world.recipe(4)[0]})
+    assert [asks("claim", 1), asks("replicate", 0), asks("replicate", 2), asks("cite", 2), asks("cite", 1)] == [
+        -1,
+        1,
+        -1,
+        1,
+        -1,
+    ]
+    letters = [verb.key.letter for verb in verbs.values() if verb.key]
+    assert len(letters) == len(set(letters))
+    assert not set(letters) & {*RESERVED, *ITEM_KEYS}
 
 
 # ------------------------------------------------------------------------------------------------- seats are alike

@@ -36,6 +36,7 @@ from metarl_envs.boxes.world.notes import MADE, NOTICEBOARD, WHEN, A, B, next_en
 from metarl_envs.boxes.world.tree import NOTHING, items_in, items_of
 from metarl_envs.boxes.world.verbs import Key, Verb
 from metarl_envs.engine import Choice, Real, kernel, uniform
+from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.streams import keyed
 
 #: `selection`, in the order of its numbers.
@@ -43,8 +44,6 @@ SELECTIONS = ("none", "consequentialist", "seems_right", "approval", "mix")
 NO_CLAIMS, CONSEQUENTIALIST, SEEMS_RIGHT, APPROVAL, MIX = range(5)
 #: `state.claiming`: what an agent does to claims in this step.
 NO_CLAIMING, PUBLISHED, REPLICATED, RETRACTED, CITED = range(5)
-#: Numbers of an entry that an agent sees beside those of `world.notes`.
-NUMBERS = ("is a claim", "author", "confirmed", "refuted", "cited")
 
 
 def has_claims(p: SimpleNamespace) -> bool:
@@ -336,6 +335,16 @@ def cite(params, task, state, i, k, rng):
     state.entry[i] = k
 
 
+def _first(legal: Callable) -> Callable[[SimpleNamespace, Any, int], int]:
+    """Which place a key asks for: the first to which an agent may do so, -1: none."""
+    return lambda p, state, i: next((k for k in range(p.board) if plain(legal)(p, state, i, k)), -1)
+
+
+def _next_claim(p: SimpleNamespace, state: Any, i: int) -> int:
+    """The first empty place, for what seemed to work and does not stand on the board; -1 where there is none."""
+    return next_entry(p, state, i, NOTICEBOARD) if state.seemed[i] != NOTHING else -1
+
+
 CLAIM = Verb(
     "claim",
     "claim {place}",
@@ -343,13 +352,27 @@ CLAIM = Verb(
     count_places,
     has_something_to_claim,
     publish,
-    key=Key("n", "claim", lambda p, state, i: next_entry(p, state, i, NOTICEBOARD) if state.seemed[i] != NOTHING else -1),
+    key=Key(",", "claim", _next_claim),
 )
 REPLICATE = Verb(
-    "replicate", "replicate {place}", "replicates what place {place} claims", count_places, can_replicate, replicate
+    "replicate",
+    "replicate {place}",
+    "replicates what place {place} claims",
+    count_places,
+    can_replicate,
+    replicate,
+    key=Key(".", "replicate", _first(can_replicate)),
 )
 RETRACT = Verb("retract", "retract {place}", "retracts its claim at place {place}", count_places, is_own_claim, retract)
-CITE = Verb("cite", "cite {place}", "cites the claim at place {place}", count_for_others, can_cite, cite)
+CITE = Verb(
+    "cite",
+    "cite {place}",
+    "cites the claim at place {place}",
+    count_for_others,
+    can_cite,
+    cite,
+    key=Key(";", "cite", _first(can_cite)),
+)
 
 
 # ------------------------------------------------------------------------------------------------- what is seen
