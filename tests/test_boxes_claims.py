@@ -324,7 +324,7 @@ def test_keys_ask_for_the_first_place_where_something_can_be_done():
 VERBS = ("claim", "replicate", "retract", "cite", "post")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.tuples(*[st.tuples(st.sampled_from(VERBS), st.integers(0, 2))] * 3), min_size=1, max_size=6),
     st.permutations(range(3)),
