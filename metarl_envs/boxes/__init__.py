@@ -16,6 +16,7 @@ from metarl_envs.ids import BOXES
 if TYPE_CHECKING:
     from metarl_envs.boxes import amnesia_v0, generations_v0, hazard_v0, invention_v0, sealed_v0  # noqa: F401
     from metarl_envs.boxes.envs.batch import make_vec
+    from metarl_envs.boxes.envs.social import SocialPay
     from metarl_envs.boxes.envs.text_box import TextBox
     from metarl_envs.boxes.study.measures import column, measure
     from metarl_envs.boxes.study.normaliser import score
@@ -27,6 +28,7 @@ _LAZY = {
     "PlayerError": "metarl_envs.players",
     "Run": "metarl_envs.players",
     "Seat": "metarl_envs.players",
+    "SocialPay": "metarl_envs.boxes.envs.social",
     "TextBox": "metarl_envs.boxes.envs.text_box",
     "column": "metarl_envs.boxes.study.measures",
     "forecast": "metarl_envs.boxes.study.runs",
@@ -40,7 +42,20 @@ _LAZY = {
 #: The modules that PettingZoo's users look for, imported when they are first used as attributes.
 _MODULES = tuple(f"{name.removesuffix('Box').lower()}_v0" for name in BOXES)
 
-__all__ = ["PlayerError", "Run", "Seat", "TextBox", "column", "forecast", "load", "make_vec", "measure", "run", "score"]
+__all__ = [
+    "PlayerError",
+    "Run",
+    "Seat",
+    "SocialPay",
+    "TextBox",
+    "column",
+    "forecast",
+    "load",
+    "make_vec",
+    "measure",
+    "run",
+    "score",
+]
 
 
 def __getattr__(name: str) -> Any:

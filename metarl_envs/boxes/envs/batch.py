@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space, create_empty_array
 
 from metarl_envs.arguments import as_seed, as_seeds, at_least_one
 from metarl_envs.boxes.envs.sight import Sight, Told
+from metarl_envs.boxes.envs.social import SocialPay, SocialRewards
 from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box, agent_spaces
@@ -35,6 +36,7 @@ class VectorArguments(BoxParameters, total=False):
     ground_truth: bool
     render_mode: Literal["rgb_array", "ansi"] | None
     reveal: bool
+    social: SocialPay | None
 
 
 @overload
@@ -94,7 +96,8 @@ class BoxVectorEnv:
     * `memory_reset`: bool [boxes, agents], whoever acts for this agent must begin anew, with what it observes now;
     * `made`: int16 [boxes, agents], the item newly made in this step, or -1; where memory is reset always -1;
     * `trial`: the flags of trials, bool [boxes] (`trial_start`, `action_ignored`, ...);
-    * `metarl`, with `ground_truth=True`, one element a box.
+    * `metarl`, with `ground_truth=True`, one element a box;
+    * `pay`, with `social`, float64 [boxes, agents]: what the world paid, of which rewards were made.
 
     Nothing in an info outlasts a memory reset, so that no agent can leave itself a message there. What those who watch want
     to know beside that is in `worlds`, such as `worlds["made"]`, and in `illegal`.
@@ -112,6 +115,7 @@ class BoxVectorEnv:
         num_threads: see `FamilyVectorEnv`.
         reuse_arrays: give out the same two arrays of observations at every step instead of copies. In one step little changes
             in them, so this is the faster the more items there are. They always show the present, and cannot be written to.
+        social: what learners are given in place of their own pay [default: their own pay].
     """
 
     def __init__(
@@ -128,6 +132,7 @@ class BoxVectorEnv:
         ground_truth: bool = False,
         render_mode: str | None = None,
         reveal: bool = False,
+        social: SocialPay | None = None,
         **params: Unpack[BoxParameters],
     ):
         check_render_mode(render_mode)
@@ -153,6 +158,7 @@ class BoxVectorEnv:
         self.single_observation_space, self.single_action_space = agent_spaces(self.variant)
         self.render_mode = render_mode
         self._sight = Sight(self._envs._worlds, reuse_arrays)
+        self._social = None if social is None else SocialRewards(self._envs._worlds, social)
 
     @property
     def worlds(self) -> np.ndarray:
@@ -194,7 +200,8 @@ class BoxVectorEnv:
         """
         _, _, terminated, truncated, info = self._envs.step(actions)
         observations, told = self._sight.look()
-        rewards, info = told.rewards, self._info(info, told)
+        pay, info = told.rewards, self._info(info, told)
+        rewards = self._social.of(pay) if self._social else pay
         if self.autoreset_mode is AutoresetMode.SAME_STEP and (ended := terminated | truncated).any():
             ends, final = copy.deepcopy(((terminated, truncated), (observations, info)))  # the reset may use their arrays
             of_ended = ended[:, None]
@@ -204,6 +211,8 @@ class BoxVectorEnv:
             terminated, truncated = ends
             info["final_obs"], info["final_info"] = final
             info["_final_obs"] = info["_final_info"] = ended
+            if self._social:
+                info["pay"] = pay  # beside the rewards, which are of the old trial too
         return observations, rewards, terminated, truncated, info
 
     def render(self) -> tuple[Any, ...] | None:
@@ -227,6 +236,8 @@ class BoxVectorEnv:
         for name in ("final_obs", "_final_obs"):  # of episodes within a trial, and there are none
             del info["trial"][name]
         info["memory_reset"], info["made"] = told.memory_reset, told.made
+        if self._social:
+            info["pay"] = told.rewards
         return info
 
 
@@ -322,7 +333,7 @@ class FlatBoxVectorEnv(VectorEnv):
         """The info of the boxes by rows. `seen` [rows] are the last observations of the trials that `ended`."""
         flat: dict[str, Any] = {name: self._repeat_all(info[name]) for name in ("trial", "metarl") if name in info}
         flat["trial"] |= {"final_obs": self._finals(seen, ended), "_final_obs": self._everyone}
-        flat |= {name: info[name].reshape(-1) for name in ("memory_reset", "made", "illegal") if name in info}
+        flat |= {name: info[name].reshape(-1) for name in ("memory_reset", "made", "illegal", "pay") if name in info}
         flat |= {f"_{name}": self._everyone for name in tuple(flat)}
         if "final_obs" in info:
             seen, ended = self._rows(info["final_obs"]), self._repeated(info["_final_obs"])

@@ -19,6 +19,7 @@ from pettingzoo.utils import wrappers
 from pettingzoo.utils.conversions import parallel_to_aec
 
 from metarl_envs.boxes.envs.batch import check_render_mode, tasks_of
+from metarl_envs.boxes.envs.social import SocialPay, SocialRewards
 from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.scenarios.box import Box, agent_spaces
 from metarl_envs.boxes.world.tree import NOTHING
@@ -39,6 +40,7 @@ class ParallelArguments(BoxParameters, total=False):
     ground_truth: bool
     render_mode: Literal["rgb_array", "ansi", "human"] | None
     reveal: bool
+    social: SocialPay | None
 
 
 class ParallelBox(pettingzoo.ParallelEnv):
@@ -49,7 +51,8 @@ class ParallelBox(pettingzoo.ParallelEnv):
     * an observation, `{"observation": float32 [view], "action_mask": int8 [actions]}`, both within [0, 1];
     * an info: `memory_reset` (bool: whoever acts for this agent must begin anew, with no more than what it observes now) and
       `made` (int: the item that it newly made in this step, or -1; where memory is reset always -1). Where experiments
-      deceive, `made` and rewards tell what is true of one, and the observation only what it seemed to be.
+      deceive, `made` and rewards tell what is true of one, and the observation only what it seemed to be. With `social` also
+      `pay` (float: what the world paid, of which rewards were made).
 
     Nothing in an info outlasts a memory reset, so that no agent can leave itself a message there. What those who watch want
     to know beside that is in `world`, such as `world["made"]`, and in `illegal`.
@@ -65,6 +68,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
         ground_truth: add `info["metarl"]`, the same for all agents (see `metarl_envs.engine.truth.ground_truth.GroundTruth`).
         render_mode: None, `"rgb_array"`, `"ansi"`, or `"human"` (a window that shows every step; it needs a screen).
         reveal: show the recipes in pictures and text.
+        social: what learners are given in place of their own pay [default: their own pay].
         params: the parameters of the box.
 
     Raises:
@@ -83,6 +87,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
         ground_truth: bool = False,
         render_mode: str | None = None,
         reveal: bool = False,
+        social: SocialPay | None = None,
         **params: Unpack[BoxParameters],
     ):
         check_render_mode(render_mode, (*RENDER_MODES, "human"))
@@ -100,6 +105,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
         drawn = "rgb_array" if render_mode == "human" else render_mode
         self._box = SingleEnv(self.tasks, num_tasks=num_tasks, ground_truth=ground_truth, render_mode=drawn, reveal=reveal)
         self._moves: gym.Env = HumanRendering(self._box) if render_mode == "human" else self._box
+        self._social = None if social is None else SocialRewards(self._box._worlds, social)
 
     def observation_space(self, agent: str) -> spaces.Space:
         """What an agent may see: always the same object."""
@@ -130,7 +136,9 @@ class ParallelBox(pettingzoo.ParallelEnv):
         agents = self.agents
         if terminated or truncated:
             self.agents = []
-        rewards = dict(zip(agents, self.world["reward"].tolist(), strict=True))
+        pay = self.world["reward"]
+        given = self._social.of(pay[None])[0] if self._social else pay
+        rewards = dict(zip(agents, given.tolist(), strict=True))
         ends = dict.fromkeys(agents, terminated), dict.fromkeys(agents, truncated)
         return self._observations(seen), rewards, *ends, self._infos(info)
 
@@ -195,6 +203,9 @@ class ParallelBox(pettingzoo.ParallelEnv):
         world = self.world
         told = zip(self.possible_agents, world["forgot"].tolist(), world["made"].tolist(), strict=True)
         infos = {agent: {"memory_reset": f == 1, "made": NOTHING if f else made} for agent, f, made in told}
+        if self._social:
+            for agent, pay in zip(self.possible_agents, world["reward"].tolist(), strict=True):
+                infos[agent]["pay"] = pay
         if "metarl" in info:
             for agent in infos:
                 infos[agent]["metarl"] = info["metarl"]
