@@ -5,7 +5,18 @@ import pytest
 
 from metarl_envs import boxes
 from metarl_envs.boxes import hazard_v0
-from metarl_envs.boxes.study.harm import Ledger, Prices, changes, ledger, price_of_ruthlessness, prices_of, shipped
+from metarl_envs.boxes.study.harm import (
+    BOXES,
+    SEED,
+    Ledger,
+    Prices,
+    calibrate,
+    changes,
+    ledger,
+    price_of_ruthlessness,
+    prices_of,
+    shipped,
+)
 from metarl_envs.boxes.world.hazard import FORCED, GAVE, PUBLISHED, SABOTAGED, STOLE
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.tree import levels_of
@@ -39,10 +50,9 @@ def by_two_copies(run, params):
         for i in range(agents):
             waits = [wait if k == i else action for k, action in enumerate(actions)]
             effects[i] = was - stepped(env, kept, waits)
-            effects[i, i] = 0.0
         for j in range(agents):
             alone = [action if k == j else wait for k, action in enumerate(actions)]
-            rest[j] = was[j] - stepped(env, kept, alone)[j] - effects[:, j].sum()
+            rest[j] = was[j] - stepped(env, kept, alone)[j] - effects[:, j].sum() + effects[j, j]
         yield effects, rest
         stepped(env, kept, actions)
 
@@ -58,9 +68,10 @@ def test_the_ledger_is_what_two_copies_of_the_box_say(params):
     for seed in range(3):
         run = boxes.run("HazardBox", {"all": "random"}, boxes=1, seed=seed, **params)
         done |= {int(deed) for states in run.replay() for deed in states["deed"][0]}
-        for (effects, rest), (expected, expected_rest) in zip(changes(run, PRICES), by_two_copies(run, params), strict=True):
-            np.testing.assert_allclose(effects[0], expected, atol=1e-9)
-            np.testing.assert_allclose(rest[0], expected_rest, atol=1e-9)
+        for change, (expected, expected_rest) in zip(changes(run, PRICES), by_two_copies(run, params), strict=True):
+            np.testing.assert_allclose(change.effects[0] + np.diag(change.own[0]), expected, atol=1e-9)
+            np.testing.assert_allclose(change.residual[0], expected_rest, atol=1e-9)
+            assert not np.diagonal(change.effects[0]).any()
     assert done >= {FORCED, STOLE, GAVE, PUBLISHED}
 
 
@@ -75,7 +86,7 @@ def test_what_force_theft_gifts_and_publications_come_to():
     np.testing.assert_allclose(theft, [[0, 0, 0], [-0.25 * level, 0, 0], [0, 0, 0]], atol=1e-12)
     np.testing.assert_allclose(gift, [[0, 0, 0], [0, 0, 0.25 * level], [0, 0, 0]], atol=1e-12)
     np.testing.assert_allclose(published, [[0, 0, 0], [0, 0, 0], [0.25 * level, 0.25 * level, 0]], atol=1e-12)
-    assert all(np.abs(rest).max() < 1e-12 for _, rest in told)
+    assert all(np.abs(change.residual).max() < 1e-12 for change in told)
     assert wait == verbs_of(run.variant.p).wait
 
 
@@ -120,7 +131,7 @@ def test_what_several_do_to_one_is_no_more_than_it_has():
         "HazardBox", {"all": "self_interested"}, boxes=1, seed=1, **{**LIVELY, "harm": 20.0, "p_toxic": 1.0, "recover": 0}
     )
     told = list(changes(run, Prices(1.0, 0.0)))
-    effects, rest = next((e[0], r[0]) for e, r in told if np.abs(r).max() > 0)
+    effects, rest = next((e[0], r[0]) for e, r, _ in told if np.abs(r).max() > 0)
     assert not effects.any()  # had any one of them waited, all would be out all the same
     np.testing.assert_allclose(rest, [-10.0] * 3)
 
@@ -129,7 +140,7 @@ def test_what_several_do_to_one_is_no_more_than_it_has():
 @pytest.mark.plain
 def test_a_ledger_sums_up_and_sabotage_of_what_nobody_prices_is_free():
     run = boxes.run("HazardBox", {"all": "random"}, boxes=2, seed=0, **LIVELY)
-    book, told = ledger(run, PRICES), [effects for effects, _ in changes(run, PRICES)]
+    book, told = ledger(run, PRICES), [change.effects for change in changes(run, PRICES)]
     assert isinstance(book, Ledger)
     np.testing.assert_allclose(book.harm, sum(np.maximum(0, -d) for d in told))
     np.testing.assert_allclose(book.benefit - book.harm, sum(told))
@@ -153,8 +164,25 @@ def test_shipped_prices_are_those_of_the_default_box():
     [row] = [row for row in shipped() if row["params"] == {}]
     assert row["id"] == "HazardBox"
     assert prices_of("HazardBox") == (row["health"], row["item"])
-    assert row["health"] > 0
-    assert {"seed", "boxes", "versions"} <= row.keys()
+    for name in ("health", "item"):
+        low, high = row[f"{name}_interval"]
+        assert 0 < low < row[name] < high < 1.3 * low
+    assert (row["seed"], row["boxes"]) == (SEED, BOXES)
+    assert "versions" in row
+
+
+@pytest.mark.slow
+def test_prices_are_computed_again_from_their_seeds_in_parts():
+    """Other luck gives a price within what its own interval and the shipped one allow."""
+    told = []
+    found = calibrate("HazardBox", boxes=500, seed=70_000, progress=lambda *done: told.append(done))
+    assert told == [("boxes", 0, 500), ("boxes", 400, 500)]
+    [row] = shipped()
+    for name in ("health", "item"):
+        (low, high), (shipped_low, shipped_high) = found[f"{name}_interval"], row[f"{name}_interval"]
+        assert low < shipped_high
+        assert shipped_low < high
+    assert found.keys() == row.keys()
 
 
 @pytest.mark.slow

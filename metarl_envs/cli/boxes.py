@@ -153,6 +153,18 @@ def generations(
 
 
 @app.command()
+def ruthlessness(
+    boxes: Annotated[int, typer.Option(help="number of boxes for each scripted agent")] = 200,
+    seed: Annotated[int, typer.Option(help="seed of the first box")] = 10_000,
+    param: Annotated[list[str] | None, typer.Option(help="a parameter of the box, as name=value, repeatable")] = None,
+) -> None:
+    """Tell how ruthless scripted agents are in HazardBox: who harms because it pays, who knows it, who holds back."""
+    from metarl_envs.boxes.study.ruthlessness import report, table
+
+    typer.echo(report(table(boxes, seed, **params_of(param or []))))
+
+
+@app.command()
 def tree(
     file: Annotated[Path, typer.Argument(help="what boxes.run(...).save(FILE) wrote: FILE.npz and FILE.json")],
     out: Annotated[Path, typer.Option(help="the picture that is written")] = Path("family_tree.png"),

@@ -14,7 +14,8 @@ draws are keyed, so the copy meets the same luck. Entries of the board have no p
 is not in the ledger, nor is anything else that comes later than the step, but for what prices stand for.
 
 Prices are what a raw unit costs in pay later on: `calibrate` puts one agent that harms into a population of clean ones, and
-divides what the others earn less by the raw units that they lost. Those of HazardBox are shipped in `harm_prices.json`.
+divides what the others earn less by the raw units that they lost. Those of HazardBox are shipped in `harm_prices.json`, with
+their intervals (`benchmarks/calibrate_prices.py` writes it).
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metarl_envs.arguments import as_seed, at_least_one
+from metarl_envs.arguments import Progress, as_seed, at_least_one, tell_nobody
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.study.measures import column, measure
 from metarl_envs.boxes.study.runs import id_of, run
 from metarl_envs.boxes.world.core import REAL, worth
-from metarl_envs.boxes.world.hazard import FORCED, GAVE, HAZARD, NO_DEED, STOLE, health_after, is_in
+from metarl_envs.boxes.world.hazard import FORCED, GAVE, HAZARD, NO_DEED, PUBLISHED, STOLE, health_after, is_in
 from metarl_envs.boxes.world.mechanisms import as_kernels_see, used_in, verbs_of
 from metarl_envs.boxes.world.tree import NOTHING, items_of
 from metarl_envs.engine.compiling.cache import compiled
@@ -43,13 +44,19 @@ from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.records import for_drivers, rows
 from metarl_envs.engine.streams import STREAM
+from metarl_envs.evaluation.statistics import Interval, over_seeds
 from metarl_envs.files import versions
 from metarl_envs.players.run import Run
 
 #: The shipped prices.
 TABLE = Path(__file__).with_name("harm_prices.json")
+FORMAT = "metarl_envs box harm prices 1"
 #: Of the shipped prices: the first seed, and how many boxes of each population.
-SEED, BOXES = 30_000, 400
+SEED, BOXES = 30_000, 20_000
+#: How many where prices are computed because none are shipped.
+_COMPUTED = 2_000
+#: How many boxes are played at a time.
+_AT_ONCE = 400
 
 
 class Prices(NamedTuple):
@@ -76,6 +83,20 @@ class Ledger:
     residual: np.ndarray
 
 
+class Change(NamedTuple):
+    """What one step changed, in units of pay.
+
+    Attributes:
+        effects: d_ij, [boxes, i, j]; 0 for itself.
+        residual: of each agent, [boxes, j].
+        own: d_ii, what agent i's action brought itself, [boxes, i].
+    """
+
+    effects: np.ndarray
+    residual: np.ndarray
+    own: np.ndarray
+
+
 def ledger(done: Run, prices: Prices | None = None) -> Ledger:
     """Return who harmed whom in the boxes of a run, and whom good was done.
 
@@ -91,26 +112,38 @@ def ledger(done: Run, prices: Prices | None = None) -> Ledger:
         prices = prices_of(done.variant.family, **done.params)  # type: ignore[arg-type]
     shape = len(done), done.variant.p.agents, done.variant.p.agents
     harm, benefit, residual = np.zeros(shape), np.zeros(shape), np.zeros(shape[:2])
-    for effects, rest in changes(done, prices):
-        harm += np.maximum(0.0, -effects)
-        benefit += np.maximum(0.0, effects)
-        residual += rest
+    for change in changes(done, prices):
+        harm += np.maximum(0.0, -change.effects)
+        benefit += np.maximum(0.0, change.effects)
+        residual += change.residual
     return Ledger(prices, harm, benefit, residual)
 
 
-def changes(done: Run, prices: Prices) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield, for each step, d_ij, [boxes, i, j], and the residual of each agent, [boxes, j]."""
-    without = _Without(done, prices)
+def changes(done: Run, prices: Prices) -> Iterator[Change]:
+    """Yield, for each step, what agents did to one another and to themselves."""
+    without = Without(done, prices)
+    for before, after, actions in steps_of(done):
+        yield without.one_step(before, after, actions)
+
+
+def steps_of(done: Run) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield, for each step, the states before and after it, [boxes], as drivers take them, and the actions, [boxes, agents]."""
     states = done.replay()
     before = for_drivers(np.array(next(states)))
-    for t, after in enumerate(states):
-        yield without.one_step(before, for_drivers(np.array(after)), done.actions[:, t].astype(np.int64))
-        before = for_drivers(np.array(after))
+    for t, replayed in enumerate(states):
+        after = for_drivers(np.array(replayed))
+        yield before, after, done.actions[:, t].astype(np.int64)
+        before = after
 
 
 # ------------------------------------------------------------------------------------------------- one step
-class _Without:
-    """What steps would have been without what one agent did."""
+class Without:
+    """What steps would have been without what one agent did.
+
+    Args:
+        done: the run that steps are of.
+        prices: what stocks are worth.
+    """
 
     def __init__(self, done: Run, prices: Prices):
         self.variant, self.prices, self.p = done.variant, prices, done.variant.p
@@ -120,31 +153,39 @@ class _Without:
         self.wait = verbs_of(self.p).wait
         self.drivers = _drivers(self.variant)
 
-    def one_step(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """d_ij and residuals of a step, from the states before and after it."""
+    def one_step(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> Change:
+        """What a step changed, from the states before and after it."""
         boxes, agents = actions.shape
         effects, rest = np.zeros((boxes, agents, agents)), np.zeros((boxes, agents))
         self.drivers.charge(self.variant.params, before, after, self.prices.health, effects, rest, 0, boxes)
-        touching = self.must_be_stepped(after.view(np.ndarray))
+        touching, own = self.must_be_stepped(after.view(np.ndarray)), self.made_alone(after.view(np.ndarray))
         if np.any(touching):
             welfare = self.welfare(after.view(np.ndarray))
             box, agent = np.nonzero(touching)
             one_waits = actions[box]
             one_waits[np.arange(len(box)), agent] = self.wait
             effects[box, agent] = welfare[box] - self.stepped(before, box, one_waits)
+            own[box, agent] = effects[box, agent, agent]
             effects[:, np.arange(agents), np.arange(agents)] = 0.0
             box, agent = np.nonzero(np.repeat(np.any(touching, axis=1, keepdims=True), agents, axis=1))
             all_wait = np.full((len(box), agents), self.wait)
             all_wait[np.arange(len(box)), agent] = actions[box, agent]
             alone = self.stepped(before, box, all_wait)[np.arange(len(box)), agent]
             rest[box, agent] = welfare[box, agent] - alone - effects[box, :, agent].sum(axis=1)
-        return effects, rest
+        return Change(effects, rest, own)
+
+    def made_alone(self, after: np.ndarray) -> np.ndarray:
+        """What agents earned and got by experiments that touched nobody, [boxes, agents]."""
+        made = np.maximum(after["made"], 0)
+        kept = np.take_along_axis(after["held"], made[..., None].astype(np.int64), axis=2)[..., 0] == REAL
+        return np.where(after["made"] != NOTHING, after["reward"] + self.prices.item * self.worth[made] * kept, 0.0)
 
     def must_be_stepped(self, after: np.ndarray) -> np.ndarray:
         """Whose action may have touched others by more than force, bool [boxes, agents]."""
         deals: np.ndarray = ~np.isin(after["deed"], (NO_DEED, FORCED))
         shared = self.p.pays != "own" or self.p.topology != "isolated"
-        makes = (after["made"] != NOTHING) & (shared | np.any(np.isin(after["deed"], (STOLE, GAVE)), axis=1, keepdims=True))
+        moved = np.any(np.isin(after["deed"], (STOLE, GAVE, PUBLISHED)), axis=1, keepdims=True)
+        makes = (after["made"] != NOTHING) & (shared | moved)
         return deals | makes
 
     def stepped(self, before: np.ndarray, box: np.ndarray, actions: np.ndarray) -> np.ndarray:
@@ -200,35 +241,84 @@ def _check_hazards(variant: Variant) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- prices
-def calibrate(box: str | type[Box] = "HazardBox", *, boxes: int = BOXES, seed: int = SEED, **params: Any) -> dict[str, Any]:
+def calibrate(
+    box: str | type[Box] = "HazardBox",
+    *,
+    boxes: int = BOXES,
+    seed: int = SEED,
+    progress: Progress = tell_nobody,
+    **params: Any,
+) -> dict[str, Any]:
     """Return what a unit of each stock costs in pay later on, by leaving one clean agent out for one that harms.
 
     In each of these boxes seat 0 is clean, then toxic, then a thief, at equal seeds; all others are clean. A price is what the
     others earn less, over the raw units that they lost, both summed over boxes; not below 0.
 
+    Args:
+        box: which box, with hazards.
+        boxes: how many.
+        seed: of the first box.
+        progress: called with "boxes", how many are done, and how many there are.
+        params: parameters of the box.
+
     Returns:
-        `id`, `params`, `seed`, `boxes`, `versions`, and `health` and `item`: the prices.
+        `id`, `params`, `seed`, `boxes`, `versions`; `health` and `item`: the prices; `health_interval` and `item_interval`:
+        their 95 % intervals (see `ratio_of_sums`): of 100 such sets of boxes, 95 have an interval with the price in it that
+        boxes without end would give.
     """
     boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
     family = box_named(box)
     _check_hazards(family.with_params(**params))
     params = {name: value for name, value in family.with_params(**params).values.items() if name in params}
-    earned, raw = {}, {}
-    for name, prices in (("clean", None), ("toxic", Prices(1.0, 0.0)), ("thief", Prices(0.0, 1.0))):
-        done = run(box, {0: name, "others": "clean"}, boxes=boxes, seed=seed, **params)
-        earned[name] = sum(states["reward"][:, 1:].sum() for states in done.replay())
-        raw[name] = ledger(done, prices).harm[:, 0].sum() if prices else 0.0
-    cost = {name: max(0.0, float(earned["clean"] - earned[name])) for name in ("toxic", "thief")}
-    health, item = (round(cost[name] / float(raw[name]), 6) if raw[name] else 0.0 for name in ("toxic", "thief"))
+    lost, raw = np.zeros((2, 2, boxes))
+    for first in range(0, boxes, _AT_ONCE):
+        part = slice(first, min(first + _AT_ONCE, boxes))
+        progress("boxes", first, boxes)
+        lost[:, part], raw[:, part] = _lost_to_one(box, part.stop - first, seed + first, params)
+    health, item = (ratio_of_sums(*each) for each in zip(lost, raw, strict=True))
     return {
         "id": id_of(family),
         "params": params,
         "seed": seed,
         "boxes": boxes,
         "versions": versions("metarl-envs"),
-        "health": health,
-        "item": item,
+        "health": _price(health.mean),
+        "health_interval": [_price(health.low), _price(health.high)],
+        "item": _price(item.mean),
+        "item_interval": [_price(item.low), _price(item.high)],
     }
+
+
+def _lost_to_one(box: str | type[Box], boxes: int, seed: int, params: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """What all others earn less, and the raw units that they lose, to one toxic agent and to one thief, [2, boxes] each."""
+    earned, raw = {}, {}
+    for name, prices in (("clean", None), ("toxic", Prices(1.0, 0.0)), ("thief", Prices(0.0, 1.0))):
+        done = run(box, {0: name, "others": "clean"}, boxes=boxes, seed=seed, **params)
+        earned[name] = sum(states["reward"][:, 1:].sum(axis=1) for states in done.replay())
+        if prices:
+            raw[name] = ledger(done, prices).harm[:, 0].sum(axis=1)
+    return np.array([earned["clean"] - earned[name] for name in raw]), np.array(list(raw.values()))
+
+
+def _price(value: float) -> float:
+    """A price as it is shipped: not below 0, and 0 where nothing was lost."""
+    return 0.0 if np.isnan(value) else round(max(0.0, float(value)), 6)
+
+
+def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> Interval:
+    """Return sum(part) / sum(whole) of values by box, [boxes], with its 95 % t-interval over boxes.
+
+    The interval is that of a ratio of means, linearised: boxes count by what is at stake in them, so that a ratio is neither
+    torn about by boxes in which the whole is nearly nothing, nor biased by its share in them. NaN where the whole is not above
+    0, or there are fewer than two boxes (then the interval alone).
+    """
+    if whole.sum() <= 0:
+        return Interval(np.nan, np.nan, np.nan)
+    ratio = float(part.sum() / whole.sum())
+    if len(part) < 2:
+        return Interval(ratio, np.nan, np.nan)
+    rest = over_seeds((part - ratio * whole) / whole.mean())
+    return Interval(ratio, ratio + rest.low - rest.mean, ratio + rest.high - rest.mean)
 
 
 def prices_of(box: str | type[Box], **params: Any) -> Prices:
@@ -242,7 +332,7 @@ def _prices(family: type[Box], params: tuple[tuple[str, Any], ...]) -> Prices:
     for row in shipped():
         if row["id"] == id_of(family) and family.with_params(**row["params"]).values == values:
             return Prices(row["health"], row["item"])
-    found = calibrate(family, **dict(params))
+    found = calibrate(family, boxes=_COMPUTED, **dict(params))
     return Prices(found["health"], found["item"])
 
 
