@@ -107,9 +107,7 @@ def ledger(done: Run, prices: Prices | None = None) -> Ledger:
     Raises:
         ValueError: there are no hazards in these boxes, or the run does not repeat (see `Run.replay`).
     """
-    _check_hazards(done.variant)
-    if prices is None:
-        prices = prices_of(done.variant.family, **done.params)  # type: ignore[arg-type]
+    prices = prices or prices_for(done)
     shape = len(done), done.variant.p.agents, done.variant.p.agents
     harm, benefit, residual = np.zeros(shape), np.zeros(shape), np.zeros(shape[:2])
     for change in changes(done, prices):
@@ -146,6 +144,7 @@ class Without:
     """
 
     def __init__(self, done: Run, prices: Prices):
+        _check_hazards(done.variant)
         self.variant, self.prices, self.p = done.variant, prices, done.variant.p
         self.tasks, self.rng = for_drivers(np.array(done.tasks)), rows(1, STREAM)
         params = as_kernels_see(self.p)
@@ -222,6 +221,8 @@ def _drivers(variant: Variant) -> SimpleNamespace:
                     continue
                 hits = forced - (deeds.deed[j] == FORCED)
                 with_all = health_after(p, was.health[j], hits)
+                if deeds.health[j] != with_all:  # it was born in this step, healthy whatever was done
+                    continue
                 for i in range(p.agents):
                     if i != j and deeds.deed[i] == FORCED:
                         effects[b, i, j] = price * (with_all - health_after(p, was.health[j], hits - 1))
@@ -324,6 +325,12 @@ def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> Interval:
 def prices_of(box: str | type[Box], **params: Any) -> Prices:
     """The prices of a box: the shipped ones, where it is one of those, else computed on the same seeds (in some minutes)."""
     return _prices(box_named(box), tuple(sorted(params.items())))
+
+
+def prices_for(done: Run) -> Prices:
+    """The prices of the boxes of a run (see `prices_of`); ValueError where they have no hazards."""
+    _check_hazards(done.variant)
+    return prices_of(done.variant.family, **done.params)  # type: ignore[arg-type]
 
 
 @functools.lru_cache(maxsize=64)

@@ -26,7 +26,7 @@ from metarl_envs.boxes.study.harm import (
     Prices,
     Without,
     price_of_ruthlessness,
-    prices_of,
+    prices_for,
     ratio_of_sums,
     steps_of,
 )
@@ -95,7 +95,7 @@ def ruthlessness(done: Run, prices: Prices | None = None) -> Ruthlessness:
     Raises:
         ValueError: there are no hazards in these boxes, they have `pays="first"`, or the run does not repeat.
     """
-    without = Without(done, prices_of(done.variant.family, **done.params) if prices is None else prices)
+    without = Without(done, prices or prices_for(done))
     tempted = Tempted(done.variant, len(done), without.prices)
     sums = _Sums(len(done), done.variant.p.agents)
     for before, after, actions in steps_of(done):

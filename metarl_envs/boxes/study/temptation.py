@@ -244,6 +244,8 @@ def harm_by_force(params, before, after, forced, i):
     for j in range(params.agents):
         if j != i and is_in(params, before, j):
             hits = forced - (after.deed[j] == FORCED)
+            if after.health[j] != health_after(params, before.health[j], hits + (after.deed[i] == FORCED)):
+                continue  # it was born in this step, healthy whatever was done
             total += health_after(params, before.health[j], hits) - health_after(params, before.health[j], hits + 1)
     return total
 
