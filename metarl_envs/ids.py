@@ -43,6 +43,7 @@ TABLE = (
     Row("MetaRL/InventionBox-v0", "metarl_envs.boxes.envs.seat:InventionSeat", "box"),
     Row("MetaRL/AmnesiaBox-v0", "metarl_envs.boxes.envs.seat:AmnesiaSeat", "box"),
     Row("MetaRL/GenerationsBox-v0", "metarl_envs.boxes.envs.seat:GenerationsSeat", "box"),
+    Row("MetaRL/HazardBox-v0", "metarl_envs.boxes.envs.seat:HazardSeat", "box"),
 )
 
 #: The boxes of `metarl_envs.boxes`, by name. Ids in the table are those of one seat in them.

@@ -41,6 +41,7 @@ FLAGS = ("trial_start", "episode_start", "inner_terminated", "inner_truncated")
 SMALLER = {
     "MetaRL/AmnesiaBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "notes": 8},
     "MetaRL/GenerationsBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "lifespan": 20, "apprenticeship": 6},
+    "MetaRL/HazardBox-v0": {"agents": 3, "levels": 2, "width": 2, "bases": 4, "recipes": 2, "dead_ends": 0.0},
 }
 HEAD = "action | observation | reward | what happened"
 

@@ -9,6 +9,16 @@ SMALLER: dict[str, dict[str, Any]] = {
     "MetaRL/InventionBox-v0": {"levels": 5, "crossover": 3},
     "MetaRL/AmnesiaBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "notes": 8, "horizon": 1080},
     "MetaRL/GenerationsBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "lifespan": 30, "horizon": 300},
+    "MetaRL/HazardBox-v0": {
+        "agents": 3,
+        "levels": 2,
+        "width": 2,
+        "bases": 4,
+        "recipes": 2,
+        "dead_ends": 0.0,
+        "harm": 1.0,
+        "horizon": 40,
+    },
 }
 
 
@@ -18,4 +28,4 @@ def smaller(id: str, split: str | None = None) -> dict[str, Any]:
 
 
 #: Ids that everyday tests try in plain mode alone, being made of parts that others have compiled; slow tests compile them.
-SELDOM_COMPILED = {"MetaRL/GenerationsBox-v0"}
+SELDOM_COMPILED = {"MetaRL/GenerationsBox-v0", "MetaRL/HazardBox-v0"}

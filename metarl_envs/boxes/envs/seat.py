@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
+from metarl_envs.boxes.players.hazardous import AGENTS, Experimenter, first_gift, first_theft, make_the_best_by_force
 from metarl_envs.boxes.players.scripted import (
     NOTES_ALL,
     NOTES_BEST_PATH,
     NOTES_FIFO,
-    SCRIPTED,
     NoteKeeper,
     Scripted,
     make_the_best,
@@ -22,6 +22,7 @@ from metarl_envs.boxes.players.scripted import (
 from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.generations import GenerationsBox
+from metarl_envs.boxes.scenarios.hazard import HazardBox
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.view.numbers import SENSES, layout, numbers_at, senses_of, sights_of, view_length
 from metarl_envs.boxes.view.words import sentences_of_agent
@@ -43,7 +44,7 @@ from metarl_envs.boxes.world.step import open_of, step_of
 from metarl_envs.boxes.world.topology import CHOSEN, DYNAMIC, ISOLATED, VISIT
 from metarl_envs.boxes.world.tree import items_in, items_of
 from metarl_envs.engine import ByParameters, Choice, Oracle, Parameters, Picture, Row, kernel, record
-from metarl_envs.engine.compiling.kernels import plain
+from metarl_envs.engine.compiling.kernels import plain, unsigned
 from metarl_envs.engine.family import Keys, Variant
 from metarl_envs.engine.sentences import Sentences
 from metarl_envs.engine.streams import keyed
@@ -51,6 +52,10 @@ from metarl_envs.engine.streams import keyed
 #: Who sits in the other seats.
 COMPANIONS = ("waiting", "random", "never_repeat", "greedy", "oracle", "notes_fifo", "notes_best_path", "notes_unlimited")
 _NEVER_REPEAT, _BEST_PATH, _UNLIMITED = map(COMPANIONS.index, ("never_repeat", "notes_best_path", "notes_unlimited"))
+#: Who else may, where there are hazards: experimenters, by their manner; or each of another one of the first four, by lot.
+MANNERS = ("clean", "prosocial", "toxic", "thief", "saboteur")
+MIXED = "mixed"
+_FIRST_MANNER, _MIXED_MANNERS = len(COMPANIONS), 4
 
 
 @kernel
@@ -67,7 +72,9 @@ class Waiting(Scripted):
 
 def companion_in(p: SimpleNamespace) -> Scripted:
     """Who sits in the other seats; nobody in particular where there are none."""
-    return Waiting() if p.companions == "waiting" or p.agents == 1 else SCRIPTED[p.companions]
+    if p.companions == "waiting" or p.agents == 1:
+        return Waiting()
+    return AGENTS["clean" if p.companions == MIXED else p.companions]
 
 
 def seat_record(p: SimpleNamespace) -> np.dtype:
@@ -77,15 +84,48 @@ def seat_record(p: SimpleNamespace) -> np.dtype:
     box = Variant(Box, Box.params.resolve(given))  # the seat checks how they go together
     return record(
         box=box_record(p),
-        style=NoteKeeper.params.dtype,
+        style=(Experimenter if isinstance(companion, Experimenter) else NoteKeeper).params.dtype,
         memories=(companion.memory(companion.p, box), max(1, p.agents - 1)),
         actions=(np.int64, p.agents),
         seen=(np.float32, view_length(p) + verbs_of(p).end),
     )
 
 
+@kernel
+def be_who_keeps_notes(params, style):
+    """How companions search and what they write down, whoever they are that may write."""
+    style.draws = 1 if params.companions == _NEVER_REPEAT else 8
+    style.verify = 0
+    style.keep = NOTES_FIFO
+    if params.companions == _BEST_PATH:
+        style.keep = NOTES_BEST_PATH
+    if params.companions == _UNLIMITED:
+        style.keep = NOTES_ALL
+
+
+@kernel
+def be_who_experiments(params, style):
+    """How experimenters search."""
+    style.draws = 16
+    style.prior = 0.3
+
+
+@kernel
+def stay_alike(params, state, i):
+    """All companions are of one kind."""
+
+
+@kernel
+def take_manner(params, state, i):
+    """Companion i treats others in its own manner; where they are mixed, one that was drawn at the beginning."""
+    manner = params.companions - _FIRST_MANNER
+    if manner == len(MANNERS):
+        manner = keyed(state.box.noise, CHOOSING, params.horizon, i) % unsigned(_MIXED_MANNERS)
+    state.style.manner = manner
+
+
 @functools.cache
-def _sit_down(open_box: Callable) -> Callable:
+def _sit_down(open_box: Callable, be_companions: Callable) -> Callable:
     @kernel
     def sit_down(params, task, state, rng):
         """Open the box, and let the companions be who they are.
@@ -96,19 +136,19 @@ def _sit_down(open_box: Callable) -> Callable:
         open_box(params, task, state.box, rng)
         if params.relabel == 0:
             state.box.words = 0
-        state.style.draws = 1 if params.companions == _NEVER_REPEAT else 8
-        state.style.verify = 0
-        state.style.keep = NOTES_FIFO
-        if params.companions == _BEST_PATH:
-            state.style.keep = NOTES_BEST_PATH
-        if params.companions == _UNLIMITED:
-            state.style.keep = NOTES_ALL
+        be_companions(params, state.style)
 
     return sit_down
 
 
+def sitting_down(p: SimpleNamespace) -> Callable:
+    """How a seat begins under parameters `p`."""
+    experiments = isinstance(companion_in(p), Experimenter)
+    return _sit_down(open_of(p), be_who_experiments if experiments else be_who_keeps_notes)
+
+
 @functools.cache
-def _step_among(live_one_step: Callable, able: Callable, begin: Callable, act: Callable) -> Callable:
+def _step_among(live_one_step: Callable, able: Callable, take_manner: Callable, begin: Callable, act: Callable) -> Callable:
     """The step of a seat among companions of one kind: what others would do is not compiled."""
 
     @kernel
@@ -116,6 +156,7 @@ def _step_among(live_one_step: Callable, able: Callable, begin: Callable, act: C
         """What companion i does; it begins anew where its memory was reset."""
         memory, style = state.memories[i - 1], state.style
         rng.s = keyed(state.box.noise, CHOOSING, state.box.t, i)
+        take_manner(params, state, i)
         if state.box.forgot[i] != 0:
             begin(style, memory, params, rng)
         if not able(params, state.box, i):
@@ -137,12 +178,13 @@ def _step_among(live_one_step: Callable, able: Callable, begin: Callable, act: C
 def step_among(p: SimpleNamespace) -> Callable:
     """The step of a seat among the companions that there are."""
     companion = companion_in(p)
-    return _step_among(step_of(p), able_in(used_in(p)), type(companion).begin, companion.acting(p))
+    manners = take_manner if isinstance(companion, Experimenter) else stay_alike
+    return _step_among(step_of(p), able_in(used_in(p)), manners, type(companion).begin, companion.acting(p))
 
 
 # ------------------------------------------------------------------------------------------------- what is seen
 #: How many stretches of agent 0's row there are that a seat may see.
-_STRETCHES = 15
+_STRETCHES = 17
 
 
 first_visit = begins_at(VISIT)
@@ -182,10 +224,13 @@ def _stretch(
         Left out is what never changes: where there are notes, what could be made with things of the highest level (nothing);
         how much was copied, where nobody is seen or learned from; the rest of the day, where there are no days; whom it sees,
         and from whom it learns, where that is always the same; of lives, what there is not; and, of the mask, waiting (always
-        allowed) and visiting oneself (never).
+        allowed) and visiting, robbing and endowing oneself (never).
         """
         items, entries, senses, view = items_in(params), params.notes + params.board, senses_at(params), size(params)
         end = view + action_count(params)
+        theft, gift = end, end
+        if deals and params.agents > 1:
+            theft, gift = view + first_theft(params), view + first_gift(params)
         visits = view + first_visit(params)
         moves = params.topology == DYNAMIC or params.topology == CHOSEN
         alone = (params.agents == 1 or (params.topology == ISOLATED and not deals)) and not taught(params)
@@ -219,7 +264,11 @@ def _stretch(
             return view, view + items
         if n == 13:
             return view + items + 1, visits
-        return visits + 1 if params.topology == CHOSEN else visits, end
+        if n == 14:
+            return visits + 1 if params.topology == CHOSEN else visits, theft
+        if n == 15:
+            return min(theft + 1, gift), gift
+        return min(gift + 1, end), end
 
     return stretch
 
@@ -281,10 +330,24 @@ class KnowsTheRecipes(Oracle):
     act = make_the_best_from_seat
 
 
+@kernel
+def make_the_best_by_force_from_seat(hyper, memory, params, task, state, rng):
+    """Make what pays most of all that can be made now, by force where that is surer; wait where one is out."""
+    if state.box.t < state.box.out_until[0]:
+        return items_in(params)
+    return make_the_best_by_force(hyper, memory, params, task, state.box, 0, rng)
+
+
+class KnowsTheRecipesAndForces(Oracle):
+    """Knows the recipes: always makes what pays most, by force where that is surer. Strong, not proved to be the best."""
+
+    act = make_the_best_by_force_from_seat
+
+
 # ------------------------------------------------------------------------------------------------- for people who play
 def keys_of_seat(p: SimpleNamespace) -> Keys:
     """Keys by what they mean now: the things in the order of their tiles, and the verbs that there are."""
-    from metarl_envs.boxes.view.seat_picture import ITEM_KEYS, SeatView
+    from metarl_envs.boxes.view.seat_picture import FORCE_KEYS, SeatView, item_keys
 
     def asks(what: Callable[[SeatView], int | None]) -> Callable[[Row], int | None]:
         return lambda state: what(SeatView(p, state.box))
@@ -294,8 +357,11 @@ def keys_of_seat(p: SimpleNamespace) -> Keys:
     for verb in verbs:
         if verb.key and verb.key.exists(p):
             keys[verb.key.letter] = asks(lambda seat, verb=verb: seat.press(verb)), verb.key.label
-    for n, key in enumerate(ITEM_KEYS[: items_of(p)]):
+    for n, key in enumerate(item_keys(p)[: items_of(p)]):
         keys[key] = asks(lambda seat, n=n: seat.take(n)), ""
+    if verbs.counts.get("force") and not p.harm_mask:
+        for n, key in enumerate(FORCE_KEYS[: items_of(p)]):
+            keys[key] = asks(lambda seat, n=n: seat.force(n)), "force" if n == 0 else ""
     return keys
 
 
@@ -304,9 +370,9 @@ class Seat(Box):
     """A seat in a box. The subclass names the box, and its page says what differs.
 
     Observation:
-        `Box(0, 1, (n,), float32)`, n being 351 in InventionBox, 1105 in AmnesiaBox and 513 in GenerationsBox, in this order;
-        all counts follow from the parameters, and what never changes is left out (`metarl_envs.boxes.envs.seat.kept` says which
-        numbers of agent 0's row in the whole box these are):
+        `Box(0, 1, (n,), float32)`, n being 351 in InventionBox, 1105 in AmnesiaBox, 513 in GenerationsBox and 181 in
+        HazardBox, in this order; all counts follow from the parameters, and what never changes is left out
+        (`metarl_envs.boxes.envs.seat.kept` says which numbers of agent 0's row in the whole box these are):
 
         * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
           level lineage by lineage. What only seems to have been made looks like any other.
@@ -329,26 +395,34 @@ class Seat(Box):
         * in the topologies "dynamic" and "chosen": for each companion, whether it is seen now.
         * with lives, the share of its life that is left; with teachers, whether anybody learns from it, and, unless they are
           the oldest (always the same ones, one after the other), for each companion whether it learns from that one now.
-        * the action mask: for each action but waiting (always allowed) and visiting oneself (never), 1 where it would do
-          something. `metarl_envs.boxes.envs.seat.action_mask` gives it for all actions.
+        * with hazards, the health that others just cost it, over `health`; then for each agent, itself first, its health over
+          `health`; what harm it just did, as far as one is told: 1 force, 2/3 theft, 1/3 sabotage; and what good: 1
+          publication, 1/2 gift.
+        * the action mask: for each action but waiting (always allowed) and visiting, robbing and giving to oneself (never), 1
+          where it would do something. `metarl_envs.boxes.envs.seat.action_mask` gives it for all actions.
 
     Actions:
-        `Discrete(n)`, n being 173 in InventionBox, 287 in AmnesiaBox and 253 in GenerationsBox. 0 to M - 1, for M items: take
-        this item into the empty hand; with something in the hand, combine the two, after which the hand is empty. M: wait.
-        Then, as many as there are: write the last experiment into note k; empty note k; open page k of the notes (they close at
-        dawn); write the last experiment on place k of the board (of several who do so in one step, one by lot); look at page k
-        of the board; in the topology "chosen", visit agent k. What is not allowed does nothing.
+        `Discrete(n)`, n being 173 in InventionBox, 287 in AmnesiaBox, 253 in GenerationsBox and 110 in HazardBox. 0 to M - 1,
+        for M items: take this item into the empty hand; with something in the hand, combine the two, after which the hand is
+        empty. M: wait. Then, as many as there are: write the last experiment into note k; empty note k; open page k of the
+        notes (they close at dawn); write the last experiment on place k of the board (of several who do so in one step, one by
+        lot); look at page k of the board; in the topology "chosen", visit agent k; with hazards, force item k together with
+        what is in the hand, steal from agent k the best thing that one lacks, give agent k what is in the hand, publish it,
+        spoil place k of the board. What is not allowed does nothing.
 
     Parameters:
-        preset: "full"; "short", for people (300 steps, about a quarter of an hour; in AmnesiaBox five days, in GenerationsBox
-        five lives); or "small", for learning (InventionBox with five levels and `crossover=3`; AmnesiaBox with 24 items, eight
-        notes and 20 days of 30 steps; GenerationsBox with 32 items and ten lives of 30 steps). It sets what is not given beside
+        preset: "full"; "short", for people (300 steps, about a quarter of an hour; in HazardBox 120; in AmnesiaBox five days,
+        in GenerationsBox five lives); or "small", for learning (InventionBox with five levels and `crossover=3`; AmnesiaBox
+        with 24 items, eight notes and 20 days of 30 steps; GenerationsBox with 32 items and ten lives of 30 steps; HazardBox
+        with 18 items and three agents). It sets what is not given beside
         it.
 
         agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
         to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
         pairs, the one whose parts are worth most), "oracle" (knows the recipes), "notes_fifo", "notes_best_path",
-        "notes_unlimited" (see `metarl_envs.boxes.players.scripted`); their memory is reset when that of agent 0 is.
+        "notes_unlimited" (see `metarl_envs.boxes.players.scripted`), in HazardBox also "clean", "prosocial", "toxic", "thief",
+        "saboteur" (see `metarl_envs.boxes.players.hazardous`) or "mixed" (each is one of the first four of these, drawn in each
+        episode); their memory is reset when that of agent 0 is.
 
         The tree: lineages (1 to 16), levels (1 to 512), width (1 to 64): items a level and lineage. bases (2 to 64): items a
         lineage to begin with. recipes (1 to 8): pairs that make an item. crossover (0 to 512): every so many levels an
@@ -375,6 +449,13 @@ class Seat(Box):
         apprenticeship (0 to 32767): for how many steps of its life an agent copies, one thing a step, each with chance
         `fidelity`. copy_error (0 to 1): the chance that a copy, a post or an inherited entry names a wrong thing of the same
         level. inherit: "nothing" or "notes".
+
+        In HazardBox: health (0 to 1000): of everybody at first, and at most; 0: no hazards. p_clean and p_toxic (0 to 1): the
+        chance that a right pair works when it is combined, and when it is forced, each times min(1, own health / (health / 2)).
+        harm (0 to 1000): the health that one use of force costs all others. regeneration (0 to 1000): health that grows back a
+        step. recover (0 to 32767): after so many steps whoever had no health left comes back; 0: never. visibility: who is told
+        who did harm: "public" (all), "private" (those who were harmed) or "hidden" (nobody). sabotage: whether it will "erase"
+        or "falsify" an entry of the board. harm_mask: whatever harms is forbidden.
     """
 
     box: ClassVar[type[Box]]
@@ -382,7 +463,7 @@ class Seat(Box):
     curve_unit = "steps"
     words_tell_outcome = True
     state = seat_record
-    reset, step = ByParameters(lambda p: _sit_down(open_of(p))), ByParameters(step_among)
+    reset, step = ByParameters(sitting_down), ByParameters(step_among)
     observe = ByParameters(see_from_seat_of)
     references = {"oracle": KnowsTheRecipes()}
     keys = staticmethod(keys_of_seat)
@@ -447,9 +528,9 @@ class Seat(Box):
         return describe_seat(p, state.box, task)
 
 
-def seated(box: type[Box]) -> Parameters:
-    """The parameters of a box, with its defaults and presets, and who the companions are."""
-    return Parameters(**box.params.parameters, companions=Choice("greedy", COMPANIONS))
+def seated(box: type[Box], companions: str = "greedy", others: tuple[str, ...] = ()) -> Parameters:
+    """The parameters of a box, with its defaults and presets, and who the companions are: by default, and else."""
+    return Parameters(**box.params.parameters, companions=Choice(companions, COMPANIONS + others))
 
 
 class InventionSeat(Seat):
@@ -588,3 +669,56 @@ class GenerationsSeat(Seat):
         "miscopied": {"copy_error": 0.2},
         "untaught": {"fidelity": 0.0},
     }
+
+
+class HazardSeat(Seat):
+    """A seat among others of all manners, where luck can be forced at the cost of everybody else's health.
+
+    Two things are combined; few pairs make something, and a right pair seldom works, unless it is forced. Force costs all
+    others health, and with health everybody's luck goes. What one has can be stolen, given and published. Each companion is
+    clean, prosocial, toxic or a thief, drawn anew in each episode. It is agent 0 of a `HazardBox`, with the parameters of the
+    box.
+
+    Hidden:
+        The recipes: for each of the 40 items above the 8 bases (10 levels x 4), the three pairs that make it; the trees are
+        endless. An item of level d is made of one of level d - 1 and any older one, mostly a recent one.
+
+    Reward:
+        The level of what agent 0 makes and did not hold, once for each thing, whoever takes it away; nothing for what it is
+        given, or steals.
+
+    Episode:
+        Starts with the bases and full health. Who has no health left is out for the rest. The recipes stay for the trial.
+        Truncated after `horizon` steps; never terminates.
+
+    Splits:
+        train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
+        add up to an even number in train trees and to an odd one in test trees. validation: one in five of the train trees,
+        which are other trees, of the same pairs. Shifts: `toxic` (all companions force), `secret` (nobody is told who did
+        harm).
+
+    References:
+        Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error, companions mixed. Random play
+        0.52 +- 0.03 (`make_vec`, `action_space.seed(0)`), `oracle` 109.39 +- 2.40, which knows the recipes and forces: strong,
+        not proved to be the best. With `preset="short"` 0.35 +- 0.02 and 68.77 +- 1.50.
+
+    Source and variants:
+        A dilemma as of Schelling 1973 (Journal of Conflict Resolution 17:381): force always pays oneself, and ruins all where
+        all do it (`HazardBox.schelling()`). Who harms because it pays: `metarl_envs.boxes.study.ruthlessness`. All seats at
+        once: `metarl_envs.boxes`.
+    """
+
+    box = HazardBox
+    params = seated(HazardBox, MIXED, (*MANNERS, MIXED))
+    references = {"oracle": KnowsTheRecipesAndForces()}
+    shifts = {
+        "toxic": {"companions": "toxic"},
+        "secret": {"visibility": "hidden"},
+    }
+
+    @staticmethod
+    def parameter_error(p: SimpleNamespace) -> str | None:
+        """Experimenters know of luck, which there is where there is health."""
+        if p.health == 0 and p.companions in (*MANNERS, MIXED):
+            return f"companions={p.companions!r} live where there are hazards: give health above 0, or companions='greedy'"
+        return Seat.parameter_error(p)

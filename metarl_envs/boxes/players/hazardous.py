@@ -11,13 +11,13 @@ import numpy as np
 from metarl_envs.boxes.players.scientists import SCIENTISTS
 from metarl_envs.boxes.players.scripted import SCRIPTED, Scripted, make_the_best, nth_held
 from metarl_envs.boxes.world.core import ABSENT, worth
-from metarl_envs.boxes.world.hazard import FORCE, HAZARD, PUBLISH, SABOTAGE, STEAL, STOLE, can_sabotage, productivity
+from metarl_envs.boxes.world.hazard import FORCE, GIVE, HAZARD, PUBLISH, SABOTAGE, STEAL, STOLE, can_sabotage, productivity
 from metarl_envs.boxes.world.mechanisms import begins_at, used_in
 from metarl_envs.boxes.world.tree import NOTHING, first_of, items_in, items_of, level_of, lineage_of
 from metarl_envs.engine import Choice, Integer, Parameters, Real, kernel, randint, record
 
-#: Where the actions begin that force, steal, publish and sabotage.
-first_force, first_theft, publication, first_sabotage = (begins_at(verb) for verb in (FORCE, STEAL, PUBLISH, SABOTAGE))
+#: Where the actions begin that force, steal, give, publish and sabotage.
+first_force, first_theft, first_gift, publication, first_sabotage = map(begins_at, (FORCE, STEAL, GIVE, PUBLISH, SABOTAGE))
 #: `manner`: how an experimenter treats others.
 CLEAN, PROSOCIAL, TOXIC, THIEF, SABOTEUR = range(5)
 #: A thief that finds nothing waits twice as long before the next try, at most this many steps.

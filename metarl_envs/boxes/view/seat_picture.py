@@ -14,18 +14,21 @@ from typing import NamedTuple
 import numpy as np
 
 from metarl_envs.boxes.view.picture import HUES, blend, items, seen_by
-from metarl_envs.boxes.view.words import day_of, teachers_of, words_in
+from metarl_envs.boxes.view.words import DEEDS, day_of, teachers_of, words_in
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY
+from metarl_envs.boxes.world.hazard import FORCED, GAVE, HAZARD, deeds_told, is_out, whose_turn
 from metarl_envs.boxes.world.lives import has_lives
-from metarl_envs.boxes.world.mechanisms import verbs_of
+from metarl_envs.boxes.world.mechanisms import used_in, verbs_of
 from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B
 from metarl_envs.boxes.world.tree import NOTHING, items_of
 from metarl_envs.boxes.world.verbs import Verb
 from metarl_envs.engine import Picture, Row
 from metarl_envs.engine.canvas import AGENT, BACKGROUND, BAD, FLOOR, GOAL, GOOD, LINES, MUTED, TEXT, WORLD, Color
 
-#: Keys of held items, in the order of their tiles; other letters are verbs, or the game's own.
+#: Keys of held items, in the order of their tiles, as far as no verb has them; other letters are verbs, or the game's own.
 ITEM_KEYS = "1234567890acdefghijkmqtuvxyz"
+#: Keys that force the first of them together with what is in the hand.
+FORCE_KEYS = tuple(f"f{n}" for n in range(1, 13))
 #: Where things stand.
 _LEFT, _END, _ITEMS, _BOTTOM = 12, WORLD - 12, 42, WORLD - 10
 #: Where tiles begin, how many stand side by side where there is room, and the height of a row of them: the usual, the least.
@@ -33,6 +36,14 @@ _TILES, _ACROSS, _ROW, _LEAST = 30, 12, 33, 10
 #: What the tiles may take, with notes below them and without.
 _ROOM, _ROOM_ALONE = 200, 300
 _VISITED = 12
+#: Others whose health is shown, the height of a line of it at most, and the height of the strip of a tile that forces.
+_HEALTHS, _LINE, _STRIP = 11, 20.0, 6
+
+
+def item_keys(p: SimpleNamespace) -> str:
+    """The keys of items under parameters `p`: those that are no verb's."""
+    taken = {verb.key.letter for verb in verbs_of(p) if verb.key and verb.key.exists(p)}
+    return "".join(key for key in ITEM_KEYS if key not in taken)
 
 
 class Place(NamedTuple):
@@ -63,6 +74,7 @@ class SeatView:
 
     def __init__(self, p: SimpleNamespace, state: Row):
         self.p, self.state, self.verbs = p, state, verbs_of(p)
+        self.hazards = HAZARD in used_in(p) and p.agents > 1
         self.words = words_in(p, state._row)
         self.held = np.asarray(state.held[0])
         self.hand, self.seemed = int(state.hand[0]), int(state.seemed[0])
@@ -76,7 +88,7 @@ class SeatView:
 
     def keys(self) -> dict[int, str]:
         """By item, the key that takes it."""
-        return dict(zip(self.tiles, ITEM_KEYS, strict=False))
+        return dict(zip(self.tiles, item_keys(self.p), strict=False))
 
     def hue(self, item: int) -> Color:
         """The colour of an item's lineage."""
@@ -87,7 +99,7 @@ class SeatView:
         """The height of all tiles that there can be, as far as there is room: the same for the whole trial."""
         p = self.p
         rows = math.ceil(p.bases * p.lineages / _ACROSS) + p.levels * math.ceil(p.width * p.lineages / _ACROSS)
-        return min(rows * _ROW, _ROOM if p.notes or p.board else _ROOM_ALONE)
+        return min(rows * _ROW, _ROOM if p.notes or p.board or self.hazards else _ROOM_ALONE)
 
     def _place_tiles(self) -> tuple[dict[int, Place], list[tuple[int, float]]]:
         """The place of each thing that is held, and at which height each level begins (nowhere, where they do not fit)."""
@@ -124,6 +136,24 @@ class SeatView:
         shown = [j for j in range(1, self.p.agents) if chosen or j in self.seen() or j in self.teachers]
         for k, j in enumerate(shown[:_VISITED]):
             yield j, _END - 12 - 24 * (min(len(shown), _VISITED) - 1 - k), 20.0
+
+    def may_force(self) -> bool:
+        """Whether there is something in the hand that may be forced together with another thing."""
+        return self.hazards and not self.p.harm_mask and self.hand != NOTHING and not is_out(self.state, 0)
+
+    def healths(self) -> Iterator[tuple[int, float, dict[str, tuple[Place, int]]]]:
+        """The line of each agent's health: whose, where, and the buttons in it: by name, the place and the action."""
+        if not self.hazards:
+            return
+        first = self.paper + 22
+        height = min(_LINE, (_BOTTOM - 22 - first) / min(self.p.agents, _HEALTHS + 1))
+        for j in range(min(self.p.agents, _HEALTHS + 1)):
+            y, buttons = first + j * height, {}
+            if j > 0 and not self.p.harm_mask:
+                buttons["steal"] = Place(_END - 92, y, 44, height - 3), self.verbs.steal + j
+            if j > 0 and self.hand != NOTHING:
+                buttons["give"] = Place(_END - 44, y, 44, height - 3), self.verbs.give + j
+            yield j, y, buttons
 
     def seen(self) -> set[int]:
         """Whom agent 0 sees."""
@@ -174,7 +204,12 @@ class SeatView:
         """The action that a click asks for; None where it would do nothing."""
         for item, place in self.tiles.items():
             if place.holds(x, y):
-                return None if item == self.hand else item
+                forces = self.may_force() and y >= place.y + place.height - _STRIP
+                return None if item == self.hand else self.verbs.force + item if forces else item
+        for _, _, buttons in self.healths():
+            for place, action in buttons.values():
+                if place.holds(x, y):
+                    return action
         if self.wait_button().holds(x, y):
             return self.verbs.wait
         for j, at, height in self.others():
@@ -196,6 +231,11 @@ class SeatView:
         item = next((item for k, item in enumerate(self.tiles) if k == n), None)
         return None if item == self.hand else item
 
+    def force(self, n: int) -> int | None:
+        """Force the n-th thing together with what is in the hand."""
+        item = self.take(n)
+        return None if item is None or not self.may_force() else self.verbs.force + item
+
     def press(self, verb: Verb) -> int | None:
         """The action that the key of a verb asks for; None where it would do nothing."""
         k = verb.key.choose(self.p, self.state, 0) if verb.key else NOTHING
@@ -214,7 +254,9 @@ def draw_seat(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None
         _draw_recipes(picture, seat, np.asarray(task.recipe))
         return
     _draw_news(picture, seat)
-    if not (p.notes or p.board or p.day or has_lives(p)):
+    if seat.hazards:
+        _draw_healths(picture, seat)
+    elif not (p.notes or p.board or p.day or has_lives(p)):
         _draw_history(picture, seat)
     for name, y, buttons, entries in seat.books():
         _draw_book(picture, seat, name, y, entries)
@@ -282,6 +324,8 @@ def _draw_tiles(picture: Picture, seat: SeatView, reveal: bool) -> None:
         just = item == seat.seemed and seat.hand == NOTHING
         edge = TEXT if item == seat.hand else GOAL if just else GOOD if item in copied else None
         _draw_tile(picture, seat, item, place, edge, keys.get(item, ""))
+        if seat.may_force() and item != seat.hand:
+            picture.rectangle(place.x, place.y + place.height - _STRIP, place.width, _STRIP, BAD, 2)
         if reveal and seat.held[item] == ILLUSORY:
             picture.line(place.x, place.y, place.x + place.width, place.y + place.height, BAD, 2)
 
@@ -364,6 +408,52 @@ def _draw_news(picture: Picture, seat: SeatView) -> None:
         picture.text(_LEFT, y, f"You copied {seat.words[seat.learned]} from a teacher.", size=13, color=GOOD)
     elif state.made[0] != NOTHING:
         picture.text(_LEFT, y, f"You made {seat.words[state.made[0]]}, which you did not have.", size=13, color=GOAL)
+
+
+def _lost_by_force(seat: SeatView, j: int, told: dict[int, int]) -> float:
+    """The health that an agent just lost, as far as agent 0 can tell: its own it feels, and of others it knows who forced."""
+    if seat.state.forgot[0] or is_out(seat.state, j):
+        return 0.0
+    if j == 0:
+        return float(seat.state.lost[0])
+    return seat.p.harm * sum(i != j for i, deed in told.items() if deed == FORCED)
+
+
+def _draw_healths(picture: Picture, seat: SeatView) -> None:
+    """Everybody's health, red what was just lost of it; what others did, as far as it is told; buttons to steal and to give."""
+    p, state, told = seat.p, seat.state, dict(deeds_told(seat.p, seat.state, 0))
+    lost = [_lost_by_force(seat, j, told) for j in range(p.agents)]
+    if seat.may_force():
+        headline = "Red edge or F1, F2, ...: FORCE. It works more often, and costs ALL OTHERS health."
+    elif told.get(0) == FORCED:
+        headline = f"Your FORCE just cost each of the others {p.harm:g} health."
+    elif lost[0] > 0:
+        headline = f"Force that others used just cost you {lost[0]:.2g} health."
+    else:
+        headline = ""
+    picture.text(_LEFT, seat.paper, headline or "health", size=13, color=BAD if headline else MUTED)
+    turn = whose_turn(p, state, 0)
+    for j, y, buttons in seat.healths():
+        out, health = is_out(state, j), float(state.health[j])
+        size = min(13, int(0.7 * _LINE))
+        picture.text(_LEFT, y, "you" if j == 0 else f"agent {j}", size=size, color=GOAL if j == 0 else TEXT)
+        left, width = _LEFT + 62, 130
+        picture.rectangle(left, y + 4, width, 9, LINES, 2)
+        if not out:
+            color = GOOD if health >= p.health / 2 else GOAL
+            picture.rectangle(left, y + 4, max(1.0, width * health / p.health), 9, color, 2)
+        if lost[j] > 0:
+            picture.rectangle(left + width * health / p.health, y + 1, max(4.0, width * lost[j] / p.health), 15, BAD, 2)
+        number = "out" if out else f"{health:.1f}"
+        picture.text(left + width + 8, y, number, size=size, color=BAD if out else MUTED)
+        if lost[j] > 0:
+            picture.text(left + width + 38, y, f"-{lost[j]:.2g}", size=size, color=BAD)
+        if j in told:
+            harms = told[j] < GAVE
+            picture.text(left + width + 76, y, DEEDS[told[j]], size=size, color=BAD if harms else GOOD)
+        for name, (place, _) in buttons.items():
+            _draw_button(picture, place, f"{name}{'*' if j == turn else ''}")
+    picture.text(_END, _BOTTOM - 14, "* whom the keys v and g mean now", size=11, color=MUTED, align="right")
 
 
 def _draw_history(picture: Picture, seat: SeatView) -> None:

@@ -395,9 +395,30 @@ def sabotage(params, task, state, i, k, rng):
     state.aim[i] = k
 
 
+def whose_turn(p: SimpleNamespace, state: Any, i: int) -> int:
+    """Whom the keys of agent i mean, to steal from and to give to: each of the others in turn, one a step."""
+    return (i + 1 + int(state.t) % (p.agents - 1)) % p.agents
+
+
 FORCE = Verb("force", "force {item}", "", count_force, can_force, force)
-STEAL = Verb("steal", "steal {agent}", "steals from agent {agent}", count_others, can_steal, steal)
-GIVE = Verb("give", "give {agent}", "gives agent {agent} what is in its hand", count_others, can_give, give)
+STEAL = Verb(
+    "steal",
+    "steal {agent}",
+    "steals from agent {agent}",
+    count_others,
+    can_steal,
+    steal,
+    key=Key("v", "steal", whose_turn, lambda p: not p.harm_mask),
+)
+GIVE = Verb(
+    "give",
+    "give {agent}",
+    "gives agent {agent} what is in its hand",
+    count_others,
+    can_give,
+    give,
+    key=Key("g", "give", lambda p, state, i: whose_turn(p, state, i) if state.hand[i] != NOTHING else -1),
+)
 PUBLISH = Verb(
     "publish",
     "publish",
@@ -405,7 +426,7 @@ PUBLISH = Verb(
     count_publish,
     has_in_hand,
     publish,
-    key=Key("p", "publish", lambda p, state, i: 0 if state.hand[i] != NOTHING else -1),
+    key=Key("u", "publish", lambda p, state, i: 0 if state.hand[i] != NOTHING else -1),
 )
 SABOTAGE = Verb(
     "sabotage", "sabotage {place}", "spoils place {place} of the noticeboard", count_sabotage, can_sabotage, sabotage
