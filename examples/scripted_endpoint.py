@@ -57,15 +57,16 @@ class Endpoint(ThreadingHTTPServer):
         port: 0 for any that is free.
         faults: what goes wrong, one after the other: every third request has the next of these.
         seconds: how long each reply takes.
+        jitter: how much longer or shorter it may take, as a share of that: which, follows from what is asked.
         reply: gives the reply to messages.
     """
 
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, port: int = 0, faults: tuple[str, ...] = (), seconds: float = 0.0, reply=reply_to):
+    def __init__(self, port: int = 0, faults: tuple[str, ...] = (), seconds: float = 0.0, reply=reply_to, jitter: float = 0.0):
         super().__init__(("127.0.0.1", port), _Handler)
-        self.faults, self.seconds, self.reply = faults, seconds, reply
+        self.faults, self.seconds, self.reply, self.jitter = faults, seconds, reply, jitter
         self.asked: list[dict] = []
         self.answered = 0
         self._lock, self._number = threading.Lock(), 0
@@ -80,6 +81,11 @@ class Endpoint(ThreadingHTTPServer):
         with self._lock:
             self._number += 1
             return self.faults[self._number // 3 % len(self.faults)] if self.faults and self._number % 3 == 0 else ""
+
+    def seconds_for(self, question: dict) -> float:
+        """How long the reply to a question takes."""
+        digest = hashlib.sha256(json.dumps([question["messages"], question.get("seed")]).encode()).digest()
+        return self.seconds * (1 + self.jitter * (int.from_bytes(digest[:4], "big") / 2**31 - 1))
 
     def note(self, question: dict) -> None:
         """Keep a question."""
@@ -114,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         question["authorization"] = self.headers.get("Authorization")
         self.server.note(question)
-        time.sleep(self.server.seconds)
+        time.sleep(self.server.seconds_for(question))
         fault = self.server.next_fault()
         if fault in ("429", "500"):
             self._send(int(fault), b'{"error": "not now"}', retry=fault == "429")
@@ -166,11 +172,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--seconds", type=float, default=0.0, help="how long each reply takes")
+    parser.add_argument("--jitter", type=float, default=0.0, help="how much longer or shorter it may take, as a share of that")
     parser.add_argument("--reply", help="say this, whatever is asked")
     parser.add_argument("--faults", action="store_true", help="do what endpoints do on bad days")
     given = parser.parse_args()
     reply = reply_to if given.reply is None else lambda messages: given.reply
-    server = Endpoint(given.port, FAULTS if given.faults else (), given.seconds, reply)
+    server = Endpoint(given.port, FAULTS if given.faults else (), given.seconds, reply, given.jitter)
     print(f"answering at {server.url}; stop it with Ctrl-C", flush=True)
     try:
         server.serve_forever()

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -285,6 +286,110 @@ def test_many_conversations_wait_at_once():
         took = time.monotonic() - start
         assert len(endpoint.asked) >= 16
     assert took < 0.1 * len(endpoint.asked)
+
+
+def test_a_box_waits_for_its_own_models_alone():
+    """The first box is answered only when all others are over."""
+    first, others, over = [], [], threading.Event()
+
+    def reply(messages):
+        box = messages[1]["content"].split("You have: ")[1].split(".")[0]  # of the conversation's first moment: the bases
+        if not first:
+            first.append(box)
+        if box == first[0]:
+            assert over.wait(20)
+        else:
+            others.append(box)
+            if len(others) == 2 * BOX["horizon"]:
+                over.set()
+        return "wait"
+
+    with scripted.Endpoint(reply=reply) as endpoint:
+        player = model(endpoint, concurrency=3, context="whole", timeout=30.0)
+        in_box(player, day=0, relabel="never")
+    assert len(endpoint.asked) == 3 * BOX["horizon"]
+
+
+def test_two_models_in_a_box_are_asked_at_once():
+    both = threading.Barrier(2)
+
+    def reply(messages):
+        both.wait(20)
+        return "wait"
+
+    with scripted.Endpoint(reply=reply) as endpoint:
+        seats = {0: model(endpoint, timeout=30.0), 1: model(endpoint, timeout=30.0)}
+        boxes.run("AmnesiaBox", seats, boxes=1, **{**BOX, "horizon": 3})
+    assert len(endpoint.asked) == 6
+
+
+def in_both(endpoint, folder, concurrency, **more):
+    """A run of three boxes with two recipe books, two models, and the transcripts without the time that replies took."""
+    seats = {0: model(endpoint, concurrency=concurrency, **more), 1: model(endpoint, concurrency=concurrency, temperature=1.0)}
+    seats |= {"others": "greedy"}
+    try:
+        done = boxes.run("AmnesiaBox", seats, boxes=3, seed=5, tasks=2, out=folder, **{**BOX, "agents": 3, "horizon": 30})
+    except PlayerError as error:
+        return error
+    written = [(folder / f"transcript-{seat}.jsonl").read_text().splitlines() for seat in (0, 1)]
+    return done, [[{**json.loads(line), "seconds": 0} for line in lines] for lines in written]
+
+
+def test_the_record_is_the_same_whoever_was_faster(tmp_path):
+    with scripted.Endpoint() as endpoint:
+        done, written = in_both(endpoint, tmp_path / "one", 1)
+    with scripted.Endpoint(seconds=0.01, jitter=1.0) as endpoint:
+        again, written_again = in_both(endpoint, tmp_path / "many", 8)
+    assert same(done, again)
+    assert written == written_again
+    assert np.array_equal(done.tasks["recipe"][0], done.tasks["recipe"][2])
+
+
+@pytest.mark.parametrize("requests", [1, 40])
+def test_a_budget_ends_all_boxes_at_the_step_at_which_it_would_if_they_waited(requests, tmp_path):
+    with scripted.Endpoint() as endpoint:
+        expected = in_both(endpoint, tmp_path / "one", 1, requests=requests, retries=0)
+    with scripted.Endpoint(seconds=0.01, jitter=1.0) as endpoint:
+        ended = in_both(endpoint, tmp_path / "many", 8, requests=requests, retries=0)
+    assert ended.step == expected.step
+    assert same(ended.run, expected.run)
+    assert len(list(ended.run.replay())) == ended.step + 1
+
+
+def test_of_players_that_fail_the_first_is_told_and_all_boxes_are_kept_up_to_its_step():
+    everybody = threading.Barrier(3)
+
+    class Fails:
+        """Waits for those in all boxes, in the third step, and fails in all but the first."""
+
+        def __init__(self, *, seat, seed, observation_space, action_space):
+            self.steps = 0
+
+        def act(self, moment):
+            self.steps += 1
+            if self.steps == 3:
+                everybody.wait(20)
+                if moment._place[0] > 5:
+                    raise ConnectionError("gone")
+            return 0
+
+    with pytest.raises(PlayerError, match="seat 0 of row 1 failed at step 2") as raised:
+        boxes.run("AmnesiaBox", {0: boxes.Seat(Fails, concurrency=3), "others": "greedy"}, boxes=3, seed=5, **BOX)
+    assert (raised.value.row, raised.value.seat, raised.value.step) == (1, 0, 2)
+    assert isinstance(raised.value.__cause__, ConnectionError)
+    whole = boxes.run("AmnesiaBox", {0: boxes.Seat(Zero), "others": "greedy"}, boxes=3, seed=5, **BOX)
+    assert np.array_equal(raised.value.run.actions, whole.actions[:, :2])
+    assert len(list(raised.value.run.replay())) == 3
+
+
+class Zero:
+    """The first action."""
+
+    def __init__(self, **told):
+        pass
+
+    def act(self, moment):
+        return 0
 
 
 @pytest.mark.parametrize(

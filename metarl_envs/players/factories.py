@@ -10,9 +10,8 @@ import contextlib
 import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from gymnasium import spaces
@@ -24,6 +23,10 @@ from metarl_envs.players.told import Moment, Step
 
 #: Gives fresh spaces of one row: what is observed, and actions.
 Spaces = Callable[[], tuple[spaces.Space, spaces.Space]]
+#: What is left to do in a step by one player, or by a batch: it chooses, and puts what it chose where it is wanted.
+Turn = Callable[[], None]
+#: Takes rows, one or several, and the actions that were chosen for them.
+Put = Callable[[Any, np.ndarray], None]
 
 
 class BatchPlayer(Protocol):
@@ -52,7 +55,8 @@ class Seat:
     Args:
         factory: makes one player without any memory, for each row or seat one of its own: called with `seat` (0 in families),
             `observation_space`, `action_space` and `seed`.
-        concurrency: how many of its players may be waited for at once, each in a thread of its own.
+        concurrency: how many of its players may be waited for at once, each in a thread of its own. With 1 they act one after
+            the other, in the order of rows and seats.
     """
 
     def __init__(self, factory: Callable[..., SeatPlayer], concurrency: int = 1):
@@ -63,6 +67,10 @@ class Seat:
     def __call__(self, **told: Any) -> SeatPlayer:
         """Make a player."""
         return self.factory(**told)
+
+    def turns_left(self) -> float:
+        """Return how many turns its players can take for certain before a budget is spent; infinity where there is none."""
+        return float("inf")
 
     def open(self) -> None:
         """Prepare for a run that begins."""
@@ -188,6 +196,10 @@ class Batches:
         self._batches: list[tuple[np.ndarray, BatchPlayer]] = []
         self._batch_of = np.full(rows, -1)
 
+    def turns(self, step: Step, anew: np.ndarray, t: int, active: np.ndarray, put: Put) -> list[Turn]:
+        """Return the one turn of all rows; see `act`."""
+        return [lambda: put(slice(None), self.act(step, anew, t, active))]
+
     def act(self, step: Step, anew: np.ndarray, t: int, active: np.ndarray) -> np.ndarray:
         """One action a row, of shape (rows, ...); those of rows that are not active mean nothing.
 
@@ -228,52 +240,57 @@ class Batches:
         return actions
 
 
+class Place(NamedTuple):
+    """Where one player sits: the row of the run, its seed, and the seat."""
+
+    row: int
+    seed: int
+    seat: int
+
+
 class OneByOne:
-    """Players of a `Seat`, one for each row, each made anew whenever it is to forget.
+    """Players of a `Seat`, one for each place, each made anew whenever it is to forget.
 
     Args:
         factory: the `Seat`.
         spaces: of one row.
-        places: the row of the run and the seat of each.
-        seeds: of the rows of the run, uint64.
+        places: where each sits.
         made: all players of the run.
     """
 
-    def __init__(self, factory: Seat, spaces: Spaces, places: list[tuple[int, int]], seeds: np.ndarray, made: Made):
-        self._factory, self._spaces, self._places, self._seeds, self._made = factory, spaces, places, seeds, made
+    def __init__(self, factory: Seat, spaces: Spaces, places: list[Place], made: Made):
+        self._factory, self._spaces, self._places, self._made = factory, spaces, places, made
         self._space = spaces()[1]
         self._players: dict[int, SeatPlayer] = {}
 
-    def act(self, step: Step, anew: np.ndarray, t: int, active: np.ndarray) -> np.ndarray:
-        """One action a row, of shape (rows, ...); those of rows that are not active mean nothing. Arguments as in `Batches`.
+    def turns(self, step: Step, anew: np.ndarray, t: int, active: np.ndarray, put: Put) -> list[Turn]:
+        """Return the turns of those that are active, in order; whoever is to be made anew is made now.
+
+        Args:
+            step: what they are told.
+            anew: whose player is made anew, bool [place].
+            t: the step.
+            active: whose row is not over.
+            put: takes the number of a place, and its action.
 
         Raises:
-            PlayerError: a factory or a player raised an error, or did what it must not.
+            PlayerError: a factory raised an error, or returned an object again. A turn raises it where a player raised an
+                error, or its action is none.
         """
-        actions = resting(self._space, len(self._places))
         acting = np.flatnonzero(active).tolist()
         for k in acting:
             with self._named(k, t):
                 if anew[k]:
                     self._players.pop(k, None)
-                    self._players[k] = self._make(*self._places[k], t)
+                    self._players[k] = self._make(self._places[k], t)
 
-        def act(k: int) -> Any:
-            row, seat = self._places[k]
+        def act(k: int) -> None:
+            place = self._places[k]
             with self._named(k, t):
-                moment = replace(step.moment(k), _place=(int(self._seeds[row]), seat, t))
-                return action_in(self._space, self._players[k].act(moment))
+                moment = replace(step.moment(k), _place=(place.seed, place.seat, t))
+                put(k, action_in(self._space, self._players[k].act(moment)))
 
-        for k, action in zip(acting, self._all(act, acting), strict=True):
-            actions[k] = action
-        return actions
-
-    def _all(self, act: Callable[[int], Any], acting: list[int]) -> Iterable[Any]:
-        """The actions of all, in order; of players that may wait for something, side by side."""
-        if self._factory.concurrency == 1 or len(acting) == 1:
-            return map(act, acting)
-        with ThreadPoolExecutor(min(self._factory.concurrency, len(acting))) as threads:
-            return list(threads.map(act, acting))  # an error leaves nobody half-way: those who have begun end first
+        return [functools.partial(act, k) for k in acting]
 
     @contextlib.contextmanager
     def _named(self, k: int, t: int) -> Iterator[None]:
@@ -281,14 +298,14 @@ class OneByOne:
         try:
             yield
         except Exception as error:
-            row, seat = self._places[k]
+            row, _, seat = self._places[k]
             raise PlayerError(problem(f"seat {seat} of row {row}", t, error), row, seat, t) from error
 
-    def _make(self, row: int, seat: int, t: int) -> SeatPlayer:
+    def _make(self, place: Place, t: int) -> SeatPlayer:
         """A new player. Its spaces are fresh, or the last one could have left something in them."""
         observed, actions = self._spaces()
-        seed = seed_of(int(self._seeds[row]), seat, t)
-        return self._made.first(self._factory(seat=seat, observation_space=observed, action_space=actions, seed=seed))
+        told = {"observation_space": observed, "action_space": actions, "seed": seed_of(place.seed, place.seat, t)}
+        return self._made.first(self._factory(seat=place.seat, **told))
 
 
 def seed_of(*key: int) -> int:

@@ -15,10 +15,11 @@ from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
 from metarl_envs.histories.columns import action_dtype
 from metarl_envs.histories.lives import Lives
-from metarl_envs.players.factories import Batches, Made, OneByOne, PlayerError, Seat, Wrapped, problem, seed_of
+from metarl_envs.players.actions import resting
+from metarl_envs.players.factories import Batches, Made, OneByOne, Place, PlayerError, Seat, Turn, Wrapped, problem, seed_of
 from metarl_envs.players.resolve import Anyone, described
 from metarl_envs.players.run import Run, cut_off, ended, endings_of
-from metarl_envs.players.runner import play
+from metarl_envs.players.runner import Seated, play
 from metarl_envs.players.told import Step, Wording, family_in_words, null_actions
 from metarl_envs.task_sets import TaskSet
 
@@ -62,7 +63,7 @@ def live(
     if isinstance(player, Player):
         return _fused(player, variant, about, block, progress)
     table = Rows(player, variant, about, progress)
-    run = play(table, [table.group(player, seed, Made() if made is None else made)])
+    run = play([Seated(table, [table.group(player, seed, Made() if made is None else made)])])
     return run, run.scores(block)
 
 
@@ -122,8 +123,8 @@ class Rows:
         """Whoever lives."""
         factory: Any = player.factory if isinstance(player, Wrapped) else player
         if isinstance(factory, Seat):
-            places = [(row, 0) for row in range(len(self.active))]
-            return _Player(self, OneByOne(factory, self.spaces, places, self._about["seeds"], made))
+            places = [Place(row, int(seed), 0) for row, seed in enumerate(self._about["seeds"])]
+            return _Player(self, OneByOne(factory, self.spaces, places, made), factory)
         return _Player(
             self, Batches(factory, self.spaces, len(self.active), lambda t: seed_of(seed, t) if t else seed, 0, made)
         )
@@ -165,13 +166,15 @@ class Rows:
 class _Player:
     """The players of all rows."""
 
-    def __init__(self, table: Rows, players: Batches | OneByOne):
+    def __init__(self, table: Rows, players: Batches | OneByOne, seat: Seat | None = None):
         self._table, self._players = table, players
+        self.seat, self.players = seat, len(table.active)
 
-    def act(self) -> None:
-        """Put their actions on the table."""
+    def turns(self) -> list[Turn]:
+        """Return what is left to do in this step."""
         table = self._table
-        table.actions = self._players.act(table.step, table.anew, table.t, table.active)
+        actions = table.actions = resting(table.env.single_action_space, len(table.active))
+        return self._players.turns(table.step, table.anew, table.t, table.active, actions.__setitem__)
 
 
 class _Watched(FamilyVectorEnv):

@@ -313,6 +313,13 @@ def relived(run: Run) -> Run:
     return replace(run, returns=paid, endings=endings_of(states))
 
 
+def shortened(run: Run, steps: int) -> Run:
+    """Return the run, whose rows are equally long, up to a step, with the returns and endings that it had there."""
+    if run.actions.shape[1] == steps:
+        return run
+    return relived(replace(run, actions=run.actions[:, :steps], steps=np.full(len(run), steps, np.int64)))
+
+
 def joined(runs: Sequence[Run]) -> Run:
     """Return one run of the rows of several, in order; ValueError where they differ in anything but rows and players.
 
@@ -325,6 +332,7 @@ def joined(runs: Sequence[Run]) -> Run:
             raise ValueError(f"runs differ: {first!r} and {other!r}")
     most = max(run.actions.shape[1] for run in runs)
     arrays = {name: np.concatenate([getattr(run, name) for run in runs]) for name in ARRAYS if name != "actions"}
+    arrays["tasks"] = padded(arrays["tasks"], first.variant.task)
     actions = np.zeros((len(arrays["seeds"]), most, *first.actions.shape[2:]), first.actions.dtype)
     row = 0
     for run in runs:

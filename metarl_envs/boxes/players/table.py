@@ -15,7 +15,7 @@ from metarl_envs.engine.player import Player
 from metarl_envs.engine.records import check_memory
 from metarl_envs.engine.worlds.worlds import TrialForm, Worlds
 from metarl_envs.histories.columns import action_dtype
-from metarl_envs.players.factories import Batches, Made, OneByOne, Seat, seed_of
+from metarl_envs.players.factories import Batches, Made, OneByOne, Place, Seat, Turn, seed_of
 from metarl_envs.players.run import Run, endings_of, relived
 from metarl_envs.players.runner import Group
 from metarl_envs.players.told import Step, Wording
@@ -29,10 +29,12 @@ class Boxes:
         tasks: where their recipes come from; of a given list, box i has task i, and from the first again.
         seeds: of the boxes, uint64.
         names: who sits in each seat, for the record.
+        first: the number in the run of the first box here.
     """
 
-    def __init__(self, tasks: TaskSet, seeds: np.ndarray, names: tuple[str, ...]):
+    def __init__(self, tasks: TaskSet, seeds: np.ndarray, names: tuple[str, ...], first: int = 0):
         self.variant, self._tasks, self.seeds, self._names = tasks.variant, tasks, seeds, names
+        self.first = first
         boxes, agents, horizon = len(seeds), self.variant.p.agents, self.variant.horizon
         dtype = action_dtype(self.variant)
         check_memory(boxes * horizon, dtype.itemsize * agents, "steps")
@@ -42,8 +44,7 @@ class Boxes:
         self.worlds = Worlds(drawn, boxes, TrialForm(), DISABLED)
         self.worlds.seed(everyone, seeds)
         if tasks.is_given:
-            rows = tasks.rows(len(tasks))
-            self.worlds.give(everyone, [rows[i % len(rows)] for i in range(boxes)])
+            self.worlds.give(everyone, [tasks.row((first + i) % len(tasks)) for i in range(boxes)])
         self._out = self.worlds.empty()
         self.worlds.begin(everyone, GIVEN_TASK if tasks.is_given else NEW_TASK, self._out)
         self.t, self.most_steps, self.active = 0, horizon, everyone.copy()
@@ -129,11 +130,12 @@ class _Compiled:
     def __init__(self, table: Boxes, player: Player, seats: list[int]):
         where = np.zeros(table.actions.shape, np.bool_)
         where[:, seats] = True
-        self._table, self._seats = table, CompiledSeats(player, table.variant, where)
+        self._table, self._seats, self.seat = table, CompiledSeats(player, table.variant, where), None
 
-    def act(self) -> None:
-        worlds = self._table.worlds
-        self._seats.act(worlds.task_rows, worlds.worlds, self._table.actions)
+    def turns(self) -> list[Turn]:
+        """Return the one turn of all."""
+        table, worlds = self._table, self._table.worlds
+        return [lambda: self._seats.act(worlds.task_rows, worlds.worlds, table.actions)]
 
 
 class _Told:
@@ -142,18 +144,26 @@ class _Told:
     def __init__(self, table: Boxes, factory: Any, seats: list[int], made: Made):
         self._table, self._seats = table, seats
         boxes = len(table.seeds)
+        self.seat = factory if isinstance(factory, Seat) else None
+        self._places = np.repeat(np.arange(boxes), len(seats)), np.tile(seats, boxes)
 
         def spaces() -> tuple[Any, Any]:
             return agent_spaces(table.variant)
 
         if isinstance(factory, Seat):
-            places = [(box, seat) for box in range(boxes) for seat in seats]
-            self._players: Batches | OneByOne = OneByOne(factory, spaces, places, table.seeds, made)
+            rows = enumerate(table.seeds.tolist(), table.first)
+            places = [Place(row, seed, seat) for row, seed in rows for seat in seats]
+            self._players: Batches | OneByOne = OneByOne(factory, spaces, places, made)
         else:
             first = int(table.seeds[0]), seats[0]
             self._players = Batches(factory, spaces, boxes * len(seats), lambda t: seed_of(*first, t), seats[0], made)
 
-    def act(self) -> None:
-        table, step = self._table, self._table.step(self._seats)
-        actions = self._players.act(step, step.memory_reset, table.t, np.ones(len(step.memory_reset), np.bool_))
-        table.actions[:, self._seats] = actions.reshape(-1, len(self._seats))
+    def turns(self) -> list[Turn]:
+        """Return what is left to do in this step."""
+        step = self._table.step(self._seats)
+        everyone = np.ones(len(step.memory_reset), np.bool_)
+        return self._players.turns(step, step.memory_reset, self._table.t, everyone, self._put)
+
+    def _put(self, which: Any, actions: np.ndarray) -> None:
+        box, seat = self._places
+        self._table.actions[box[which], seat[which]] = actions

@@ -18,13 +18,14 @@ from metarl_envs.boxes.players.table import Boxes
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.engine.family import Variant
+from metarl_envs.engine.player import Player
 from metarl_envs.ids import BOXES
 from metarl_envs.learners.named import read_player
-from metarl_envs.players.factories import Made, Wrapped, in_a_run
+from metarl_envs.players.factories import Made, Seat, Wrapped, in_a_run
 from metarl_envs.players.models.language_model import Forecast, LanguageModel
 from metarl_envs.players.resolve import described
 from metarl_envs.players.run import Run
-from metarl_envs.players.runner import play
+from metarl_envs.players.runner import Seated, play
 from metarl_envs.task_sets import DEFAULT_SPLIT, TaskSet, tasks_of
 
 
@@ -49,7 +50,8 @@ def run(
     one for its seats in all boxes at once: `factory(num_envs=, observation_space=, action_space=, seed=)` returns an object
     whose `act(step)` returns an action a row, those of box 0 first (see `metarl_envs.players` for both). An observation is a
     dict: `"observation"`, float32 in [0, 1], and `"action_mask"`, int8, 1 for each action that would do something. A
-    `metarl_envs.players.LanguageModel` is told words and says sentences; scripted agents beside it stay compiled.
+    `metarl_envs.players.LanguageModel` is told words and says sentences; scripted agents beside it stay compiled, and each box
+    goes on as soon as its own models have answered.
 
     Whenever the box resets an agent's memory (at the beginning, and at each dawn) its player is thrown away and the factory
     makes another one, which is given nothing that was used before. What a player knows the next day it has read in its notes;
@@ -79,7 +81,8 @@ def run(
         ValueError, TypeError: there is no such box, parameter or agent; a seat is empty or filled twice.
         FileExistsError: there is a run in `out`, and it is not to be resumed.
         PlayerError: a player or its factory raised an error; an action is out of range; a factory returned an object that was
-            returned before. The error says in which box and seat, and at which step, and holds what was played until then.
+            returned before. The error says in which box and seat, and at which step, and holds what was played until then: of
+            all boxes, up to the step that each of them had made.
     """
     family = box_named(box)
     boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
@@ -131,14 +134,14 @@ def _written_to(out: Path, chosen: list[Any], resume: bool, concurrency: int | N
 
 def _played(recipes: TaskSet, chosen: list[Any], seeds: np.ndarray, file: Path | None, progress: Progress) -> Run:
     """Play all boxes, and write the run, whole or cut off."""
-    table = Boxes(recipes, seeds, tuple(_name_of(player) for player in chosen))
-    made = Made()
-    groups = [
-        table.group(player, [i for i, each in enumerate(chosen) if each is player], made) for player in _different(chosen)
-    ]
+    names, made = tuple(_name_of(player) for player in chosen), Made()
+    who = [(player, [i for i, each in enumerate(chosen) if each is player]) for player in _different(chosen)]
+    together = [slice(b, b + 1) for b in range(len(seeds))] if _wait_apart(chosen) else [slice(None)]
+    tables = [Boxes(recipes, seeds[rows], names, rows.start or 0) for rows in together]
+    seated = [Seated(table, [table.group(*each, made) for each in who]) for table in tables]
     try:
         with in_a_run(chosen):
-            done = play(table, groups, progress)
+            done = play(seated, progress)
     except BaseException as error:  # Ctrl-C too
         so_far = getattr(error, "run", None)
         if file is not None and so_far is not None and so_far.actions.shape[1]:
@@ -147,6 +150,12 @@ def _played(recipes: TaskSet, chosen: list[Any], seeds: np.ndarray, file: Path |
     if file is not None:
         done.save(file)
     return done
+
+
+def _wait_apart(chosen: list[Any]) -> bool:
+    """Whether each box is a table of its own, since its players are waited for; not where a batch acts in all boxes at once."""
+    one_by_one = [player for player in chosen if isinstance(player, Seat)]
+    return any(player.concurrency > 1 for player in one_by_one) and all(isinstance(each, Player | Seat) for each in chosen)
 
 
 def id_of(family: type[Box]) -> str:

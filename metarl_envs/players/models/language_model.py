@@ -153,6 +153,11 @@ class LanguageModel(Seat):
         counts = self.counts
         return Forecast(counts["requests"], counts["prompt_tokens"], counts["requests"] * int(self._asked_with["max_tokens"]))
 
+    def turns_left(self) -> float:
+        """Return how many turns the budget of requests lasts for certain: one needs a reply, retries, and perhaps a note."""
+        requests = self._budget[0]
+        return float("inf") if requests is None else (requests - self.counts["requests"]) // (self.retries + 2)
+
     def open(self) -> None:
         """Open the transcript, before anything is played."""
         _ = self.desk
