@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metarl_envs.boxes.envs.batch import make_vec
     from metarl_envs.boxes.envs.social import SocialPay
     from metarl_envs.boxes.envs.text_box import TextBox
+    from metarl_envs.boxes.study.compare import compare
     from metarl_envs.boxes.study.measures import column, measure
     from metarl_envs.boxes.study.normaliser import score
     from metarl_envs.boxes.study.runs import forecast, run
@@ -31,6 +32,7 @@ _LAZY = {
     "SocialPay": "metarl_envs.boxes.envs.social",
     "TextBox": "metarl_envs.boxes.envs.text_box",
     "column": "metarl_envs.boxes.study.measures",
+    "compare": "metarl_envs.boxes.study.compare",
     "forecast": "metarl_envs.boxes.study.runs",
     "load": "metarl_envs.players",
     "make_vec": "metarl_envs.boxes.envs.batch",
@@ -49,6 +51,7 @@ __all__ = [
     "SocialPay",
     "TextBox",
     "column",
+    "compare",
     "forecast",
     "load",
     "make_vec",

@@ -165,6 +165,34 @@ def ruthlessness(
 
 
 @app.command()
+def compare(
+    population: Annotated[
+        list[str], typer.Argument(help="NAME=RUN: a run's folder or file; a name may come again, once a run")
+    ],
+    out: Annotated[Path | None, typer.Option(help="write one page of HTML here, which loads nothing from elsewhere")] = None,
+    seat: Annotated[list[int] | None, typer.Option(help="whose deeds count, repeatable [default: all seats]")] = None,
+    permutations: Annotated[int, typer.Option(help="of the test of how alike they behave")] = 999,
+    seed: Annotated[int, typer.Option(help="of the permutations")] = 0,
+) -> None:
+    """Compare populations in the same boxes: what each achieves, paired differences, and how alike they behave."""
+    from metarl_envs.boxes.study.compare import compare as compared
+    from metarl_envs.players import load
+
+    if out is not None:
+        see_that_it_can_be_written(out.parent)
+    runs: dict[str, list[Any]] = {}
+    for given in population:
+        name, equals, where = given.partition("=")
+        if not equals or not name or not where:
+            raise ValueError(f"{given!r} must be NAME=RUN, such as greedy=runs/greedy")
+        runs.setdefault(name, []).append(load(Path(where) / "run" if Path(where).is_dir() else where))
+    found = compared(runs, seats=seat, permutations=permutations, seed=seed)
+    typer.echo(found.table())
+    if out is not None:
+        typer.echo(f"\nwritten: {found.save(out)}")
+
+
+@app.command()
 def tree(
     file: Annotated[Path, typer.Argument(help="what boxes.run(...).save(FILE) wrote: FILE.npz and FILE.json")],
     out: Annotated[Path, typer.Option(help="the picture that is written")] = Path("family_tree.png"),
