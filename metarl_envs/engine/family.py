@@ -261,6 +261,11 @@ class Family:
         """Update the parameters that `prior` gave, in place, for one transition between observations."""
 
     @staticmethod
+    def expected_rewards(p: SimpleNamespace, belief: dict[str, np.ndarray]) -> np.ndarray | None:
+        """Return what each action of a bandit pays in the mean by a posterior, float64 [action]; None for other families."""
+        return None
+
+    @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns | None:
         """Return the exact expected return of an episode for the random policy and the oracle, where a formula exists.
 

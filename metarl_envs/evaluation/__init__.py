@@ -1,7 +1,9 @@
-"""Evaluation: references, protocol, statistics, report; and how players explore bandits (`diagnostics`)."""
+"""Evaluation: references, protocol, statistics, report; how players explore bandits (`diagnostics`), and do what they know."""
 
 from metarl_envs.evaluation import diagnostics
+from metarl_envs.evaluation.gains import Gain, gain
+from metarl_envs.evaluation.knowing import knowing_doing
 from metarl_envs.evaluation.protocol import evaluate
 from metarl_envs.evaluation.result import Result, joined, load
 
-__all__ = ["Result", "diagnostics", "evaluate", "joined", "load"]
+__all__ = ["Gain", "Result", "diagnostics", "evaluate", "gain", "joined", "knowing_doing", "load"]

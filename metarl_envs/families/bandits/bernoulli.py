@@ -113,6 +113,11 @@ class BernoulliBandit(Bandit):
         belief["b"][action] += 1 - reward
 
     @staticmethod
+    def expected_rewards(p: SimpleNamespace, belief) -> np.ndarray:
+        """The mean of each Beta."""
+        return belief["a"] / (belief["a"] + belief["b"])
+
+    @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:
         """The mean arm and the best arm, pulled all the time."""
         return one_arm_all_the_time(p, task.chance)

@@ -147,6 +147,11 @@ class GapBandit(Bandit):
         belief["good"][:] = weights / weights.sum()
 
     @staticmethod
+    def expected_rewards(p: SimpleNamespace, belief) -> np.ndarray:
+        """A bad arm's chance, and the gap as often as the arm is the good one."""
+        return (1 - p.gap) / 2 + p.gap * belief["good"]
+
+    @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:
         """The mean arm and the good arm, pulled all the time."""
         return one_arm_all_the_time(p, _chances(p, task))

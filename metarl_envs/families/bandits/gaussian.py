@@ -144,6 +144,17 @@ class GaussianBandit(Bandit):
         belief["mean"][action] += (reward - belief["mean"][action]) * p.noise**-2 / belief["precision"][action]
 
     @staticmethod
+    def expected_rewards(p: SimpleNamespace, belief) -> np.ndarray:
+        """The mean of each normal where it is cut off; the middle where nothing was pulled."""
+        from scipy.stats import truncnorm
+
+        means, pulled = np.full(p.arms, (p.low + p.high) / 2), belief["precision"] > 0
+        if p.high > p.low and pulled.any():
+            mean, spread = belief["mean"][pulled], belief["precision"][pulled] ** -0.5
+            means[pulled] = truncnorm.mean((p.low - mean) / spread, (p.high - mean) / spread, mean, spread)
+        return means
+
+    @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:
         """The mean arm and the best arm, pulled all the time."""
         return one_arm_all_the_time(p, task.mean)

@@ -149,6 +149,11 @@ class LinearBandit(Bandit):
         belief["covariance"] -= np.outer(direction, direction) / total
 
     @staticmethod
+    def expected_rewards(p: SimpleNamespace, belief) -> np.ndarray:
+        """The features of each arm, weighed by the mean of the weights."""
+        return LinearBandit.features(p) @ belief["mean"]
+
+    @staticmethod
     def memoryless_best(p: SimpleNamespace, task: Row) -> float:
         """Any arm, as at random: weights are as likely the one way as the other, so that each arm pays 0 in the mean."""
         return GaussianBandit.returns(p, task).random

@@ -15,6 +15,12 @@ _TAKE_NOTES = (
 _REFLECT = (
     f"An episode is over. Write a note to yourself for the next ones (at most {NOTES} characters); all else is forgotten."
 )
+#: How a line begins that states the best action.
+_BEST = "best:"
+_STATE_BEST = (
+    f"Before your sentence, put a line that begins with '{_BEST}' and names the action that you believe to pay most in the "
+    "mean. It need not be the one that you take."
+)
 
 Message = dict[str, str]
 
@@ -97,6 +103,22 @@ class Memory:
             else:
                 left.append(line)
         return "\n".join(left).strip()
+
+
+def ask_for_best(rules: str) -> str:
+    """Return rules that also ask a player to state which action is the best, for `evaluation.knowing`."""
+    return f"{rules}\n{_STATE_BEST}"
+
+
+def stated_best(reply: str) -> tuple[str | None, str]:
+    """Return what a reply states to be the best action, if it does (the last one counts), and the reply without it."""
+    stated, left = None, []
+    for line in reply[-_KEPT:].splitlines():
+        if (plain := line.strip("*_ \t")).lower().startswith(_BEST):
+            stated = plain[len(_BEST) :].strip("*_ \t")
+        else:
+            left.append(line)
+    return stated, "\n".join(left).strip()
 
 
 def said_back(answered: str, problem: str) -> list[Message]:

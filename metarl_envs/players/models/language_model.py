@@ -11,7 +11,7 @@ from metarl_envs.arguments import as_integer, at_least_one
 from metarl_envs.engine.sentences import read
 from metarl_envs.players.factories import Seat
 from metarl_envs.players.models.client import Client, Reply
-from metarl_envs.players.models.contexts import Context, Memory, Message, said_back
+from metarl_envs.players.models.contexts import Context, Memory, Message, ask_for_best, said_back, stated_best
 from metarl_envs.players.models.transcript import Key, Transcript, digest_of
 from metarl_envs.players.told import Moment
 
@@ -65,6 +65,8 @@ class LanguageModel(Seat):
         lenient: forgive what is around a sentence, and take the last line that is one, so that it may think first.
         retries: how often in a step what is no sentence is said back, before the default action is taken.
         temperature, max_tokens: of a reply.
+        states_best: ask it to state, in each step, which action it believes to be the best (see
+            `metarl_envs.evaluation.knowing`).
         seed: whether requests carry a seed of their own, so that an endpoint that honours it repeats itself.
         concurrency: how many conversations wait for a reply at once.
         requests, tokens: the budget: no question is asked that could exceed it (of tokens: by what is in flight, as far as they
@@ -88,6 +90,7 @@ class LanguageModel(Seat):
         retries: int = 2,
         temperature: float = 0.0,
         max_tokens: int = 256,
+        states_best: bool = False,
         seed: bool = True,
         concurrency: int = 8,
         requests: int | None = None,
@@ -105,6 +108,7 @@ class LanguageModel(Seat):
             raise ValueError(f"model={model!r} must be the name of a model, in one line")
         self.model, self.context = model, Context.named(context)
         self.lenient, self.retries = bool(lenient), as_integer("retries", retries)
+        self.states_best = bool(states_best)
         self._asked_with = {"temperature": float(temperature), "max_tokens": at_least_one("max_tokens", max_tokens)}
         self._seeded = bool(seed)
         self._budget = tuple(
@@ -171,7 +175,7 @@ class LanguageModel(Seat):
     def _about(self) -> dict[str, Any]:
         """What is recorded of it, and must be the same when a run is resumed."""
         about = {"model": self.model, "context": self.context.name, "lenient": self.lenient, "retries": self.retries}
-        return {**about, **self._asked_with, "seeded": self._seeded}
+        return {**about, **self._asked_with, "seeded": self._seeded, "states_best": self.states_best}
 
     def _converse(self, *, seat: int, observation_space: Any, action_space: Any, seed: int) -> Conversation:
         return Conversation(self, self.desk)
@@ -192,12 +196,15 @@ class Conversation:
             action, self._then = self._then, -1
             return action
         rules, text, sentences = moment.wording
+        rules = ask_for_best(rules) if self._model.states_best else rules
         if moment.episode_start and (questions := self._memory.questions_to_reflect(rules)):
             self._memory.reflect(self._desk.ask((*moment._place, _REFLECTION), questions))
         messages, default = self._memory.messages(rules, text), sentences.say(sentences.default)
         for attempt in range(self._model.retries + 1):
             reply = self._desk.ask((*moment._place, attempt), messages, default)
-            said, reading = read(sentences, self._memory.without_notes(reply), lenient=self._model.lenient)
+            left = self._memory.without_notes(reply)
+            left = stated_best(left)[1] if self._model.states_best else left
+            said, reading = read(sentences, left, lenient=self._model.lenient)
             self._desk.count(reading)
             if reading != "malformed":
                 break

@@ -127,6 +127,27 @@ class Transcript:
             raise ValueError(f"it was asked otherwise: {told}")
 
 
+def last_replies(path: str | os.PathLike) -> dict[tuple[int, int, int], str]:
+    """Return, of each step in a transcript, the reply that was taken for the answer: by seed of the life, seat, and step.
+
+    Raises:
+        ValueError: the file is no transcript.
+    """
+    found: dict[tuple[int, int, int], tuple[int, str]] = {}
+    try:
+        head, *lines = Path(path).read_text(encoding="utf-8").splitlines()
+        if (form := json.loads(head)["format"]) != FORMAT:
+            raise ValueError(f"it has the format {form!r:.80}")
+        for line in lines:
+            key, answered = _entry_of(json.loads(line))
+            place, attempt = key[:3], key[3]
+            if attempt >= found.get(place, (0, ""))[0]:  # below 0 it is a note between two episodes
+                found[place] = attempt, answered.reply.text
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is no transcript that this version reads ({FORMAT!r}): {error}") from None
+    return {place: text for place, (_, text) in found.items()}
+
+
 def digest_of(messages: list[dict[str, str]]) -> str:
     """32 hex digits of what was asked."""
     return hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:32]
