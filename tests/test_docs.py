@@ -84,6 +84,19 @@ def test_the_guide_to_histories_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_populations_are_compared_as_the_page_on_players_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    comparing, helping = (code for code in blocks((DOCS / "players.md").read_text()) if "compare(" in code or "gain(" in code)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(comparing, "players.md", "exec"), found := {})
+        exec(compile(helping, "players.md", "exec"), found)
+    assert "greedy / random" in printed.getvalue()
+    assert "in 20 trials; ±0.05 would take" in printed.getvalue()
+    assert (tmp_path / "runs" / "comparison.html").exists()
+
+
+@pytest.mark.slow
 def test_the_guide_to_histories_records_ppo(tmp_path, monkeypatch):
     pytest.importorskip("stable_baselines3")
     monkeypatch.chdir(tmp_path)
