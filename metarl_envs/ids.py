@@ -40,6 +40,7 @@ TABLE = (
     Row("MetaRL/CartPole-v0", "control.cart_pole:CartPole", "control"),
     Row("MetaRL/Pendulum-v0", "control.pendulum:Pendulum", "control"),
     Row("MetaRL/LinearRegression-v0", "regression.linear:LinearRegression", "regression"),
+    Row("MetaRL/Mixture-v0", "mixture.mixture:Mixture", "mixture"),
     Row("MetaRL/InventionBox-v0", "metarl_envs.boxes.envs.seat:InventionSeat", "box"),
     Row("MetaRL/AmnesiaBox-v0", "metarl_envs.boxes.envs.seat:AmnesiaSeat", "box"),
     Row("MetaRL/GenerationsBox-v0", "metarl_envs.boxes.envs.seat:GenerationsSeat", "box"),

@@ -16,7 +16,7 @@ ROOMS = {
     "arguments": set(),
     "ids": {"arguments"},
     "engine": {"arguments", "files"},
-    "families": {"engine"},
+    "families": {"engine", "ids"},
     "learners": {"engine", "arguments"},
     "task_sets": {"engine", "arguments", "files", "ids"},
     "making": {"engine", "task_sets"},

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode
 
 import metarl_envs
 from metarl_envs.engine import records
-from metarl_envs.engine.parameters import Choice, Flag, Integer, Real
+from metarl_envs.engine.parameters import Choice, Flag, Integer, Real, Text
 from metarl_envs.ids import TABLE
 from tests.worlds import smaller
 
@@ -60,6 +60,8 @@ def wrong_values(parameter):
         ]
     if isinstance(parameter, Flag):
         return [(TypeError, value, "True or False") for value in ("yes", 2, None)]
+    if isinstance(parameter, Text):
+        return [(TypeError, 0, "text"), (TypeError, None, "text")]
     assert isinstance(parameter, Choice)
     return [(ValueError, value, parameter.names[0]) for value in ("no such", 0, None)]
 

@@ -30,18 +30,19 @@ import metarl_envs
 from metarl_envs.engine.family import load_family
 from metarl_envs.histories import collect
 from metarl_envs.ids import TABLE, family_of
-from tests.worlds import SELDOM_COMPILED
+from tests.worlds import SELDOM_COMPILED, smaller
 
 FOLDER = Path(__file__).parent / "golden"
 LONGEST, EPISODES, SEED = 60, 2, 1
 #: Observations of more numbers than this are told by what changes.
 FEW = 8
 FLAGS = ("trial_start", "episode_start", "inner_terminated", "inner_truncated")
-#: Smaller trees for ids whose tasks are too large to be printed.
+#: Smaller worlds for ids whose tasks are too large to be printed.
 SMALLER = {
     "MetaRL/AmnesiaBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "notes": 8},
     "MetaRL/GenerationsBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "lifespan": 20, "apprenticeship": 6},
     "MetaRL/HazardBox-v0": {"agents": 3, "levels": 2, "width": 2, "bases": 4, "recipes": 2, "dead_ends": 0.0},
+    "MetaRL/Mixture-v0": smaller("MetaRL/Mixture-v0"),
 }
 HEAD = "action | observation | reward | what happened"
 
@@ -158,8 +159,15 @@ def show_tasks(id: str, tasks: metarl_envs.TaskSet) -> str:
 
 def task_lines(env: gym.Env) -> list[str]:
     """The hidden task, a field a line."""
-    task = env.get_state()["task_rows"][0]
-    return [entry(f"task.{name}", show(task[name])) for name in task.dtype.names]
+    return list(row_lines("task", env.get_state()["task_rows"][0]))
+
+
+def row_lines(called: str, row: np.void) -> Iterator[str]:
+    for name in row.dtype.names:
+        if row.dtype[name].names:
+            yield from row_lines(f"{called}.{name}", row[name])
+        else:
+            yield entry(f"{called}.{name}", show(row[name]))
 
 
 class Eyes:
@@ -188,7 +196,7 @@ def step_line(
 
 
 def entry(name: str, text: str) -> str:
-    return textwrap.fill(text, 128, initial_indent=f"{name:<16}", subsequent_indent=" " * 16)
+    return textwrap.fill(text, 128, initial_indent=f"{name:<15} ", subsequent_indent=" " * 16)
 
 
 def show_space(space: gym.Space) -> str:

@@ -19,6 +19,11 @@ SMALLER: dict[str, dict[str, Any]] = {
         "harm": 1.0,
         "horizon": 40,
     },
+    "MetaRL/Mixture-v0": {
+        "parts": "DarkRoom(size=3), BernoulliBandit(arms=3), TMaze(length=5)",
+        "horizon": 6,
+        "held_out": "TMaze",
+    },
 }
 
 
@@ -28,4 +33,4 @@ def smaller(id: str, split: str | None = None) -> dict[str, Any]:
 
 
 #: Ids that everyday tests try in plain mode alone, being made of parts that others have compiled; slow tests compile them.
-SELDOM_COMPILED = {"MetaRL/GenerationsBox-v0", "MetaRL/HazardBox-v0"}
+SELDOM_COMPILED = {"MetaRL/GenerationsBox-v0", "MetaRL/HazardBox-v0", "MetaRL/Mixture-v0"}

@@ -4,7 +4,7 @@ from metarl_envs.engine import canvas
 from metarl_envs.engine.canvas import Picture
 from metarl_envs.engine.compiling.kernels import PLAIN, kernel
 from metarl_envs.engine.family import ByParameters, Family, Returns, TaskErrors, Variant
-from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Preset, Real
+from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Preset, Real, Text
 from metarl_envs.engine.player import Internal, Oracle, Player, oracle
 from metarl_envs.engine.records import Row, extended, record
 from metarl_envs.engine.streams import beta, clip, exponential, gamma, normal, randint, uniform
@@ -27,6 +27,7 @@ __all__ = [
     "Returns",
     "Row",
     "TaskErrors",
+    "Text",
     "UniformTasks",
     "Variant",
     "beta",

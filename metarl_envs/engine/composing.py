@@ -23,14 +23,16 @@ from metarl_envs.engine.records import for_drivers, record
 #: A family as JSON has it: the path of its class, or `{"family": path, "parts": {name: {"family": spec, "params": {...}}}}`.
 Spec = str | Mapping[str, Any]
 
-#: The arguments of each kernel that can be led to a part. Those that hold a row of the whole are handed on as the part's row.
+#: The arguments of each kernel that can be led to a part.
 _ARGUMENTS = {
     "sample_task": ("params", "task", "rng"),
     "reset": ("params", "task", "state", "rng"),
     "step": ("params", "task", "state", "action", "rng"),
     "observe": ("params", "task", "state", "obs"),
+    "in_every_part": ("params", "task"),
 }
-_ROWS = {"params", "task", "state"}
+#: Arguments that hold a row of the whole: a part is handed its own row in it.
+ROWS = {"params", "task", "state", "hyper", "memory"}
 #: The kernels of several parts give numbers of several types, which must be one type in the whole.
 _GIVEN_BACK = {"step": "paid, done = {call}\n        return float(paid), bool(done)"}
 
@@ -135,16 +137,16 @@ copyreg.pickle(
 class PartParameters(Parameters):
     """The parameters of a composed family: its own, and for each part a row that is not to be changed."""
 
-    def __init__(self, parts: Mapping[str, Variant], **own: Parameter):
+    def __init__(self, parts: Mapping[str, Variant], /, **own: Parameter):
         super().__init__(**own)
         self._parts = {name: part.params for name, part in parts.items()}
-        self.dtype = record(**{name: parameter.dtype for name, parameter in own.items()}, **_dtypes(self._parts))
+        self.dtype = record(**self.fields, **_dtypes(self._parts))
 
     def row(self, values: dict[str, Any]) -> np.ndarray:
         """One row holding resolved values and the rows of the parts."""
         row = np.zeros(1, self.dtype)
         mine = super().row(values).view(np.ndarray)
-        for name in values:
+        for name in self.fields:
             row[name] = mine[name]
         for name, part in self._parts.items():
             row[name] = part.view(np.ndarray)
@@ -162,22 +164,42 @@ def by_part(name: str, parts: Mapping[str, Variant]) -> Callable:
     The part's kernel is given the part's rows: `params["room"]`, `task["room"]`, `state["room"]`.
     """
     kernels = {part: variant.kernel(name) for part, variant in parts.items()}
+    return led_to(kernels, name, _ARGUMENTS[name], given_back=_GIVEN_BACK.get(name, "return {call}"))
+
+
+def led_to(
+    kernels: Mapping[str, Callable],
+    name: str,
+    arguments: tuple[str, ...],
+    given_back: str = "return {call}",
+    which: str = "task.which",
+) -> Callable:
+    """Return a kernel that leads to one of several, the one whose number is `which`.
+
+    Args:
+        kernels: by the name of a part, in the order of their numbers.
+        name: what the kernel is called.
+        arguments: of each kernel. Rows (`ROWS`) are handed on as the part's: `state` as `state["room"]`.
+        given_back: the statement around the call, where the kernels give numbers of several types.
+        which: where the number of the part stands, in terms of the arguments.
+    """
     chain: Callable | None = None
     for number, part in reversed(list(enumerate(kernels))):
-        chain = _link(name, kernels[part], part, number, chain)
+        chain = _link(name, kernels[part], part, number, chain, arguments, given_back)
     assert chain is not None
-    arguments = ", ".join(_ARGUMENTS[name])
     scope: dict[str, Any] = {"chain": chain, "__name__": __name__}
-    exec(f"def {name}_of_part({arguments}):\n    return chain(task.which, {arguments})", scope)
+    told = ", ".join(arguments)
+    exec(f"def {name}_of_part({told}):\n    return chain({which}, {told})", scope)
     return kernel(scope[f"{name}_of_part"])
 
 
-def _link(name: str, own: Callable, part: str, number: int, others: Callable | None) -> Callable:
+def _link(
+    name: str, own: Callable, part: str, number: int, others: Callable | None, arguments: tuple[str, ...], given_back: str
+) -> Callable:
     """One part of a chain: its own kernel where it is the one, and the others else. The last is the one without asking."""
-    arguments = _ARGUMENTS[name]
-    call = f"own({', '.join(f'{one}[part]' if one in _ROWS else one for one in arguments)})"
-    body = _GIVEN_BACK.get(name, "return {call}").format(call=call)
+    call = f"own({', '.join(f'{one}[part]' if one in ROWS else one for one in arguments)})"
     asked = "" if others is None else f"    if which != number:\n        return others(which, {', '.join(arguments)})\n"
+    body = given_back.format(call=call)
     source = f"def {name}_of(which, {', '.join(arguments)}):\n{asked}    if True:\n        {body}\n"
     scope: dict[str, Any] = {"own": own, "others": others, "part": part, "number": number, "__name__": __name__}
     exec(source, scope)

@@ -41,6 +41,7 @@ _FOLLOWS_FROM = {
     "update_posterior": {"reset", "step", "observe"},
     "all_tasks": {"sample_task"},
     "in_every_part": {"sample_task"},
+    "exchangeable_actions": {"sample_task", "step"},
 }
 #: What a family cannot be without.
 _NEEDED = ("params", "task", "state", "sample_task", "reset", "step", "observe")
@@ -115,8 +116,8 @@ class Family:
     step: ClassVar[Callable | ByParameters]
     observe: ClassVar[Callable | ByParameters]
     state_index: ClassVar[Callable | None] = None
-    task_hash: ClassVar[Callable | None] = None
-    in_every_part: ClassVar[Callable | None] = None
+    task_hash: ClassVar[Callable | ByParameters | None] = None
+    in_every_part: ClassVar[Callable | ByParameters | None] = None
 
     #: Named shifts of the task distribution: what each changes in the parameters. They leave the spaces as they are, and which
     #: tasks are train, validation and test tasks.
@@ -139,6 +140,8 @@ class Family:
     realtime: ClassVar[bool] = False
     #: Every reward is 0 or 1 (learners that count wins need that).
     binary_reward: ClassVar[bool] = False
+    #: Discrete actions are alike but for what the task says of each: in another order they are another task, as likely as this.
+    exchangeable_actions: ClassVar[bool] = False
     #: Episodes that are lived on each task to find what a reference earns there, where there is no formula.
     reference_episodes: ClassVar[int] = 2000
     #: What one point of a learning curve is: an episode, or a block of this many steps for families of one long episode.

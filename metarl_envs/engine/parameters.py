@@ -172,7 +172,30 @@ class Preset(Choice):
         return cls("full", ("full", *sets), sets)
 
 
-Parameter = Integer | Real | Flag | Choice
+@dataclass(frozen=True)
+class Text:
+    """A text that a family reads itself: kernels do not see it, only what the family makes of it.
+
+    Attributes:
+        default: the text, or a function from the parameters that are declared before it.
+        read: `read(name, value)` returns the text in the one form that it has in files; TypeError or ValueError if it is none.
+        may_be: what it may be, in words.
+    """
+
+    default: str | Callable[[SimpleNamespace], str]
+    read: Callable[[str, Any], str]
+    may_be: str
+
+    def check(self, name: str, value: Any) -> str:
+        """Return the text; TypeError or ValueError if it is none that can be read."""
+        return self.read(name, value)
+
+    def allowed(self) -> str:
+        """Return what it may be, in words."""
+        return self.may_be
+
+
+Parameter = Integer | Real | Flag | Choice | Text
 
 
 class Parameters:
@@ -190,7 +213,12 @@ class Parameters:
                     raise ValueError(f"preset {called!r} sets {unknown[0]!r}, which is no parameter")
                 for name, value in sets.items():
                     parameters[name].check(name, value)
-        self.dtype = record(**{name: parameter.dtype for name, parameter in parameters.items()})
+        self.dtype = record(**self.fields)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The dtype of each parameter that kernels see."""
+        return {name: parameter.dtype for name, parameter in self.parameters.items() if not isinstance(parameter, Text)}
 
     def with_defaults(self, **defaults: Any) -> Parameters:
         """Return the same parameters with other defaults: how a variant is declared."""
@@ -232,5 +260,6 @@ class Parameters:
         row = np.zeros(1, self.dtype)
         for name, value in values.items():
             parameter = self.parameters[name]
-            row[name] = parameter.names.index(value) if isinstance(parameter, Choice) else value
+            if not isinstance(parameter, Text):
+                row[name] = parameter.names.index(value) if isinstance(parameter, Choice) else value
         return for_drivers(row)

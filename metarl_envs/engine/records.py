@@ -125,6 +125,11 @@ def fields_of(row: Row) -> dict[str, Any]:
     return {name: np.asarray(row._row[name]).tolist() for name in row._row.dtype.names or ()}
 
 
+def array_of(row: Row) -> np.ndarray:
+    """Return a row as an array without dimensions."""
+    return np.asarray(row._row).reshape(())
+
+
 class Cells(np.ndarray):
     """An array whose single elements come out as Python numbers."""
 

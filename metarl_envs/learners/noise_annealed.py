@@ -82,7 +82,7 @@ class NoiseAnnealed(Player):
 @functools.cache
 def _with_oracle(base: type[NoiseAnnealed], variant: Variant) -> type[NoiseAnnealed]:
     """A class whose kernels call those of the family's oracle, and whose memory holds the oracle's."""
-    oracle = references_of(variant)["oracle"]
+    oracle = references_of(variant)["oracle"].bind(variant)
     kernels = type(oracle)  # of an instance, they would be methods where they are ordinary Python
     prepare, intend, take_notice = kernels.begin, kernels.act, kernels.learn
 

@@ -106,7 +106,7 @@ def _content_meaning(params, task, words, i):
 
 def _meaning(variant: Variant) -> Callable:
     """How a family's tasks are hashed: by their content, or by a `task_hash` kernel of the family's own."""
-    own = variant.family.task_hash
+    own = variant.kernel("task_hash")
     if own is None:
         return glue(_content_meaning)
 
@@ -132,7 +132,7 @@ def trial_parts(variant: Variant, observed: bool = True) -> SimpleNamespace:
     """The inner functions that every driver is made of, bound to a family's kernels."""
     sample_task, reset, step = map(variant.kernel, ("sample_task", "reset", "step"))
     observe = variant.kernel("observe") if observed else observe_nothing
-    meaning, in_every_part = _meaning(variant), variant.family.in_every_part or _in_one_part
+    meaning, in_every_part = _meaning(variant), variant.kernel("in_every_part") or _in_one_part
 
     def draw_task(p, parts, tasks, words, i, rng):
         """Sample into a zeroed row, so that what a task means depends on nothing that stood there; again, until it fits.

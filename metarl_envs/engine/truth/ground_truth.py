@@ -109,7 +109,7 @@ class GroundTruth:
         tasks = self._tasks
         random_return, oracle_return = self._returns.T
         values: dict[str, Any] = {
-            "task": with_masks({name: np.array(tasks[name]) for name in tasks.dtype.names or ()}, present),
+            "task": _fields(tasks, present),
             "task_id": self._ids.copy(),
             "random_return": random_return.copy(),
             "oracle_return": oracle_return.copy(),
@@ -166,6 +166,14 @@ class GroundTruth:
         self._regret[i] = np.nan if self._solutions[i] is None else 0.0
         if self._beliefs is not None:
             self._beliefs[i].trial()
+
+
+def _fields(rows: np.ndarray, present: np.ndarray) -> dict[str, Any]:
+    """The fields of rows by name, as copies with masks; of a field that is a row itself (a part of a mixture) its fields."""
+    fields = {name: rows[name] for name in rows.dtype.names or ()}
+    return with_masks(
+        {name: _fields(value, present) if value.dtype.names else np.array(value) for name, value in fields.items()}, present
+    )
 
 
 def _solved(variant: Variant, task_id: int, task: np.ndarray) -> tuple[QFunction | None, tuple[float, float]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
-def with_masks(values: dict[str, np.ndarray], present: np.ndarray) -> dict[str, np.ndarray]:
+def with_masks(values: dict[str, Any], present: np.ndarray) -> dict[str, Any]:
     """Return the arrays, each with the mask of the rows that report it, as Gymnasium's vector infos have them."""
     for name in tuple(values):
         values[f"_{name}"] = present

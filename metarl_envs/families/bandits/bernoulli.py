@@ -85,6 +85,7 @@ class BernoulliBandit(Bandit):
     binary_reward = True
     state = staticmethod(wins_and_pulls)
     parameter_error = staticmethod(range_error)
+    exchangeable_actions = True
 
     @staticmethod
     def task(p: SimpleNamespace) -> np.dtype:

@@ -127,6 +127,7 @@ class GapBandit(Bandit):
     shifts = {"large_gap": {"gap": 0.5}, "half_gap": {"gap": 0.1}}
     references = {"oracle": oracle(pull_good), "ideal_observer": IdealObserver()}
     binary_reward = True
+    exchangeable_actions = True
 
     @staticmethod
     def solve(p: SimpleNamespace, task: Row):

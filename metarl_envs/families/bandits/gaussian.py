@@ -111,6 +111,7 @@ class GaussianBandit(Bandit):
     shifts = {"close_arms": {"low": 0.4, "high": 0.6}, "noisy": {"noise": 0.5}}
     references = {"oracle": oracle(pull_best)}
     parameter_error = staticmethod(range_error)
+    exchangeable_actions = True
 
     @staticmethod
     def task(p: SimpleNamespace) -> np.dtype:

@@ -142,6 +142,7 @@ class DarkRoomPermuted(DarkRoom):
     references = {"oracle": oracle(ask_for_move), "probe": Probe()}
     binary_reward = True
     keys = {}
+    exchangeable_actions = True
 
     @staticmethod
     def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray:

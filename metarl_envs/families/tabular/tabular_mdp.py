@@ -163,6 +163,7 @@ class TabularMDP(Family):
     sample_task, reset, step, observe = draw_mdp, at_first_state, move, see_state
     shifts = {"noisy": {"noise": 3.0}}
     references = {"oracle": OptimalPlan()}
+    exchangeable_actions = True
 
     @staticmethod
     def task(p: SimpleNamespace) -> np.dtype:

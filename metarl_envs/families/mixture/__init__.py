@@ -1,0 +1,1 @@
+"""Several families in one space."""

@@ -1,0 +1,252 @@
+"""Mixture: a task is lived as in its part's own family, behind whatever disguise, and no task is in two splits."""
+
+import itertools
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import metarl_envs
+from metarl_envs.engine.player import references_of
+from metarl_envs.engine.splits import EVERY_PART
+from metarl_envs.engine.truth.solving import exact_returns, solve
+from metarl_envs.engine.worlds.task_rows import task_hashes
+from metarl_envs.families.mixture.mixture import parts_at
+from metarl_envs.families.mixture.parts import SETS
+from metarl_envs.histories import lifetime_returns
+
+pytestmark = pytest.mark.plain
+
+ID = "metarl_envs:MetaRL/Mixture-v0"
+DISGUISES = ("none", "actions", "observations", "both", "projection")
+#: A part of four actions, of three exchangeable arms, and of five moves, one of them held out.
+MIXED = {"parts": "DarkRoom(size=3), BernoulliBandit(arms=3), TMaze(length=5)", "horizon": 6, "held_out": "none"}
+
+
+def make(**arguments):
+    return gym.make(ID, **{**MIXED, **arguments}).unwrapped
+
+
+def parts_of(env):
+    return parts_at(env.variant.p).variants
+
+
+def task_of_each_part(env, count=1):
+    """Tasks of each part, `count` of each."""
+    rows = env.tasks.sample(60 * count, seed=3)
+    return [task for which in range(len(parts_of(env))) for task in rows[rows["which"] == which][:count]]
+
+
+def scaled(part, seen):
+    """What is seen in a part, between 0 and 1."""
+    space = part.observation_space
+    if isinstance(space, gym.spaces.Discrete):
+        return np.array([seen / (space.n - 1)])
+    return (np.asarray(seen, float) - space.low) / (space.high.astype(float) - space.low)
+
+
+def shown(task, numbers, length):
+    """What is shown of these numbers: in NumPy, and not by the kernels."""
+    padded = np.zeros(length)
+    padded[: len(numbers)] = numbers
+    if "image" in task.dtype.names:
+        return np.sign(task["image"]) * padded[np.abs(task["image"]) - 1]
+    return task["projection"] @ padded if "projection" in task.dtype.names else padded
+
+
+# ------------------------------------------------------------------------------------------------- it is its parts
+@pytest.mark.parametrize("disguise", DISGUISES)
+@pytest.mark.parametrize("parts", [MIXED["parts"], "small", "grids", "bandits"])
+def test_a_task_is_lived_as_in_its_own_family(parts, disguise):
+    env = make(parts=parts, disguise=disguise, horizon=6)
+    for task in task_of_each_part(env):
+        name, part = parts_of(env)[task["which"]]
+        alone = gym.make(f"metarl_envs:MetaRL/{part.name}-v0", **part.values).unwrapped
+        seen, _ = env.reset(seed=7, options={"task": task})
+        told, _ = alone.reset(seed=7, options={"task": np.array(task[name])})
+        for action in np.random.default_rng(0).integers(0, env.action_space.n, 6):
+            assert_allclose(seen, shown(task, scaled(part, told), len(seen)), atol=1e-6)
+            seen, *stepped, _ = env.step(int(action))
+            told, *expected, _ = alone.step(int(task["does"][action]))
+            assert stepped == expected
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_values_returns_and_oracle_are_those_of_the_part(disguise):
+    env = make(disguise=disguise, ground_truth=True)
+    for task in task_of_each_part(env, count=3):
+        name, part = parts_of(env)[task["which"]]
+        own, state = solve(part, task[name]), env.get_state
+        _, info = env.reset(seed=1, options={"task": task})
+        for t, action in enumerate((0, 3, 4, 1, 2)):
+            world = state()["worlds"][0]["state"][name]
+            expected = own(metarl_envs.engine.Row(world), t)[task["does"]]
+            assert_allclose(info["metarl"]["q_star"], expected)
+            info = env.step(action)[-1]
+        returns = exact_returns(part, task[name])
+        assert (info["metarl"]["random_return"], info["metarl"]["oracle_return"]) == returns
+        if name != "BernoulliBandit":  # where no chance is in it
+            oracle = lifetime_returns(np.array([task]), env.variant, references_of(env.variant)["oracle"], [5], episodes=2)
+            assert_allclose(oracle, [[returns.oracle] * 2])
+
+
+def test_an_action_that_does_nothing_lets_a_step_pass():
+    env = make(surplus="noop", disguise="none")
+    bandit = next(task for task in env.tasks.sample(20, seed=0) if task["which"] == 1)
+    assert_array_equal(bandit["does"], [0, 1, 2, -1, -1])
+    first, _ = env.reset(seed=0, options={"task": bandit})
+    for step in range(6):
+        seen, paid, terminated, truncated, _ = env.step(3 + step % 2)
+        assert_array_equal(seen, first)
+        assert (paid, terminated, truncated) == (0.0, False, step == 5)
+
+
+# ------------------------------------------------------------------------------------------------- what a task means
+def meaning(parts, task):
+    """What a task means, by what each action does in it, as text: an independent account of which tasks are the same."""
+    name, _ = parts[task["which"]]
+    own, what = task[name], task.dtype.names
+    contents = {"BernoulliBandit": "chance", "DarkRoomPermuted": "move"}
+    if name in contents:  # all that such a task is, is what its actions do
+        acts = [None if does < 0 else own[contents[name]][does].item() for does in task["does"]]
+        rest = None
+    else:
+        acts, rest = task["does"].tolist(), own.item()
+    views = [task[view].tolist() for view in ("image", "projection") if view in what]
+    return repr((name, acts, rest, views))
+
+
+@pytest.mark.parametrize("surplus", ["mod", "noop"])
+@pytest.mark.parametrize("disguise", ["actions", "both", "none"])
+def test_no_task_is_in_two_splits(disguise, surplus):
+    """Rooms and permuted moves are few, so that the same task comes up by many ways."""
+    parts = {"parts": "DarkRoomPermuted(size=2), BernoulliBandit(arms=3), GridNavi(size=2, nearest=1), TMaze(length=5)"}
+    found = {}
+    for part in ("train", "validation", "test"):
+        env = make(**parts, disguise=disguise, surplus=surplus, split=part)
+        rows = env.tasks.sample(250, seed=1)
+        rows = rows[task_hashes(env.variant, rows)[1] != EVERY_PART]
+        found[part] = {meaning(parts_of(env), task) for task in rows}
+        assert len(found[part]) > 30
+    for one, other in itertools.combinations(found.values(), 2):
+        assert not one & other
+
+
+def test_what_is_the_same_has_one_hash_and_what_is_not_has_another():
+    env = make(parts="DarkRoomPermuted(size=2), BernoulliBandit(arms=3), DarkRoom(size=2)", disguise="both")
+    rows = env.tasks.sample(600, seed=2)
+    meanings = [meaning(parts_of(env), task) for task in rows]
+    ids = task_hashes(env.variant, rows)[0].tolist()
+    assert len(set(zip(meanings, ids, strict=True))) == len(set(meanings)) == len(set(ids))
+
+
+def test_exchangeable_arms_are_numbered_by_the_first_action_that_pulls_each():
+    env = make(parts="BernoulliBandit(arms=3), DarkRoom(size=3)", disguise="actions")
+    rows = env.tasks.sample(400, seed=0)
+    arms = np.unique(rows["does"][rows["which"] == 0], axis=0)
+    assert len(arms) == 15, "5! / (2! 2! 1!) orders of 0, 1, 2, 0, 1, and two arms that are each pulled by two actions"
+    assert all(list(dict.fromkeys(row)) == [0, 1, 2] for row in arms.tolist())
+
+
+# ------------------------------------------------------------------------------------------------- which tasks are drawn
+def test_parts_come_up_equally_often_and_those_held_out_with_their_shift_alone():
+    held_out = {
+        "held_out": ["TMaze", "DarkRoom"],
+        "parts": "DarkRoom(size=3), BernoulliBandit(arms=3), TMaze(length=5), GridNavi",
+    }
+    seen = make(**held_out).tasks.sample(400, seed=1)["which"]
+    unseen = make(**held_out, split="test+unseen_parts").tasks.sample(100, seed=1)["which"]
+    assert set(seen) == {1, 3}
+    assert abs((seen == 1).mean() - 0.5) < 0.1
+    assert set(unseen) == {0, 2}
+
+
+@pytest.mark.parametrize("disguise", ["actions", "both", "projection"])
+def test_unseen_disguises_are_never_seen(disguise):
+    def disguises(**split):
+        rows = make(disguise=disguise, **split).tasks.sample(150, seed=4)
+        names = [name for name in ("does", "image", "projection") if name in rows.dtype.names]
+        return {b"".join(row[name].tobytes() for name in names) for row in rows if row["which"] != 1}
+
+    train, test = disguises(split="train"), disguises(split="test")
+    unseen = disguises(split="unseen_disguise") | disguises(split="train+unseen_disguise")
+    assert len(train) > 20
+    assert len(unseen) > 10
+    assert not unseen & (train | test)
+
+
+@pytest.mark.parametrize("parts", SETS)
+def test_every_set_can_be_made_and_has_each_of_its_shifts(parts):
+    for split in (None, "unseen_parts", "unseen_disguise"):
+        if (parts, split) == (
+            "bandits",
+            "unseen_disguise",
+        ):  # where nearly all actions are exchangeable
+            continue
+        assert len(metarl_envs.tasks("Mixture", parts=parts, split=split).sample(3, seed=0)) == 3
+
+
+# ------------------------------------------------------------------------------------------------- what is refused
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"parts": "DarkRoom(size=3), DarkRoom(size=3)"}, "twice"),
+        ({"parts": "DarkRoom(horizon=3), TMaze"}, "all parts have that of the mixture"),
+        ({"parts": "DarkRoom(3), TMaze"}, "must be an id with parameters"),
+        ({"parts": "DarkRoom(size=__import__('os').getpid()), TMaze"}, "must be an id with parameters"),
+        ({"parts": "Darkroom, TMaze"}, "did you mean"),
+        ({"parts": "no.such.module:Mine/Maze-v0, TMaze"}, "import it first"),
+        ({"parts": "Pendulum, TMaze"}, "not Discrete"),
+        ({"parts": "CartPole, TMaze"}, "between bounds"),
+        ({"parts": "LinearBandit, TMaze"}, "task_hash"),
+        ({"parts": "InventionBox, TMaze"}, "cannot be one"),
+        ({"parts": "TMaze,, DarkRoom"}, "names nothing"),
+        ({"held_out": "GridNavi"}, "none of the parts"),
+        ({"held_out": "DarkRoom, BernoulliBandit, TMaze"}, "leaves no part"),
+        ({"split": "unseen_parts"}, "leaves no part to be drawn"),
+        ({"disguise": "none", "split": "unseen_disguise"}, "cannot be 'unseen'"),
+        ({"disguise": "observations", "split": "unseen_disguise"}, "cannot be 'unseen'"),
+    ],
+)
+def test_parts_that_cannot_be(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        make(**wrong)
+
+
+def test_parts_are_written_in_one_form():
+    one = make(parts=["MetaRL/DarkRoom-v0( size=3 )", "TMaze"], horizon=6).variant
+    assert one.values["parts"] == "DarkRoom(size=3), TMaze"
+    assert one is make(parts="DarkRoom(size=3),TMaze").variant
+    assert [name for name, _ in parts_at(make(parts="DarkRoom(size=3), DarkRoom(size=4)").variant.p).variants] == [
+        "DarkRoom",
+        "DarkRoom_2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("disguise", "field", "value", "said"),
+    [
+        ("actions", "which", 3, "is no part"),
+        ("actions", "does", [0, 1, 2, 3, 3], "in some order"),
+        ("none", "does", [1, 0, 2, 3, 4], "in their own order"),
+        ("both", "image", [1, 1], "each number of the part once"),
+        ("projection", "projection", [[1, 0], [0, 2]], "at right angles"),
+        ("none", "DarkRoom", ([3, 0],), "its goal is not one of 0 to 2"),
+    ],
+)
+def test_a_task_that_is_none(disguise, field, value, said):
+    env = make(disguise=disguise)
+    task = next(task for task in env.tasks.sample(20, seed=3) if task["which"] == 0)
+    task = np.array(task)
+    task[field] = value
+    with pytest.raises(ValueError, match=said):
+        env.reset(options={"task": task})
+
+
+def test_arms_in_another_order_are_another_way_to_say_the_same_and_refused():
+    env = make(disguise="actions")
+    task = np.array(next(task for task in env.tasks.sample(20, seed=3) if task["which"] == 1))
+    task["does"] = task["does"].max() - task["does"]
+    with pytest.raises(ValueError, match="in order of appearance"):
+        env.reset(options={"task": task})
