@@ -15,6 +15,7 @@ from metarl_envs.engine.worlds.task_rows import task_hashes
 from metarl_envs.families.mixture.mixture import parts_at
 from metarl_envs.families.mixture.parts import SETS
 from metarl_envs.histories import lifetime_returns
+from metarl_envs.learners import QLearning
 
 pytestmark = pytest.mark.plain
 
@@ -250,3 +251,58 @@ def test_arms_in_another_order_are_another_way_to_say_the_same_and_refused():
     task["does"] = task["does"].max() - task["does"]
     with pytest.raises(ValueError, match="in order of appearance"):
         env.reset(options={"task": task})
+
+
+# ------------------------------------------------------------------------------------------------- learners
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_learners_are_told_the_number_of_an_observation_in_its_part(disguise):
+    """So that Q-learning in a part of five actions lives the same life in the mixture as in the part's own family."""
+    env = make(disguise=disguise)
+    index = env.variant.kernel("state_index_in_task")
+    for task in task_of_each_part(env):
+        name, part = parts_of(env)[task["which"]]
+        row = metarl_envs.engine.Row(task)
+        seen, _ = env.reset(seed=1, options={"task": task})
+        for action in (0, 3, 1, 2, 4):
+            world = metarl_envs.engine.Row(env.get_state()["worlds"][0]["state"][name])
+            own = part.observations(1)[0]
+            part.kernel("observe")(part.params[0], metarl_envs.engine.Row(task[name]), world, own)
+            assert index(env.variant.params[0], row, seen) == part.state_index(part.params[0], own)
+            seen = env.step(action)[0]
+
+
+def test_q_learning_finds_its_way_in_every_part_of_five_actions():
+    tasks = metarl_envs.tasks("Mixture", parts="DarkRoom(size=2), TabularMDP(states=2, actions=5, noise=0.1)", horizon=10)
+    rows = tasks.sample(30, seed=1)
+    paid = lifetime_returns(rows, tasks.variant, QLearning(), np.arange(30), episodes=25)
+    returns = np.array([exact_returns(tasks.variant, row) for row in rows])
+    gained = (paid[:, -10:].mean(axis=1) - returns[:, 0]) / (returns[:, 1] - returns[:, 0])
+    for which in (0, 1):
+        assert gained[rows["which"] == which].mean() > 0.4
+
+
+# ------------------------------------------------------------------------------------------------- pools
+def test_a_pool_is_so_many_different_train_tasks_drawn_once():
+    def pooled(split, **more):
+        return metarl_envs.tasks("Mixture", **MIXED, split=split, pool=40, **more)
+
+    train, whole = pooled("train"), metarl_envs.tasks("Mixture", **MIXED, split="train")
+    assert len(train) == len(set(train.ids().tolist())) == 40
+    assert set(train.ids().tolist()) <= set(whole[:1000].ids().tolist())
+    assert train.fingerprint == pooled("train").fingerprint
+    assert len({train.fingerprint, pooled("train", pool_seed=1).fingerprint, train[:39].fingerprint}) == 3
+    assert not pooled("test").is_finite
+    assert_array_equal(pooled("test").rows(9), metarl_envs.tasks("Mixture", **MIXED, split="test").rows(9))
+    envs = gym.make_vec(ID, 60, **MIXED, split="train", pool=40)
+    lived = set()
+    for seed in range(4):
+        envs.reset(seed=100 * seed)
+        worlds = envs.unwrapped.get_state()
+        rows = worlds["task_rows"][worlds["worlds"]["task"]]
+        lived |= set(task_hashes(envs.unwrapped.variant, rows)[0].tolist())
+    assert lived == set(train.ids().tolist())
+
+
+def test_a_pool_of_more_tasks_than_there_are_is_refused():
+    with pytest.raises(ValueError, match="no 30 different tasks"):
+        metarl_envs.tasks("Mixture", parts="DarkRoom(size=2), GridNavi(size=3)", disguise="none", split="train", pool=30)

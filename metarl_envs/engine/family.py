@@ -79,6 +79,8 @@ class Family:
       whose fields are its keys: `obs.image[i, j] = 1`.
     * `state_index(params, obs)`, for tabular learners, where observations are few: the index of one, from 0 to
       `num_states(p) - 1`. A `Discrete` observation has its own.
+    * `state_index_in_task(params, task, obs)` instead, where it depends on the task which of few observations one is (in a
+      mixture on the part). Tabular learners then know as much of the task as that tells.
     * `task_hash(params, task)`, if the bytes of a task are not what it means: a hash of that, as 64 unsigned bits. Equal tasks
       have equal hashes, and the hash says whether it is a train, a validation or a test task (see `splits.part_of`).
     * `in_every_part(params, task)`, if single tasks hold much of the distribution (one in five hundred, say): whether this is
@@ -116,6 +118,7 @@ class Family:
     step: ClassVar[Callable | ByParameters]
     observe: ClassVar[Callable | ByParameters]
     state_index: ClassVar[Callable | None] = None
+    state_index_in_task: ClassVar[Callable | ByParameters | None] = None
     task_hash: ClassVar[Callable | ByParameters | None] = None
     in_every_part: ClassVar[Callable | ByParameters | None] = None
 
@@ -173,6 +176,11 @@ class Family:
     @staticmethod
     def all_tasks(p: SimpleNamespace, dtype: np.dtype) -> np.ndarray | None:
         """Return every task there is, where their number is finite and small; None where it is not."""
+        return None
+
+    @staticmethod
+    def pool(p: SimpleNamespace) -> tuple[int, int] | None:
+        """Return how many different tasks the train split is to have, and the seed that draws them; None: all there are."""
         return None
 
     @staticmethod
@@ -447,7 +455,7 @@ class Variant:
     @functools.cached_property
     def num_states(self) -> int | None:
         """How many observations there are, as the family says or their space has; None where they are not numbered."""
-        if self.state_index is None:
+        if self.state_index is None and self.family.state_index_in_task is None:
             return None
         given = self.family.num_states(self.p)
         return size_of(self.observation_space) if given is None else given

@@ -136,7 +136,9 @@ class TaskSet:
             listed = listed[parts.are_in(variant, listed, wanted)]
         if found.part and not (parts.parts_drawn(variant, wanted) if listed is None else len(listed)):
             raise ValueError(f"split={found.name!r} of {variant} has no tasks: none of the shift's is a {found.part} task")
-        return cls(variant, found, seed, None if listed is None else Sorted(variant, listed))
+        whole = cls(variant, found, seed, None if listed is None else Sorted(variant, listed))
+        pool = family.pool(variant.p) if found.part == "train" else None
+        return whole if pool is None else whole._pool(*pool)
 
     @classmethod
     def of_rows(cls, family: type[Family] | Variant, rows: np.ndarray, *, split: str | None = None) -> TaskSet:
@@ -305,6 +307,17 @@ class TaskSet:
         """What the tasks mean, as uint64, in blocks; of an endless set, those that stand for it in its fingerprint."""
         blocks = [self.rows(_STANDING_IN)] if self._listed is None else self._listed.blocks()
         return (task_rows.task_hashes(self.variant, rows)[0] for rows in blocks)
+
+    def _pool(self, count: int, seed: int) -> TaskSet:
+        """So many different tasks of the set, as a list; ValueError where it has fewer, as far as many draws tell."""
+        found, ids = np.zeros(0, self.dtype), np.zeros(0, np.uint64)
+        for drawn in (count, 2 * count + 1000, 64 * count + 10_000):
+            rows = task_rows.draw(self.variant, self.drawn_from, seed, 0, drawn)
+            ids, first = np.unique(task_rows.task_hashes(self.variant, rows)[0], return_index=True)
+            found = rows[np.sort(first)[:count]]
+            if len(found) == count:
+                return TaskSet(self.variant, self._split, seed, Listed(self.variant, task_rows.padded(found, self.dtype)))
+        raise ValueError(f"{self!r} has no {count} different tasks for a pool: {drawn} draws gave {len(ids)}")
 
     def _slice(self, index: slice) -> Listed:
         if self._listed is not None:

@@ -95,17 +95,11 @@ def learner_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Ca
     """How a player looks (and whether what it sees is no index that there is), begins and learns: one signature for all."""
     own_begin, own_learn = learner.begin, learner.learn
 
-    def look_at_observation(p, obs):
+    def look_at_observation(p, task, obs):
         return obs
 
     if learner.observes == "state":
-        state_index = variant.state_index
-        assert state_index is not None, "else the learner has said why it cannot live here"
-
-        def look(p, obs):
-            return state_index(p, obs)
-
-        lost = index_out_of_range
+        look, lost = _number_of_observation(variant), index_out_of_range
     else:
         look, lost = look_at_observation, never_lost
 
@@ -122,6 +116,23 @@ def learner_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Ca
         own_learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng)
 
     return glue(look), glue(lost), glue(begin), glue(learn)
+
+
+def _number_of_observation(variant: Variant) -> Callable:
+    """What gives an observation its index: the observation alone, or with it the task."""
+    in_task, state_index = variant.kernel("state_index_in_task"), variant.state_index
+    if in_task is not None:
+
+        def look_by_task(p, task, obs):
+            return in_task(p, task, obs)
+
+        return look_by_task
+    assert state_index is not None, "else the learner has said why it cannot live here"
+
+    def look(p, task, obs):
+        return state_index(p, obs)
+
+    return look
 
 
 def number_outside(bounds, action):

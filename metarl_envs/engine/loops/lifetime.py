@@ -64,10 +64,10 @@ def score_driver(variant: Variant, learner: type[Player]) -> Callable:
         for i in range(unsigned(lo), unsigned(hi)):
             w, memory, rng, obs = arrays.worlds[i], player.memories[i], player.streams[i], player.seen
             enter(arrays, player, given, i)
-            seen = look(p, obs[i, 0])
+            task = arrays.tasks[w.task]
+            seen = look(p, task, obs[i, 0])
             if lost(states, seen):
                 return fault(LOST, i)
-            task = arrays.tasks[w.task]
             now = 0
             n = 0
             while w.episode < episodes:
@@ -80,7 +80,7 @@ def score_driver(variant: Variant, learner: type[Player]) -> Callable:
                 n += 1
                 reward, terminated, truncated = move(p, task, w, action)
                 observe(p, task, w.state, obs[i, 1 - now])
-                then = look(p, obs[i, 1 - now])
+                then = look(p, task, obs[i, 1 - now])
                 if lost(states, then):
                     return fault(LOST, i)
                 learn(h, memory, seen, action, reward, terminated, truncated, then, rng)
@@ -91,7 +91,7 @@ def score_driver(variant: Variant, learner: type[Player]) -> Callable:
                     if w.episode + 1 == episodes:
                         break  # the last state stays
                     turn(p, task, w, obs[i, now])
-                    seen = look(p, obs[i, now])
+                    seen = look(p, task, obs[i, now])
                     if lost(states, seen):
                         return fault(LOST, i)
             steps[i] = n
@@ -131,10 +131,10 @@ def write_driver(
         for i in range(unsigned(lo), unsigned(hi)):
             w, memory, rng, obs = arrays.worlds[i], player.memories[i], player.streams[i], player.seen
             enter(arrays, player, given, i)
-            seen = look(p, obs[i, 0])
+            task = arrays.tasks[w.task]
+            seen = look(p, task, obs[i, 0])
             if lost(states, seen):
                 return fault(LOST, i)
-            task = arrays.tasks[w.task]
             ask(p, task, w, beside.advice, i)
             now = 0
             out.lived[i] = 0
@@ -150,7 +150,7 @@ def write_driver(
                 tell_chosen(h, memory, seen, action, beside.chosen, i, n)
                 reward, terminated, truncated = move(p, task, w, action)
                 observe(p, task, w.state, obs[i, 1 - now])
-                then = look(p, obs[i, 1 - now])
+                then = look(p, task, obs[i, 1 - now])
                 if lost(states, then):
                     return fault(LOST, i)
                 learn(h, memory, seen, action, reward, terminated, truncated, then, rng)
@@ -168,7 +168,7 @@ def write_driver(
                 seen = then
                 if ended & (n + 1 < steps):
                     turn(p, task, w, obs[i, now])
-                    seen = look(p, obs[i, now])
+                    seen = look(p, task, obs[i, now])
                     if lost(states, seen):
                         return fault(LOST, i)
         return np.int64(NO_FAULT)

@@ -209,6 +209,38 @@ def is_unseen(disguise: str) -> Callable:
     return unseen
 
 
+def undoing(disguise: str) -> Callable:
+    """Return the kernel `number_at(disguised, obs, i)`: number i of what was seen in the part, between 0 and 1.
+
+    `disguised` is a row with the fields of the disguise, of a task or of a memory.
+    """
+    if disguise == "projection":
+
+        @kernel
+        def number_at(disguised, obs, i):
+            total = 0.0
+            for j in range(len(obs)):
+                total += disguised.projection[j, i] * obs[j]
+            return total
+
+    elif hides_observations(disguise):
+
+        @kernel
+        def number_at(disguised, obs, i):
+            total = 0.0
+            for j in range(len(obs)):
+                total += obs[j] * ((disguised.image[j] == i + 1) - (disguised.image[j] == -i - 1))
+            return total
+
+    else:
+
+        @kernel
+        def number_at(disguised, obs, i):
+            return obs[i] * 1.0
+
+    return number_at
+
+
 def showing(disguise: str) -> Callable | None:
     """Return the kernel `show(task, state)`, which disguises `state.plain` as `state.shown`; None if nothing is disguised."""
     if disguise == "projection":

@@ -44,6 +44,7 @@ from metarl_envs.families.mixture.disguise import (
     is_unseen,
     showing,
     undisguised,
+    undoing,
 )
 from metarl_envs.families.mixture.parts import Parts, default_held_out, parts_of, read_names, read_parts
 from metarl_envs.families.mixture.players import PartOracle, PartRandom
@@ -180,6 +181,29 @@ def _draws_of(parts: Parts, disguise: str, surplus: str, held_out: bool, unseen:
 
 
 @functools.lru_cache(maxsize=64)
+def _numbering_of(parts: Parts, disguise: str) -> Callable:
+    """The kernel `state_index_in_task`: the number that an observation has in its part."""
+    number_at = undoing(disguise)
+    kernels = {
+        name: _numbered(part, number_at, *sight) for (name, part), sight in zip(parts.variants, parts.sights, strict=True)
+    }
+    return led_to(kernels, "state_index", ("params", "whole", "obs"), "return int({call})", "whole.which")
+
+
+def _numbered(part: Variant, number_at: Callable, lowest: np.ndarray, scale: np.ndarray) -> Callable:
+    """The index of an observation in a part, of what is shown of it: its numbers as a tuple, since kernels make no arrays."""
+    index = part.state_index
+    rounded = "int(floor(number_at(whole, obs, {i}) / scale[{i}] + lowest[{i}] + 0.5))"
+    exact = "number_at(whole, obs, {i}) / scale[{i}] + lowest[{i}]"
+    form = exact if part.observation.dtype.kind == "f" else rounded
+    numbers = "".join(f"{form.format(i=i)}, " for i in range(len(lowest)))
+    scope: dict[str, Any] = {"index": index, "number_at": number_at, "lowest": lowest, "scale": scale, "floor": math.floor}
+    scope["__name__"] = __name__
+    exec(f"def state_index_of(params, whole, obs):\n    return index(params, ({numbers}))", scope)
+    return kernel(scope["state_index_of"])
+
+
+@functools.lru_cache(maxsize=64)
 def _likely_tasks_of(parts: Parts) -> Callable:
     kernels = {name: part.kernel("in_every_part") or _in_one_part for name, part in parts.by_name.items()}
     return led_to(kernels, "in_every_part", ("params", "task"), given_back="return bool({call})")
@@ -239,8 +263,10 @@ class Mixture(Family):
         Discrete actions, and a row of numbers within bounds to see. horizon: steps an episode, in all of them. held_out: names
         of parts that are drawn with the shift `unseen_parts` alone; by default the last of a set, and "none" of others.
         disguise: "none", "actions" (a permutation), "observations" (a permutation, and a sign for each number), "both",
-        "projection"; one is drawn for each task, and belongs to it. surplus: "mod" or "noop", see above. parts_drawn: "seen",
-        or "held_out": what the shift `unseen_parts` sets. disguises_drawn: "seen" or "unseen", what `unseen_disguise` sets.
+        "projection"; one is drawn for each task, and belongs to it. surplus: "mod" or "noop", see above. pool: with
+        split="train" there are only so many tasks, all different, drawn once by pool_seed; 0: without end. Other splits have
+        all theirs. parts_drawn: "seen", or "held_out": what the shift `unseen_parts` sets. disguises_drawn: "seen" or
+        "unseen", what `unseen_disguise` sets.
 
     Splits:
         train, validation and test, by a hash of part, task and disguise together. Where a part's actions are exchangeable
@@ -250,6 +276,9 @@ class Mixture(Family):
         of them. Otherwise only the other parts and disguises are drawn.
 
     References:
+        Tabular learners are told the number of an observation in its part, as they are in its own family: they know as much of
+        the part as that tells.
+
         Return of an episode: that of the part. `random` plays the part's own actions, all alike; `oracle` is the part's,
         behind the disguise; memoryless-best is told the part and the disguise, so that it is an upper bound.
 
@@ -267,6 +296,8 @@ class Mixture(Family):
         held_out=Text(lambda p: default_held_out(p.parts), read_names, "names of parts, or 'none'"),
         disguise=Choice("actions", DISGUISES),
         surplus=Choice("mod", SURPLUS),
+        pool=Integer(0, 0, 10**7),
+        pool_seed=Integer(0, 0),
         parts_drawn=Choice("seen", ("seen", "held_out")),
         disguises_drawn=Choice("seen", ("seen", "unseen")),
     )
@@ -276,6 +307,9 @@ class Mixture(Family):
     reset = ByParameters(lambda p: _world_of(parts_at(p), p.disguise, p.surplus).reset)
     step = ByParameters(lambda p: _world_of(parts_at(p), p.disguise, p.surplus).step)
     observe = show_what_is_shown
+    state_index_in_task = ByParameters(
+        lambda p: None if Mixture.num_states(p) is None else _numbering_of(parts_at(p), p.disguise)
+    )
     in_every_part = ByParameters(lambda p: _likely_tasks_of(parts_at(p)))
     shifts = {"unseen_parts": {"parts_drawn": "held_out"}, "unseen_disguise": {"disguises_drawn": "unseen"}}
     references = {"oracle": PartOracle(), "random": PartRandom()}
@@ -307,6 +341,17 @@ class Mixture(Family):
         most = math.sqrt(parts.length) if p.disguise == "projection" else 1.0
         low = 0.0 if showing(p.disguise) is None else -most
         return Box(np.float32(low), np.float32(most), (parts.length,), np.float32), Discrete(parts.actions)
+
+    @staticmethod
+    def pool(p: SimpleNamespace) -> tuple[int, int] | None:
+        """As many as `pool` says, by `pool_seed`."""
+        return (p.pool, p.pool_seed) if p.pool else None
+
+    @staticmethod
+    def num_states(p: SimpleNamespace) -> int | None:
+        """As many as the part has that has the most; None where one numbers none."""
+        counts = [part.num_states for part in parts_at(p).by_name.values()]
+        return None if None in counts else max(count for count in counts if count is not None)
 
     @staticmethod
     def parameter_error(p: SimpleNamespace) -> str | None:

@@ -13,7 +13,7 @@ from metarl_envs.engine import Oracle, Player, Variant, kernel, randint, record
 from metarl_envs.engine.composing import led_to
 from metarl_envs.engine.player import references_of
 from metarl_envs.engine.records import for_drivers
-from metarl_envs.families.mixture.disguise import hides_observations
+from metarl_envs.families.mixture.disguise import hides_observations, undoing
 from metarl_envs.families.mixture.parts import Parts, parts_of
 
 
@@ -148,7 +148,7 @@ def _class_of(name: str, parts: Parts, disguise: str, own: tuple[type[Player], .
             )
         )
     )
-    note, undo = _noting(disguise), _undoing(disguise)
+    note, number_at = _noting(disguise), undoing(disguise)
 
     @kernel
     def begin(hyper, memory, params, task, rng):
@@ -165,7 +165,8 @@ def _class_of(name: str, parts: Parts, disguise: str, own: tuple[type[Player], .
     @kernel
     def learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
         own = int(memory.does[action])
-        undo(memory, then)
+        for i in range(len(then)):
+            memory.plain[i] = number_at(memory, then, i)
         if own >= 0:
             learn_in_part(hyper, memory, own, reward, terminated, truncated, memory.plain, rng)
 
@@ -245,36 +246,3 @@ def _noting(disguise: str) -> Callable:
             """Nothing is disguised."""
 
     return note
-
-
-def _undoing(disguise: str) -> Callable:
-    """Return the kernel `undo(memory, seen)`, which writes what was shown without its disguise into `memory.plain`."""
-    if disguise == "projection":
-
-        @kernel
-        def undo(memory, seen):
-            for i in range(len(memory.plain)):
-                total = 0.0
-                for j in range(len(seen)):
-                    total += memory.projection[j, i] * seen[j]
-                memory.plain[i] = total
-
-    elif hides_observations(disguise):
-
-        @kernel
-        def undo(memory, seen):
-            for j in range(len(seen)):
-                place = memory.image[j]
-                if place > 0:
-                    memory.plain[place - 1] = seen[j]
-                elif place < 0:
-                    memory.plain[-place - 1] = -seen[j]
-
-    else:
-
-        @kernel
-        def undo(memory, seen):
-            for i in range(len(seen)):
-                memory.plain[i] = seen[i]
-
-    return undo
