@@ -306,3 +306,28 @@ def test_a_pool_is_so_many_different_train_tasks_drawn_once():
 def test_a_pool_of_more_tasks_than_there_are_is_refused():
     with pytest.raises(ValueError, match="no 30 different tasks"):
         metarl_envs.tasks("Mixture", parts="DarkRoom(size=2), GridNavi(size=3)", disguise="none", split="train", pool=30)
+
+
+# ------------------------------------------------------------------------------------------------- heuristics
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_heuristics_play_behind_the_disguise_as_in_their_own_family(disguise):
+    env = make(parts="small", disguise=disguise, horizon=12)
+    references = references_of(env.variant)
+    assert set(references) - {"oracle", "random", "which_part"} == {
+        *("DarkRoom_sweep", "TwoStep_ideal_observer", "TwoStep_model_based", "TwoStep_model_free"),
+        *("GridNavi_posterior", "TMaze_recall", "DarkKeyToDoor_search"),
+    }
+    for task in task_of_each_part(env):
+        name, part = parts_of(env)[task["which"]]
+        for reference, own in references_of(part).items():
+            alone = lifetime_returns(np.array([task[name]]), part, own, [5], episodes=3)
+            player = references["oracle"] if reference == "oracle" else references[f"{name}_{reference}"]
+            assert_array_equal(lifetime_returns(np.array([task]), env.variant, player, [5], episodes=3), alone)
+
+
+def test_a_heuristic_plays_at_random_in_other_parts():
+    env = make()
+    tasks = np.array([task for task in env.tasks.sample(900, seed=2) if task["which"] == 1])
+    for player in (references_of(env.variant)["DarkRoom_sweep"], references_of(env.variant)["which_part"]):
+        paid = lifetime_returns(tasks, env.variant, player, np.arange(len(tasks)), episodes=2).mean()
+        assert abs(paid - 3.0) < 0.15

@@ -60,7 +60,7 @@ class ByParameters(NamedTuple):
     What a variant never does is then not compiled for it.
     """
 
-    choose: Callable[[SimpleNamespace], Callable]
+    choose: Callable[[SimpleNamespace], Any]
 
 
 class Family:
@@ -154,6 +154,11 @@ class Family:
     def spaces(p: SimpleNamespace) -> tuple[gym.Space, gym.Space]:
         """Return the observation and action spaces under parameters `p`."""
         raise NotImplementedError
+
+    @staticmethod
+    def more_references(p: SimpleNamespace) -> Mapping[str, Any]:
+        """Return references beside `references`, by name, where it depends on the parameters which there are."""
+        return {}
 
     @staticmethod
     def seats(p: SimpleNamespace) -> int:

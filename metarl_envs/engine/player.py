@@ -165,7 +165,8 @@ def _oracle_at(module: str, name: str, array_actions: bool) -> Oracle:
 
 def references_of(variant: Variant) -> dict[str, Player]:
     """Return the references that a family binds, by name; TypeError where one is no `Player`."""
-    for name, reference in variant.family.references.items():
+    references = {**variant.family.references, **variant.family.more_references(variant.p)}
+    for name, reference in references.items():
         if not isinstance(reference, Player):
             raise TypeError(f"reference {name!r} of {variant.name} is {reference!r}, and must be a Player")
-    return dict(variant.family.references)
+    return references

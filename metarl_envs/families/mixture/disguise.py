@@ -209,36 +209,38 @@ def is_unseen(disguise: str) -> Callable:
     return unseen
 
 
+@kernel
+def number_before_projection(disguised, obs, i):
+    """Number i of what is shown, turned back."""
+    total = 0.0
+    for j in range(len(obs)):
+        total += disguised.projection[j, i] * obs[j]
+    return total
+
+
+@kernel
+def number_before_permutation(disguised, obs, i):
+    """Number i of what is shown, in its own order and with its own sign."""
+    total = 0.0
+    for j in range(len(obs)):
+        total += obs[j] * ((disguised.image[j] == i + 1) - (disguised.image[j] == -i - 1))
+    return total
+
+
+@kernel
+def number_as_shown(disguised, obs, i):
+    """Number i of what is shown as it is."""
+    return obs[i] * 1.0
+
+
 def undoing(disguise: str) -> Callable:
     """Return the kernel `number_at(disguised, obs, i)`: number i of what was seen in the part, between 0 and 1.
 
     `disguised` is a row with the fields of the disguise, of a task or of a memory.
     """
     if disguise == "projection":
-
-        @kernel
-        def number_at(disguised, obs, i):
-            total = 0.0
-            for j in range(len(obs)):
-                total += disguised.projection[j, i] * obs[j]
-            return total
-
-    elif hides_observations(disguise):
-
-        @kernel
-        def number_at(disguised, obs, i):
-            total = 0.0
-            for j in range(len(obs)):
-                total += obs[j] * ((disguised.image[j] == i + 1) - (disguised.image[j] == -i - 1))
-            return total
-
-    else:
-
-        @kernel
-        def number_at(disguised, obs, i):
-            return obs[i] * 1.0
-
-    return number_at
+        return number_before_projection
+    return number_before_permutation if hides_observations(disguise) else number_as_shown
 
 
 def showing(disguise: str) -> Callable | None:

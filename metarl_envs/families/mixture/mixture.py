@@ -47,7 +47,7 @@ from metarl_envs.families.mixture.disguise import (
     undoing,
 )
 from metarl_envs.families.mixture.parts import Parts, default_held_out, parts_of, read_names, read_parts
-from metarl_envs.families.mixture.players import PartOracle, PartRandom
+from metarl_envs.families.mixture.players import Heuristic, PartOracle, PartRandom, WhichPart, heuristics_of
 
 
 def parts_at(p: SimpleNamespace) -> Parts:
@@ -280,7 +280,10 @@ class Mixture(Family):
         the part as that tells.
 
         Return of an episode: that of the part. `random` plays the part's own actions, all alike; `oracle` is the part's,
-        behind the disguise; memoryless-best is told the part and the disguise, so that it is an upper bound.
+        behind the disguise; memoryless-best is told the part and the disguise, so that it is an upper bound. The heuristics
+        of each part, which are told the disguise, and whether it is their part, and play at random elsewhere:
+        `DarkRoom_sweep`, `GridNavi_posterior`. `which_part` is told the part, and plays its first heuristic, at random where
+        it has none (bandits and random MDPs): the strongest player here that does not learn.
 
     Source and variants:
         Permuted actions: Headless-AD (Sinii et al. 2023, arXiv 2312.13327). Random projections make tasks at will in GPICL
@@ -312,7 +315,7 @@ class Mixture(Family):
     )
     in_every_part = ByParameters(lambda p: _likely_tasks_of(parts_at(p)))
     shifts = {"unseen_parts": {"parts_drawn": "held_out"}, "unseen_disguise": {"disguises_drawn": "unseen"}}
-    references = {"oracle": PartOracle(), "random": PartRandom()}
+    references = {"oracle": PartOracle(), "random": PartRandom(), "which_part": WhichPart()}
 
     @staticmethod
     def task(p: SimpleNamespace) -> np.dtype:
@@ -352,6 +355,15 @@ class Mixture(Family):
         """As many as the part has that has the most; None where one numbers none."""
         counts = [part.num_states for part in parts_at(p).by_name.values()]
         return None if None in counts else max(count for count in counts if count is not None)
+
+    @staticmethod
+    def more_references(p: SimpleNamespace) -> dict[str, Heuristic]:
+        """Each heuristic of each part, as `DarkRoom_sweep`."""
+        return {
+            f"{name}_{reference}": Heuristic(part=name, reference=reference)
+            for name, part in parts_at(p).variants
+            for reference in heuristics_of(part)
+        }
 
     @staticmethod
     def parameter_error(p: SimpleNamespace) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.engine import Oracle, Player, Variant, kernel, randint, record
+from metarl_envs.engine import Oracle, Parameters, Player, Text, Variant, kernel, randint, record
 from metarl_envs.engine.composing import led_to
 from metarl_envs.engine.player import references_of
 from metarl_envs.engine.records import for_drivers
@@ -24,6 +24,13 @@ def first_that_does(does, own):
         if does[a] == own:
             return a
     return 0
+
+
+def _as_it_is(name: str, value: Any) -> str:
+    """A name; TypeError if it is none."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={value!r} must be a name")
+    return value
 
 
 # ------------------------------------------------------------------------------------------------- told: one player a part
@@ -76,6 +83,39 @@ class _Uniform(Oracle):
     def memory(p, variant):
         """One unused byte an action: the shape says how many there are."""
         return record(actions=(np.uint8, variant.actions))
+
+
+def heuristics_of(part: Variant) -> dict[str, Player]:
+    """Return a family's references that are neither its oracle nor random play, by name."""
+    return {name: player for name, player in references_of(part).items() if name not in ("oracle", "random")}
+
+
+class Heuristic(PartPlayer):
+    """Plays as one reference of one part does, in that part; in others at random.
+
+    Hyper-parameters:
+        part, reference: their names.
+    """
+
+    params = Parameters(
+        part=Text("", _as_it_is, "the name of a part"), reference=Text("", _as_it_is, "the name of a reference")
+    )
+
+    def players(self, parts):
+        """Return the reference for its part, and random play for the others."""
+        own = {self.p.part: heuristics_of(parts[self.p.part])[self.p.reference]}
+        return {name: own.get(name, _Uniform()) for name in parts}
+
+
+class WhichPart(PartPlayer):
+    """Is told the part and the disguise, and plays the part's first heuristic; at random where the part has none.
+
+    It is the strongest player that does not learn what pays: a learner must be compared with it.
+    """
+
+    def players(self, parts):
+        """Return the first heuristic of each part."""
+        return {name: next(iter(heuristics_of(part).values()), _Uniform()) for name, part in parts.items()}
 
 
 def _parts(variant: Variant) -> Parts:
