@@ -25,6 +25,7 @@ GROUPS = {
     "runs": "run_speed",
     "learners": "learner_speed",
     "task_sets": "task_set_speed",
+    "mixture": "mixture_speed",
     "startup": "startup_time",
     "rules": "rules_of_speed",
 }

@@ -20,7 +20,7 @@ def test_a_quick_run_prints_every_table(tmp_path):
     assert done.returncode == 0, done.stderr
     groups = json.loads(file.read_text())["groups"]
     kinds = {"vector", "single", "wrappers", "boxes", "runs", "q_learning", "histories", "learners", "task_sets", "startup"}
-    kinds.add("rules")
+    kinds |= {"rules", "mixture"}
     assert set(groups) == kinds
     for table in (table for tables in groups.values() for table in tables):
         assert f"### {table['title']}\n" in done.stdout

@@ -5,7 +5,7 @@ import itertools
 import gymnasium as gym
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import metarl_envs
 from metarl_envs.engine.player import references_of
@@ -331,3 +331,45 @@ def test_a_heuristic_plays_at_random_in_other_parts():
     for player in (references_of(env.variant)["DarkRoom_sweep"], references_of(env.variant)["which_part"]):
         paid = lifetime_returns(tasks, env.variant, player, np.arange(len(tasks)), episodes=2).mean()
         assert abs(paid - 3.0) < 0.15
+
+
+# ------------------------------------------------------------------------------------------------- posteriors
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_the_posterior_is_that_of_the_part(disguise):
+    env = make(
+        parts="DarkRoom(size=3), BernoulliBandit(arms=3), TabularMDP(states=3, actions=2)", disguise=disguise, ground_truth=True
+    )
+    for task in task_of_each_part(env):
+        name, part = parts_of(env)[task["which"]]
+        alone = gym.make(f"metarl_envs:MetaRL/{part.name}-v0", **part.values, ground_truth=True).unwrapped
+        told, expected = (
+            env.reset(seed=7, options={"task": task})[1],
+            alone.reset(seed=7, options={"task": np.array(task[name])})[1],
+        )
+        for action in (0, 4, 1, 3, 2, 1):
+            assert_equal(told["metarl"]["posterior"][name], expected["metarl"]["posterior"])
+            others = [value for part, value in told["metarl"]["posterior"].items() if part != name]
+            assert all(
+                np.isnan(number).all()
+                for other in others
+                for number in (other.values() if isinstance(other, dict) else [other])
+            )
+            told, expected = env.step(action)[-1], alone.step(int(task["does"][action]))[-1]
+
+
+def test_posteriors_are_told_for_each_row_and_survive_a_snapshot():
+    envs = gym.make_vec(ID, 8, **MIXED, ground_truth=True)
+    envs.reset(seed=1)
+    for action in (0, 1, 2):
+        _, _, _, _, info = envs.step(np.full(8, action))
+    single = make(ground_truth=True)
+    single.reset(seed=4)
+    for action in (0, 1, 2):
+        last = single.step(action)[-1]
+    for name, told in last["metarl"]["posterior"].items():
+        rows = info["metarl"]["posterior"][name]
+        assert_equal({key: rows[key][3] for key in told} if isinstance(told, dict) else rows[3], told)
+    kept = single.get_state()
+    after = single.step(3)[-1]["metarl"]["posterior"]
+    single.set_state(kept)
+    assert_equal(single.step(3)[-1]["metarl"]["posterior"], after)

@@ -25,6 +25,7 @@ from metarl_envs.engine.uniform_tasks import UniformTasks
 
 if TYPE_CHECKING:
     from metarl_envs.engine.canvas import Picture
+    from metarl_envs.engine.composing import TaskOfPart
 
 #: What rows must be to be tasks: a field, where it is wrong (bool [task, ...]), and what is wrong. See `Family.task_errors`.
 TaskErrors = Iterator[tuple[str, np.ndarray, str]]
@@ -280,6 +281,16 @@ class Family:
     def expected_rewards(p: SimpleNamespace, belief: dict[str, np.ndarray]) -> np.ndarray | None:
         """Return what each action of a bandit pays in the mean by a posterior, float64 [action]; None for other families."""
         return None
+
+    @staticmethod
+    def parts_told(p: SimpleNamespace) -> Mapping[str, Variant]:
+        """Return the parts of a family whose tasks are those of others, by name: its ground truth is the part's."""
+        return {}
+
+    @staticmethod
+    def task_of_part(p: SimpleNamespace, task: Row) -> TaskOfPart:
+        """Return a task as that of the part that it belongs to, in a family that tells its parts."""
+        raise NotImplementedError("a family with parts_told must say which part a task is of: write task_of_part(p, task)")
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns | None:

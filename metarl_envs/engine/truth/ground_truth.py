@@ -49,7 +49,8 @@ class GroundTruth:
     Where the posterior is known exactly (a finite list of tasks and steps without chance, or `Family.prior`):
 
     * `posterior`: float64 [tasks], the probability of each task of `env.unwrapped.tasks` (with `num_tasks=k`, of its first k);
-      or a dict of parameters. A task given by hand must be one of them.
+      or a dict of parameters. A task given by hand must be one of them. In a family whose tasks are those of others (a
+      mixture), a dict with that of each part, NaN but for the part that the trial is in, over all tasks of that part.
     """
 
     def __init__(self, worlds: Worlds):
@@ -118,11 +119,7 @@ class GroundTruth:
             best = self._q.max(axis=1, keepdims=True)
             values |= {"q_star": self._q.copy(), "optimal_actions": self._q >= best - 1e-12, "regret": self._regret.copy()}
         if self._beliefs is not None:
-            told = [belief.tell() for belief in self._beliefs]
-            if isinstance(told[0], dict):
-                values["posterior"] = with_masks({name: np.stack([t[name] for t in told]) for name in told[0]}, present)
-            else:
-                values["posterior"] = np.stack(told)
+            values["posterior"] = _stacked([belief.tell() for belief in self._beliefs], present)
         return with_masks(values, present)
 
     def single(self) -> dict[str, Any]:
@@ -165,7 +162,7 @@ class GroundTruth:
         self._solutions[i], self._returns[i] = _solved(self._variant, int(self._ids[i]), task.reshape(1))
         self._regret[i] = np.nan if self._solutions[i] is None else 0.0
         if self._beliefs is not None:
-            self._beliefs[i].trial()
+            self._beliefs[i].trial(task)
 
 
 def _fields(rows: np.ndarray, present: np.ndarray) -> dict[str, Any]:
@@ -174,6 +171,13 @@ def _fields(rows: np.ndarray, present: np.ndarray) -> dict[str, Any]:
     return with_masks(
         {name: _fields(value, present) if value.dtype.names else np.array(value) for name, value in fields.items()}, present
     )
+
+
+def _stacked(told: list[Any], present: np.ndarray) -> Any:
+    """What is told of each row as one array, or where it has names one for each, with masks."""
+    if not isinstance(told[0], dict):
+        return np.stack(told)
+    return with_masks({name: _stacked([one[name] for one in told], present) for name in told[0]}, present)
 
 
 def _solved(variant: Variant, task_id: int, task: np.ndarray) -> tuple[QFunction | None, tuple[float, float]]:

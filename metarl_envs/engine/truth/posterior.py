@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from metarl_envs.engine.composing import TaskOfPart
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.loops.explore import PossibleWorlds
-from metarl_envs.engine.records import rows
+from metarl_envs.engine.records import Row, rows
 from metarl_envs.engine.streams import STREAM
 from metarl_envs.engine.truth.solving import drivers_of, is_without_chance
 from metarl_envs.engine.worlds.task_rows import task_hashes
@@ -27,8 +28,8 @@ class Belief(Protocol):
     def why_not(self, task: np.ndarray) -> str | None:
         """Why no posterior can be told for a trial on this task row, which was given by hand; None where one can."""
 
-    def trial(self) -> None:
-        """Begin a trial: go back to the prior."""
+    def trial(self, task: np.ndarray | np.void) -> None:
+        """Begin a trial on this task: go back to the prior."""
 
     def episode(self, world: np.void, observation: np.ndarray) -> None:
         """Begin an episode with this observation."""
@@ -49,6 +50,9 @@ class Belief(Protocol):
 def belief_for(worlds: Worlds) -> list[Belief] | None:
     """One belief a row, of the kind that is exact for the family; None where none is."""
     variant, tasks = worlds.variant, worlds.tasks
+    if parts := variant.family.parts_told(variant.p):
+        known = {name: part for name, part in parts.items() if _belief_alone(part) is not None}
+        return [OfParts(variant, known) for _ in range(worlds.count)] if known else None
     if variant.family.prior(variant.p) is not None:
         return [Conjugate(variant) for _ in range(worlds.count)]
     if not tasks.is_finite or len(tasks) > MOST_TASKS or variant.action.shape:
@@ -57,6 +61,16 @@ def belief_for(worlds: Worlds) -> list[Belief] | None:
     if not _without_chance(variant, listed[:1].tobytes()):
         return None
     return [Sieve(variant, listed) for _ in range(worlds.count)]
+
+
+def _belief_alone(variant: Variant) -> Belief | None:
+    """A belief over all tasks of a family; None where none is exact."""
+    if variant.family.prior(variant.p) is not None:
+        return Conjugate(variant)
+    listed = variant.family.all_tasks(variant.p, variant.task)
+    if listed is None or len(listed) > MOST_TASKS or not _without_chance(variant, listed[:1].tobytes()):
+        return None
+    return Sieve(variant, listed[np.argsort(task_hashes(variant, listed)[0], kind="stable")])
 
 
 @functools.lru_cache(maxsize=64)
@@ -76,7 +90,7 @@ class Conjugate:
         """Nothing: the prior covers every task of the family."""
         return None
 
-    def trial(self) -> None:
+    def trial(self, task: np.ndarray | np.void | None = None) -> None:
         """Back to the prior."""
         self._parameters = self._variant.family.prior(self._variant.p) or {}
 
@@ -132,7 +146,7 @@ class Sieve:
     def _ids(self) -> set[int]:
         return set(task_hashes(self._variant, self._tasks.view(np.ndarray))[0].tolist())
 
-    def trial(self) -> None:
+    def trial(self, task: np.ndarray | np.void | None = None) -> None:
         """Make every task possible again."""
         self._weights[...] = 1.0
 
@@ -175,3 +189,61 @@ class Sieve:
     @property
     def _go(self) -> SimpleNamespace:
         return drivers_of(self._variant)
+
+
+class OfParts:
+    """The posterior in a family whose tasks are those of others: the part's, of one who is told the part and the disguise."""
+
+    def __init__(self, variant: Variant, parts: dict[str, Variant]):
+        self._variant = variant
+        self._beliefs = {name: belief for name, part in parts.items() if (belief := _belief_alone(part)) is not None}
+        self._of: TaskOfPart | None = None
+
+    @property
+    def _current(self) -> Belief | None:
+        return None if self._of is None else self._beliefs.get(self._of.name)
+
+    def why_not(self, task: np.ndarray) -> str | None:
+        """Nothing: all tasks of the part are followed."""
+        return None
+
+    def trial(self, task: np.ndarray | np.void) -> None:
+        """Back to the prior of the part."""
+        self._of = self._variant.family.task_of_part(self._variant.p, Row(np.array(task).reshape(())))
+        if self._current is not None:
+            self._current.trial(self._of.task)
+
+    def episode(self, world: np.void, observation: np.ndarray) -> None:
+        """Begin an episode in the part."""
+        if self._of is not None and self._current is not None:
+            self._current.episode(world, self._of.observation(observation))
+
+    def stepped(self, action: Any, reward: float, terminated: bool, observation: np.ndarray) -> None:
+        """Take account of what was done and seen in the part."""
+        if self._of is None or self._current is None:
+            return
+        if (own := self._of.action(action)) is not None:
+            self._current.stepped(own, reward, terminated, self._of.observation(observation))
+
+    def tell(self) -> dict[str, Any]:
+        """Return the posterior of each part for which it is known, NaN but for the one that the trial is in."""
+        return {
+            name: belief.tell() if belief is self._current else _unknown(belief.tell())
+            for name, belief in self._beliefs.items()
+        }
+
+    def get_state(self) -> Any:
+        """Return a copy of what is known."""
+        return {name: belief.get_state() for name, belief in self._beliefs.items()}
+
+    def set_state(self, state: Any) -> None:
+        """Put back what `get_state` gave."""
+        for name, belief in self._beliefs.items():
+            belief.set_state(state[name])
+
+
+def _unknown(told: Any) -> Any:
+    """NaN in the form of a posterior."""
+    return (
+        {name: _unknown(value) for name, value in told.items()} if isinstance(told, dict) else np.full(np.shape(told), np.nan)
+    )

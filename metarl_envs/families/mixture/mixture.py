@@ -28,7 +28,8 @@ from metarl_envs.engine import (
     randint,
     record,
 )
-from metarl_envs.engine.composing import PartParameters, by_part, led_to
+from metarl_envs.engine.compiling.kernels import plain
+from metarl_envs.engine.composing import PartParameters, TaskOfPart, by_part, led_to
 from metarl_envs.engine.records import array_of
 from metarl_envs.engine.truth.solving import QFunction, exact_returns, solve
 from metarl_envs.families.mixture.disguise import (
@@ -399,6 +400,29 @@ class Mixture(Family):
         name, part = parts_at(p).at(task.which)
         own = solve(part, array_of(task[name]))
         return own and (lambda state, t: own(state[name], t)[does])
+
+    @staticmethod
+    def parts_told(p: SimpleNamespace) -> dict[str, Variant]:
+        """The parts."""
+        return dict(parts_at(p).variants)
+
+    @staticmethod
+    def task_of_part(p: SimpleNamespace, task: Row) -> TaskOfPart:
+        """The part's own task, and what the disguise hides of it."""
+        parts = parts_at(p)
+        name, part = parts.at(task.which)
+        lowest, scale = parts.sights[task.which]
+        number_at, does = plain(undoing(p.disguise)), np.array(task.does)
+
+        def action(shown: int) -> int | None:
+            return None if does[shown] == IDLE else int(does[shown])
+
+        def observation(shown: np.ndarray) -> np.ndarray:
+            numbers = np.array([number_at(task, shown.astype(np.float64), i) for i in range(len(lowest))]) / scale + lowest
+            exact = part.observation.dtype.kind == "f"
+            return (numbers if exact else np.round(numbers)).astype(part.observation.dtype)
+
+        return TaskOfPart(name, array_of(task[name]), action, observation)
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns | None:
