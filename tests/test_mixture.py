@@ -1,6 +1,8 @@
 """Mixture: a task is lived as in its part's own family, behind whatever disguise, and no task is in two splits."""
 
 import itertools
+import re
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -373,3 +375,11 @@ def test_posteriors_are_told_for_each_row_and_survive_a_snapshot():
     after = single.step(3)[-1]["metarl"]["posterior"]
     single.set_state(kept)
     assert_equal(single.step(3)[-1]["metarl"]["posterior"], after)
+
+
+# ------------------------------------------------------------------------------------------------- its guide
+def test_the_guide_runs():
+    guide = Path(__file__).parents[1] / "docs" / "mixture.md"
+    code = "\n".join(re.findall(r"```python\n(.*?)```", guide.read_text(), flags=re.DOTALL))
+    exec(compile(code, "mixture.md", "exec"), found := {})
+    assert set(found["result"].policies) == {"which_part", "q_learning"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copyreg
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,22 +35,6 @@ _ARGUMENTS = {
 ROWS = {"params", "task", "state", "hyper", "memory"}
 #: The kernels of several parts give numbers of several types, which must be one type in the whole.
 _GIVEN_BACK = {"step": "paid, done = {call}\n        return float(paid), bool(done)"}
-
-
-class TaskOfPart(NamedTuple):
-    """A task of a family that is made of others, as one who is told everything sees it: as a task of a part.
-
-    Attributes:
-        name: of the part.
-        task: the part's own task row, as an array without dimensions.
-        action: what an action does in the part: one of its own actions; None where it does nothing.
-        observation: what is seen in the part where this observation is shown.
-    """
-
-    name: str
-    task: np.ndarray
-    action: Callable[[int], int | None]
-    observation: Callable[[np.ndarray], np.ndarray]
 
 
 class _ComposedType(type):

@@ -25,7 +25,6 @@ from metarl_envs.engine.uniform_tasks import UniformTasks
 
 if TYPE_CHECKING:
     from metarl_envs.engine.canvas import Picture
-    from metarl_envs.engine.composing import TaskOfPart
 
 #: What rows must be to be tasks: a field, where it is wrong (bool [task, ...]), and what is wrong. See `Family.task_errors`.
 TaskErrors = Iterator[tuple[str, np.ndarray, str]]
@@ -53,6 +52,22 @@ class Returns(NamedTuple):
 
     random: float
     oracle: float
+
+
+class TaskOfPart(NamedTuple):
+    """A task of a family that is made of others, as one who is told everything sees it: as a task of a part.
+
+    Attributes:
+        name: of the part.
+        task: the part's own task row, as an array without dimensions.
+        action: what an action does in the part: one of its own actions; None where it does nothing.
+        observation: what is seen in the part where this observation is shown.
+    """
+
+    name: str
+    task: np.ndarray
+    action: Callable[[int], int | None]
+    observation: Callable[[np.ndarray], np.ndarray]
 
 
 class ByParameters(NamedTuple):

@@ -311,7 +311,7 @@ class TaskSet:
     def _pool(self, count: int, seed: int) -> TaskSet:
         """So many different tasks of the set, as a list; ValueError where it has fewer, as far as many draws tell."""
         found, ids = np.zeros(0, self.dtype), np.zeros(0, np.uint64)
-        for drawn in (count, 2 * count + 1000, 64 * count + 10_000):
+        for drawn in (count, 2 * count + 200, 16 * count + 1000):
             rows = task_rows.draw(self.variant, self.drawn_from, seed, 0, drawn)
             ids, first = np.unique(task_rows.task_hashes(self.variant, rows)[0], return_index=True)
             found = rows[np.sort(first)[:count]]

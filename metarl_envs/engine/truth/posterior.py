@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from metarl_envs.engine.composing import TaskOfPart
-from metarl_envs.engine.family import Variant
+from metarl_envs.engine.family import TaskOfPart, Variant
 from metarl_envs.engine.loops.explore import PossibleWorlds
 from metarl_envs.engine.records import Row, rows
 from metarl_envs.engine.streams import STREAM

@@ -29,7 +29,8 @@ from metarl_envs.engine import (
     record,
 )
 from metarl_envs.engine.compiling.kernels import plain
-from metarl_envs.engine.composing import PartParameters, TaskOfPart, by_part, led_to
+from metarl_envs.engine.composing import PartParameters, by_part, led_to
+from metarl_envs.engine.family import TaskOfPart
 from metarl_envs.engine.records import array_of
 from metarl_envs.engine.truth.solving import QFunction, exact_returns, solve
 from metarl_envs.families.mixture.disguise import (
