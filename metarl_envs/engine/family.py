@@ -42,6 +42,8 @@ _FOLLOWS_FROM = {
     "all_tasks": {"sample_task"},
     "in_every_part": {"sample_task"},
     "exchangeable_actions": {"sample_task", "step"},
+    "feedback": {"observe"},
+    "feedback_range": {"step", "observe"},
 }
 #: What a family cannot be without.
 _NEEDED = ("params", "task", "state", "sample_task", "reset", "step", "observe")
@@ -233,6 +235,19 @@ class Family:
         None in families whose agents never forget within an episode. In others it is told as `info["memory_reset"]` too.
         """
         return None
+
+    @staticmethod
+    def feedback(p: SimpleNamespace) -> tuple[int, ...] | None:
+        """Return the places, in an observation, of the numbers that agents learn from; None where it is the reward.
+
+        Controls that hide feedback, swap it or reflect it act on those numbers then (see `metarl_wrappers.HideReward`).
+        """
+        return None
+
+    @classmethod
+    def feedback_range(cls, p: SimpleNamespace) -> tuple[float, float] | None:
+        """Return the lowest and the highest feedback, between which a control may reflect it; None where there is no range."""
+        return (0.0, 1.0) if cls.binary_reward else None
 
     @classmethod
     def instructions(cls, p: SimpleNamespace) -> str:

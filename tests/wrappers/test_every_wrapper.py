@@ -47,9 +47,11 @@ CASES = [
     ("NegateReward", {}),
     ("Notebook", {"capacity": 2, "symbols": 3}),
     ("PermuteActions", {"seed": 4}),
+    ("PermuteActions", {"seed": 4, "after_episodes": 1, "after_steps": 3}),
     ("PermuteObservation", {"seed": 4}),
     ("PreviousStep", {}),
     ("PreviousStep", {"flat": True}),
+    ("ReflectReward", {"low": -20, "high": 20}),
     SWAP,
 ]
 TRIALS = [("Trial", {"episodes_per_trial": EPISODES, "keep_task": means}) for means in ("seed", "options", "new_trial")]
@@ -878,7 +880,9 @@ def suitable(few_or_all, actions):
         ("Context", {"length": 3}),
         ("HideBoundaries", {}),
         ("PermuteActions", {"seed": 4}),
+        ("PermuteActions", {"seed": 4, "after_episodes": 1, "after_steps": 3}),
         ("PreviousStep", {"flat": True}),
+        ("ReflectReward", {"low": -20, "high": 20}),
     ]
     ours = [*few, SWAP] if few_or_all == "few" else [case for case in CASES if case[1] != {"length": 30}]
     return [case for case in ours if actions is None or case[0] not in ("Notebook", "PermuteActions")]

@@ -52,6 +52,8 @@ from metarl_wrappers.permute_observation import PermuteObservation as PermuteObs
 from metarl_wrappers.permute_observation import VectorPermuteObservation as VectorPermuteObservation
 from metarl_wrappers.previous_step import PreviousStep as PreviousStep
 from metarl_wrappers.previous_step import VectorPreviousStep as VectorPreviousStep
+from metarl_wrappers.reflect_reward import ReflectReward as ReflectReward
+from metarl_wrappers.reflect_reward import VectorReflectReward as VectorReflectReward
 from metarl_wrappers.seed_tasks import SeedTasks as SeedTasks
 from metarl_wrappers.seed_tasks import VectorSeedTasks as VectorSeedTasks
 from metarl_wrappers.swap_reward import SwapReward as SwapReward

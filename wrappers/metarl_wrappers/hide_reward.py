@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
+from metarl_wrappers.feedback import FeedbackInSight, as_feedback
 from metarl_wrappers.rows import Rows, RowsWrapper, Told, VectorRowsWrapper
 
 
 class _Hidden(Rows):
     def pay(self, rewards: np.ndarray, told: Told) -> np.ndarray:
         return np.zeros(len(rewards))
+
+
+class _HiddenInSight(FeedbackInSight):
+    def change(self, told: np.ndarray, rows: Any) -> np.ndarray:
+        return np.zeros_like(told)
+
+
+def _hidden(observation_space: gym.Space, action_space: gym.Space, count: int, feedback: list[int] | None) -> Rows:
+    """Return the rows of either kind."""
+    if feedback is None:
+        return _Hidden(observation_space, action_space, count)
+    return _HiddenInSight(observation_space, action_space, count, feedback)
 
 
 class HideReward(RowsWrapper):
@@ -28,19 +44,27 @@ class HideReward(RowsWrapper):
     Args:
         env: any environment. Put `PreviousStep` or `Context` **above** this wrapper: they show the reward that they are
             given.
+        feedback: where agents learn from numbers of the observation and not from reward (such as LinearRegression's last
+            target): their places in it. They are shown as 0 too, but in the first observation of an episode.
+
+    Raises:
+        TypeError: `feedback` is no sequence of integers.
+        ValueError: one of them is no place in a Box of floats of one axis.
 
     Example:
         >>> control = PreviousStep(HideReward(gym.make("metarl_envs:MetaRL/DarkRoom-v0", episodes_per_trial=10)))
     """
 
-    def __init__(self, env: gym.Env):
-        RecordConstructorArgs.__init__(self)
-        super().__init__(env, _Hidden)
+    def __init__(self, env: gym.Env, feedback: Sequence[int] | None = None):
+        given = as_feedback(feedback)
+        RecordConstructorArgs.__init__(self, feedback=given)
+        super().__init__(env, _hidden, given)
 
 
 class VectorHideReward(VectorRowsWrapper):
     """The vector form of `HideReward`, in every autoreset mode."""
 
-    def __init__(self, env: VectorEnv):
-        RecordConstructorArgs.__init__(self)
-        super().__init__(env, _Hidden)
+    def __init__(self, env: VectorEnv, feedback: Sequence[int] | None = None):
+        given = as_feedback(feedback)
+        RecordConstructorArgs.__init__(self, feedback=given)
+        super().__init__(env, _hidden, given)

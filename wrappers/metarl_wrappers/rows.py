@@ -376,6 +376,9 @@ class Retell(InOrder):
         """The trial as it is told, and the true values of what was changed."""
         raise NotImplementedError
 
+    def _count(self, stepped: bool, trial: dict[str, Any]) -> None:
+        """Hear of a reset or a step before what it told is retold."""
+
     def _blank(self) -> Any:
         """What `final_obs` is where no episode ended."""
         raise NotImplementedError
@@ -398,14 +401,15 @@ class RetellWrapper(gym.Wrapper, RecordConstructorArgs, Retell):
         """Reset the environment."""
         observation, info = self.env.reset(seed=seed, options=options)
         self._check_trial(self._trial_of(info), observation)
-        return observation, self._retold(info)
+        return observation, self._retold(info, stepped=False)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Step the environment."""
         observation, reward, terminated, truncated, info = self.env.step(action)
-        return observation, reward, terminated, truncated, self._retold(info)
+        return observation, reward, terminated, truncated, self._retold(info, stepped=True)
 
-    def _retold(self, info: dict[str, Any]) -> dict[str, Any]:
+    def _retold(self, info: dict[str, Any], stepped: bool) -> dict[str, Any]:
+        self._count(stepped, self._trial_of(info))
         trial, truth = self._retell(self._trial_of(info))
         return with_truth({**info, "trial": trial}, truth)
 
@@ -426,14 +430,15 @@ class VectorRetellWrapper(VectorWrapper, RecordConstructorArgs, Retell):
         """Reset all rows, or those of `options["reset_mask"]`."""
         observations, info = self.env.reset(seed=seed, options=None if options is None else dict(options))
         self._check_trial(self._trial_of(info), observations)
-        return observations, self._retold(info)
+        return observations, self._retold(info, stepped=False)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all rows."""
         observations, rewards, terminated, truncated, info = self.env.step(actions)
-        return observations, rewards, terminated, truncated, self._retold(info)
+        return observations, rewards, terminated, truncated, self._retold(info, stepped=True)
 
-    def _retold(self, info: dict[str, Any]) -> dict[str, Any]:
+    def _retold(self, info: dict[str, Any], stepped: bool) -> dict[str, Any]:
+        self._count(stepped, self._trial_of(info))
         trial, truth = self._retell(self._trial_of(info))
         info = with_truths({**info, "trial": trial}, truth)
         old = info.get("final_info")

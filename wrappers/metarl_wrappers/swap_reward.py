@@ -11,6 +11,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
 from metarl_wrappers.arguments import as_seed
+from metarl_wrappers.feedback import FeedbackInSight, as_feedback
 from metarl_wrappers.rows import Rows, RowsWrapper, Told, VectorRowsWrapper
 from metarl_wrappers.streams import TrialStreams, below, keys_from, mix
 
@@ -44,69 +45,135 @@ class _OfRows(Rows):
         return shown
 
 
-class _OfLives(Rows):
+class _Lives:
     """Stored lives one behind the other, which of them each row is shown, and how far it is."""
 
-    def __init__(self, observation_space: gym.Space, action_space: gym.Space, count: int, lives: list[list[float]], seed: int):
-        super().__init__(observation_space, action_space, count)
+    def __init__(self, count: int, lives: list[list[Any]], seed: int):
         self._streams = TrialStreams(seed, count)
-        self._rewards = np.concatenate([np.array(life, np.float64) for life in lives])
+        self.told = np.concatenate([np.array(life, np.float64) for life in lives])
         self._ends = np.cumsum([len(life) for life in lives])
         self._starts = np.concatenate([[0], self._ends[:-1]])
         self._keys = np.zeros(count, np.uint64)
         self._number = np.zeros(count, np.int64)  # of lives shown in this trial before this one
-        self._at, self._end = np.zeros((2, count), np.int64)  # where the next reward stands, and where its life ends
+        self.at, self._end = np.zeros((2, count), np.int64)  # where what is next stands, and where its life ends
 
-    def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
+    def reseed(self, seeded: np.ndarray) -> None:
+        """The rows of a bool mask begin again with their first draws."""
         self._streams.reseed(seeded)
 
     def start(self, rows: np.ndarray) -> None:
+        """A trial starts in the rows of a bool mask, with a life of its own."""
         self._keys[rows] = self._streams.start(rows)
         self._number[rows] = 0
         self._draw(rows)
 
-    def pay(self, rewards: np.ndarray, told: Told) -> np.ndarray:
-        return self._rewards.take(self._at)
-
-    def step(self, actions: np.ndarray, rewards: np.ndarray, told: Told) -> None:
-        self._at += ~told.idle
-        over = self._at == self._end
+    def advance(self, rows: np.ndarray) -> None:
+        """The rows of a bool mask made a step; where a life is over, another one follows."""
+        self.at += rows
+        over = self.at == self._end
         if over.any():
             self._number += over
             self._draw(over)
 
     def _draw(self, rows: np.ndarray) -> None:
         life = below(mix(self._keys[rows], self._number[rows]), len(self._ends))
-        self._at[rows], self._end[rows] = self._starts[life], self._ends[life]
+        self.at[rows], self._end[rows] = self._starts[life], self._ends[life]
 
 
-def _as_lives(lives: Any) -> list[list[float]]:
-    """Return rewards by life and step as Python floats.
+class _OfLives(Rows):
+    """Each row is shown the rewards of a stored life."""
+
+    def __init__(self, observation_space: gym.Space, action_space: gym.Space, count: int, lives: list[list[Any]], seed: int):
+        super().__init__(observation_space, action_space, count)
+        self._lives = _Lives(count, lives, seed)
+
+    def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
+        self._lives.reseed(seeded)
+
+    def start(self, rows: np.ndarray) -> None:
+        self._lives.start(rows)
+
+    def pay(self, rewards: np.ndarray, told: Told) -> np.ndarray:
+        return self._lives.told.take(self._lives.at)
+
+    def step(self, actions: np.ndarray, rewards: np.ndarray, told: Told) -> None:
+        self._lives.advance(~told.idle)
+
+
+class _OfLivesInSight(FeedbackInSight):
+    """Each row is shown, in its observations, the feedback of a stored life."""
+
+    def __init__(
+        self,
+        observation_space: gym.Space,
+        action_space: gym.Space,
+        count: int,
+        lives: list[list[Any]],
+        seed: int,
+        feedback: list[int],
+    ):
+        super().__init__(observation_space, action_space, count, feedback)
+        self._lives = _Lives(count, lives, seed)
+        self._shown = np.zeros((count, len(feedback)))
+
+    def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
+        self._lives.reseed(seeded)
+
+    def start(self, rows: np.ndarray) -> None:
+        self._lives.start(rows)
+
+    def step(self, actions: np.ndarray, rewards: np.ndarray, told: Told) -> None:
+        self._shown = self._lives.told[self._lives.at]
+        self._lives.advance(~told.idle)
+
+    def change(self, told: np.ndarray, rows: Any) -> np.ndarray:
+        return self._shown[rows]
+
+
+def _of_lives(
+    observation_space: gym.Space,
+    action_space: gym.Space,
+    count: int,
+    lives: list[list[Any]],
+    seed: int,
+    feedback: list[int] | None,
+) -> Rows:
+    """Return the rows of either kind."""
+    if feedback is None:
+        return _OfLives(observation_space, action_space, count, lives, seed)
+    return _OfLivesInSight(observation_space, action_space, count, lives, seed, feedback)
+
+
+def _as_lives(lives: Any, feedback: list[int] | None) -> list[list[Any]]:
+    """Return rewards (or, where it stands in observations, feedback) by life and step as Python floats.
 
     Raises:
         TypeError: they are no sequence of sequences of real numbers.
-        ValueError: there is no life, or one has no step, more than one axis or a reward that is not finite.
+        ValueError: there is no life, or one has no step, the wrong shape or a number that is not finite.
     """
     no_sequence = lives.ndim == 0 if isinstance(lives, np.ndarray) else not isinstance(lives, Sequence)
     if no_sequence or isinstance(lives, str):
         raise TypeError(f"lives={lives!r} must be a sequence of lives, each the rewards of its steps")
     if len(lives) == 0:
         raise ValueError("lives is empty; give the rewards of at least one life, better of a hundred")
-    return [_as_life(f"lives[{i}]", life) for i, life in enumerate(lives)]
+    return [_as_life(f"lives[{i}]", life, feedback) for i, life in enumerate(lives)]
 
 
-def _as_life(name: str, life: Any) -> list[float]:
+def _as_life(name: str, life: Any, feedback: list[int] | None) -> list[Any]:
+    what, one = ("rewards", "one number each") if feedback is None else ("feedback", f"{len(feedback)} numbers each")
     try:
-        rewards = np.asarray(life)
+        told = np.asarray(life)
     except ValueError as error:  # sequences of several lengths
-        raise ValueError(f"{name} must be the rewards of its steps, one number each: {error}") from error
-    if rewards.dtype.kind not in _NUMBERS and rewards.size:
-        raise TypeError(f"{name} must be the rewards of its steps, real numbers; got dtype {rewards.dtype}")
-    if rewards.ndim != 1 or not rewards.size:
-        raise ValueError(f"{name} has the shape {rewards.shape}; it must be (steps,), with at least one step")
-    if not np.isfinite(rewards).all():
-        raise ValueError(f"{name} has rewards that are not finite, the first in step {int(np.argmin(np.isfinite(rewards)))}")
-    return rewards.astype(np.float64).tolist()
+        raise ValueError(f"{name} must be the {what} of its steps, {one}: {error}") from error
+    if told.dtype.kind not in _NUMBERS and told.size:
+        raise TypeError(f"{name} must be the {what} of its steps, real numbers; got dtype {told.dtype}")
+    each = () if feedback is None else (len(feedback),)
+    if told.ndim != 1 + len(each) or told.shape[1:] != each or not told.size:
+        wanted = "(steps,)" if feedback is None else f"(steps, {len(feedback)})"
+        raise ValueError(f"{name} has the shape {told.shape}; it must be {wanted}, with at least one step")
+    if not (finite := np.isfinite(told).reshape(len(told), -1).all(axis=1)).all():
+        raise ValueError(f"{name} has {what} that are not finite, the first in step {int(np.argmin(finite))}")
+    return told.astype(np.float64).tolist()
 
 
 class SwapReward(RowsWrapper):
@@ -143,11 +210,15 @@ class SwapReward(RowsWrapper):
         lives: rewards [life, step]: an array, or a sequence of lives that may differ in length. In the vector form it may be
             left out.
         seed: of the draws, an integer of at least 0 and below 2**64.
+        feedback: where agents learn from numbers of the observation and not from reward (such as LinearRegression's last
+            target): their places in it. Then `lives`, which must be given, hold those numbers, [life, step, place], as they
+            were observed after each step; they are shown but in the first observation of an episode, and the reward is
+            shown as 0.
 
     Raises:
-        TypeError: `lives` holds anything but real numbers, or `seed` is no integer.
-        ValueError: there is no life, or one has no step or a reward that is not finite; `seed` is out of range; in the
-            vector form, there is one row and no `lives`.
+        TypeError: `lives` holds anything but real numbers, `seed` is no integer, or `feedback` no sequence of integers.
+        ValueError: there is no life, or one has no step or a number that is not finite; `seed` is out of range; a place is none
+            in a Box of floats of one axis; in the vector form, there is one row, or feedback in observations, and no `lives`.
 
     Example:
         >>> lives = [[0, 0, 1, 0, 0, 1], [0, 0, 0, 0, 1, 1]]  # such as the rewards of a history
@@ -156,19 +227,35 @@ class SwapReward(RowsWrapper):
         >>> controls = VectorPreviousStep(VectorSwapReward(envs))
     """
 
-    def __init__(self, env: gym.Env, lives: Sequence[Sequence[float]] | np.ndarray, seed: int = 0):
-        given, seed = _as_lives(lives), as_seed(seed)
-        RecordConstructorArgs.__init__(self, lives=given, seed=seed)
-        super().__init__(env, _OfLives, given, seed)
+    def __init__(
+        self,
+        env: gym.Env,
+        lives: Sequence[Sequence[Any]] | np.ndarray,
+        seed: int = 0,
+        feedback: Sequence[int] | None = None,
+    ):
+        places, seed = as_feedback(feedback), as_seed(seed)
+        given = _as_lives(lives, places)
+        RecordConstructorArgs.__init__(self, lives=given, seed=seed, feedback=places)
+        super().__init__(env, _of_lives, given, seed, places)
 
 
 class VectorSwapReward(VectorRowsWrapper):
     """The vector form of `SwapReward`, in every autoreset mode; without `lives`, each row is shown another row's rewards."""
 
-    def __init__(self, env: VectorEnv, lives: Sequence[Sequence[float]] | np.ndarray | None = None, seed: int = 0):
-        given, seed = None if lives is None else _as_lives(lives), as_seed(seed)
-        RecordConstructorArgs.__init__(self, lives=given, seed=seed)
+    def __init__(
+        self,
+        env: VectorEnv,
+        lives: Sequence[Sequence[Any]] | np.ndarray | None = None,
+        seed: int = 0,
+        feedback: Sequence[int] | None = None,
+    ):
+        places, seed = as_feedback(feedback), as_seed(seed)
+        given = None if lives is None else _as_lives(lives, places)
+        if given is None and places is not None:
+            raise ValueError(f"feedback={places} in observations needs lives, [life, step, place]: give those of another run")
+        RecordConstructorArgs.__init__(self, lives=given, seed=seed, feedback=places)
         if given is None:
             super().__init__(env, _OfRows, seed)
         else:
-            super().__init__(env, _OfLives, given, seed)
+            super().__init__(env, _of_lives, given, seed, places)

@@ -211,6 +211,16 @@ class LinearRegression(Family):
         return Box(-np.inf, np.inf, (p.dimensions + 1,), np.float32), Box(-LIMIT, LIMIT, (1,), np.float32)
 
     @staticmethod
+    def feedback(p: SimpleNamespace) -> tuple[int, ...]:
+        """The last target, behind the input."""
+        return (p.dimensions,)
+
+    @classmethod
+    def feedback_range(cls, p: SimpleNamespace) -> tuple[float, float]:
+        """Reflected within the range of predictions, targets are those of the opposite weights."""
+        return -LIMIT, LIMIT
+
+    @staticmethod
     def curve_unit_length(p: SimpleNamespace) -> int:
         """Each prediction; of long episodes at most 50 blocks of one length."""
         return next(length for length in range(-(-p.horizon // 50), p.horizon + 1) if p.horizon % length == 0)
