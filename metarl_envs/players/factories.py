@@ -18,6 +18,7 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 
 from metarl_envs.arguments import at_least_one
+from metarl_envs.engine.player import Player
 from metarl_envs.players.actions import action_in, actions_in, resting
 from metarl_envs.players.told import Moment, Step
 
@@ -91,15 +92,18 @@ class Wrapped:
         >>> policies = {"mine": Wrapped(MyAgent, see), "swapped reward": Wrapped(MyAgent, VectorSwapReward, see)}
 
     Args:
-        factory: makes players; it is told the spaces of the outermost wrapper.
+        factory: makes players; it is told the spaces of the outermost wrapper. Or a compiled player, which then has its turns
+            one by one, and does through no wrapper at all what it does in a compiled loop.
         wrappers: vector forms of wrappers, the innermost first, each called with a vector environment alone.
     """
 
-    def __init__(self, factory: Factory | Seat, *wrappers: Callable[[VectorEnv], VectorEnv]):
+    def __init__(self, factory: Factory | Seat | Player, *wrappers: Callable[[VectorEnv], VectorEnv]):
         self.factory, self.wrappers = factory, wrappers
 
     def __call__(self, **told: Any) -> Any:
         """Make players."""
+        if isinstance(self.factory, Player):
+            raise TypeError(f"{self!r} is a compiled player, and makes none")
         return self.factory(**told)
 
     def wrap(self, env: VectorEnv) -> VectorEnv:
@@ -109,7 +113,8 @@ class Wrapped:
         return env
 
     def __repr__(self) -> str:
-        return f"{name_of(self.factory)} through {', '.join(name_of(wrapper) for wrapper in self.wrappers)}"
+        who = repr(self.factory) if isinstance(self.factory, Player) else name_of(self.factory)
+        return f"{who} through {', '.join(name_of(wrapper) for wrapper in self.wrappers) or 'no wrapper'}"
 
 
 def name_of(factory: Any) -> str:

@@ -20,6 +20,7 @@ from metarl_envs.players.factories import Batches, Made, OneByOne, Place, Player
 from metarl_envs.players.resolve import Anyone, described
 from metarl_envs.players.run import Run, cut_off, ended, endings_of
 from metarl_envs.players.runner import Seated, play
+from metarl_envs.players.stepwise import Turns, why_not_stepwise
 from metarl_envs.players.told import Step, Wording, family_in_words, null_actions
 from metarl_envs.task_sets import TaskSet
 
@@ -105,6 +106,7 @@ class Rows:
     def told(self, observation: Any, actions: np.ndarray, reward: np.ndarray, info: dict[str, Any], *null: np.ndarray) -> Step:
         """Return the step that players are told, with words where they see through no wrappers."""
         step, env = _step(observation, actions, reward, info, *null), self.env
+        self.finals = info["trial"]["final_obs"]
         if not isinstance(env, _Watched):
             return step
 
@@ -119,9 +121,17 @@ class Rows:
         """Fresh spaces, as the player sees them."""
         return copy.deepcopy((self.env.single_observation_space, self.env.single_action_space))
 
-    def group(self, player: Anyone, seed: int, made: Made) -> _Player:
-        """Whoever lives."""
+    def group(self, player: Anyone, seed: int, made: Made) -> _Player | _Compiled:
+        """Whoever lives.
+
+        Raises:
+            ValueError: a compiled player does not see through these wrappers.
+        """
         factory: Any = player.factory if isinstance(player, Wrapped) else player
+        if isinstance(factory, Player):
+            if problem := why_not_stepwise(factory, self.variant, self.spaces()):
+                raise ValueError(problem)
+            return _Compiled(self, Turns(factory, self.variant, self._about["seeds"]))
         if isinstance(factory, Seat):
             places = [Place(row, int(seed), 0) for row, seed in enumerate(self._about["seeds"])]
             return _Player(self, OneByOne(factory, self.spaces, places, made), factory)
@@ -175,6 +185,21 @@ class _Player:
         table = self._table
         actions = table.actions = resting(table.env.single_action_space, len(table.active))
         return self._players.turns(table.step, table.anew, table.t, table.active, actions.__setitem__)
+
+
+class _Compiled:
+    """A compiled player in all rows."""
+
+    def __init__(self, table: Rows, turns: Turns):
+        self._table, self._turns = table, turns
+
+    def act(self) -> None:
+        """Put its actions on the table."""
+        table = self._table
+        try:
+            table.actions = self._turns.act(table.step, table.finals, table.active)
+        except ValueError as error:
+            raise PlayerError(problem("the compiled player", table.t, error), None, 0, table.t) from error
 
 
 class _Watched(FamilyVectorEnv):
