@@ -1,4 +1,7 @@
-"""The command line: `metarl-envs list | play | evaluate | collect | histories | replay | boxes`. A file a group of commands."""
+"""The command line: `metarl-envs list | play | evaluate | verdict | collect | histories | replay | boxes`.
+
+A file a group of commands.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,7 @@ def _options(
 
 app.command("list")(environments.list_what_there_is)
 app.command()(evaluation.evaluate)
+app.command()(evaluation.verdict)
 app.command()(environments.play)
 app.command()(histories.collect)
 app.add_typer(histories.app, name="histories")

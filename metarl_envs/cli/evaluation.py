@@ -99,6 +99,49 @@ def evaluate(
     console.print(f"{picture}written: {', '.join(map(str, written))}", soft_wrap=True)
 
 
+def verdict(
+    agent: Annotated[str, typer.Argument(help="a learner or reference, or your own as module:Name, a factory of players")],
+    id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
+    split: Annotated[str, typer.Option(help=f"{SPLITS} [default: test, or all where tasks are not split]")] = DEFAULT_SPLIT,
+    tasks: Annotated[int, typer.Option(help="number of tasks, the first ones of the split")] = 100,
+    episodes: Annotated[
+        int | None, typer.Option(help="number of episodes in a lifetime [default: 100, or 1 where it is scored in blocks]")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="number of seeds: 0, 1, ...")] = 5,
+    param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder [default: results/verdict-AGENT-NAME]")] = None,
+) -> None:
+    """Say whether an agent adapts, by what, and whether it learns from reward or follows a heuristic; with a page of HTML."""
+    from metarl_envs.evaluation.verdict_page import save_page, table
+    from metarl_envs.evaluation.verdicts import verdict as judge
+    from metarl_envs.ids import id_of, short
+
+    folder = out or Path("results") / f"verdict-{_as_file(agent)}-{short(id_of(id)).rpartition('/')[2]}"
+    see_that_it_can_be_written(folder)
+    params = params_of(param or [])
+    with Bars() as progress:
+        found = judge(
+            _agent(agent), id, split=split, tasks=tasks, episodes=episodes, seeds=seeds, progress=progress.show, **params
+        )
+    written = [found.save(folder), save_page(found, folder)]
+    console = new_console()
+    console.print(table(found))
+    console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
+
+
+def _agent(given: str) -> Any:
+    """The agent of this name: as it is, or out of a module that the caller names."""
+    import importlib
+
+    module, colon, name = given.partition(":")
+    if not colon:
+        return given
+    try:
+        return getattr(importlib.import_module(module), name)
+    except AttributeError:
+        raise ValueError(f"agent {given!r}: module {module} has no {name!r}") from None
+
+
 def _as_file(name: str) -> str:
     """The name of a model as part of a file's name: letters, digits and dashes, and what tells it from names like it."""
     import hashlib

@@ -146,6 +146,8 @@ class Family:
     #: References of the family's own, by name, as `Player`s. `oracle` may read the task. `random` stands in for random play,
     #: the zero of the scale, where actions drawn from all there are would say nothing: predictions, say.
     references: ClassVar[Mapping[str, Any]] = {}
+    #: Which of them are heuristics: they know what tasks are like and search or recall, and improve nothing by reward.
+    heuristics: ClassVar[tuple[str, ...]] = ()
     #: The first observation of a trial may tell the task (a cue to be remembered); in no other family does it.
     reveals_task_at_start: ClassVar[bool] = False
     #: For people who play: by key (as pygame names it) a Discrete action and what it is called, or a function from parameters

@@ -232,6 +232,7 @@ class CartPole(Family):
     sample_task, reset, step, observe = draw_cart_and_pole, nearly_upright, push_cart, see_motion
     shifts = {"extrapolation": {"vary": "extrapolation"}}
     references = {"oracle": Balance(), "nominal": Nominal(), "finds_sign": FindsSign()}
+    heuristics = ("nominal",)
     keys = {"left": (0, "action 0"), "right": (1, "action 1")}
     realtime = True
 

@@ -252,6 +252,7 @@ class Pendulum(Family):
     sample_task, reset, step, observe = draw_pendulum, anywhere, swing, see_motion
     shifts = {"extrapolation": {"vary": "extrapolation"}}
     references = {"oracle": SwingUp(), "nominal": Nominal(), "finds_sign": FindsSign()}
+    heuristics = ("nominal",)
     realtime = True
 
     @staticmethod

@@ -165,6 +165,7 @@ class DarkKeyToDoor(DarkRoom):
     reset, step = at_start_without_key, walk_for_key_and_door
     shifts = {"corner_start": {"start": "corner"}}
     references = {"oracle": oracle(go_to_key_then_door), "search": SearchTwice()}
+    heuristics = ("search",)
     binary_reward = True
 
     @staticmethod

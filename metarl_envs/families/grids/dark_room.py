@@ -222,6 +222,7 @@ class DarkRoom(Family):
     state = record(agent=(np.int16, 2))
     reset, step, observe, state_index = at_start, walk, see_position, number_cells
     references = {"oracle": oracle(go_to_goal), "sweep": Sweep()}
+    heuristics = ("sweep",)
     binary_reward = True
     keys = WALKING_KEYS
 
@@ -338,6 +339,7 @@ class DarkRoom10(DarkRoom):
     params = DarkRoom.params.with_defaults(size=10, horizon=100, start="corner")
     shifts = {"centre_start": {"start": "centre"}}
     references = {**DarkRoom.references, "search": Search()}
+    heuristics = ("sweep", "search")
 
 
 @functools.lru_cache(maxsize=64)

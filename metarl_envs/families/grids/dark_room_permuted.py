@@ -140,6 +140,7 @@ class DarkRoomPermuted(DarkRoom):
     sample_task, step = shuffle_moves, walk_to_far_corner
     shifts = {"centre_start": {"start": "centre"}}
     references = {"oracle": oracle(ask_for_move), "probe": Probe()}
+    heuristics = ("probe",)
     binary_reward = True
     keys = {}
     exchangeable_actions = True

@@ -170,6 +170,7 @@ class TMaze(Family):
     )
     shifts = {"longer": {"length": 50}}
     references = {"oracle": oracle(turn_to_goal), "recall": Recall()}
+    heuristics = ("recall",)
     keys = {"right": (RIGHT, "right"), "up": (UP, "up"), "left": (LEFT, "left"), "down": (DOWN, "down")}
 
     @staticmethod

@@ -1,0 +1,130 @@
+"""Controls: what each takes away from a player, where it can act, and a player under it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from metarl_envs.engine.family import Variant
+from metarl_envs.evaluation.diagnostics import means_of_arms
+from metarl_envs.players.factories import Wrapped
+from metarl_envs.players.resolve import Anyone
+from metarl_envs.players.run import Run
+from metarl_wrappers import (
+    VectorForgetEachEpisode,
+    VectorHideReward,
+    VectorPermuteActions,
+    VectorReflectReward,
+    VectorSwapReward,
+)
+
+#: The names of controls, in the order of a verdict.
+SWAPPED, FORGETS, HIDDEN, REFLECTED = "another task's feedback", "memory lost", "feedback hidden", "feedback reflected"
+PERMUTED, PERMUTED_LATER = "actions permuted", "actions permuted in mid-trial"
+#: Reflected feedback decides where the worst policy is this share of the oracle's lead below random.
+_ROOM_BELOW = 0.2
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control in one family.
+
+    Attributes:
+        name: how a verdict calls it.
+        takes: what it takes away.
+        wrapper: it, around a vector environment; None where it cannot act.
+        why_not: why it cannot; empty where it can.
+    """
+
+    name: str
+    takes: str
+    wrapper: Callable[[VectorEnv], VectorEnv] | None
+    why_not: str = ""
+
+
+def under(player: Anyone, *wrappers: Callable[[VectorEnv], VectorEnv]) -> Wrapped:
+    """Return a player who meets the environment through more wrappers, beneath its own."""
+    if isinstance(player, Wrapped):
+        return Wrapped(player.factory, *wrappers, *player.wrappers)
+    return Wrapped(player, *wrappers)
+
+
+def controls_of(variant: Variant, intact: Run, *, episodes: int, block: int, seed: int = 0) -> list[Control]:
+    """Return the controls of a verdict.
+
+    Args:
+        variant: the family with its parameters set.
+        intact: what the player did without a control: from it comes the feedback of other lives, where that stands in
+            observations.
+        episodes: in a lifetime.
+        block: steps in a block of the learning curve; 0 where its points are episodes.
+        seed: of permutations.
+    """
+    family, p = variant.family, variant.p
+    places, ends = family.feedback(p), family.feedback_range(p)
+    lives = None if places is None else feedback_of(intact, places)
+    swap = functools.partial(VectorSwapReward, lives=lives, seed=seed, feedback=places)
+    tenth = max(1, variant.horizon // 10)
+    forget = functools.partial(VectorForgetEachEpisode, every=tenth) if block else VectorForgetEachEpisode
+    half = {"after_steps": variant.horizon // 2} if block else {"after_episodes": episodes // 2}
+    if ends is not None:
+        reflect = functools.partial(VectorReflectReward, low=ends[0], high=ends[1], feedback=places)
+    else:
+        reflect = None
+    discrete = not variant.action.shape and variant.actions > 1
+    few = "" if block or episodes > 1 else "a lifetime is one episode"
+    alone = "there is one action only" if not variant.action.shape else "its actions are no Discrete ones"
+    return [
+        Control(SWAPPED, "the feedback of its own task", swap),
+        Control(FORGETS, f"memory, {f'each {tenth} steps' if block else 'at each episode'}", None if few else forget, few),
+        Control(HIDDEN, "all feedback", functools.partial(VectorHideReward, feedback=places)),
+        Control(
+            REFLECTED,
+            "which end of the range of feedback is the good one",
+            reflect,
+            "" if reflect else "the family declares no range of feedback",
+        ),
+        Control(
+            PERMUTED,
+            "what each action means, in each trial anew",
+            functools.partial(VectorPermuteActions, seed=seed) if discrete else None,
+            "" if discrete else alone,
+        ),
+        Control(
+            PERMUTED_LATER,
+            "what each action means, from the middle of the trial on",
+            functools.partial(VectorPermuteActions, seed=seed, **half) if discrete and not few else None,
+            few if discrete else alone,
+        ),
+    ]
+
+
+def feedback_of(run: Run, places: tuple[int, ...]) -> list[list[list[float]]]:
+    """Return the feedback that stood in observations after each step, [life][step][place]."""
+    written = run.columns()
+    seen = written.columns["observation"]
+    lives = []
+    for i, steps in enumerate(run.steps.tolist()):
+        after = np.zeros((steps, len(places)))
+        after[:-1] = seen[i, 1:steps][:, list(places)]
+        episodes = int(written.episodes[i])
+        after[written.until[i, :episodes] - 1] = written.final_observations[i, :episodes][:, list(places)]
+        lives.append(after.tolist())
+    return lives
+
+
+def reflection_decides(variant: Variant, tasks: np.ndarray, random: np.ndarray, oracle: np.ndarray) -> bool:
+    """Return whether there is room below random play, so that who follows reflected feedback must be seen to fall below it.
+
+    Known for bandits, and where feedback stands in observations and predictions can be wrong without end.
+    """
+    if variant.family.feedback(variant.p) is not None:
+        return True
+    if variant.action.shape or variant.num_states != 1:
+        return False
+    worst = means_of_arms(variant, tasks).min(axis=1) * variant.horizon
+    return bool(((random - worst) / (oracle - random)).mean() >= _ROOM_BELOW)
