@@ -178,7 +178,7 @@ class _Player:
 
     def __init__(self, table: Rows, players: Batches | OneByOne, seat: Seat | None = None):
         self._table, self._players = table, players
-        self.seat, self.players = seat, len(table.active)
+        self.seat = seat
 
     def turns(self) -> list[Turn]:
         """Return what is left to do in this step."""
@@ -190,10 +190,16 @@ class _Player:
 class _Compiled:
     """A compiled player in all rows."""
 
+    seat = None
+
     def __init__(self, table: Rows, turns: Turns):
         self._table, self._turns = table, turns
 
-    def act(self) -> None:
+    def turns(self) -> list[Turn]:
+        """Return the one turn of all rows."""
+        return [self._act]
+
+    def _act(self) -> None:
         """Put its actions on the table."""
         table = self._table
         try:
