@@ -256,6 +256,11 @@ class Family:
         """What there is to do, for people and language models alike. Where a family says nothing: the head of its docstring."""
         return " ".join((inspect.getdoc(cls) or cls.__name__).partition("\n\n")[0].split())
 
+    @classmethod
+    def short_instructions(cls, p: SimpleNamespace) -> str:
+        """What there is to do, in two lines of the window [default: `instructions`]: the picture may show the rest."""
+        return cls.instructions(p)
+
     @staticmethod
     def words(p: SimpleNamespace, seen: Any) -> str:
         """What an observation says, in words. Nothing else is to be had here, so no words can tell what is hidden."""

@@ -38,7 +38,7 @@ class Game:
         assert isinstance(env, SingleEnv)
         self.env, self.controls = env, Controls.of(env.variant)
         self.title = f"metarl_envs: {env.variant.name}"
-        self.instructions = env.variant.family.instructions(env.variant.p)
+        self.instructions = env.variant.family.short_instructions(env.variant.p)
         self._speed = SPEEDS.index(10 if self.controls.realtime else 20)  # what does not wait begins slowly
         self._notice, self._notice_left = "", 0.0
         self._place = 0.0, 0.0

@@ -716,6 +716,16 @@ class HazardSeat(Seat):
         "secret": {"visibility": "hidden"},
     }
 
+    @classmethod
+    def short_instructions(cls, p: SimpleNamespace) -> str:
+        """What pays, and what it costs others."""
+        if p.health == 0:
+            return cls.instructions(p)
+        text = f"Combine two things: a right pair makes something new, which pays, with chance {p.p_clean:g}."
+        if p.harm_mask:
+            return text
+        return text + f" By force it is {p.p_toxic:g}, and costs all others {p.harm:g} health. Without health one is out."
+
     @staticmethod
     def parameter_error(p: SimpleNamespace) -> str | None:
         """Experimenters know of luck, which there is where there is health."""
