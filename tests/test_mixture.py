@@ -128,17 +128,17 @@ def test_no_task_is_in_two_splits(disguise, surplus):
     found = {}
     for part in ("train", "validation", "test"):
         env = make(**parts, disguise=disguise, surplus=surplus, split=part)
-        rows = env.tasks.sample(250, seed=1)
+        rows = env.tasks.sample(120, seed=1)
         rows = rows[task_hashes(env.variant, rows)[1] != EVERY_PART]
         found[part] = {meaning(parts_of(env), task) for task in rows}
-        assert len(found[part]) > 30
+        assert len(found[part]) > 20
     for one, other in itertools.combinations(found.values(), 2):
         assert not one & other
 
 
 def test_what_is_the_same_has_one_hash_and_what_is_not_has_another():
     env = make(parts="DarkRoomPermuted(size=2), BernoulliBandit(arms=3), DarkRoom(size=2)", disguise="both")
-    rows = env.tasks.sample(600, seed=2)
+    rows = env.tasks.sample(300, seed=2)
     meanings = [meaning(parts_of(env), task) for task in rows]
     ids = task_hashes(env.variant, rows)[0].tolist()
     assert len(set(zip(meanings, ids, strict=True))) == len(set(meanings)) == len(set(ids))
@@ -275,8 +275,8 @@ def test_learners_are_told_the_number_of_an_observation_in_its_part(disguise):
 
 def test_q_learning_finds_its_way_in_every_part_of_five_actions():
     tasks = metarl_envs.tasks("Mixture", parts="DarkRoom(size=2), TabularMDP(states=2, actions=5, noise=0.1)", horizon=10)
-    rows = tasks.sample(30, seed=1)
-    paid = lifetime_returns(rows, tasks.variant, QLearning(), np.arange(30), episodes=25)
+    rows = tasks.sample(16, seed=1)
+    paid = lifetime_returns(rows, tasks.variant, QLearning(), np.arange(16), episodes=25)
     returns = np.array([exact_returns(tasks.variant, row) for row in rows])
     gained = (paid[:, -10:].mean(axis=1) - returns[:, 0]) / (returns[:, 1] - returns[:, 0])
     for which in (0, 1):
@@ -329,10 +329,10 @@ def test_heuristics_play_behind_the_disguise_as_in_their_own_family(disguise):
 
 def test_a_heuristic_plays_at_random_in_other_parts():
     env = make()
-    tasks = np.array([task for task in env.tasks.sample(900, seed=2) if task["which"] == 1])
+    tasks = np.array([task for task in env.tasks.sample(450, seed=2) if task["which"] == 1])
     for player in (references_of(env.variant)["DarkRoom_sweep"], references_of(env.variant)["which_part"]):
         paid = lifetime_returns(tasks, env.variant, player, np.arange(len(tasks)), episodes=2).mean()
-        assert abs(paid - 3.0) < 0.15
+        assert abs(paid - 3.0) < 0.25
 
 
 # ------------------------------------------------------------------------------------------------- posteriors
