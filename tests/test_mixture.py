@@ -14,9 +14,10 @@ from metarl_envs.engine.player import references_of
 from metarl_envs.engine.splits import EVERY_PART
 from metarl_envs.engine.truth.solving import exact_returns, solve
 from metarl_envs.engine.worlds.task_rows import task_hashes
+from metarl_envs.evaluation import evaluate
 from metarl_envs.families.mixture.mixture import parts_at
 from metarl_envs.families.mixture.parts import SETS
-from metarl_envs.histories import lifetime_returns
+from metarl_envs.histories import collect, lifetime_returns
 from metarl_envs.learners import QLearning
 
 pytestmark = pytest.mark.plain
@@ -303,6 +304,14 @@ def test_a_pool_is_so_many_different_train_tasks_drawn_once():
         rows = worlds["task_rows"][worlds["worlds"]["task"]]
         lived |= set(task_hashes(envs.unwrapped.variant, rows)[0].tolist())
     assert lived == set(train.ids().tolist())
+
+
+def test_histories_are_lived_and_agents_scored_on_a_pool_where_it_is_asked_for():
+    train = metarl_envs.tasks("Mixture", **MIXED, split="train", pool=5)
+    lived = collect("Mixture", QLearning(), histories=20, steps=6, pool=5, **MIXED)
+    assert set(task_hashes(train.variant, np.array(lived.tasks))[0].tolist()) == set(train.ids().tolist())
+    scored = evaluate("Mixture", "random", split="train", pool=5, tasks=5, episodes=1, seeds=1, **MIXED)
+    assert scored.fingerprint == train[:5].fingerprint
 
 
 def test_a_pool_of_more_tasks_than_there_are_is_refused():

@@ -84,6 +84,7 @@ class Plan:
         family = family_at(family_of(id))
         given = tasks is not None
         tasks = tasks_of(family, "train", split, tasks, params)
+        given |= tasks.is_given  # a pool, which follows from the parameters
         variant = tasks.variant
         lived: Player = read_player(learner, variant, suitable_players(variant), "learner", factories=False)
         columns = Columns(variant, lived.bind(variant), internals, labels)
