@@ -37,6 +37,7 @@ p.class { font-size: 1.25rem; border-left: 4px solid #2f6fde; padding-left: .8re
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 td.r { text-align: right; color: var(--soft); }
+@media (max-width: 30rem) { td.n { white-space: normal; } }
 small, .soft { color: var(--soft); } svg { width: 100%; height: auto; } svg text { fill: currentColor; font-size: 15px; }
 ul.key { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .9rem; }
 ul.key span { display: inline-block; width: 1.2rem; height: .25rem; vertical-align: middle; margin-right: .4rem; }
@@ -54,6 +55,11 @@ def table(verdict: Verdict) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
+    if verdict.likenesses:
+        best = verdict.likenesses[0]
+        alike = ", ".join(one.name for one in verdict.likenesses if one.alike)
+        caption += f"\nmost like: {alike} ({classes.shown(best.bits)} bits a step above uniform)"
+        shown.caption = Text(caption, justify="left")
     shown.add_column("", overflow="fold")
     for column in ("A", "lost"):
         shown.add_column(column, justify="right")
@@ -104,6 +110,7 @@ def page(verdict: Verdict) -> str:
 <p class="soft">In the order of the rules; the first that is not above its threshold decides. p is after Holm's correction.</p>
 <div class="scroll"><table><tr><th></th><th class="n">found</th><th class="n">threshold</th><th class="n">p</th><th></th></tr>
 {compared}</table></div>
+{_likenesses(verdict)}
 </body></html>
 """
 
@@ -122,6 +129,23 @@ def _headline(verdict: Verdict) -> str:
         f"{' or '.join(verdict.agents)} in {verdict.id}, split {verdict.split or ALL_TASKS}: {verdict.tasks} tasks, "
         f"{verdict.seeds} seed{'s' * (verdict.seeds > 1)}, {verdict.episodes} episode{'s' * (verdict.episodes > 1)}"
     )
+
+
+def _likenesses(verdict: Verdict) -> str:
+    """Who acts alike, as a section of the page."""
+    head = "<h2>Which algorithm it is most like</h2>"
+    if not verdict.likenesses:
+        return f'{head}<p class="soft">Not applicable: no known player can look on here.</p>'
+    rows = "".join(
+        f'<tr><td>{escape(one.name)}{" *" if one.alike else ""}</td><td class="n">{escape(classes.shown(one.bits))}</td>'
+        f'<td class="n">{one.epsilon:.2g}</td></tr>'
+        for one in verdict.likenesses
+    )
+    return f"""{head}
+<p class="soft">Each known player looks on at the agent's own lives, and says which action has which chance for it. How many
+bits a step that tells more of what the agent does than to expect all actions alike; with chance epsilon, fitted on other tasks,
+it does anything. What is marked * cannot be told apart from the best. Near 0 bits, none fits.</p>
+<div class="scroll"><table><tr><th></th><th class="n">bits a step</th><th class="n">epsilon</th></tr>{rows}</table></div>"""
 
 
 def _cells(row: Row) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from metarl_envs.engine.player import references_of
 from metarl_envs.evaluation import classes, controls
 from metarl_envs.evaluation.classes import Comparison, compared
 from metarl_envs.evaluation.controls import Control, under
+from metarl_envs.evaluation.fingerprint import Likeness, fingerprint
 from metarl_envs.evaluation.protocol import evaluate
 from metarl_envs.evaluation.result import Result, joined
 from metarl_envs.evaluation.statistics import Interval, over_seeds, over_seeds_and_tasks
@@ -78,6 +79,7 @@ class Verdict:
         recovery: what it costs the agent, in units of the learning curve that the oracle would take, when actions change their
             meaning in mid-trial; None where they do not.
         gain, slope: the last unit of the curve less the first; a unit, beyond the lifetime (None where there is none).
+        likenesses: which known players tell what it does, the best first (see `fingerprint`); empty where none can look on.
         unit: "episode", or what a block of steps is called.
     """
 
@@ -98,6 +100,7 @@ class Verdict:
     recovery: float | None
     gain: Interval
     slope: Interval | None
+    likenesses: list[Likeness]
     unit: str
 
     def as_json(self) -> dict[str, Any]:
@@ -117,6 +120,7 @@ class Verdict:
             "recovery_cost": self.recovery,
             "gain": _ends(self.gain),
             "slope_beyond": _ends(self.slope),
+            "likenesses": [{**vars(one), "bits": _ends(one.bits)} for one in self.likenesses],
             "versions": versions("metarl-envs", "gymnasium", "numpy", "numba"),
         }
 
@@ -233,6 +237,7 @@ class _Findings:
             recovery=self._recovery(),
             gain=over_seeds(values[..., -1] - values[..., 0]),
             slope=None if beyond is None else _slope(beyond),
+            likenesses=self._likenesses(),
             unit=self.first.unit,
         )
 
@@ -288,6 +293,11 @@ class _Findings:
         middle = len(curve) // 2
         before = curve[middle - max(1, middle // 5) : middle].mean()
         return float(np.maximum(0.0, before - curve[middle:]).sum())
+
+    def _likenesses(self) -> list[Likeness]:
+        """Who is known to act alike, from one life on each task for each seed."""
+        run, (seeds, tasks, lifetimes, _) = self.first.runs[_AGENT], self.first.raw[_AGENT].shape
+        return fingerprint(run[::lifetimes], seeds) if tasks > 1 else []
 
     def _acts(self, control: str) -> bool:
         return control in self.others.raw
