@@ -88,8 +88,9 @@ def page(verdict: Verdict) -> str:
         for row in verdict.rows
     )
     compared = "".join(
-        f'<tr><td>{escape(one.name)}<br><small>{escape(one.says)}</small></td><td class="n">{escape(classes.shown(one.found))}'
-        f'</td><td class="n">{one.threshold:g}</td><td class="n">{one.p:.2g}</td><td>{escape(one.outcome)}</td></tr>'
+        f"<tr><td>{escape(one.name)}<br><small>{escape(one.says.rstrip(','))}</small></td>"
+        f'<td class="n">{escape(classes.shown(one.found))}</td><td class="n">{one.threshold:g}</td>'
+        f'<td class="n">{escape(_chance(one.p))}</td><td>{escape(one.outcome)}</td></tr>'
         for one in verdict.comparisons
     )
     return f"""<!doctype html>
@@ -146,6 +147,10 @@ def _likenesses(verdict: Verdict) -> str:
 bits a step that tells more of what the agent does than to expect all actions alike; with chance epsilon, fitted on other tasks,
 it does anything. What is marked * cannot be told apart from the best. Near 0 bits, none fits.</p>
 <div class="scroll"><table><tr><th></th><th class="n">bits a step</th><th class="n">epsilon</th></tr>{rows}</table></div>"""
+
+
+def _chance(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def _cells(row: Row) -> tuple[str, str]:
