@@ -51,7 +51,7 @@ CASES = [
     ("PermuteObservation", {"seed": 4}),
     ("PreviousStep", {}),
     ("PreviousStep", {"flat": True}),
-    ("ReflectReward", {"low": -20, "high": 20}),
+    ("ReflectReward", {"low": -1e6, "high": 1e6}),
     SWAP,
 ]
 TRIALS = [("Trial", {"episodes_per_trial": EPISODES, "keep_task": means}) for means in ("seed", "options", "new_trial")]
@@ -882,7 +882,7 @@ def suitable(few_or_all, actions):
         ("PermuteActions", {"seed": 4}),
         ("PermuteActions", {"seed": 4, "after_episodes": 1, "after_steps": 3}),
         ("PreviousStep", {"flat": True}),
-        ("ReflectReward", {"low": -20, "high": 20}),
+        ("ReflectReward", {"low": -1e6, "high": 1e6}),
     ]
     ours = [*few, SWAP] if few_or_all == "few" else [case for case in CASES if case[1] != {"length": 30}]
     return [case for case in ours if actions is None or case[0] not in ("Notebook", "PermuteActions")]
@@ -984,7 +984,7 @@ class Model:
             yield from lives[int(below(mix(key, number), len(lives))[0])]
 
     def step(self, action, reward, ended):
-        shown = {"NegateReward": -reward, "HideReward": 0.0}.get(self.name, reward)
+        shown = {"NegateReward": -reward, "ReflectReward": -reward, "HideReward": 0.0}.get(self.name, reward)
         if self.name == "SwapReward":
             shown = next(self.stored)
         if self.name == "Notebook":
@@ -1336,7 +1336,7 @@ def test_what_is_missing_in_the_tale_of_trials_is_named(name, arguments, key):
 
 
 # ------------------------------------------------------------------------------------------------- arguments
-NUMPY = {int: np.int64, bool: np.bool_, str: np.str_, list: np.array}
+NUMPY = {int: np.int64, float: np.float64, bool: np.bool_, str: np.str_, list: np.array}
 
 
 @pytest.mark.parametrize(
