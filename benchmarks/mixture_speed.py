@@ -42,7 +42,7 @@ def tables(effort: Effort) -> list[Table]:
 
 
 def _case(name: str, id: str, given: Mapping[str, Any]) -> Case:
-    envs = gym.make_vec(f"metarl_envs:{id}", _ROWS, episodes_per_trial=100, reuse_arrays=True, horizon=_HORIZON, **given)
+    envs: Any = gym.make_vec(f"metarl_envs:{id}", _ROWS, episodes_per_trial=100, reuse_arrays=True, horizon=_HORIZON, **given)
     envs.reset(seed=0)
     actions = itertools.cycle(np.random.default_rng(0).integers(0, int(envs.single_action_space.n), (8, _ROWS)))
     return Case(name, lambda: envs.step(next(actions)), _ROWS)

@@ -66,6 +66,8 @@ def candidates(variant: Variant) -> dict[str, Player]:
         name: one
         for name, one in known.items()
         if one.why_unsuitable(variant) is None
+        and one.observes in ("state", "observation")
+        and (one.observes == "observation" or variant.kernel("state_index_in_task") is None)  # else it would be told the task
         and not variant.action.shape
         and not variant.observation.is_row
         and ("probabilities" in one.internals or name in variant.family.heuristics)

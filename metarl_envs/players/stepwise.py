@@ -22,6 +22,8 @@ def why_not_stepwise(player: Player, variant: Variant, spaces: tuple[Any, Any]) 
     name = type(player).__name__
     if player.observes not in ("state", "observation"):
         return f"{name} looks at the world itself, and not through wrappers"
+    if player.observes == "state" and variant.kernel("state_index_in_task") is not None:
+        return f"{name} is told the number of an observation by the task in {variant.name}, and wrappers do not show the task"
     if variant.observation.is_row:
         return f"{name} sees arrays through wrappers, and observations of {variant.name} are {variant.observation_space}"
     for shown, own in zip(spaces, (variant.observation_space, variant.action_space), strict=True):

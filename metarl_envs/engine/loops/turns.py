@@ -44,13 +44,13 @@ def turn_driver(variant: Variant, learner: type[Player]) -> Callable:
         for i in range(unsigned(lo), unsigned(hi)):
             if turn.active[i]:
                 memory, rng = player.memories[i], player.streams[i]
-                seen = look(p, turn.seen[i])
+                seen = look(p, p, turn.seen[i])
                 if lost(states, seen):
                     return fault(LOST, i)
                 if turn.begins[i]:
                     begin(h, memory, p, p, rng)
                 else:
-                    before, then = look(p, player.seen[i, 0]), look(p, turn.then[i])
+                    before, then = look(p, p, player.seen[i, 0]), look(p, p, turn.then[i])
                     if lost(states, then):
                         return fault(LOST, i)
                     reward, action = turn.rewards[i], turn.actions[i, 0]

@@ -45,7 +45,7 @@ def watch_driver(variant: Variant, learner: type[Player]) -> Callable:
             memory, rng = player.memories[i], player.streams[i]
             begin(h, memory, p, p, rng)
             for n in range(lives.steps[i]):
-                seen, then = look(p, lives.seen[i, n]), look(p, lives.then[i, n])
+                seen, then = look(p, p, lives.seen[i, n]), look(p, p, lives.then[i, n])
                 if lost(states, seen) or lost(states, then):
                     return fault(LOST, i)
                 chosen = choose(h, memory, p, p, p, seen, rng, player.slots[i], player.done[i])
