@@ -81,6 +81,7 @@ def test_seats_are_compared_by_themselves():
     assert found.interval("first discoveries", "oracle").mean == np.mean(first)
 
 
+@pytest.mark.slow
 def test_several_runs_are_players_of_one_population(runs):
     people = [runs[name] for name in ("notes_fifo", "random", "greedy")]
     found = compare({"people": people, "greedy": runs["greedy"]}, permutations=9)
@@ -166,6 +167,7 @@ def test_a_point_tells_actions_discoveries_and_notes():
     assert point["notes"]["precision"] == measure(done)[1]["note_precision"]
 
 
+@pytest.mark.slow
 def test_populations_that_differ_in_a_known_way_are_ordered_though_they_earn_the_same():
     """They search alike, and then idle by waiting or by writing: the more of one of them does so, the farther it is."""
     populations = {share: idling(share) for share in (0.0, 0.2, 0.5, 1.0)}

@@ -365,6 +365,7 @@ def test_who_shares_gives_all_what_it_has():
     assert held[:, 0].any()
 
 
+@pytest.mark.slow
 def test_they_live_nowhere_else():
     with pytest.raises(ValueError, match="has no hazards: give health above 0"):
         boxes.run("InventionBox", {"all": HAZARDOUS["clean"]}, boxes=1, horizon=4)

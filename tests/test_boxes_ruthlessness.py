@@ -225,6 +225,7 @@ def test_scripted_agents_are_what_was_stated_or_it_is_said():
     assert "| thief | -0." in printed
 
 
+@pytest.mark.slow
 @pytest.mark.plain
 def test_a_small_table_is_printed():
     printed = report(table(2, 0, ("clean", "toxic"), PRICES, **{**LIVELY, "horizon": 12}))

@@ -76,6 +76,7 @@ def test_a_sceptic_claims_only_what_it_has_seen_twice_and_retracts_what_others_r
     assert actions[0, 0] == worlds.verbs.retract + 1
 
 
+@pytest.mark.slow
 def test_they_live_where_there_are_claims_whatever_else_there_is():
     with pytest.raises(ValueError, match="has no claims: give selection='consequentialist'"):
         boxes.run("InventionBox", {"all": SCIENTISTS["sceptic"]}, boxes=1, horizon=4)
@@ -151,6 +152,7 @@ def test_a_box_without_claims_or_generations_has_no_such_numbers():
     assert not any("generation" in name for name in row)
 
 
+@pytest.mark.slow
 def test_runs_are_measured():
     params = {**SMALL, "lifespan": 60, "horizon": 90, "illusions": 0.3}
     table = measure(boxes.run("SealedBox", {"all": "publisher"}, boxes=2, seed=1, **params))

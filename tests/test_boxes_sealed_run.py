@@ -29,6 +29,7 @@ SMALL = {"agents": 3, "notes": 1, "board": 4, "page": 2, "levels": 3, "width": 2
 LIVELY = {**SMALL, "illusions": 0.3, "corruption": 0.5, "day": 15, "lifespan": 30, "selection": "mix", "horizon": 60}
 
 
+@pytest.mark.slow
 @pytest.mark.plain
 @MASKED
 def test_pettingzoo_accepts_it():

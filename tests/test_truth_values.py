@@ -393,6 +393,7 @@ def test_where_a_value_is_known_on_some_tasks_only_it_is_told_of_those():
 
 
 # ------------------------------------------------------------------------------------------- the table of the documentation
+@pytest.mark.slow
 def test_the_page_says_where_values_are_known():
     page = CONTRACT.read_text()
     said = {}

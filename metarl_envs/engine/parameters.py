@@ -60,6 +60,7 @@ RESERVED = frozenset(
         "seeds",
         "shard",
         "since",
+        "social",
         "split",
         "steps",
         "tasks",

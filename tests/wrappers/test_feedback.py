@@ -188,6 +188,7 @@ def lived(agent, *wrappers):
     return run.columns().columns["reward"] - rows["chance"].mean(axis=1)[:, None]
 
 
+@pytest.mark.slow
 def test_reflected_reward_catches_who_learns_from_it_and_spares_who_does_not():
     def reflect(envs):
         return VectorReflectReward(envs, 0, 1)
@@ -197,6 +198,7 @@ def test_reflected_reward_catches_who_learns_from_it_and_spares_who_does_not():
     assert np.array_equal(lived(First), lived(First, reflect))
 
 
+@pytest.mark.slow
 def test_memory_lost_at_each_tenth_catches_who_needs_it_and_spares_who_does_not():
     def forget(envs):
         return VectorForgetEachEpisode(envs, every=4)
@@ -205,6 +207,7 @@ def test_memory_lost_at_each_tenth_catches_who_needs_it_and_spares_who_does_not(
     assert np.array_equal(lived(First), lived(First, forget))
 
 
+@pytest.mark.slow
 def test_actions_permuted_in_mid_trial_change_nothing_before():
     def permute(envs):
         return VectorPermuteActions(envs, seed=1, after_steps=20)
