@@ -189,3 +189,35 @@ def test_a_control_that_does_nothing_changes_a_class(monkeypatch, control, playe
     monkeypatch.setattr(verdicts.controls, "controls_of", one_less)
     id, how = where
     assert verdict(player, id, tasks=40, seeds=5, **how).name == found
+
+
+class Counting:
+    """Plays what paid most, whatever it sees: arms, moves, in whatever part and disguise."""
+
+    def __init__(self, observation_space, action_space, num_envs, seed):
+        self.paid, self.tried = np.zeros((2, num_envs, action_space.n))
+
+    def act(self, step):
+        for i in range(len(self.paid)):
+            if step.trial_start[i]:
+                self.paid[i] = self.tried[i] = 0
+            elif step.previous_action[i] >= 0:
+                self.paid[i, step.previous_action[i]] += step.previous_reward[i]
+                self.tried[i, step.previous_action[i]] += 1
+        tried = np.maximum(self.tried, 1e-9)
+        return (self.paid / tried + 1 / np.sqrt(tried)).argmax(axis=1)
+
+
+@plain
+@pytest.mark.slow
+def test_in_a_mixture_it_must_beat_who_is_told_the_part_and_keep_it_in_unseen_parts_and_disguises():
+    how = {"parts": "BernoulliBandit(arms=3), TMaze(length=5), DarkRoom(size=3)", "held_out": "TMaze", "horizon": 8}
+    found = verdict(Counting, "Mixture", **how, tasks=10, seeds=3, episodes=6)
+    rows = {row.name: row for row in found.rows}
+    for name in ("unseen_disguise", "unseen_parts", "heuristic which_part"):
+        assert rows[name].adaptation is not None, rows[name].why_not
+    asked = [one.name for one in found.comparisons]
+    assert {classes.BEATS_GUESS, classes.KEEPS + "on unseen_disguise", classes.KEEPS + "on unseen_parts"} <= set(asked)
+    assert repr(found) == "Verdict(Counting in MetaRL/Mixture-v0: 'undecided', of 10 tasks, split='test', 3 seeds)"
+    with pytest.raises(ValueError, match="wrappers do not show the task"):
+        verdict("q_learning", "Mixture", **how, tasks=10, seeds=3, episodes=6)

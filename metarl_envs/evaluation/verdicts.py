@@ -61,7 +61,7 @@ class Row:
     why_not: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """What an agent was found to be, and all that it rests on.
 
@@ -102,6 +102,11 @@ class Verdict:
     slope: Interval | None
     likenesses: list[Likeness]
     unit: str
+
+    def __repr__(self) -> str:
+        agents = " or ".join(dict.fromkeys(self.agents))
+        about = f"{self.tasks} tasks, split={self.split!r}, {self.seeds} seeds"
+        return f"Verdict({agents} in {self.id}: {self.name!r}, of {about})"
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON types."""

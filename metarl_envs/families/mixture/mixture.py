@@ -318,6 +318,7 @@ class Mixture(Family):
     in_every_part = ByParameters(lambda p: _likely_tasks_of(parts_at(p)))
     shifts = {"unseen_parts": {"parts_drawn": "held_out"}, "unseen_disguise": {"disguises_drawn": "unseen"}}
     references = {"oracle": PartOracle(), "random": PartRandom(), "which_part": WhichPart()}
+    heuristics = ("which_part",)
 
     @staticmethod
     def task(p: SimpleNamespace) -> np.dtype:
