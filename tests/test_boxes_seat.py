@@ -151,6 +151,7 @@ def test_what_a_seat_leaves_out_never_changes(topology):
     assert varies[view:][np.setdiff1d(np.arange(boxes.verbs.end), out - view)].all()
 
 
+@pytest.mark.plain
 def test_a_memory_reset_is_seen():
     """`forgot` is 1 in the first observation, and at each dawn."""
     env = seat(**SMALL, companions="waiting", day=7, horizon=21)

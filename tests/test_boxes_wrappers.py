@@ -13,6 +13,8 @@ from metarl_envs.boxes.envs.seat import AmnesiaSeat
 from metarl_envs.players import lifetimes
 
 #: The layout of rows of `test_boxes_api`, in trials of five steps.
+#: What wrappers show is logic: compiled, each layout of boxes would take ten seconds.
+pytestmark = pytest.mark.plain
 SHORT = {
     "agents": 3,
     "notes": 2,
@@ -250,7 +252,6 @@ def evening(mode, wrap, offset, episodes):
     return shown, info
 
 
-@pytest.mark.plain
 @pytest.mark.parametrize("mode", [None, *AutoresetMode], ids=lambda mode: "single" if mode is None else mode.name)
 @pytest.mark.parametrize("name", ["PreviousStep", "Context", "ContextStream"])
 def test_a_seat_is_shown_nothing_of_the_day_before(name, mode):
@@ -269,7 +270,6 @@ def test_a_seat_is_shown_nothing_of_the_day_before(name, mode):
         )
 
 
-@pytest.mark.plain
 def test_a_seat_tells_where_its_memory_is_reset():
     """At each reset and each dawn; that an episode begins within a trial is none. Without days nothing is told."""
     for horizon, expected in ((4, [1, 0, 1, 0, 1, 0, 1, 0, 1]), (3, [1, 0, 1, 0, 0, 1, 0])):
@@ -280,7 +280,6 @@ def test_a_seat_tells_where_its_memory_is_reset():
     assert AmnesiaSeat.with_params(**SEAT | {"day": 0}).memory_reset_at is None
 
 
-@pytest.mark.plain
 def test_an_agent_of_an_evaluation_is_told_nothing_of_the_day_before():
     """No action and no reward of the last evening; that an episode begins is no reason to forget."""
     steps = []
