@@ -392,3 +392,14 @@ def test_the_guide_runs():
     code = "\n".join(re.findall(r"```python\n(.*?)```", guide.read_text(), flags=re.DOTALL))
     exec(compile(code, "mixture.md", "exec"), found := {})
     assert set(found["result"].policies) == {"which_part", "q_learning"}
+
+
+def test_a_task_that_was_told_can_be_given_back():
+    env = gym.make(ID, ground_truth=True, **MIXED)
+    told = env.reset(seed=3)[1]["metarl"]
+    again = env.reset(seed=4, options={"task": told["task"]})[1]["metarl"]
+    assert again["task_id"] == told["task_id"]
+    part = next(name for name, value in told["task"].items() if isinstance(value, dict))
+    wrong = {**told["task"], part: {**told["task"][part], "colour": 1}}
+    with pytest.raises(ValueError, match=rf"task\['{part}'\] has fields .*'colour'"):
+        env.reset(options={"task": wrong})

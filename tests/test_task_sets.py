@@ -114,9 +114,7 @@ def test_environments_draw_from_their_part_alone(id, split):
     envs = gym.make_vec(id, num_envs=50, split=split, ground_truth=True)
     for seed in (0, None, None):
         _, info = envs.reset(seed=seed)
-        rows = np.zeros(50, envs.tasks.dtype)
-        for name in rows.dtype.names:
-            rows[name] = info["metarl"]["task"][name]
+        rows = _filled(np.zeros(50, envs.tasks.dtype), info["metarl"]["task"])
         assert lies_in(envs.tasks, rows, split).all()
         assert (task_rows.task_hashes(envs.variant, rows)[0] == info["metarl"]["task_id"]).all()
 
@@ -355,10 +353,17 @@ def test_task_i_is_what_an_environment_of_the_seed_draws_in_trial_i(id):
 
 
 def _row(fields, dtype):
-    row = np.zeros((), dtype)
-    for name, value in fields.items():
-        row[name] = value
-    return row
+    return _filled(np.zeros((), dtype), fields)
+
+
+def _filled(rows, fields):
+    """Rows with the fields that `info` tells; those of a mixture are rows themselves."""
+    for name in rows.dtype.names:
+        if rows.dtype[name].names:
+            _filled(rows[name], fields[name])
+        else:
+            rows[name] = fields[name]
+    return rows
 
 
 @every_id

@@ -331,12 +331,20 @@ class TaskSet:
         return Listed(self.variant, task_rows.padded(drawn[::step], self.dtype))
 
     def _from_fields(self, fields: Mapping[str, Any]) -> np.ndarray:
-        if set(fields) != set(self.dtype.names or ()):
-            raise ValueError(f"task has fields {sorted(fields)}; a task of {self.variant} has {sorted(self.dtype.names or ())}")
         row = np.zeros(1, self.dtype)
-        for name, value in fields.items():
-            row[name] = _exactly(value, self.dtype[name], f"task[{name!r}]")
+        self._fill(row, fields, "task")
         return row
+
+    def _fill(self, row: np.ndarray, fields: Mapping[str, Any], what: str) -> None:
+        """Write fields into a row; those that are rows themselves may be mappings too, as `info` tells them."""
+        names = row.dtype.names or ()
+        if set(fields) != set(names):
+            raise ValueError(f"{what} has fields {sorted(fields)}; in a task of {self.variant} it has {sorted(names)}")
+        for name, value in fields.items():
+            if isinstance(value, Mapping) and row.dtype[name].names:
+                self._fill(row[name], value, f"{what}[{name!r}]")
+            else:
+                row[name] = _exactly(value, row.dtype[name], f"{what}[{name!r}]")
 
     def __deepcopy__(self, memo: dict) -> TaskSet:
         """A set does not change: copies of an environment share it."""
