@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import metarl_wrappers
-from metarl_envs.boxes.players.hazardous import AGENTS
+from metarl_envs.boxes.players.agents import AGENTS
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Family

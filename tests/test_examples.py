@@ -1,16 +1,15 @@
 """The examples run, shortened, and show what they promise, without a warning."""
 
-import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.an_example import EXAMPLES, load
+
 pytestmark = pytest.mark.slow
-EXAMPLES = Path(__file__).parents[1] / "examples"
 if not EXAMPLES.exists():  # tests of an installed wheel, run from elsewhere
     pytest.skip("no examples here", allow_module_level=True)
 pytest.importorskip("tyro", reason='needs tyro (pip install "metarl-envs[examples]")')
@@ -185,11 +184,3 @@ def test_the_policy_in_boxes_takes_items_of_a_kind_alike_and_never_what_the_mask
     after = chances(moved, mask)
     np.testing.assert_allclose(after[:, place], before[:, :items], atol=1e-5)
     np.testing.assert_allclose(after[:, items:], before[:, items:], atol=1e-5)
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(Path(name).stem, EXAMPLES / name)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module

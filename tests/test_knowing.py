@@ -1,8 +1,5 @@
 """What a language model states to be best, beside what it does and what the posterior says; and gains over a control."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy import integrate, stats
@@ -14,15 +11,11 @@ from metarl_envs.evaluation import evaluate, gain, knowing_doing
 from metarl_envs.evaluation.statistics import over_seeds
 from metarl_envs.ids import family_of
 from metarl_envs.players import LanguageModel
+from tests import an_example
 
 pytestmark = pytest.mark.plain
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "scripted_endpoint.py"
-if not EXAMPLE.exists():  # tests of an installed wheel, run from elsewhere
-    pytest.skip("no examples here", allow_module_level=True)
-spec = importlib.util.spec_from_file_location("scripted_endpoint", EXAMPLE)
-scripted = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(scripted)
+scripted = an_example.load("scripted_endpoint.py")
 
 SETTINGS = {"split": None, "tasks": 3, "seeds": 1, "episodes": 1, "arms": 3, "horizon": 9}
 #: Sits in the same box, with and without notes.

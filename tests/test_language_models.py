@@ -1,6 +1,5 @@
 """Language models as players, at an endpoint that answers by a script: nothing is lost, asked twice, or told to others."""
 
-import importlib.util
 import json
 import os
 import random
@@ -9,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,15 +16,11 @@ from metarl_envs import boxes
 from metarl_envs.evaluation import evaluate
 from metarl_envs.players import BudgetSpent, LanguageModel, PlayerError, load
 from metarl_envs.players.models.client import EndpointError
+from tests import an_example
 
 pytestmark = pytest.mark.plain
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "scripted_endpoint.py"
-if not EXAMPLE.exists():  # tests of an installed wheel, run from elsewhere
-    pytest.skip("no examples here", allow_module_level=True)
-spec = importlib.util.spec_from_file_location("scripted_endpoint", EXAMPLE)
-scripted = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(scripted)
+scripted = an_example.load("scripted_endpoint.py")
 
 KEY = "sk-very-secret-0123456789"
 #: A box in which little is to be computed.

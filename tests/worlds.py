@@ -34,3 +34,31 @@ def smaller(id: str, split: str | None = None) -> dict[str, Any]:
 
 #: Ids that everyday tests try in plain mode alone, being made of parts that others have compiled; slow tests compile them.
 SELDOM_COMPILED = {"MetaRL/GenerationsBox-v0", "MetaRL/HazardBox-v0", "MetaRL/Mixture-v0"}
+
+
+_THREE = {"agents": 3, "notes": 1, "page": 2, "levels": 3, "width": 2, "bases": 4, "recipes": 1, "dead_ends": 0.0}
+#: Small boxes in which everything happens: who is out comes back, notes are falsified, days end; experiments deceive, agents
+#: die, entries are garbled.
+LIVELY_BOXES: dict[str, dict[str, Any]] = {
+    "HazardBox": {
+        **_THREE,
+        "board": 2,
+        "p_clean": 0.6,
+        "p_toxic": 0.9,
+        "harm": 3.0,
+        "recover": 3,
+        "sabotage": "falsify",
+        "day": 20,
+        "horizon": 50,
+    },
+    "SealedBox": {
+        **_THREE,
+        "board": 4,
+        "illusions": 0.3,
+        "corruption": 0.5,
+        "day": 15,
+        "lifespan": 30,
+        "selection": "mix",
+        "horizon": 60,
+    },
+}

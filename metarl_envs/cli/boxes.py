@@ -48,8 +48,17 @@ def replay(
     from metarl_envs.boxes.study.replay import lines
     from metarl_envs.players import load
 
+    in_pictures = window or gif is not None
+    for given, wanted, where in (
+        ("--failures", failures and in_pictures, "to the printed form, without --window and --gif"),
+        ("--pictures", pictures and in_pictures, "to the printed form, without --window and --gif"),
+        ("--hide", hide and not in_pictures, "with --window or --gif"),
+        ("--every", every != 1 and gif is None, "with --gif"),
+    ):
+        if wanted:
+            raise ValueError(f"{given} goes {where}")
     run = load(file)
-    if not window and gif is None:
+    if not in_pictures:
         for line in lines(run, box, failures=failures, pictures=pictures):
             typer.echo(line)
         return
@@ -194,7 +203,7 @@ def compare(
 
 @app.command()
 def tree(
-    file: Annotated[Path, typer.Argument(help="what boxes.run(...).save(FILE) wrote: FILE.npz and FILE.json")],
+    file: Annotated[Path, typer.Argument(help="a recorded run: FILE.npz and FILE.json")],
     out: Annotated[Path, typer.Option(help="the picture that is written")] = Path("family_tree.png"),
     box: Annotated[int, typer.Option(help="which of its boxes, from 0")] = 0,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The window: pygame's events into the game, the game's pictures onto the screen, 60 times a second."""
+"""The window: pygame's events into the game, the game's pictures onto the screen whenever they change."""
 
 from __future__ import annotations
 
@@ -111,7 +111,6 @@ class _Window:
                     changed |= self._hand_over(event, key)
             if changed:
                 self._show()
-            self.pygame.display.flip()
             changed = self.game.tick(clock.tick(FRAMES_A_SECOND) / 1000)
 
     def _hand_over(self, event: Any, key: str) -> bool:
@@ -156,6 +155,7 @@ class _Window:
         if (width, height) != self.size:
             picture = self.pygame.transform.smoothscale(picture, (width, height))
         screen.blit(picture, (left, top))
+        self.pygame.display.flip()
 
     def _save(self) -> str:
         """Write what is to be seen into a new file; what to say about it."""

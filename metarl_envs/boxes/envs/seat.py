@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from metarl_envs.boxes.players.hazardous import AGENTS, Experimenter, first_gift, first_theft, make_the_best_by_force
+from metarl_envs.boxes.players.agents import AGENTS
+from metarl_envs.boxes.players.hazardous import Experimenter, first_gift, first_theft, make_the_best_by_force
 from metarl_envs.boxes.players.scripted import (
     NOTES_ALL,
     NOTES_BEST_PATH,

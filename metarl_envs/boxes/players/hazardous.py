@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metarl_envs.boxes.players.scientists import SCIENTISTS
-from metarl_envs.boxes.players.scripted import SCRIPTED, Scripted, make_the_best, nth_held
+from metarl_envs.boxes.players.scripted import Scripted, make_the_best, nth_held
 from metarl_envs.boxes.world.core import ABSENT, worth
 from metarl_envs.boxes.world.hazard import FORCE, GIVE, HAZARD, PUBLISH, SABOTAGE, STEAL, STOLE, can_sabotage, productivity
 from metarl_envs.boxes.world.mechanisms import begins_at, used_in
@@ -224,5 +223,3 @@ HAZARDOUS: dict[str, Scripted] = {
     **{manner: Experimenter(manner=manner) for manner in ("clean", "prosocial", "toxic", "thief", "saboteur")},
     "self_interested": SelfInterested(),
 }
-#: By name, all scripted agents of boxes.
-AGENTS: dict[str, Scripted] = {**SCRIPTED, **HAZARDOUS, **SCIENTISTS}

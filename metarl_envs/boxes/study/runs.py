@@ -12,7 +12,7 @@ import numpy as np
 
 from metarl_envs.arguments import Progress, as_seed, at_least_one, row_seeds, tell_nobody
 from metarl_envs.boxes.parameters import BoxParameters
-from metarl_envs.boxes.players.hazardous import AGENTS
+from metarl_envs.boxes.players.agents import AGENTS
 from metarl_envs.boxes.players.scripted import Scripted
 from metarl_envs.boxes.players.table import Boxes
 from metarl_envs.boxes.scenarios import box_named

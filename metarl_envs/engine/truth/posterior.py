@@ -49,9 +49,9 @@ class Belief(Protocol):
 def belief_for(worlds: Worlds) -> list[Belief] | None:
     """One belief a row, of the kind that is exact for the family; None where none is."""
     variant, tasks = worlds.variant, worlds.tasks
-    if parts := variant.family.parts_told(variant.p):
-        known = {name: part for name, part in parts.items() if _belief_alone(part) is not None}
-        return [OfParts(variant, known) for _ in range(worlds.count)] if known else None
+    if variant.family.parts_told(variant.p):
+        told = [OfParts(variant) for _ in range(worlds.count)]
+        return list(told) if told[0].tell() else None
     if variant.family.prior(variant.p) is not None:
         return [Conjugate(variant) for _ in range(worlds.count)]
     if not tasks.is_finite or len(tasks) > MOST_TASKS or variant.action.shape:
@@ -193,9 +193,10 @@ class Sieve:
 class OfParts:
     """The posterior in a family whose tasks are those of others: the part's, of one who is told the part and the disguise."""
 
-    def __init__(self, variant: Variant, parts: dict[str, Variant]):
+    def __init__(self, variant: Variant):
         self._variant = variant
-        self._beliefs = {name: belief for name, part in parts.items() if (belief := _belief_alone(part)) is not None}
+        each = {name: _belief_alone(part) for name, part in variant.family.parts_told(variant.p).items()}
+        self._beliefs = {name: belief for name, belief in each.items() if belief is not None}
         self._of: TaskOfPart | None = None
 
     @property
