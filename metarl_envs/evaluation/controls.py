@@ -76,11 +76,12 @@ def controls_of(variant: Variant, intact: Run, *, episodes: int, block: int, see
     else:
         reflect = None
     discrete = not variant.action.shape and variant.actions > 1
+    when = f"every {tenth} steps" if block and tenth > 1 else f"at each {'step' if block else 'episode'}"
     few = "" if block or episodes > 1 else "a lifetime is one episode"
     alone = "there is one action only" if not variant.action.shape else "its actions are no Discrete ones"
     return [
         Control(SWAPPED, "the feedback of its own task", swap),
-        Control(FORGETS, f"memory, {f'each {tenth} steps' if block else 'at each episode'}", None if few else forget, few),
+        Control(FORGETS, f"memory, {when}", None if few else forget, few),
         Control(HIDDEN, "all feedback", functools.partial(VectorHideReward, feedback=places)),
         Control(
             REFLECTED,

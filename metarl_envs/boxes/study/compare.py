@@ -21,10 +21,10 @@ from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.study.harm import Prices, ledger
 from metarl_envs.boxes.study.imitation import Features, Gap, features, gap, known_at
 from metarl_envs.boxes.study.measures import Life, discoveries, lives, measures_of
-from metarl_envs.boxes.study.page import Curves, Table, html, markdown
 from metarl_envs.boxes.world.hazard import HAZARD
 from metarl_envs.boxes.world.mechanisms import used_in
 from metarl_envs.boxes.world.tree import levels_of
+from metarl_envs.evaluation.page import Curves, Table, html, markdown
 from metarl_envs.evaluation.statistics import Interval, over_seeds, over_seeds_and_tasks
 from metarl_envs.files import written_aside
 from metarl_envs.players.run import Run, endings_of, joined
