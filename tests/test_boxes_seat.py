@@ -175,6 +175,7 @@ def test_train_and_test_share_no_recipe(family):
     assert recipes("train") & recipes("test") == bases
 
 
+@pytest.mark.plain
 def test_items_are_called_the_same_in_all_episodes_of_a_trial():
     """What was learned of them in one episode helps in the next only if they can be told again."""
     import gymnasium as gym
