@@ -7,17 +7,16 @@ from timing import Case, Effort, Table, measure
 from metarl_envs import tasks
 from metarl_envs.engine import Player
 from metarl_envs.histories import collect
-from metarl_envs.ids import TABLE
 from metarl_envs.learners import LEARNERS
 
 _LIVES, _STEPS = 64, 500
 
 
 def tables(effort: Effort) -> list[Table]:
-    """One table. A quick look takes one id of each kind."""
-    first_of_kind = {row.kind: row.id for row in reversed(TABLE)}
-    ids = [row.id for row in TABLE if not effort.quick or row.id == first_of_kind[row.kind]]
-    pairs = [(id, learner()) for id in ids for learner in LEARNERS.values() if learner().runs_by_default(tasks(id).variant)]
+    """One table."""
+    pairs = [
+        (id, learner()) for id in effort.ids for learner in LEARNERS.values() if learner().runs_by_default(tasks(id).variant)
+    ]
     rates = measure([_case(id, learner) for id, learner in pairs], effort)
     rows = [[id, type(learner).__name__, rate.best, rate.median] for (id, learner), rate in zip(pairs, rates, strict=True)]
     note = f"`histories.collect`: {_LIVES} lives of {_STEPS} steps, every transition written."

@@ -9,18 +9,16 @@ import minigrid  # noqa: F401  (registers its environments)
 from timing import Case, Effort, Table, side_by_side
 
 import metarl_envs  # noqa: F401  (registers its environments)
-from metarl_envs.ids import TABLE
 
 _YARDSTICK = "CartPole-v1"
 _OTHERS = "FrozenLake-v1", "MiniGrid-Empty-8x8-v0"
-_IDS = tuple(row.id for row in TABLE)
 _VECTOR_ROWS = 4_096
 
 
 def tables(effort: Effort) -> list[Table]:
     """One table of single environments, one of vector environments."""
-    single = [_single(id) for id in (_YARDSTICK, *_OTHERS, *_IDS)]
-    vector = [_vector(id) for id in (_YARDSTICK, *_IDS)]
+    single = [_single(id) for id in (_YARDSTICK, *_OTHERS, *effort.ids)]
+    vector = [_vector(id) for id in (_YARDSTICK, *effort.ids)]
     return [
         side_by_side("Single environment through `gym.make`, M steps/s", "id", single, effort, "Resets are included."),
         side_by_side(f"Vector environment of {_VECTOR_ROWS:,} rows, NEXT_STEP, M steps/s", "id", vector, effort),

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from metarl_envs.ids import TABLE
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -19,6 +21,12 @@ class Effort:
     seconds: float
     processes: int
     quick: bool
+
+    @property
+    def ids(self) -> list[str]:
+        """All of the package, or the first of each kind: each takes seconds to compile."""
+        first_of_kind = {row.kind: row.id for row in reversed(TABLE)}
+        return [row.id for row in TABLE if not self.quick or row.id == first_of_kind[row.kind]]
 
 
 FULL = Effort(rounds=41, seconds=0.025, processes=7, quick=False)

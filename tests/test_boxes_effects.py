@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metarl_envs import boxes
 from metarl_envs.boxes.study.effects import EFFECTS, Condition, Effect, Finding, findings, report
 from metarl_envs.evaluation.statistics import Interval
 from metarl_envs.ids import BOXES
@@ -72,6 +73,18 @@ def test_the_effects_are_those_of_the_scenarios():
         assert effect.claims or effect.no_difference
         for _, more, less in effect.claims + effect.no_difference:
             assert {more, less} <= set(effect.conditions)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("preset", "least"), [("full", 300), ("short", 20), ("small", 30)])
+def test_notes_pay_for_amnesics(preset, least):
+    """By so much more than `never_repeat` earns, which remembers what it tried on a day."""
+    written, tried = (
+        boxes.column(boxes.measure(boxes.run("AmnesiaBox", {0: agent}, boxes=100, preset=preset)), "return")
+        for agent in ("notes_best_path", "never_repeat")
+    )
+    gain = written - tried
+    assert gain.mean() - 2 * gain.std(ddof=1) / np.sqrt(len(gain)) > least
 
 
 @pytest.mark.slow

@@ -21,6 +21,8 @@ from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.players import PlayerError, Seat
 from metarl_envs.players.run_files import ARRAYS
 
+pytestmark = pytest.mark.plain
+
 #: One small box that everything here is tried in: three days of eight steps, notes, companions.
 SMALL = {
     "agents": 3,
@@ -425,15 +427,3 @@ def test_the_command_prints_a_replay(saved):
     assert done.returncode == 2
     assert "cut short" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("preset", "least"), [("full", 300), ("short", 20), ("small", 30)])
-def test_notes_pay_for_amnesics(preset, least):
-    """By so much more than `never_repeat` earns, which remembers what it tried on a day."""
-    written, tried = (
-        boxes.column(boxes.measure(boxes.run("AmnesiaBox", {0: agent}, boxes=100, preset=preset)), "return")
-        for agent in ("notes_best_path", "never_repeat")
-    )
-    gain = written - tried
-    assert gain.mean() - 2 * gain.std(ddof=1) / np.sqrt(len(gain)) > least

@@ -180,7 +180,7 @@ def test_mechanisms_in_any_combination_are_kept_up_to_date(params, mode, seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=4, deadline=None)  # each is compiled: others are lived in plain mode, above
 @given(st.fixed_dictionaries({**BOXES, **LAYOUTS, **HAZARDS}), st.sampled_from(list(AutoresetMode)), st.integers(0, 2**20))
 def test_boxes_of_any_size_are_kept_up_to_date(params, mode, seed):
     p = Box.params.resolve(params, "Box")
@@ -188,6 +188,7 @@ def test_boxes_of_any_size_are_kept_up_to_date(params, mode, seed):
     live(make_vec(Box, 2, autoreset_mode=mode, reuse_arrays=True, **params), 150, seed)
 
 
+@pytest.mark.slow
 def test_all_that_can_change_does_change_in_these_lives():
     """Or the property above would hold of little."""
     envs = make_vec("InventionBox", 8, reuse_arrays=True, **{**LIVELY, "horizon": 200}, topology="dynamic", structure="grammar")

@@ -61,14 +61,14 @@ COMPILED = [
 ]
 
 
-def lives_alike(id, policy, count, **params):
+def lives_alike(id, policy, count, episodes=3, **params):
     """Whether lives are the same whatever the workers, and whoever lives beside them."""
     tasks = metarl_envs.tasks(id, **params)
     rows, seeds, some = tasks.sample(count), np.arange(count), slice(count // 2, None)
-    together = lifetime_returns(rows, tasks.variant, policy, seeds, episodes=3, workers=2)
-    alone = lifetime_returns(rows, tasks.variant, policy, seeds, episodes=3, workers=1)
+    together = lifetime_returns(rows, tasks.variant, policy, seeds, episodes=episodes, workers=2)
+    alone = lifetime_returns(rows, tasks.variant, policy, seeds, episodes=episodes, workers=1)
     return (together == alone).all() and (
-        together[some] == lifetime_returns(rows[some], tasks.variant, policy, seeds[some], episodes=3)
+        together[some] == lifetime_returns(rows[some], tasks.variant, policy, seeds[some], episodes=episodes)
     ).all()
 
 
@@ -84,7 +84,7 @@ def test_lives_of_every_suitable_policy_are_alike_whoever_lives_beside_them(id):
     tasks = metarl_envs.tasks(id, **params)
     for name, policy in suitable_players(tasks.variant).items():
         if policy.runs_by_default(tasks.variant):
-            assert lives_alike(id, policy, 2, **params), name
+            assert lives_alike(id, policy, 2, episodes=2, **params), name
 
 
 LIVES = """

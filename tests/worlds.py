@@ -33,7 +33,10 @@ def smaller(id: str, split: str | None = None) -> dict[str, Any]:
 
 
 #: Ids that everyday tests try in plain mode alone, being made of parts that others have compiled; slow tests compile them.
-SELDOM_COMPILED = {"MetaRL/GenerationsBox-v0", "MetaRL/HazardBox-v0", "MetaRL/Mixture-v0"}
+SELDOM_COMPILED = {
+    *("MetaRL/GapBandit-v0", "MetaRL/GaussianBandit-v0", "MetaRL/DarkRoomPermuted-v0", "MetaRL/PointRobotSparse-v0"),
+    *("MetaRL/Mixture-v0", "MetaRL/AmnesiaBox-v0", "MetaRL/GenerationsBox-v0", "MetaRL/HazardBox-v0"),
+}
 
 
 _THREE = {"agents": 3, "notes": 1, "page": 2, "levels": 3, "width": 2, "bases": 4, "recipes": 1, "dead_ends": 0.0}

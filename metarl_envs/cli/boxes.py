@@ -64,7 +64,10 @@ def replay(
         return
     prepare_for_a_window()
     from metarl_envs.play.recording import Recording, write_animation
+    from metarl_envs.play.window import see_that_there_is_a_screen
 
+    if window:
+        see_that_there_is_a_screen()  # before the run is lived again
     recording = Recording(run, box, reveal=not hide)
     if gif is not None:
         see_that_it_can_be_written(gif.parent)

@@ -107,10 +107,12 @@ def play(
     from metarl_envs.ids import family_of
     from metarl_envs.play import Game
     from metarl_envs.play.window import play as open_window
+    from metarl_envs.play.window import see_that_there_is_a_screen
 
     family = family_at(family_of(id))
     if episodes is None:
         episodes = 5 if family.curve_unit == "episode" else 1
+    see_that_there_is_a_screen()  # before seconds of compiling
     game = Game(
         id,
         seed=seed,

@@ -57,7 +57,7 @@ def play(game: Playable, screenshots: Path = Path()) -> None:
     import pygame
 
     try:
-        _open(pygame)
+        see_that_there_is_a_screen()
         _Window(pygame, game, screenshots).run()
     finally:
         pygame.display.quit()
@@ -77,8 +77,14 @@ def first_size(picture: tuple[int, int], desktop: tuple[int, int]) -> tuple[int,
     return round(picture[0] * scale), round(picture[1] * scale)
 
 
-def _open(pygame: Any) -> None:
-    """Where there is no screen, SDL draws into memory, without a word: a window that nobody ever sees."""
+def see_that_there_is_a_screen() -> None:
+    """Where there is none, SDL draws into memory, without a word: a window that nobody ever sees.
+
+    Raises:
+        ValueError: there is no screen to open a window on.
+    """
+    import pygame
+
     try:
         pygame.display.init()
         problem = pygame.display.get_driver() == "offscreen" and "SDL_VIDEODRIVER" not in os.environ
