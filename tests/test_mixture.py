@@ -15,8 +15,7 @@ from metarl_envs.engine.splits import EVERY_PART
 from metarl_envs.engine.truth.solving import exact_returns, solve
 from metarl_envs.engine.worlds.task_rows import task_hashes
 from metarl_envs.evaluation import evaluate
-from metarl_envs.families.mixture.mixture import parts_at
-from metarl_envs.families.mixture.parts import SETS
+from metarl_envs.families.mixture.parts import SETS, parts_at
 from metarl_envs.histories import collect, lifetime_returns
 from metarl_envs.learners import QLearning
 
@@ -206,6 +205,7 @@ def test_every_set_can_be_made_and_has_each_of_its_shifts(parts):
         ({"parts": "LinearBandit, TMaze"}, "task_hash"),
         ({"parts": "InventionBox, TMaze"}, "cannot be one"),
         ({"parts": "TMaze,, DarkRoom"}, "names nothing"),
+        ({"parts": "Mixture, TMaze"}, "numbers its observations by the task"),
         ({"held_out": "GridNavi"}, "none of the parts"),
         ({"held_out": "DarkRoom, BernoulliBandit, TMaze"}, "leaves no part"),
         ({"split": "unseen_parts"}, "leaves no part to be drawn"),
@@ -342,6 +342,18 @@ def test_a_heuristic_plays_at_random_in_other_parts():
     for player in (references_of(env.variant)["DarkRoom_sweep"], references_of(env.variant)["which_part"]):
         paid = lifetime_returns(tasks, env.variant, player, np.arange(len(tasks)), episodes=2).mean()
         assert abs(paid - 3.0) < 0.25
+
+
+def test_who_is_told_the_part_plays_heuristics_alone_and_nobody_who_learns():
+    """Two-step rounds and gap bandits have references that learn, such as the ideal observer, and no heuristic."""
+    parts = parts_at(make(parts="TwoStep, GapBandit(arms=3), GridNavi, DarkRoom(size=3)").variant.p).by_name
+    told = references_of(make().variant)["which_part"].players(parts)
+    assert {name: type(player).__name__ for name, player in told.items()} == {
+        "TwoStep": "_Uniform",
+        "GapBandit": "_Uniform",
+        "GridNavi": "Posterior",
+        "DarkRoom": "Sweep",
+    }
 
 
 # ------------------------------------------------------------------------------------------------- posteriors

@@ -115,6 +115,10 @@ class Misnumbered(DarkRoom):
     state_index = number_too_far
 
 
+class Misnamed(DarkRoom):
+    heuristics = ("sweeep",)
+
+
 class PaysOtherwise(DarkRoom):
     """Dark Room that pays always, and does not say so."""
 
@@ -155,6 +159,12 @@ def test_a_broken_family_is_found(family, check, message):
     metarl_envs.register(id, f"{__name__}:{family.__name__}")
     with pytest.raises(AssertionError, match=message):
         check(id, {})
+
+
+def test_a_heuristic_that_is_no_reference_is_found():
+    metarl_envs.register("Broken/Misnamed-v0", f"{__name__}:Misnamed")
+    with pytest.raises(AssertionError, match=r"heuristics of Misnamed names 'sweeep', which is none of its .*: sweep"):
+        testing.check_heuristics("Broken/Misnamed-v0", {})
 
 
 def test_a_variant_says_only_what_differs():

@@ -10,8 +10,10 @@ from metarl_envs.engine import Family, Integer, Parameters, Player, kernel, reco
 from metarl_envs.engine.truth.solving import exact_returns, explore
 from metarl_envs.families.grids.dark_room import DarkRoom
 from metarl_envs.histories import collect, lifetime_returns
+from metarl_envs.ids import TABLE
 from metarl_envs.learners import QLearning
 from metarl_envs.task_sets import TaskSet
+from metarl_envs.testing.declaration import check_heuristics
 
 ROOM = "MetaRL/DarkRoom-v0"
 
@@ -65,6 +67,20 @@ def test_what_is_declared_beside_another_step_stays():
 def test_the_list_of_tasks_is_not_inherited_by_another_distribution():
     assert Corner.all_tasks(Corner.with_params().p, Corner.with_params().task) is None
     assert Corner.binary_reward
+
+
+class OtherReferences(DarkRoom):
+    references = {"oracle": DarkRoom.references["oracle"]}
+
+
+def test_which_references_are_heuristics_is_not_inherited_with_other_references():
+    assert Corner.heuristics == DarkRoom.heuristics == ("sweep",)
+    assert OtherReferences.heuristics == ()
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.id)
+def test_every_heuristic_is_a_reference(row):
+    check_heuristics(row.id, {})
 
 
 @pytest.mark.plain

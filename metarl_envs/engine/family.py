@@ -44,6 +44,7 @@ _FOLLOWS_FROM = {
     "exchangeable_actions": {"sample_task", "step"},
     "feedback": {"observe"},
     "feedback_range": {"step", "observe"},
+    "heuristics": {"references"},
 }
 #: What a family cannot be without.
 _NEEDED = ("params", "task", "state", "sample_task", "reset", "step", "observe")
@@ -108,7 +109,8 @@ class Family:
 
     A subclass that binds another kernel does not inherit what followed from the old one: with another `step`, neither
     `binary_reward` nor exact values and posteriors; with another `sample_task`, not the list of all tasks. Where they still
-    hold, the subclass says so: `solve = Parent.solve`. (References are policies, which are played, so they stay.)
+    hold, the subclass says so: `solve = Parent.solve`. (References are policies, which are played, so they stay. Which of them
+    are heuristics is to be said again with other `references`.)
     """
 
     def __init_subclass__(cls, **kwargs: Any):

@@ -170,3 +170,10 @@ def references_of(variant: Variant) -> dict[str, Player]:
         if not isinstance(reference, Player):
             raise TypeError(f"reference {name!r} of {variant.name} is {reference!r}, and must be a Player")
     return references
+
+
+def heuristics_of(variant: Variant) -> dict[str, Player]:
+    """Return those of a family's references that are heuristics and can play at these parameters, by name."""
+    references = references_of(variant)
+    known = {name: references[name] for name in variant.family.heuristics}
+    return {name: player for name, player in known.items() if player.why_unsuitable(variant) is None}

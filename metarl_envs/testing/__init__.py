@@ -23,6 +23,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from metarl_envs.ids import id_of
 from metarl_envs.testing.declaration import (
     check_gymnasium,
+    check_heuristics,
     check_no_constant_observation,
     check_reference_page,
     check_spaces,
@@ -56,6 +57,7 @@ FAMILY_CHECKS: tuple[Callable[[str, dict[str, Any]], None], ...] = (
     check_plain_mode,
     check_oracle,
     check_reference_page,
+    check_heuristics,
     check_gymnasium,
     check_processes,
     check_interleaving,

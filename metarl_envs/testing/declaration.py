@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 
 from metarl_envs.catalogue import HEADINGS, SAID_UNDER, own_page, read_page
+from metarl_envs.engine.player import references_of
 from metarl_envs.engine.records import Cells
 from metarl_envs.engine.splits import EVERY_PART
 from metarl_envs.engine.worlds.task_rows import task_hashes
@@ -44,6 +45,17 @@ def check_reference_page(id: str, params: dict[str, Any]) -> None:
         )
     missing = [name for name in family.params.parameters if not re.search(rf"\b{name}\b[^.:]*:", page["Parameters"])]
     assert not missing, f"under Parameters, the reference page of {family.__name__} lacks a `name: meaning` for {missing}"
+
+
+def check_heuristics(id: str, params: dict[str, Any]) -> None:
+    """Each name in `heuristics` is that of a reference, and neither of the two that are the ends of the scale."""
+    variant = make(id, params).variant
+    known = [name for name in references_of(variant) if name not in ("oracle", "random")]
+    for name in variant.family.heuristics:
+        assert name in known, (
+            f"heuristics of {variant.name} names {name!r}, which is none of its references that can be one: "
+            f"{', '.join(known) or 'there are none'}"
+        )
 
 
 def check_gymnasium(id: str, params: dict[str, Any]) -> None:

@@ -96,6 +96,7 @@ class GridNavi(DarkRoom):
     sample_task, reset, step = goal_away_from_start, in_the_corner, walk_at_a_cost
     shifts = {"far_goals": {"nearest": 4}}
     references = {"oracle": oracle(go_to_goal), "posterior": Posterior()}
+    heuristics = ("posterior",)
     binary_reward = False
 
     @staticmethod

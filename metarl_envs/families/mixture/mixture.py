@@ -48,13 +48,8 @@ from metarl_envs.families.mixture.disguise import (
     undisguised,
     undoing,
 )
-from metarl_envs.families.mixture.parts import Parts, default_held_out, parts_of, read_names, read_parts
-from metarl_envs.families.mixture.players import Heuristic, PartOracle, PartRandom, WhichPart, heuristics_of
-
-
-def parts_at(p: SimpleNamespace) -> Parts:
-    """Return the parts of a mixture with parameters `p`; ValueError where they cannot be its parts."""
-    return parts_of(p.parts, p.horizon, p.held_out)
+from metarl_envs.families.mixture.parts import Parts, default_held_out, parts_at, read_names, read_parts
+from metarl_envs.families.mixture.players import PartOracle, PartRandom, PartReference, WhichPart, references_between
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -273,7 +268,7 @@ class Mixture(Family):
     Splits:
         train, validation and test, by a hash of part, task and disguise together. Where a part's actions are exchangeable
         (arms), another order of them is no other task; where several actions do the same, exchanging them is none either.
-        Tasks that are in every part in their own family are so here. Shifts `unseen_parts`: the parts in `held_out`;
+        Tasks that are in every split in their own family are so here. Shifts `unseen_parts`: the parts in `held_out`;
         `unseen_disguise`: disguises that are held out, one in five by a hash of the disguise alone, of parts with at least 50
         of them. Otherwise only the other parts and disguises are drawn.
 
@@ -282,10 +277,11 @@ class Mixture(Family):
         the part as that tells.
 
         Return of an episode: that of the part. `random` plays the part's own actions, all alike; `oracle` is the part's,
-        behind the disguise; memoryless-best is told the part and the disguise, so that it is an upper bound. The heuristics
-        of each part, which are told the disguise, and whether it is their part, and play at random elsewhere:
-        `DarkRoom_sweep`, `GridNavi_posterior`. `which_part` is told the part, and plays its first heuristic, at random where
-        it has none (bandits and random MDPs): the strongest player here that does not learn.
+        behind the disguise; memoryless-best is told the part and the disguise, so that it is an upper bound. The other
+        references of each part, which are told the disguise, and whether it is their part, and play at random elsewhere:
+        `DarkRoom_sweep`, `GridNavi_posterior`, `TwoStep_ideal_observer`. `which_part` is told the part, and plays the first of
+        its references that are heuristics, at random where none is (bandits, two-step rounds and random MDPs): the strongest
+        player here that does not learn.
 
     Source and variants:
         Permuted actions: Headless-AD (Sinii et al. 2023, arXiv 2312.13327). Random projections make tasks at will in GPICL
@@ -360,12 +356,12 @@ class Mixture(Family):
         return None if None in counts else max(count for count in counts if count is not None)
 
     @staticmethod
-    def more_references(p: SimpleNamespace) -> dict[str, Heuristic]:
-        """Each heuristic of each part, as `DarkRoom_sweep`."""
+    def more_references(p: SimpleNamespace) -> dict[str, PartReference]:
+        """Each reference of each part but its oracle and random play, as `DarkRoom_sweep`."""
         return {
-            f"{name}_{reference}": Heuristic(part=name, reference=reference)
+            f"{name}_{reference}": PartReference(part=name, reference=reference)
             for name, part in parts_at(p).variants
-            for reference in heuristics_of(part)
+            for reference in references_between(part)
         }
 
     @staticmethod

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -175,6 +176,11 @@ def parts_of(parts: str, horizon: int, held_out: str) -> Parts:
     )
 
 
+def parts_at(p: SimpleNamespace) -> Parts:
+    """Return the parts of a mixture with parameters `p`; ValueError where they cannot be its parts."""
+    return parts_of(p.parts, p.horizon, p.held_out)
+
+
 def _part(called: str, given: dict[str, Any], horizon: int) -> Variant:
     """A family as a part; ValueError where it cannot be one."""
     module = called.rpartition(":")[0]
@@ -195,6 +201,8 @@ def _why_no_part(part: Variant) -> str | None:
         return f"has actions of {part.action_space}, not Discrete ones"
     if part.family.task_hash is not None:
         return "says by a kernel of its own (`task_hash`) which tasks are alike, which a mixture would not follow"
+    if part.family.state_index_in_task is not None:
+        return "numbers its observations by the task (`state_index_in_task`), as a mixture does of its parts"
     if part.memory_reset_at is not None or part.family.seats(part.p) != 1:
         return "has agents whose memory is reset, or several of them"
     try:

@@ -11,10 +11,10 @@ import numpy as np
 
 from metarl_envs.engine import Oracle, Parameters, Player, Text, Variant, kernel, randint, record
 from metarl_envs.engine.composing import led_to
-from metarl_envs.engine.player import references_of
+from metarl_envs.engine.player import heuristics_of, references_of
 from metarl_envs.engine.records import for_drivers
 from metarl_envs.families.mixture.disguise import hides_observations, undoing
-from metarl_envs.families.mixture.parts import Parts, parts_of
+from metarl_envs.families.mixture.parts import Parts, parts_at
 
 
 @kernel
@@ -46,7 +46,7 @@ class PartPlayer(Oracle):
 
     def bind(self, variant: Variant) -> Player:
         """Return it with the kernels of those who play in the variant's parts."""
-        parts = _parts(variant)
+        parts = parts_at(variant.p)
         own = {name: player.bind(parts.by_name[name]) for name, player in self.players(parts.by_name).items()}
         kinds = tuple(type(player) for player in own.values())
         return _class_of(type(self).__name__, parts, variant.p.disguise, kinds)(parts, own)
@@ -85,12 +85,12 @@ class _Uniform(Oracle):
         return record(actions=(np.uint8, variant.actions))
 
 
-def heuristics_of(part: Variant) -> dict[str, Player]:
-    """Return a family's references that are neither its oracle nor random play, by name."""
+def references_between(part: Variant) -> dict[str, Player]:
+    """Return a family's references that are neither its oracle nor random play, by name: heuristics, and some that learn."""
     return {name: player for name, player in references_of(part).items() if name not in ("oracle", "random")}
 
 
-class Heuristic(PartPlayer):
+class PartReference(PartPlayer):
     """Plays as one reference of one part does, in that part; in others at random.
 
     Hyper-parameters:
@@ -103,12 +103,12 @@ class Heuristic(PartPlayer):
 
     def players(self, parts):
         """Return the reference for its part, and random play for the others."""
-        own = {self.p.part: heuristics_of(parts[self.p.part])[self.p.reference]}
+        own = {self.p.part: references_between(parts[self.p.part])[self.p.reference]}
         return {name: own.get(name, _Uniform()) for name in parts}
 
 
 class WhichPart(PartPlayer):
-    """Is told the part and the disguise, and plays the part's first heuristic; at random where the part has none.
+    """Is told the part and the disguise, and plays the first of the part's heuristics; at random where the part has none.
 
     It is the strongest player that does not learn what pays: a learner must be compared with it.
     """
@@ -116,10 +116,6 @@ class WhichPart(PartPlayer):
     def players(self, parts):
         """Return the first heuristic of each part."""
         return {name: next(iter(heuristics_of(part).values()), _Uniform()) for name, part in parts.items()}
-
-
-def _parts(variant: Variant) -> Parts:
-    return parts_of(variant.p.parts, variant.p.horizon, variant.p.held_out)
 
 
 # ------------------------------------------------------------------------------------------------- how they are put together
