@@ -1,6 +1,7 @@
 """Feedback: controls act on the reward, or on the numbers of the observation that a family says agents learn from."""
 
 import itertools
+import re
 
 import gymnasium as gym
 import numpy as np
@@ -124,12 +125,22 @@ def test_what_is_no_feedback_is_refused():
         VectorSwapReward(gym.make_vec(REGRESSION, num_envs=3, **SIZES), feedback=[2])
     with pytest.raises(ValueError, match=r"lives\[0\] has the shape \(2,\); it must be \(steps, 1\)"):
         SwapReward(regression(), [[1.0, 2.0]], feedback=[2])
-    with pytest.raises(ValueError, match=r"low=1 and high=0 must be finite, and low below high"):
+    with pytest.raises(ValueError, match="low=1 must be below high=0"):
         ReflectReward(gym.make(BANDIT), 1, 0)
+    with pytest.raises(ValueError, match="high=inf must be finite"):
+        ReflectReward(gym.make(BANDIT), 0, np.inf)
+    for wrong in (None, "0", True, [0.0]):
+        with pytest.raises(TypeError, match=re.escape(f"low={wrong!r} must be a real number")):
+            ReflectReward(gym.make(BANDIT), wrong, 1)
+    assert ReflectReward(gym.make(BANDIT), np.float32(0), np.int64(1)).spec.additional_wrappers[-1].kwargs["high"] == 1.0
     env = ReflectReward(gym.make(BANDIT), 0.1, 0.9)
     env.reset(seed=0)
-    with pytest.raises(ValueError, match=r"from low=0.1 to high=0.9, and met [01]"):
+    with pytest.raises(ValueError, match=r"told of rewards from low=0.1 to high=0.9, and met [01]"):
         env.step(0)
+    env = ReflectReward(regression(), 0, 1e-9, feedback=[2])
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="told of feedback from low=0 to high=1e-09, and met"):
+        env.step(np.zeros(1, np.float32))
 
 
 @mode

@@ -216,6 +216,33 @@ def test_all_lives_are_shown_alike_from_their_first_step_on_and_drawn_anew_in_ea
     assert (np.abs(counts - 125) < 5 * np.sqrt(125)).all()
 
 
+def test_no_row_is_shown_a_life_of_its_own():
+    """Row 1 lived lives 0 and 3, row 0 life 1, row 2 the others."""
+    lives = np.arange(5)[:, None] * 100 + np.arange(1, 4)
+    rows = SyncVectorEnv([functools.partial(Paying, 0, 3)] * 3, autoreset_mode="SameStep")
+    envs = VectorSwapReward(rows, lives, lived_by=[1, 0, 2, 1, 2])
+    envs.reset(seed=0)
+    shown = np.array([envs.step(np.zeros(3, int))[1] for _ in range(3 * 60)])
+    assert [set((of_row // 100).astype(int)) for of_row in shown.T] == [{0, 2, 3, 4}, {1, 2, 4}, {0, 1, 3}]
+    assert (shown % 100 == np.tile([1, 2, 3], 60)[:, None]).all()
+
+
+@pytest.mark.parametrize(
+    ("lived_by", "error", "says"),
+    [
+        ([0], ValueError, "lived_by tells of 1 lives, and lives holds 2"),
+        ([0, -1], ValueError, r"lived_by\[1\]=-1 must be an integer of at least 0"),
+        ([0, 0.5], TypeError, r"lived_by\[1\]=0.5 must be an integer"),
+        (3, TypeError, "lived_by=3 must be a sequence of integers"),
+        ([0, 2], ValueError, "lived_by has row 2, and there are 2 rows"),
+        ([1, 1], ValueError, "lived_by leaves no life for row 1 to be shown"),
+    ],
+)
+def test_rows_that_lived_no_life_are_refused(lived_by, error, says):
+    with pytest.raises(error, match=says):
+        VectorSwapReward(SyncVectorEnv([Paying] * 2), [[1.0], [2.0]], lived_by=lived_by)
+
+
 def test_draws_differ_between_seeds_and_trials_but_not_with_actions():
     def run(seed, action):
         env = SwapReward(Paying(steps=5), np.random.default_rng(0).random((50, 5)), seed=seed)

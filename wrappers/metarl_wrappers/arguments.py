@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import operator
 from typing import Any
 
@@ -41,6 +43,20 @@ def as_seed(seed: Any, name: str = "seed") -> int:
     if number >= SEEDS:
         raise ValueError(f"{name}={seed!r} must be below 2**64")
     return number
+
+
+def as_number(name: str, value: Any) -> float:
+    """Return a real number as a Python float.
+
+    Raises:
+        TypeError: it is none (Python's or NumPy's; a bool, a text or an array is none).
+        ValueError: it is not finite.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real | np.integer | np.floating):
+        raise TypeError(f"{name}={value!r} must be a real number")
+    if not math.isfinite(value):
+        raise ValueError(f"{name}={value!r} must be finite")
+    return float(value)
 
 
 def as_flag(name: str, value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,15 +10,16 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
+from metarl_wrappers.arguments import as_number
 from metarl_wrappers.feedback import FeedbackInSight, as_feedback
 from metarl_wrappers.rows import Rows, RowsWrapper, Told, VectorRowsWrapper
 
 
-def _reflected(values: np.ndarray, low: float, high: float) -> np.ndarray:
+def _reflected(values: np.ndarray, low: float, high: float, what: str) -> np.ndarray:
     """Return low + high - value; ValueError where one is out of the range."""
     outside = ~((values >= low) & (values <= high))
     if outside.any():
-        raise ValueError(f"ReflectReward was told of rewards from low={low:g} to high={high:g}, and met {values[outside][0]:g}")
+        raise ValueError(f"ReflectReward was told of {what} from low={low:g} to high={high:g}, and met {values[outside][0]:g}")
     return low + high - values
 
 
@@ -30,7 +30,7 @@ class _Reflected(Rows):
 
     def pay(self, rewards: np.ndarray, told: Told) -> np.ndarray:
         shown = np.zeros(len(rewards))
-        shown[~told.idle] = _reflected(rewards[~told.idle], self._low, self._high)
+        shown[~told.idle] = _reflected(rewards[~told.idle], self._low, self._high, "rewards")
         return shown
 
 
@@ -48,7 +48,7 @@ class _ReflectedInSight(FeedbackInSight):
         self._low, self._high = low, high
 
     def change(self, told: np.ndarray, rows: Any) -> np.ndarray:
-        return _reflected(told, self._low, self._high)
+        return _reflected(told, self._low, self._high, "feedback")
 
 
 def _rows(
@@ -61,10 +61,10 @@ def _rows(
 
 
 def _as_range(low: Any, high: Any) -> tuple[float, float]:
-    """Return both ends as floats; ValueError where they are no range."""
-    ends = float(low), float(high)
-    if not (math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] < ends[1]):
-        raise ValueError(f"low={low!r} and high={high!r} must be finite, and low below high")
+    """Return both ends as floats; TypeError where one is no number, ValueError where they are no range."""
+    ends = as_number("low", low), as_number("high", high)
+    if ends[0] >= ends[1]:
+        raise ValueError(f"low={low!r} must be below high={high!r}")
     return ends
 
 
@@ -89,7 +89,7 @@ class ReflectReward(RowsWrapper):
             shown as 0.
 
     Raises:
-        TypeError: `feedback` is no sequence of integers.
+        TypeError: `low` or `high` is no real number; `feedback` is no sequence of integers.
         ValueError: `low` is not below `high`, or one is not finite; a place is none in a Box of floats of one axis; in `step`,
             what is to be reflected is out of the range.
 

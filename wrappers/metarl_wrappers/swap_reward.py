@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import VectorEnv
 
-from metarl_wrappers.arguments import as_seed
+from metarl_wrappers.arguments import as_seed, at_least
 from metarl_wrappers.feedback import FeedbackInSight, as_feedback
 from metarl_wrappers.rows import Rows, RowsWrapper, Told, VectorRowsWrapper
 from metarl_wrappers.streams import TrialStreams, below, keys_from, mix
@@ -48,8 +48,9 @@ class _OfRows(Rows):
 class _Lives:
     """Stored lives one behind the other, which of them each row is shown, and how far it is."""
 
-    def __init__(self, count: int, lives: list[list[Any]], seed: int):
+    def __init__(self, count: int, lives: list[list[Any]], seed: int, lived_by: list[int] | None):
         self._streams = TrialStreams(seed, count)
+        lives, self._first_own, self._own = _in_order_of_rows(count, lives, lived_by)
         self.told = np.concatenate([np.array(life, np.float64) for life in lives])
         self._ends = np.cumsum([len(life) for life in lives])
         self._starts = np.concatenate([[0], self._ends[:-1]])
@@ -76,16 +77,44 @@ class _Lives:
             self._draw(over)
 
     def _draw(self, rows: np.ndarray) -> None:
-        life = below(mix(self._keys[rows], self._number[rows]), len(self._ends))
+        life = below(mix(self._keys[rows], self._number[rows]), len(self._ends) - self._own[rows])
+        life += (life >= self._first_own[rows]) * self._own[rows]
         self.at[rows], self._end[rows] = self._starts[life], self._ends[life]
+
+
+def _in_order_of_rows(
+    count: int, lives: list[list[Any]], lived_by: list[int] | None
+) -> tuple[list[list[Any]], np.ndarray, np.ndarray]:
+    """Return lives so that those of a row stand together, and of each row where they begin and how many they are.
+
+    Raises:
+        ValueError: a row that there is not is said to have lived one, or all lives are those of one row.
+    """
+    if lived_by is None:
+        return lives, *np.zeros((2, count), np.int64)
+    if max(lived_by) >= count:
+        raise ValueError(f"lived_by has row {max(lived_by)}, and there are {count} rows, from 0")
+    order = np.argsort(lived_by, kind="stable")
+    own = np.bincount(lived_by, minlength=count)
+    if len(lives) in own:
+        raise ValueError(f"lived_by leaves no life for row {int(own.argmax())} to be shown: all are its own")
+    return [lives[i] for i in order], np.cumsum(own) - own, own
 
 
 class _OfLives(Rows):
     """Each row is shown the rewards of a stored life."""
 
-    def __init__(self, observation_space: gym.Space, action_space: gym.Space, count: int, lives: list[list[Any]], seed: int):
+    def __init__(
+        self,
+        observation_space: gym.Space,
+        action_space: gym.Space,
+        count: int,
+        lives: list[list[Any]],
+        seed: int,
+        lived_by: list[int] | None,
+    ):
         super().__init__(observation_space, action_space, count)
-        self._lives = _Lives(count, lives, seed)
+        self._lives = _Lives(count, lives, seed, lived_by)
 
     def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
         self._lives.reseed(seeded)
@@ -110,10 +139,11 @@ class _OfLivesInSight(FeedbackInSight):
         count: int,
         lives: list[list[Any]],
         seed: int,
+        lived_by: list[int] | None,
         feedback: list[int],
     ):
         super().__init__(observation_space, action_space, count, feedback)
-        self._lives = _Lives(count, lives, seed)
+        self._lives = _Lives(count, lives, seed, lived_by)
         self._shown = np.zeros((count, len(feedback)))
 
     def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
@@ -137,11 +167,12 @@ def _of_lives(
     lives: list[list[Any]],
     seed: int,
     feedback: list[int] | None,
+    lived_by: list[int] | None = None,
 ) -> Rows:
     """Return the rows of either kind."""
     if feedback is None:
-        return _OfLives(observation_space, action_space, count, lives, seed)
-    return _OfLivesInSight(observation_space, action_space, count, lives, seed, feedback)
+        return _OfLives(observation_space, action_space, count, lives, seed, lived_by)
+    return _OfLivesInSight(observation_space, action_space, count, lives, seed, lived_by, feedback)
 
 
 def _as_lives(lives: Any, feedback: list[int] | None) -> list[list[Any]]:
@@ -157,6 +188,22 @@ def _as_lives(lives: Any, feedback: list[int] | None) -> list[list[Any]]:
     if len(lives) == 0:
         raise ValueError("lives is empty; give the rewards of at least one life, better of a hundred")
     return [_as_life(f"lives[{i}]", life, feedback) for i, life in enumerate(lives)]
+
+
+def _as_rows(lived_by: Any, lives: list[list[Any]] | None) -> list[int] | None:
+    """Return which row lived each life, as a list.
+
+    Raises:
+        TypeError: it is no sequence of integers.
+        ValueError: there are no lives, or more or fewer than rows are told of; one is negative.
+    """
+    if lived_by is None:
+        return None
+    if isinstance(lived_by, str) or not isinstance(lived_by, Sequence | np.ndarray):
+        raise TypeError(f"lived_by={lived_by!r} must be a sequence of integers: the row that lived each life")
+    if lives is None or len(lived_by) != len(lives):
+        raise ValueError(f"lived_by tells of {len(lived_by)} lives, and lives holds {len(lives or [])}")
+    return [at_least(f"lived_by[{i}]", row, 0) for i, row in enumerate(lived_by)]
 
 
 def _as_life(name: str, life: Any, feedback: list[int] | None) -> list[Any]:
@@ -198,7 +245,8 @@ class SwapReward(RowsWrapper):
         just as independent of the row's task.) Each reward is shown once, so shown and paid ones add up to the same. A row
         whose action is ignored (NEXT_STEP) is passed over: it shows and is shown none. What a row does can come back to it
         after `num_envs` steps, by what the others do with its rewards, so have many: a hundred, rather than five. The single
-        form has no other row, so nothing there equals this.
+        form has no other row, so nothing there equals this. `VectorSwapReward(env, lives, lived_by=...)` shows no row a life
+        of its own: `lived_by[i]` is the row that lives on the task of life i.
 
     Info:
         `info["metarl_control"]["reward"]`: float64, the reward paid by this step (0 at reset). In SAME_STEP,
@@ -241,7 +289,10 @@ class SwapReward(RowsWrapper):
 
 
 class VectorSwapReward(VectorRowsWrapper):
-    """The vector form of `SwapReward`, in every autoreset mode; without `lives`, each row is shown another row's rewards."""
+    """The vector form of `SwapReward`, in every autoreset mode; without `lives`, each row is shown another row's rewards.
+
+    With `lived_by`, which says which row lives on the task of each life, no row is shown its own.
+    """
 
     def __init__(
         self,
@@ -249,13 +300,15 @@ class VectorSwapReward(VectorRowsWrapper):
         lives: Sequence[Sequence[Any]] | np.ndarray | None = None,
         seed: int = 0,
         feedback: Sequence[int] | None = None,
+        lived_by: Sequence[int] | None = None,
     ):
         places, seed = as_feedback(feedback), as_seed(seed)
         given = None if lives is None else _as_lives(lives, places)
         if given is None and places is not None:
             raise ValueError(f"feedback={places} in observations needs lives, [life, step, place]: give those of another run")
-        RecordConstructorArgs.__init__(self, lives=given, seed=seed, feedback=places)
+        rows = _as_rows(lived_by, given)
+        RecordConstructorArgs.__init__(self, lives=given, seed=seed, feedback=places, lived_by=rows)
         if given is None:
             super().__init__(env, _OfRows, seed)
         else:
-            super().__init__(env, _of_lives, given, seed, places)
+            super().__init__(env, _of_lives, given, seed, places, rows)
