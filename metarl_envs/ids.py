@@ -7,7 +7,12 @@ imports no family (and no Numba). To add a family: write its file, and add its r
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -133,7 +138,7 @@ def _spec_of(id: str) -> Any:
         raise TypeError(f"id={id!r} must be a string, such as 'MetaRL/DarkRoom-v0'")
     module, _, name = id.rpartition(":")
     if module:
-        _import(module, id)
+        imported(module, f"id={id!r}")
     for whole in (name, f"MetaRL/{short(id)}-v0"):  # Gymnasium has such names too: its own CartPole-v0 is none of ours
         if _is_family(spec := gym.registry.get(whole)):
             return spec
@@ -148,13 +153,31 @@ def _is_family(spec: Any) -> bool:
     return spec is not None and spec.entry_point == "metarl_envs.making:make_single"
 
 
-def _import(module: str, id: str) -> None:
-    """Import the module in front of an id; ValueError where there is none."""
+def imported(module: str, said: str) -> ModuleType:
+    """Return the module in front of a name that a caller gave, `module:Name`.
+
+    It is looked for where Python looks, and then in the current folder, where a command that was installed does not look by
+    itself. (So worker processes find it too.)
+
+    Args:
+        module: its whole name.
+        said: how an error calls what was given, such as "id='my_package.maze:Mine/Maze-v0'".
+
+    Raises:
+        ValueError: there is no such module.
+    """
     if module.startswith("."):
-        raise ValueError(f"id={id!r} names the module {module!r}: give its whole name, such as 'my_package.maze'")
+        raise ValueError(f"{said} names the module {module!r}: give its whole name, such as 'my_package.maze'")
+    here, outermost = os.getcwd(), module.partition(".")[0]
+    elsewhere = outermost in sys.modules or importlib.util.find_spec(outermost) is not None
+    if not elsewhere and importlib.machinery.PathFinder.find_spec(outermost, [here]) is not None:
+        sys.path.append(here)  # behind all others, so that nothing else is found otherwise than before
     try:
-        importlib.import_module(module)
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):
             raise
-        raise ValueError(f"id={id!r} names a module that is not found: {error}") from None
+        raise ValueError(
+            f"{said} names a module that is not found: {error}, where Python looks or in {here}. Call it in the folder that "
+            "holds the module, or name that folder in PYTHONPATH"
+        ) from None

@@ -59,6 +59,11 @@ def test_evaluate_prints_a_table_and_writes_files(tmp_path):
         (["list", "wrappers", "DarkRoom"], "list wrappers takes no id"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--param", "sise=5"], "did you mean 'size'?"),
         (["collect", "DarkRoom", "qlearning", "--out", "x"], "did you mean 'q_learning'?"),
+        (["verdict", "q_learning:", "DarkRoom"], "agent='q_learning:' must be the name of a player, or module:Name"),
+        (["verdict", "nowhere:Mine", "DarkRoom"], "agent='nowhere:Mine' names a module that is not found"),
+        (["verdict", "json:Mine", "DarkRoom"], "agent='json:Mine': json has no 'Mine'"),
+        (["verdict", "q_learning", "Mixture"], "wrappers do not show the task"),
+        (["verdict", "q_learning", "DarkRoom", "--tasks", "1"], "tasks=1 must be an integer of at least 2"),
     ],
 )
 def test_mistakes_are_one_clear_line(arguments, why, tmp_path, monkeypatch, capsys):
@@ -290,3 +295,27 @@ def test_collect_has_the_default_split_of_python(monkeypatch):
         result = CliRunner().invoke(app, ["collect", "DarkRoom", "random", "--out", "nowhere", *more])
         assert isinstance(result.exception, PlannedError)
     assert [named["split"] for named in given] == [DEFAULT_SPLIT, "all", "test"]
+
+
+def test_an_agent_in_the_current_folder_is_found_as_the_installed_command_finds_it(tmp_path, monkeypatch):
+    """Unlike `python -m`, it does not begin with the current folder on `sys.path`."""
+    from metarl_envs.evaluation import verdicts
+
+    class JudgedError(Exception):
+        pass
+
+    given = []
+
+    def judge(agent, *_, **__):
+        given.append(agent)
+        raise JudgedError
+
+    (tmp_path / "agent_of_mine.py").write_text("class Mine:\n    made_by = 'me'\n")
+    monkeypatch.setattr(verdicts, "verdict", judge)
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder not in ("", os.getcwd())])
+    monkeypatch.chdir(tmp_path)
+    assert str(tmp_path) not in sys.path
+    result = CliRunner().invoke(app, ["verdict", "agent_of_mine:Mine", "DarkRoom"])
+    assert isinstance(result.exception, JudgedError), result.output
+    assert given[0].made_by == "me"
+    del sys.modules["agent_of_mine"]

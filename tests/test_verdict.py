@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import types
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 
 import metarl_envs
 from metarl_envs.engine.player import references_of
-from metarl_envs.evaluation import classes, controls, verdict, verdicts
+from metarl_envs.evaluation import classes, controls, references, verdict, verdicts
 from metarl_envs.evaluation.classes import ABOVE, BELOW, OPEN, Comparison, classified, compared, decided
+from metarl_envs.evaluation.references import Scale
+from metarl_envs.evaluation.result import Result
 from metarl_envs.evaluation.statistics import Interval
-from metarl_envs.evaluation.verdict_page import MEANING, save_page
+from metarl_envs.evaluation.verdict_page import MEANING, _unit, save_page
 from metarl_envs.learners import NoiseAnnealed, QLearning, random_policy
 from metarl_envs.players import Wrapped
 from metarl_envs.players.lifetimes import live
@@ -125,15 +128,36 @@ def test_feedback_of_other_lives_is_what_was_observed_after_each_step():
 
 
 @plain
+def test_no_task_is_shown_feedback_of_its_own_from_another_seed(monkeypatch):
+    """Each stored life is that of the row whose task it was lived on, whichever seed and lifetime."""
+    asked, true = [], controls.controls_of
+
+    def known(variant, intact, **how):
+        asked.append((intact, true(variant, intact, **how)))
+        return asked[-1][1]
+
+    monkeypatch.setattr(references, "_LIVES", 20)
+    monkeypatch.setattr(controls, "controls_of", known)
+    how = {"dimensions": 2, "horizon": 4, "split": None}
+    verdict("averaging", "LinearRegression", tasks=3, seeds=2, lifetimes=2, **how)
+    [(intact, [swapped, *_])] = asked
+    rows, lived_by = metarl_envs.tasks("LinearRegression", **how).rows(3), swapped.wrapper.keywords["lived_by"]
+    assert lived_by == [0, 1, 2, 0, 1, 2]
+    assert [task.tobytes() for task in intact.tasks] == [rows[row].tobytes() for row in lived_by]
+    assert swapped.wrapper.keywords["lives"] == controls.feedback_of(intact, (2,))
+
+
+@plain
 def test_which_controls_can_act_where():
     def why(id, episodes=1, block=0, **params):
         tasks = metarl_envs.tasks(id, **params)
         run, _ = live(random_policy(tasks.variant), tasks.variant, tasks.rows(2), np.arange(2), episodes=1)
-        known = controls.controls_of(tasks.variant, run, episodes=episodes, block=block)
+        known = controls.controls_of(tasks.variant, run, tasks=2, episodes=episodes, block=block)
         assert all((one.wrapper is None) == bool(one.why_not) for one in known)
         return {one.name: one.why_not for one in known if one.why_not}
 
     assert why("BernoulliBandit", block=5, arms=3, horizon=20) == {}
+    assert why("BernoulliBandit", block=20, arms=3, horizon=20) == {controls.PERMUTED_LATER: "a lifetime is one block"}
     assert why("DarkRoom", episodes=10, size=3, horizon=6) == {}
     episode = "a lifetime is one episode"
     assert why("DarkRoom", size=3, horizon=6) == {controls.FORGETS: episode, controls.PERMUTED_LATER: episode}
@@ -149,6 +173,150 @@ def test_what_no_verdict_can_be_given_on_is_refused():
     with pytest.raises(ValueError, match=r"agents holds 2 models and seeds=\[0, 1, 2\]"):
         verdict([QLearning(), QLearning()], "DarkRoom", seeds=[0, 1, 2], **ROOM)
     assert controls.under(Wrapped(QLearning(), VectorHideReward), len).wrappers == (len, VectorHideReward)
+
+
+@plain
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"reach": 0}, "reach=0 must be an integer of at least 1"),
+        ({"tasks": 1}, "tasks=1 must be an integer of at least 2"),
+        ({"agents": [QLearning(), QLearning()], "seeds": 3}, "agents holds 2 models and seeds=3"),
+        ({"agents": [QLearning(), QLearning()], "seeds": [4, 4]}, "repeats 4"),
+        ({"id": "Mixture", "parts": "DarkRoom(size=3), TMaze", "size": None}, "agents: .* wrappers do not show the task"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_arguments_are_refused_before_anything_is_lived(monkeypatch, wrong, said):
+    monkeypatch.setattr(verdicts, "evaluate", lambda *_, **__: pytest.fail("lives were lived first"))
+    how = {"agents": QLearning(), "id": "DarkRoom", **ROOM, **wrong}
+    how = {name: value for name, value in how.items() if value is not None}
+    with pytest.raises(ValueError, match=said):
+        verdict(how.pop("agents"), how.pop("id"), **how)
+
+
+@plain
+def test_where_nobody_need_adapt_is_refused_and_a_shift_to_there_does_not_apply(monkeypatch):
+    monkeypatch.setattr(verdicts, "evaluate", lambda *_, **__: pytest.fail("lives were lived first"))
+    monkeypatch.setattr(verdicts, "memoryless_score", lambda *_: 0.96)
+    nothing = "the best policy without memory scores 0.960, where the oracle scores 1: there is nothing to adapt for"
+    with pytest.raises(ValueError, match=f"no verdict on split=None of DarkRoom: {nothing}"):
+        verdict(QLearning(), "DarkRoom", **ROOM)
+    mixed = {"parts": "DarkRoom(size=3), TMaze", "horizon": 8, "held_out": "TMaze"}
+    assert verdicts._shift_of(metarl_envs.tasks("Mixture", split="test", **mixed), "unseen_parts", mixed, 2).why_not == nothing
+
+
+@plain
+def test_what_is_one_task_only_is_refused_and_a_shift_to_one_does_not_apply(monkeypatch):
+    one = (metarl_envs.tasks("DarkRoom").rows(1), Scale(np.zeros(1), np.ones(1)), 0)
+    monkeypatch.setattr(verdicts, "evaluate", lambda *_, **__: pytest.fail("lives were lived first"))
+    monkeypatch.setattr(verdicts, "scaled_tasks", lambda *_: one)
+    few = "a verdict needs at least two tasks that can be scored, and there is one in TaskSet"
+    with pytest.raises(ValueError, match=f"no verdict on split=None of DarkRoom: {few}"):
+        verdict(QLearning(), "DarkRoom", **ROOM)
+    mixed = {"parts": "DarkRoom(size=3), TMaze", "horizon": 8, "held_out": "TMaze"}
+    assert few in verdicts._shift_of(metarl_envs.tasks("Mixture", split="test", **mixed), "unseen_parts", mixed, 2).why_not
+
+
+@plain
+def test_what_pages_call_the_points_of_a_curve():
+    one, blocks = (types.SimpleNamespace(unit=unit) for unit in ("episode", "pulls"))
+    assert [_unit(one), _unit(one, "s"), _unit(blocks), _unit(blocks, "s")] == [
+        *("episode", "episodes", "block of pulls", "blocks of pulls"),
+    ]
+
+
+@plain
+def test_a_list_of_agents_has_one_seed_each_where_nobody_says_which():
+    variant = metarl_envs.tasks("DarkRoom").variant
+    assert verdicts._models([QLearning()] * 3, variant, None)[1] == [0, 1, 2]
+    assert verdicts._models(QLearning(), variant, None)[1] == [0, 1, 2, 3, 4]
+
+
+# ------------------------------------------------------------------------------------------------------ shifted tasks
+SHIFTED = "keeps half on unseen_parts"
+
+
+def scored(agent, memoryless=None, **others):
+    """A result of these scores, [seed, task], and returns of the best policy without memory."""
+    raw = {name: values[:, :, None, None] for name, values in {"agent": agent, **others}.items()}
+    scale = Scale(np.zeros(agent.shape[1]), np.ones(agent.shape[1]))
+    about = ("MetaRL/DarkRoom-v0", {}, "test", "", list(range(len(agent))), "episode", 1, 1.0)
+    return Result(*about, scale, 0, memoryless, {}, raw)
+
+
+def findings(first, shifted):
+    agent = first.raw["agent"][..., 0, 0]
+    others = scored(agent, first.memoryless, **{controls.SWAPPED: 0 * agent, "heuristic sweep": 0 * agent})
+    variant = metarl_envs.tasks("DarkRoom").variant
+    return verdicts._Findings(
+        variant, first, others, {"unseen_parts": shifted}, None, [], {"unseen_disguise": verdicts._Shift()}
+    )
+
+
+@plain
+def test_tasks_that_differ_leave_it_open_whether_half_is_kept_on_others():
+    """At the threshold itself it is decided in 5 % of cases at most, however much tasks differ."""
+    rng, wrong = np.random.default_rng(1), 0
+    for _ in range(15):
+        own, there = (mean + 0.3 * rng.normal(size=(1, 10)) + 0.02 * rng.normal(size=(5, 10)) for mean in (0.8, 0.4))
+        found = {one.name: one.found for one in findings(scored(own), scored(there))._comparisons()}[SHIFTED]
+        wrong += not found.low < 0 < found.high
+    assert wrong <= 2
+    made = findings(scored(np.full((2, 4), 0.8)), scored(np.full((2, 3), 0.5)))
+    row = {row.name: row for row in made._rows() if row.name == "unseen_parts"}["unseen_parts"]
+    assert row.drop.mean == pytest.approx(0.3)
+    assert {one.name: one.found.mean for one in made._comparisons()}[SHIFTED] == pytest.approx(0.1)
+
+
+@plain
+def test_where_zero_is_not_known_on_all_tasks_it_is_random_play_on_all():
+    own, there, best = np.full((2, 4), 0.7), np.full((2, 4), 0.4), np.full(4, 0.4)
+    both = findings(scored(own, best), scored(there, best))
+    assert both.intact == pytest.approx(0.5)
+    assert both._beside(both.shifted["unseen_parts"])[1] == pytest.approx(0)
+    one = findings(scored(own, best), scored(there))
+    assert not one.zero_known
+    assert one.intact == pytest.approx(0.7)
+    assert one._beside(one.shifted["unseen_parts"])[1] == pytest.approx(0.4)
+
+
+@plain
+def test_shifted_tasks_are_of_the_part_that_was_asked_for_and_a_shift_without_tasks_says_why():
+    parts = {"parts": "DarkRoom(size=3), TMaze", "horizon": 8}
+
+    def shift(name, split="test", **more):
+        return verdicts._shift_of(metarl_envs.tasks("Mixture", split=split, **parts, **more), name, {**parts, **more}, 2)
+
+    for split in ("train", "validation", "test"):
+        assert shift("unseen_parts", split, held_out="TMaze") == verdicts._Shift(f"{split}+unseen_parts")
+    assert shift("unseen_parts", None, held_out="TMaze").split == "unseen_parts"
+    assert shift("unseen_disguise", "test+unseen_parts", held_out="TMaze").split == "test+unseen_parts+unseen_disguise"
+    assert "are so" in shift("unseen_parts", "test+unseen_parts", held_out="TMaze").why_not
+    assert "leaves no part to be drawn" in shift("unseen_parts", held_out="none").why_not
+    assert "disguises_drawn cannot be 'unseen'" in shift("unseen_disguise", disguise="none").why_not
+    assert "cannot be given with split" in shift("unseen_parts", held_out="TMaze", parts_drawn="seen").why_not
+    room = metarl_envs.tasks("DarkRoom", split="test")
+    assert verdicts._shift_of(room, "unseen_parts", {}, 2).why_not == "the family has no such shift"
+
+
+@plain
+def test_lifetimes_are_of_the_tasks_that_the_reflected_range_is_looked_up_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(references, "_LIVES", 20)
+    monkeypatch.setattr(controls, "reflection_decides", lambda variant, tasks, *_: asked.append(tasks) or True)
+    how = {"arms": 3, "horizon": 9, "split": None}
+    found = verdict("epsilon_greedy", "BernoulliBandit", tasks=3, seeds=2, lifetimes=2, **how)
+    rows = metarl_envs.tasks("BernoulliBandit", **how).rows(3)
+    assert [task.tobytes() for task in asked[0]] == [row.tobytes() for row in rows]
+    assert found.gain is not None
+
+
+@plain
+def test_a_verdict_where_a_subclass_has_other_references():
+    found = verdict("q_learning", "GridNavi", size=3, horizon=6, nearest=1, episodes=2, tasks=3, seeds=2, split="all")
+    assert {row.name: row for row in found.rows}["heuristic posterior"].adaptation is not None
+    assert "posterior" in [one.name for one in found.likenesses]
 
 
 # ------------------------------------------------------------------------------------------------------ known cases

@@ -131,15 +131,17 @@ def verdict(
 
 def _agent(given: str) -> Any:
     """The agent of this name: as it is, or out of a module that the caller names."""
-    import importlib
+    from metarl_envs.ids import imported
 
     module, colon, name = given.partition(":")
     if not colon:
         return given
-    try:
-        return getattr(importlib.import_module(module), name)
-    except AttributeError:
-        raise ValueError(f"agent {given!r}: module {module} has no {name!r}") from None
+    if not module or not name:
+        raise ValueError(f"agent={given!r} must be the name of a player, or module:Name, such as my_module:MyAgent")
+    found = imported(module, f"agent={given!r}")
+    if not hasattr(found, name):
+        raise ValueError(f"agent={given!r}: {found.__name__} has no {name!r}")
+    return getattr(found, name)
 
 
 def _as_file(name: str) -> str:

@@ -53,13 +53,14 @@ def under(player: Anyone, *wrappers: Callable[[VectorEnv], VectorEnv]) -> Wrappe
     return Wrapped(player, *wrappers)
 
 
-def controls_of(variant: Variant, intact: Run, *, episodes: int, block: int, seed: int = 0) -> list[Control]:
+def controls_of(variant: Variant, intact: Run, *, tasks: int, episodes: int, block: int, seed: int = 0) -> list[Control]:
     """Return the controls of a verdict.
 
     Args:
         variant: the family with its parameters set.
-        intact: what the player did without a control: from it comes the feedback of other lives, where that stands in
-            observations.
+        intact: what the player did without a control, one life on each task for each seed, ordered as [seed, task]: from it
+            comes the feedback of other lives, where that stands in observations.
+        tasks: how many there are, each of which is a row of the vector environment.
         episodes: in a lifetime.
         block: steps in a block of the learning curve; 0 where its points are episodes.
         seed: of permutations.
@@ -67,21 +68,24 @@ def controls_of(variant: Variant, intact: Run, *, episodes: int, block: int, see
     family, p = variant.family, variant.p
     places, ends = family.feedback(p), family.feedback_range(p)
     lives = None if places is None else feedback_of(intact, places)
-    swap = functools.partial(VectorSwapReward, lives=lives, seed=seed, feedback=places)
+    lived_by = None if lives is None else [i % tasks for i in range(len(lives))]
+    swap = functools.partial(VectorSwapReward, lives=lives, seed=seed, feedback=places, lived_by=lived_by)
     tenth = max(1, variant.horizon // 10)
     forget = functools.partial(VectorForgetEachEpisode, every=tenth) if block else VectorForgetEachEpisode
-    half = {"after_steps": variant.horizon // 2} if block else {"after_episodes": episodes // 2}
+    units = variant.horizon // block if block else episodes
+    half = {"after_steps": block * (units // 2)} if block else {"after_episodes": units // 2}
     if ends is not None:
         reflect = functools.partial(VectorReflectReward, low=ends[0], high=ends[1], feedback=places)
     else:
         reflect = None
     discrete = not variant.action.shape and variant.actions > 1
     when = f"every {tenth} steps" if block and tenth > 1 else f"at each {'step' if block else 'episode'}"
-    few = "" if block or episodes > 1 else "a lifetime is one episode"
+    few = "" if units > 1 else f"a lifetime is one {'block' if block else 'episode'}"
+    never = "" if block else few
     alone = "there is one action only" if not variant.action.shape else "its actions are no Discrete ones"
     return [
         Control(SWAPPED, "the feedback of its own task", swap),
-        Control(FORGETS, f"memory, {when}", None if few else forget, few),
+        Control(FORGETS, f"memory, {when}", None if never else forget, never),
         Control(HIDDEN, "all feedback", functools.partial(VectorHideReward, feedback=places)),
         Control(
             REFLECTED,

@@ -13,7 +13,7 @@ from metarl_envs.arguments import Progress, as_seed, at_least_one, tell_nobody
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
-from metarl_envs.evaluation.references import memoryless_returns, scaled_tasks
+from metarl_envs.evaluation.references import LEAST_SPREAD, memoryless_returns, scaled_tasks
 from metarl_envs.evaluation.result import Result
 from metarl_envs.evaluation.result_files import life_seeds
 from metarl_envs.ids import family_of, id_of
@@ -34,7 +34,7 @@ def evaluate(
     episodes: int | None = None,
     seeds: int | Iterable[int] = 5,
     lifetimes: int = 1,
-    least_spread: float = 1e-3,
+    least_spread: float = LEAST_SPREAD,
     progress: Progress = tell_nobody,
     **params: Any,
 ) -> Result:
@@ -75,7 +75,7 @@ def evaluate(
     task_set = tasks_of(family_at(family_of(id)), "test", split, given, params)
     variant = task_set.variant
     block = _block(variant)
-    episodes, seed_list = _episodes(variant, episodes, block), _different_seeds(seeds)
+    episodes, seed_list = _episodes(variant, episodes, block), different_seeds(seeds)
     lifetimes = at_least_one("lifetimes", lifetimes)
     if not 0 < least_spread < math.inf:
         raise ValueError(
@@ -214,7 +214,7 @@ def _episodes(variant: Variant, episodes: int | None, block: int) -> int:
     return at_least_one("episodes", episodes)
 
 
-def _different_seeds(seeds: int | Iterable[int]) -> list[int]:
+def different_seeds(seeds: int | Iterable[int]) -> list[int]:
     """Return the seeds as a list; ValueError where one is repeated, since equal seeds live equal lives."""
     if not isinstance(seeds, Iterable):
         return list(range(at_least_one("seeds", seeds)))

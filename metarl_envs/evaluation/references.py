@@ -14,6 +14,8 @@ from metarl_envs.histories import lifetime_returns
 from metarl_envs.learners import random_policy
 from metarl_envs.task_sets import TaskSet
 
+#: What the oracle earns more than random, at least, on tasks that are scored.
+LEAST_SPREAD = 1e-3
 #: Tasks that are looked at, for each one wanted, before a set is said to hold too few that can be told from chance.
 _LOOKED_AT = 50
 #: Lives of each reference in which it is looked at whether the oracle's lead lasts.
@@ -120,6 +122,11 @@ def memoryless_returns(variant: Variant, tasks: np.ndarray) -> np.ndarray | None
     """Return what the best policy without memory is expected to earn on each task, float64 [task]; None if not known."""
     values = [variant.memoryless_best(task) for task in tasks]
     return None if None in values else np.array(values, float)
+
+
+def memoryless_score(memoryless: np.ndarray | None, scale: Scale) -> float | None:
+    """Return the mean score of the best policy without memory, from its return on each task; None if not known."""
+    return None if memoryless is None else float(((memoryless - scale.random) / (scale.oracle - scale.random)).mean())
 
 
 def lead_lasts(variant: Variant, tasks: np.ndarray, block: int) -> bool:

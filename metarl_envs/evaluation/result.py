@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.evaluation.references import Scale
+from metarl_envs.evaluation.references import Scale, memoryless_score
 from metarl_envs.evaluation.result_files import ARRAYS, FORMAT, check_arrays, check_run, digest_of, read_result
 from metarl_envs.evaluation.statistics import Interval, curve_over_seeds_and_tasks, over_seeds, over_seeds_and_tasks
 from metarl_envs.files import replaced_in, versions
@@ -137,9 +137,7 @@ class Result:
         (those of a shift, where the split is one), and it is scored on the tasks that were evaluated. So it is 0 exactly where
         random play is as good as any that keeps no history.
         """
-        if self.memoryless is None:
-            return None
-        return float(((self.memoryless - self.scale.random) / (self.scale.oracle - self.scale.random)).mean())
+        return memoryless_score(self.memoryless, self.scale)
 
     def _summary(self, policy: str) -> Summary:
         values, earned = self.normalised(policy), self.raw[policy].sum(axis=3)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from metarl_envs.engine.splits import ALL_TASKS
 from metarl_envs.evaluation import classes
-from metarl_envs.evaluation.page import Curves, Table, html
+from metarl_envs.evaluation.page import Cell, Curves, Table, html
 from metarl_envs.evaluation.verdicts import Row, Verdict
 from metarl_envs.files import written_aside
 
@@ -31,7 +31,7 @@ MEANING = {
 
 def table(verdict: Verdict) -> Printed:
     """Return what the agent adapts by, as a table for the terminal; its caption is the verdict."""
-    caption = f"{verdict.name}. {MEANING[verdict.name]} {verdict.evidence}"
+    caption = f"{verdict.name.capitalize()}. {MEANING[verdict.name]} {_evidence(verdict)}"
     shown = Printed(
         title=Text(_headline(verdict)),
         caption=Text(caption, justify="left"),
@@ -43,10 +43,10 @@ def table(verdict: Verdict) -> Printed:
     if verdict.likenesses:
         best = verdict.likenesses[0]
         alike = ", ".join(one.name for one in verdict.likenesses if one.alike)
-        caption += f"\nmost like: {alike} ({classes.shown(best.bits)} bits a step above uniform)"
+        caption += f"\nMost like: {alike} ({classes.shown(best.bits)} bits a step above uniform)."
         shown.caption = Text(caption, justify="left")
     shown.add_column("", overflow="fold")
-    for column in ("A", "lost"):
+    for column in ("A", "drop"):
         shown.add_column(column, justify="right")
     for row in verdict.rows:
         shown.add_row(Text(row.name), *map(Text, _cells(row)))
@@ -55,11 +55,10 @@ def table(verdict: Verdict) -> Printed:
 
 def page(verdict: Verdict) -> str:
     """Return the verdict as a page of HTML, which loads nothing from elsewhere."""
-    evidence = f"{verdict.evidence[0].upper()}{verdict.evidence[1:]}."
     curves = {name: curve for name, curve in verdict.curves.items() if np.isfinite(curve[0]).any()}
     return html(
         verdict.name.capitalize(),
-        [_headline(verdict), evidence, *_about_curves(verdict)],
+        [_headline(verdict), _evidence(verdict), *_about_curves(verdict)],
         dict.fromkeys(curves, ""),
         [_picture(verdict, curves)],
         [_adaptation(verdict), _comparisons(verdict), _likenesses(verdict)],
@@ -84,50 +83,63 @@ def _headline(verdict: Verdict) -> str:
     )
 
 
+def _evidence(verdict: Verdict) -> str:
+    """What decides, as a sentence."""
+    return f"{verdict.evidence[0].upper()}{verdict.evidence[1:]}."
+
+
 def _about_curves(verdict: Verdict) -> list[str]:
     """What the curves come to, in a sentence each."""
-    about = [f"From the first to the last {verdict.unit} of its curve it gains {classes.shown(verdict.gain)}."]
+    about = []
+    if verdict.gain is not None:
+        about.append(f"From the first to the last {_unit(verdict)} of its curve it gains {classes.shown(verdict.gain)}.")
     if verdict.slope is not None:
         about.append(
             f"Beyond its lifetime the score moves by {classes.shown(verdict.slope)} from {verdict.unit} to {verdict.unit}."
         )
     if verdict.recovery is not None:
         about.append(
-            "When actions change their meaning in mid-trial, it costs as much as the oracle leads by in "
-            f"{verdict.recovery:.2f} units of the curve."
+            "When actions change their meaning in mid-trial, it costs as much as the oracle leads random play by in "
+            f"{verdict.recovery:.2f} {_unit(verdict, 's')}."
         )
     return about
 
 
 def _adaptation(verdict: Verdict) -> Table:
-    zero = "is not known here, so that A is the score" if not verdict.memoryless_known else f"scores {verdict.memoryless:.3f}"
+    unknown = "is not known on all tasks compared, so that A is the score"
+    zero = unknown if verdict.memoryless is None else f"scores {verdict.memoryless:.3f}"
     about = (
         f"A is what it gains above the best policy without memory (which {zero}), of all that there is to gain: 1 is the "
-        "oracle. Lost: what of it goes, on the same tasks with the same noise. 95 % intervals for the distribution of tasks."
+        "oracle. Drop: A of the intact agent minus this one, under controls on the same tasks with the same noise. 95 % "
+        "intervals for the distribution of tasks."
     )
-    return Table("What it adapts by", about, ["", "A", "lost"], [[(row.name, row.says), *_cells(row)] for row in verdict.rows])
+    rows: list[list[Cell]] = []
+    for row in verdict.rows:
+        found, drop = _cells(row)
+        rows.append([(row.name, row.says), *([(found, row.why_not), ""] if row.why_not else [found, drop])])
+    return Table("What it adapts by", about, ["", "A", "drop"], rows)
 
 
 def _comparisons(verdict: Verdict) -> Table:
     about = "In the order of the rules; the first that is not above its threshold decides. p is after Holm's correction."
     rows = [
-        [(one.name, one.says.rstrip(",")), classes.shown(one.found), f"{one.threshold:g}", _chance(one.p), one.outcome]
+        [(one.name, one.says), classes.shown(one.found), f"{one.threshold:g}", _chance(one.p), one.outcome]
         for one in verdict.comparisons
     ]
     return Table("What decides", about, ["", "found", "threshold", "p", ""], rows)
 
 
 def _likenesses(verdict: Verdict) -> Table:
-    """Who acts alike."""
+    """Which known players its actions are likely under."""
     about = (
-        "Each known player looks on at the agent's own lives, and says which action has which chance for it. How many bits a "
-        "step does that tell of what the agent does, more than to expect all actions alike? With chance epsilon, fitted on "
-        "other tasks, it is taken to do anything. What is marked * cannot be told apart from the best. Near 0 bits, none fits."
+        "The log-likelihood of the agent's actions under each known player, which is told of the agent's lives and learns from "
+        "them, in bits a step above a uniform policy. With probability epsilon, fitted on other tasks, a uniform action takes "
+        "the place of the player's. What is marked * cannot be told apart from the best. Near 0 bits, none fits."
     )
     rows = [
         [f"{one.name}{' *' if one.alike else ''}", classes.shown(one.bits), f"{one.epsilon:.2g}"] for one in verdict.likenesses
     ]
-    about = about if rows else "Not applicable: no known player can look on here."
+    about = about if rows else "Not applicable: no known player can play here."
     return Table("Which algorithm it is most like", about, ["", "bits a step", "epsilon"] if rows else [], rows)
 
 
@@ -143,16 +155,20 @@ def _cells(row: Row) -> tuple[str, str]:
 
 def _picture(verdict: Verdict, curves: Mapping[str, np.ndarray]) -> Curves:
     """The curves, of which the agent's alone has its interval."""
-    unit = verdict.unit if verdict.unit == "episode" else f"block of {verdict.unit}"
     longer = len(verdict.curves["agent"][0]) > verdict.episodes > 1
     return Curves(
         "Score",
-        unit,
+        _unit(verdict),
         (1, max(curve.shape[1] for curve in curves.values())),
         [curve if name == "agent" else _bare(curve) for name, curve in curves.items()],
         {"oracle": 1.0, "random": 0.0},
         (verdict.episodes, "longer than a lifetime") if longer else None,
     )
+
+
+def _unit(verdict: Verdict, plural: str = "") -> str:
+    """What one point of the curves is, or several are."""
+    return f"episode{plural}" if verdict.unit == "episode" else f"block{plural} of {verdict.unit}"
 
 
 def _bare(curve: np.ndarray) -> np.ndarray:

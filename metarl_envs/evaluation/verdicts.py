@@ -17,21 +17,25 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.arguments import Progress, at_least_one, tell_nobody
+from metarl_envs.arguments import Progress, as_integer, at_least_one, tell_nobody
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Variant
-from metarl_envs.engine.player import references_of
+from metarl_envs.engine.player import Player, heuristics_of
+from metarl_envs.engine.splits import Split
 from metarl_envs.evaluation import classes, controls
 from metarl_envs.evaluation.classes import Comparison, compared
 from metarl_envs.evaluation.controls import Control, under
-from metarl_envs.evaluation.fingerprint import Likeness, fingerprint
-from metarl_envs.evaluation.protocol import evaluate
+from metarl_envs.evaluation.likeness import Likeness, likenesses
+from metarl_envs.evaluation.protocol import different_seeds, evaluate
+from metarl_envs.evaluation.references import LEAST_SPREAD, memoryless_returns, memoryless_score, scaled_tasks
 from metarl_envs.evaluation.result import Result, joined
-from metarl_envs.evaluation.statistics import Interval, over_seeds, over_seeds_and_tasks
+from metarl_envs.evaluation.statistics import Interval, over_seeds_and_tasks
 from metarl_envs.files import versions, written_aside
 from metarl_envs.ids import family_of, id_of
 from metarl_envs.players.resolve import Anyone, described, players_by_name
-from metarl_envs.task_sets import DEFAULT_SPLIT, tasks_of
+from metarl_envs.players.run import Run
+from metarl_envs.players.stepwise import why_not_stepwise
+from metarl_envs.task_sets import DEFAULT_SPLIT, TaskSet, tasks_of
 
 FORMAT = "metarl_envs verdict 1"
 #: Shifts after which tasks are built otherwise: who recognises tasks loses, who learns does not.
@@ -41,6 +45,10 @@ LEAST_ADAPTATION, LEAST_DROP, MOST_FALL = 0.05, 0.2, 0.1
 #: What is left of a score, between the best policy without memory and the oracle, below which there is nothing to adapt for.
 _LEAST_ROOM = 0.05
 _AGENT = "agent"
+#: How many seeds one agent lives by, where nobody says otherwise.
+_SEEDS = 5
+#: What must be above 0 for an agent to keep half of what it gains.
+_KEPT = "A under the {} minus half of the intact A"
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,8 @@ class Row:
     Attributes:
         name, says: what it is.
         adaptation: A of the agent under it (or of the heuristic); None where it cannot act.
-        drop: of A, against the intact agent on the same tasks; None where it is not paired with it.
+        drop: of A, against the intact agent; task by task where they are the same tasks, on shifted ones one of each at a time.
+            None for the agent itself.
         why_not: why it cannot act; empty where it can.
     """
 
@@ -74,12 +83,15 @@ class Verdict:
         comparisons: all of them, decided together (Holm).
         rows: what the agent adapts by intact, under each control, on shifted tasks; and heuristics.
         curves: learning curves by name, float64 [3, unit]: mean and 95 % interval of the score.
-        memoryless: the score of the best policy without memory, the zero of A; 0 where it is not known.
-        memoryless_known: whether it is.
-        recovery: what it costs the agent, in units of the learning curve that the oracle would take, when actions change their
-            meaning in mid-trial; None where they do not.
-        gain, slope: the last unit of the curve less the first; a unit, beyond the lifetime (None where there is none).
-        likenesses: which known players tell what it does, the best first (see `fingerprint`); empty where none can look on.
+        memoryless: the score of the best policy without memory on these tasks, the zero of A there; None where it is not known
+            on them, or on shifted tasks that they are compared with: then A is the score itself, on all of them.
+        recovery: what it costs the agent when actions change their meaning in mid-trial, in units of the curve times the
+            oracle's lead over random play in one: the sum, over units from the change on, of what the score lacks to its mean
+            in the last fifth of those before. None where they do not change, or the curve is cumulative.
+        gain: the last unit of the curve minus the first, for the distribution of tasks; None where the curve is cumulative.
+        slope: of the score from unit to unit beyond the lifetime, for the distribution of tasks; None where none was lived.
+        likenesses: how likely its actions are under each known player, the best first (see `likenesses`); empty where none
+            can play here.
         unit: "episode", or what a block of steps is called.
     """
 
@@ -95,10 +107,9 @@ class Verdict:
     comparisons: list[Comparison]
     rows: list[Row]
     curves: dict[str, np.ndarray]
-    memoryless: float
-    memoryless_known: bool
+    memoryless: float | None
     recovery: float | None
-    gain: Interval
+    gain: Interval | None
     slope: Interval | None
     likenesses: list[Likeness]
     unit: str
@@ -121,7 +132,7 @@ class Verdict:
             "comparisons": [classes.as_json(one) for one in self.comparisons],
             "rows": [{**vars(row), "adaptation": _ends(row.adaptation), "drop": _ends(row.drop)} for row in self.rows],
             "curves": {name: [[_number(v) for v in line] for line in curve.tolist()] for name, curve in self.curves.items()},
-            "memoryless_score": self.memoryless if self.memoryless_known else None,
+            "memoryless_score": self.memoryless,
             "recovery_cost": self.recovery,
             "gain": _ends(self.gain),
             "slope_beyond": _ends(self.slope),
@@ -145,7 +156,7 @@ def verdict(
     split: str | None = DEFAULT_SPLIT,
     tasks: int = 100,
     episodes: int | None = None,
-    seeds: int | Iterable[int] = 5,
+    seeds: int | Iterable[int] | None = None,
     lifetimes: int = 1,
     reach: int = 2,
     progress: Progress = tell_nobody,
@@ -157,40 +168,90 @@ def verdict(
         agents: a learner, the name of one or of a reference, or a factory of players; or a list of factories, one for each
             trained model, which are taken for seeds of one method.
         id: as in `evaluate`.
-        split: as in `evaluate`: tasks that the agent was not trained on.
+        split: as in `evaluate`: tasks that the agent was not trained on. Shifted tasks are drawn of the same part.
         tasks: how many; at least 2.
         episodes: in a lifetime: as many as the agent was trained on.
-        seeds: how many, or which; of a list of agents, one each.
+        seeds: how many, or which [default: 5, or of a list of agents one each].
         lifetimes: on each task.
         reach: how many times as many episodes are lived to see whether the agent goes on beyond.
         progress: as in `evaluate`.
         params: the family's parameters.
 
     Raises:
-        ValueError: what `evaluate` raises; the agent looks at the hidden task; a list of agents and `seeds` of another number;
-            the best policy without memory does as well as the oracle, so that there is nothing to adapt for.
+        ValueError: what `evaluate` raises; fewer than two tasks; the agent looks at the hidden task, or cannot see through
+            wrappers; a list of agents and `seeds` of another number; the best policy without memory does as well as the
+            oracle, so that there is nothing to adapt for. Nothing has been lived then.
         TypeError: what `evaluate` raises.
     """
-    variant = tasks_of(family_at(family_of(id)), "test", split, None, params).variant
+    tasks, reach = as_integer("tasks", tasks, 2), at_least_one("reach", reach)
+    task_set = tasks_of(family_at(family_of(id)), "test", split, None, params)
+    variant = task_set.variant
     models, chosen = _models(agents, variant, seeds)
-    for model in models:
-        if getattr(model, "observes", "") == "world":
-            raise ValueError(f"agents: {described(model)} looks at the hidden task, and has nothing to learn")
-    how: dict[str, Any] = {"split": split, "tasks": tasks, "lifetimes": lifetimes, "progress": progress, **params}
+    if problem := _why_no_verdict(task_set, tasks):
+        raise ValueError(f"no verdict on split={task_set.split!r} of {variant.name}: {problem}")
+    shifts = {name: _shift_of(task_set, name, params, tasks) for name in STRUCTURAL}
+    how: dict[str, Any] = {"split": task_set.split, "tasks": tasks, "lifetimes": lifetimes, "progress": progress, **params}
     score = functools.partial(_scored, id, models, chosen, how)
     first = score({_AGENT: lambda model: model}, episodes)
     lived, block = first.runs[_AGENT].episodes, 0 if first.unit == "episode" else first.unit_steps
-    known = controls.controls_of(variant, first.runs[_AGENT], episodes=lived, block=block)
+    known = controls.controls_of(variant, _one_life_each(first), tasks=len(first.scale.random), episodes=lived, block=block)
     acting = [one for one in known if one.wrapper is not None]
-    heuristics = {name: references_of(variant)[name] for name in variant.family.heuristics}
     beside = {one.name: functools.partial(_under, one) for one in acting}
-    beside |= {f"heuristic {name}": functools.partial(_always, player) for name, player in heuristics.items()}
+    beside |= {f"heuristic {name}": functools.partial(_always, player) for name, player in heuristics_of(variant).items()}
     others = score(beside, lived)
-    shifted = {name: score({_AGENT: lambda m: m}, lived, shift=name) for name in STRUCTURAL if name in variant.family.shifts}
-    longer = score({_AGENT: lambda model: model}, reach * lived) if not block and at_least_one("reach", reach) > 1 else None
-    return _Findings(variant, first, others, shifted, longer, known).verdict(
+    shifted = {
+        name: score({_AGENT: lambda model: model}, lived, split=shift.split)
+        for name, shift in shifts.items()
+        if not shift.why_not
+    }
+    longer = score({_AGENT: lambda model: model}, reach * lived) if not block and reach > 1 else None
+    return _Findings(variant, first, others, shifted, longer, known, shifts).verdict(
         id_of(id), [described(model) for model in models], lived
     )
+
+
+@dataclass(frozen=True)
+class _Shift:
+    """A split of tasks that are built otherwise, or why it has none."""
+
+    split: str | None = None
+    why_not: str = ""
+
+
+def _shift_of(tasks: TaskSet, name: str, params: dict[str, Any], count: int) -> _Shift:
+    """The same part of the tasks, and its shifts, under one shift more."""
+    family = tasks.variant.family
+    own = Split.read(tasks.split, family.__name__, family.shifts)
+    if name not in family.shifts:
+        return _Shift(why_not="the family has no such shift")
+    if name in own.shifts:
+        return _Shift(why_not=f"all tasks of split={tasks.split!r} are so")
+    split = "+".join(filter(None, [own.part, *own.shifts, name]))
+    try:
+        problem = _why_no_verdict(TaskSet.of_family(family, split=split, **params), count)
+    except ValueError as error:  # a shift that these parameters leave without tasks
+        problem = str(error)
+    return _Shift(why_not=problem) if problem else _Shift(split)
+
+
+def _why_no_verdict(tasks: TaskSet, count: int) -> str:
+    """Why the first tasks of a set tell nothing of who adapts; empty where they do.
+
+    Raises:
+        ValueError: none of them can be scored.
+    """
+    rows, scale, _ = scaled_tasks(tasks, count, LEAST_SPREAD)
+    if len(rows) < 2:
+        return f"a verdict needs at least two tasks that can be scored, and there is one in {tasks!r}"
+    zero = memoryless_score(memoryless_returns(tasks.variant, rows), scale)
+    if zero is not None and 1 - zero < _LEAST_ROOM:
+        return f"the best policy without memory scores {zero:.3f}, where the oracle scores 1: there is nothing to adapt for"
+    return ""
+
+
+def _one_life_each(result: Result) -> Run:
+    """The first life of the agent on each task for each seed, ordered as [seed, task]."""
+    return result.runs[_AGENT][:: result.raw[_AGENT].shape[2]]
 
 
 class _Findings:
@@ -204,23 +265,19 @@ class _Findings:
         shifted: dict[str, Result],
         longer: Result | None,
         known: list[Control],
+        shifts: dict[str, _Shift],
     ):
-        self.variant, self.first, self.others, self.shifted, self.longer, self.known = (
-            variant, first, others, shifted, longer, known,
+        self.variant, self.first, self.others, self.shifted, self.longer, self.known, self.shifts = (
+            variant, first, others, shifted, longer, known, shifts,
         )  # fmt: skip
-        self.zero = first.memoryless_score or 0.0
-        if 1 - self.zero < _LEAST_ROOM:
-            raise ValueError(
-                f"the best policy without memory scores {self.zero:.3f} in {first.id}, where the oracle scores 1: there is "
-                "nothing to adapt for, and no verdict"
-            )
+        # All that is compared has the same zero: one that is known on some tasks alone would move them against the others.
+        self.zero_known = all(one.memoryless is not None for one in (first, *shifted.values()))
         self.intact = self._adaptation(first, _AGENT)
 
     def verdict(self, id: str, agents: list[str], episodes: int) -> Verdict:
         """Decide."""
         comparisons = classes.decided(self._comparisons())
         name, evidence = classes.classified(comparisons)
-        values = self.first.normalised(_AGENT)
         beyond = None if self.longer is None else self.longer.normalised(_AGENT)[..., episodes:]
         curves = {"agent": self.first.curve(_AGENT) if self.longer is None else self.longer.curve(_AGENT)}
         curves |= {name: self.others.curve(name) for name in self.others.raw}
@@ -237,10 +294,9 @@ class _Findings:
             comparisons=comparisons,
             rows=self._rows(),
             curves=curves,
-            memoryless=self.zero,
-            memoryless_known=self.first.memoryless is not None,
+            memoryless=self.first.memoryless_score if self.zero_known else None,
             recovery=self._recovery(),
-            gain=over_seeds(values[..., -1] - values[..., 0]),
+            gain=self._gain(),
             slope=None if beyond is None else _slope(beyond),
             likenesses=self._likenesses(),
             unit=self.first.unit,
@@ -250,26 +306,24 @@ class _Findings:
         intact, found = self.intact, []
         found.append(compared(classes.ADAPTS, "A", intact, LEAST_ADAPTATION))
         drop = intact - self._under(controls.SWAPPED)
-        needs = "what of A is lost with another task's feedback, less 0.2 A,"
-        found.append(compared(classes.NEEDS_FEEDBACK, needs, drop - LEAST_DROP * intact, 0.0))
+        found.append(compared(classes.NEEDS_FEEDBACK, "drop in A minus 20 % of A", drop - LEAST_DROP * intact, 0.0))
         if self._acts(controls.PERMUTED):
             left = self._under(controls.PERMUTED) - intact / 2
-            found.append(compared(f"{classes.KEEPS}with actions permuted", "what of A is left, less A/2,", left, 0.0))
+            found.append(compared(f"{classes.KEEPS}with actions permuted", _KEPT.format("control"), left, 0.0))
         for name, result in self.shifted.items():
-            left = self._adaptation(result, _AGENT).mean(axis=1, keepdims=True) - intact / 2
-            found.append(compared(f"{classes.KEEPS}on {name}", "what of A is left, less A/2,", left, 0.0))
+            own, there = self._beside(result)
+            found.append(compared(f"{classes.KEEPS}on {name}", _KEPT.format("shift"), there - own / 2, 0.0))
         if (guess := "heuristic which_part") in self.others.raw:
             more = intact - self._adaptation(self.others, guess)
-            found.append(compared(classes.BEATS_GUESS, "A less that of which_part", more, 0.0))
-        scale, tasks = self.first.scale, self.first.runs[_AGENT].tasks[: len(self.first.scale.random)]
-        if self._acts(controls.REFLECTED) and controls.reflection_decides(self.variant, tasks, scale.random, scale.oracle):
+            found.append(compared(classes.BEATS_GUESS, "A minus that of which_part", more, 0.0))
+        if self._acts(controls.REFLECTED) and self._reflection_decides():
             below = -self.others.normalised(controls.REFLECTED).mean(axis=(2, 3))
             found.append(compared(classes.FOLLOWS_REFLECTED, "how far it scores below random play", below, 0.0))
         if self.longer is not None:
             values, lived = self.longer.normalised(_AGENT).mean(axis=2), self.first.normalised(_AGENT).shape[-1]
             last = values[..., lived - max(1, lived // 5) : lived].mean(axis=-1)
             more = values[..., lived:].mean(axis=-1) - last
-            found.append(compared(classes.GOES_ON, "its score beyond, less that before,", more, -MOST_FALL))
+            found.append(compared(classes.GOES_ON, "score beyond the lifetime minus that in its last fifth", more, -MOST_FALL))
         return found
 
     def _rows(self) -> list[Row]:
@@ -282,30 +336,50 @@ class _Findings:
             rows.append(Row(one.name, one.takes, _interval(values), _interval(self.intact - values)))
         for name in STRUCTURAL:
             if name in self.shifted:
-                rows.append(Row(name, "tasks are built otherwise", _interval(self._adaptation(self.shifted[name], _AGENT))))
+                own, there = self._beside(self.shifted[name])
+                found = self._adaptation(self.shifted[name], _AGENT)
+                rows.append(Row(name, "tasks are built otherwise", _interval(found), _interval(own - there)))
             else:
-                rows.append(Row(name, "tasks are built otherwise", why_not="the family has no such shift"))
-        for name in self.variant.family.heuristics:
+                rows.append(Row(name, "tasks are built otherwise", why_not=self.shifts[name].why_not))
+        for name in heuristics_of(self.variant):
             values = self._adaptation(self.others, f"heuristic {name}")
             rows.append(Row(f"heuristic {name}", "another player", _interval(values), _interval(self.intact - values)))
         return rows
 
     def _recovery(self) -> float | None:
-        """Sum over units, from the middle on, of what the score lacks to its mean over as many units before."""
-        if not self._acts(controls.PERMUTED_LATER):
+        """See `Verdict.recovery`."""
+        if not self._acts(controls.PERMUTED_LATER) or self.others.is_cumulative:
             return None
         curve = self.others.normalised(controls.PERMUTED_LATER).mean(axis=(0, 1, 2))
         middle = len(curve) // 2
         before = curve[middle - max(1, middle // 5) : middle].mean()
         return float(np.maximum(0.0, before - curve[middle:]).sum())
 
+    def _gain(self) -> Interval | None:
+        values = self.first.normalised(_AGENT)
+        return None if self.first.is_cumulative else over_seeds_and_tasks(values[..., -1:] - values[..., :1])
+
     def _likenesses(self) -> list[Likeness]:
-        """Who is known to act alike, from one life on each task for each seed."""
-        run, (seeds, tasks, lifetimes, _) = self.first.runs[_AGENT], self.first.raw[_AGENT].shape
-        return fingerprint(run[::lifetimes], seeds) if tasks > 1 else []
+        """How likely its actions are under known players, from one life on each task for each seed."""
+        seeds, tasks = self.intact.shape
+        return likenesses(_one_life_each(self.first), seeds) if tasks > 1 else []
+
+    def _reflection_decides(self) -> bool:
+        scale, tasks = self.first.scale, _one_life_each(self.first).tasks[: self.intact.shape[1]]
+        return controls.reflection_decides(self.variant, tasks, scale.random, scale.oracle)
 
     def _acts(self, control: str) -> bool:
         return control in self.others.raw
+
+    def _beside(self, shifted: Result) -> tuple[np.ndarray, np.ndarray]:
+        """A of the intact agent, and A on shifted tasks, of as many of both, float64 [seed, task].
+
+        They are other tasks, drawn independently of each other. So which stands beside which says nothing, and what tasks
+        differ in, on either side, counts in the interval.
+        """
+        there = self._adaptation(shifted, _AGENT)
+        count = min(there.shape[1], self.intact.shape[1])
+        return self.intact[:, :count], there[:, :count]
 
     def _under(self, control: str) -> np.ndarray:
         return self._adaptation(self.others, control)
@@ -314,28 +388,36 @@ class _Findings:
         """A: the score above that of the best policy without memory, of what there is above it, float64 [seed, task]."""
         values = result.normalised(name)
         whole = values[..., -1:] if result.is_cumulative else values
-        zero = result.memoryless_score or 0.0
+        zero = (result.memoryless_score or 0.0) if self.zero_known else 0.0
         return (whole.mean(axis=(2, 3)) - zero) / (1 - zero)
 
 
 def _models(agents: Any, variant: Variant, seeds: Any) -> tuple[list[Anyone], list[int]]:
-    """The agents, and the seed of each: one agent for all seeds, or each with a seed of its own."""
-    numbers = list(range(at_least_one("seeds", seeds))) if not isinstance(seeds, Iterable) else list(seeds)
-    if isinstance(agents, list | tuple):
-        if isinstance(seeds, Iterable) and len(numbers) != len(agents):
-            raise ValueError(f"agents holds {len(agents)} models and seeds={numbers}: there must be one seed for each")
-        named = players_by_name({str(i): agent for i, agent in enumerate(agents)}, variant, "agents")
-        return list(named.values()), numbers if isinstance(seeds, Iterable) else list(range(len(agents)))
-    return list(players_by_name({_AGENT: agents}, variant, "agents").values()), numbers
+    """The agents, and the seed of each: one agent for all seeds, or each with a seed of its own.
+
+    Raises:
+        ValueError: one is told the hidden task, or cannot live under controls; there are more or fewer of them than seeds.
+    """
+    several = isinstance(agents, list | tuple)
+    given = {str(i): agent for i, agent in enumerate(agents)} if several else {_AGENT: agents}
+    models = list(players_by_name(given, variant, "agents").values())
+    for model in models:
+        if getattr(model, "observes", "") == "world":
+            raise ValueError(f"agents: {described(model)} looks at the hidden task, and has nothing to learn")
+        shown = variant.observation_space, variant.action_space
+        if isinstance(model, Player) and (problem := why_not_stepwise(model, variant, shown)):
+            raise ValueError(f"agents: {problem}")
+    numbers = different_seeds(seeds if seeds is not None else len(models) if several else _SEEDS)
+    if several and len(numbers) != len(models):
+        raise ValueError(f"agents holds {len(models)} models and seeds={seeds!r}: there must be one seed for each")
+    return models, numbers
 
 
 def _scored(
-    id: str, models: list[Anyone], seeds: list[int], how: dict[str, Any], forms: dict, episodes: int | None, shift: str = ""
+    id: str, models: list[Anyone], seeds: list[int], how: dict[str, Any], forms: dict, episodes: int | None, **other: Any
 ) -> Result:
     """Scores of each form of the agent: one model for all seeds, or each for its own."""
-    how = {**how, "episodes": episodes}
-    if shift:
-        how["split"] = f"test+{shift}"
+    how = {**how, "episodes": episodes, **other}
     if len(models) == 1:
         return evaluate(id, {name: form(models[0]) for name, form in forms.items()}, seeds=seeds, **how)
     return joined(
@@ -362,7 +444,7 @@ def _interval(values: np.ndarray) -> Interval:
 def _slope(values: np.ndarray) -> Interval:
     """The slope of the score from unit to unit, [seed, task, lifetime, unit]."""
     units = np.arange(values.shape[-1]) - (values.shape[-1] - 1) / 2
-    return over_seeds((values * units).sum(axis=-1) / max(1.0, float((units**2).sum())))
+    return over_seeds_and_tasks((values * units).sum(axis=-1, keepdims=True) / max(1.0, float((units**2).sum())))
 
 
 def _ends(found: Interval | None) -> dict[str, float | None] | None:

@@ -1,4 +1,4 @@
-"""A compiled player that looks on: it is told what another one saw, did and was paid, and says what it would have done."""
+"""A compiled player that watches another: told what that one saw, did and was paid, it says how likely each action was."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from metarl_envs.engine.player import Player
 class WatchedArrays(NamedTuple):
     """Lives of another player, [life, step, ...], of which steps[i] count in life i.
 
-    `then` is what was observed after each step: the last observation of an episode, where one ended. `chances`, float32 [life,
-    step, action], is filled with the chance that each action had for who looks on.
+    `then` is what was observed after each step: the last observation of an episode, where one ended. `probabilities`, float32
+    [life, step, action], is filled with those of the player that watches.
     """
 
     seen: np.ndarray
@@ -29,17 +29,17 @@ class WatchedArrays(NamedTuple):
     terminated: np.ndarray
     truncated: np.ndarray
     steps: np.ndarray
-    chances: np.ndarray
+    probabilities: np.ndarray
 
 
 def watch_driver(variant: Variant, learner: type[Player]) -> Callable:
-    """Look on in many lives of Discrete actions. Players without `probabilities` do what they choose with certainty."""
+    """Watch many lives of Discrete actions. Players without `probabilities` do what they choose with certainty."""
     look, lost, begin, learn = learner_parts(variant, learner)
     choose, _, _ = action_parts(variant, learner)
     tell = _teller(learner)
 
     def watch(params: np.ndarray, states: int, player: PlayerArrays, lives: WatchedArrays, lo, hi):
-        """Look on in lives lo to hi; a fault, or NO_FAULT."""
+        """Watch lives lo to hi; a fault, or NO_FAULT."""
         p, h = params[0], player.hyper[0]
         for i in range(unsigned(lo), unsigned(hi)):
             memory, rng = player.memories[i], player.streams[i]
@@ -49,7 +49,7 @@ def watch_driver(variant: Variant, learner: type[Player]) -> Callable:
                 if lost(states, seen) or lost(states, then):
                     return fault(LOST, i)
                 chosen = choose(h, memory, p, p, p, seen, rng, player.slots[i], player.done[i])
-                tell(h, memory, seen, chosen, lives.chances[i, n])
+                tell(h, memory, seen, chosen, lives.probabilities[i, n])
                 action, reward = lives.actions[i, n], lives.rewards[i, n]
                 learn(h, memory, seen, action, reward, lives.terminated[i, n], lives.truncated[i, n], then, rng)
         return np.int64(NO_FAULT)
@@ -58,7 +58,7 @@ def watch_driver(variant: Variant, learner: type[Player]) -> Callable:
 
 
 def _teller(learner: type[Player]) -> Callable:
-    """Write the chance of each action."""
+    """Write the probability of each action."""
     if "probabilities" in learner.internals:
         return learner.internals["probabilities"].read
 

@@ -1,4 +1,4 @@
-"""Which known player is an agent most like? The likelihood of what it did under each of them, looking on at its own lives."""
+"""Which known player is an agent most like? The log-likelihood of its actions under each of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.loops.life import PlayerArrays
 from metarl_envs.engine.loops.watching import WatchedArrays, watch_driver
-from metarl_envs.engine.player import Player, references_of
+from metarl_envs.engine.player import Player, heuristics_of
 from metarl_envs.engine.records import for_drivers, rows
 from metarl_envs.engine.streams import LEARNER, STREAM, keyed
 from metarl_envs.evaluation.statistics import Interval, over_seeds_and_tasks
@@ -19,10 +19,11 @@ from metarl_envs.histories.lives import Written
 from metarl_envs.learners import LEARNERS, QLearning
 from metarl_envs.players.run import Run
 
-#: Step sizes at which Q-learning looks on.
+#: Step sizes at which Q-learning is tried.
 STEP_SIZES = (0.1, 0.3, 0.5, 0.7, 0.9)
-#: Learners whose chances follow from what they are told alone. (Not so SARSA and double Q-learning, which learn from draws of
-#: their own, Thompson and posterior sampling, whose samples are hidden, and UCRL2, which plans by optimism in phases.)
+#: Learners whose action probabilities follow from what they are told alone. (Not so SARSA and double Q-learning, which learn
+#: from draws of their own, Thompson and posterior sampling, whose samples are hidden, and UCRL2, which plans by optimism in
+#: phases.)
 EXACT = (
     "random",
     "q_lambda",
@@ -34,7 +35,7 @@ EXACT = (
     "gradient_bandit",
     "lin_ucb",
 )
-#: Chances of doing anything instead that are tried, from least to most.
+#: Probabilities of a uniform action that are tried, from least to most.
 _EPSILONS = np.concatenate([np.geomspace(1e-4, 0.1, 16), np.linspace(0.15, 1.0, 18)])
 #: Players whose likelihoods differ by less than so many bits a step cannot be told apart.
 _ALIKE = 0.01
@@ -42,13 +43,15 @@ _ALIKE = 0.01
 
 @dataclass(frozen=True)
 class Likeness:
-    """How well a known player tells what an agent does.
+    """How likely an agent's actions are under a known player.
 
     Attributes:
         name: of the known player.
-        bits: how many bits a step it tells more of its actions than who expects all alike, with a 95 % interval.
-        epsilon: the chance with which the agent is taken to do anything instead, fitted on the other half of the tasks.
-        alike: whether it tells as much as the best one, but for 0.01 bit a step.
+        bits: the log-likelihood of the actions under it, in bits a step above that under a uniform policy, with a 95 %
+            interval.
+        epsilon: the probability with which a uniform action takes the place of the player's, fitted on the other half of the
+            tasks.
+        alike: whether it is within 0.01 bit a step of the best one.
     """
 
     name: str
@@ -58,10 +61,11 @@ class Likeness:
 
 
 def candidates(variant: Variant) -> dict[str, Player]:
-    """Return the known players that can look on in a family: learners whose chances are exact, and its heuristics."""
+    """Return the known players that can be tried in a family: learners whose probabilities are exact, and its heuristics."""
+    heuristics = heuristics_of(variant)
     known: dict[str, Player] = {f"q_learning {size:g}": QLearning(step_size=size) for size in STEP_SIZES}
     known |= {name: LEARNERS[name]() for name in EXACT}
-    known |= {name: references_of(variant)[name] for name in variant.family.heuristics}
+    known |= heuristics
     return {
         name: one
         for name, one in known.items()
@@ -70,21 +74,21 @@ def candidates(variant: Variant) -> dict[str, Player]:
         and (one.observes == "observation" or variant.kernel("state_index_in_task") is None)  # else it would be told the task
         and not variant.action.shape
         and not variant.observation.is_row
-        and ("probabilities" in one.internals or name in variant.family.heuristics)
+        and ("probabilities" in one.internals or name in heuristics)
     }
 
 
-def fingerprint(run: Run, seeds: int, known: Mapping[str, Player] | None = None) -> list[Likeness]:
-    """Return how well each known player tells what was done in a run, the best first.
+def likenesses(run: Run, seeds: int, known: Mapping[str, Player] | None = None) -> list[Likeness]:
+    """Return how likely the actions of a run are under each known player, the best first.
 
-    Each looks on at every life: it is told what was seen, done and paid, learns from that, and says before each step which
-    action has which chance for it. With chance epsilon anything is done instead; epsilon is fitted on one half of the
-    tasks and scored on the other.
+    Each is told, in every life, what was seen, done and paid, and learns from that; before each step it has a probability for
+    each action. With probability epsilon a uniform action takes the place of its own; epsilon is fitted on one half of the
+    tasks, and the likelihood is that of the other.
 
     Args:
         run: of one agent on Discrete actions: the same tasks for each seed, as `evaluate` lives them.
         seeds: how many.
-        known: the players that look on; default: `candidates`.
+        known: the players that are tried; default: `candidates`.
 
     Raises:
         ValueError: the rows are no whole number of tasks for each seed, or there are fewer than two tasks.
@@ -99,19 +103,19 @@ def fingerprint(run: Run, seeds: int, known: Mapping[str, Player] | None = None)
     done = written.columns["action"]
     found = []
     for name, one in known.items():
-        chances = np.take_along_axis(chances_of(one, run, written), done[..., None].astype(np.int64), axis=2)[..., 0]
-        found.append((name, *_scored(chances, run.steps, variant.actions, seeds)))
+        likelihood = np.take_along_axis(probabilities_of(one, run, written), done[..., None].astype(np.int64), axis=2)[..., 0]
+        found.append((name, *_scored(likelihood, run.steps, variant.actions, seeds)))
     best = max(bits.mean for _, bits, _ in found)
-    likenesses = [Likeness(name, bits, epsilon, best - bits.mean < _ALIKE) for name, bits, epsilon in found]
-    return sorted(likenesses, key=lambda one: -one.bits.mean)
+    each = [Likeness(name, bits, epsilon, best - bits.mean < _ALIKE) for name, bits, epsilon in found]
+    return sorted(each, key=lambda one: -one.bits.mean)
 
 
-def chances_of(player: Player, run: Run, written: Written) -> np.ndarray:
-    """Return the chance of each action for a player that looks on, float32 [life, step, action].
+def probabilities_of(player: Player, run: Run, written: Written) -> np.ndarray:
+    """Return the probability of each action under a player that learns from the lives of another, float32 [life, step, action].
 
     Args:
         player: compiled; its draws are those of the lives.
-        run: what another one did.
+        run: what the other did.
         written: the columns of the run.
 
     Raises:
@@ -134,7 +138,7 @@ def chances_of(player: Player, run: Run, written: Written) -> np.ndarray:
         nothing,
     )
     told = {name: np.ascontiguousarray(written.columns[name]) for name in ("terminated", "truncated")}
-    chances = np.zeros((count, seen.shape[1], variant.actions), np.float32)
+    probabilities = np.zeros((count, seen.shape[1], variant.actions), np.float32)
     lives = WatchedArrays(
         seen=seen,
         then=then,
@@ -143,11 +147,11 @@ def chances_of(player: Player, run: Run, written: Written) -> np.ndarray:
         terminated=for_drivers(told["terminated"]),
         truncated=for_drivers(told["truncated"]),
         steps=for_drivers(run.steps.copy()),
-        chances=for_drivers(chances),
+        probabilities=for_drivers(probabilities),
     )
     if _driver(variant, type(player))(variant.params, variant.num_states or 0, *arrays, *lives, 0, count):
         raise ValueError(f"{type(player).__name__} has no state for an observation of {run!r}")
-    return chances
+    return probabilities
 
 
 def _observations(variant: Variant, written: Written) -> tuple[np.ndarray, np.ndarray]:
@@ -164,12 +168,12 @@ def _observations(variant: Variant, written: Written) -> tuple[np.ndarray, np.nd
     return for_drivers(seen), for_drivers(then)
 
 
-def _scored(chances: np.ndarray, steps: np.ndarray, actions: int, seeds: int) -> tuple[Interval, float]:
-    """Bits a step above who expects all actions alike, on the odd tasks, with epsilon as fits the even ones best."""
-    counts = np.arange(chances.shape[1]) < steps[:, None]
+def _scored(likelihood: np.ndarray, steps: np.ndarray, actions: int, seeds: int) -> tuple[Interval, float]:
+    """Bits a step above a uniform policy, on the odd tasks, with the epsilon under which the even ones are most likely."""
+    counts = np.arange(likelihood.shape[1]) < steps[:, None]
 
     def bits(epsilon: float) -> np.ndarray:
-        smoothed = (1 - epsilon) * chances.astype(np.float64) + epsilon / actions
+        smoothed = (1 - epsilon) * likelihood.astype(np.float64) + epsilon / actions
         each = np.where(counts, np.log2(smoothed * actions), 0.0).sum(axis=1) / steps
         return each.reshape(seeds, -1)
 

@@ -1,11 +1,13 @@
-"""The fingerprint: who looks on says what it would have done, and an agent is most like itself."""
+"""Likeness: the likelihood of actions under known players that learn from the same lives; an agent is most like itself."""
 
 import numpy as np
 import pytest
 
 import metarl_envs
-from metarl_envs.engine.player import references_of
-from metarl_envs.evaluation.fingerprint import candidates, chances_of, fingerprint
+from metarl_envs.engine.composing import family_at
+from metarl_envs.engine.player import heuristics_of, references_of
+from metarl_envs.evaluation.likeness import candidates, likenesses, probabilities_of
+from metarl_envs.ids import TABLE, family_of
 from metarl_envs.learners import UCB1, EpsilonGreedy, QLearning, Random
 from metarl_envs.players.lifetimes import live
 
@@ -23,10 +25,10 @@ def lived(player, where, count=6):
 
 @pytest.mark.plain
 @pytest.mark.parametrize(("player", "where"), [(QLearning(), ROOM), (UCB1(), BANDIT), (EpsilonGreedy(), BANDIT)], ids=str)
-def test_who_looks_on_at_its_own_life_says_the_chances_that_it_had(player, where):
+def test_under_itself_each_action_has_the_probability_that_it_had(player, where):
     run = lived(player, where)
     own = run.columns(internals=["probabilities"], player=player).columns["probabilities"]
-    assert np.array_equal(chances_of(player, run, run.columns()), own)
+    assert np.array_equal(probabilities_of(player, run, run.columns()), own)
     assert 0 < own.max() <= 1
 
 
@@ -34,36 +36,44 @@ def test_who_looks_on_at_its_own_life_says_the_chances_that_it_had(player, where
 def test_a_heuristic_is_certain_of_what_it_does():
     run = lived("sweep", ROOM)
     written = run.columns()
-    chances = chances_of(references_of(run.variant)["sweep"], run, written)
-    inside = np.arange(chances.shape[1]) < run.steps[:, None]
-    own = np.take_along_axis(chances, written.columns["action"][..., None].astype(int), axis=2)[..., 0]
+    probabilities = probabilities_of(references_of(run.variant)["sweep"], run, written)
+    inside = np.arange(probabilities.shape[1]) < run.steps[:, None]
+    own = np.take_along_axis(probabilities, written.columns["action"][..., None].astype(int), axis=2)[..., 0]
     assert (own[inside] == 1).all()
-    other = chances_of(references_of(run.variant)["sweep"], *(lambda r: (r, r.columns()))(lived(Random(), ROOM)))
+    other = probabilities_of(references_of(run.variant)["sweep"], *(lambda r: (r, r.columns()))(lived(Random(), ROOM)))
     assert set(np.unique(other)) == {0.0, 1.0}
 
 
 @pytest.mark.plain
 def test_an_agent_is_most_like_itself_and_random_play_is_like_nothing():
     known = {"random": Random(), "q_learning 0.7": QLearning(), "q_learning 0.1": QLearning(step_size=0.1)}
-    found = fingerprint(lived(QLearning(), ROOM, 12), 2, known)
+    found = likenesses(lived(QLearning(), ROOM, 12), 2, known)
     assert found[0].name == "q_learning 0.7"
     assert found[0].alike
     assert found[0].bits.mean > 0.3
     by_name = {one.name: one for one in found}
     assert by_name["random"].bits.mean == pytest.approx(0, abs=1e-6)
-    like_nothing = fingerprint(lived(Random(), ROOM, 12), 2, known)
+    like_nothing = likenesses(lived(Random(), ROOM, 12), 2, known)
     assert all(abs(one.bits.mean) < 0.03 for one in like_nothing)
     assert min(one.epsilon for one in like_nothing if one.name != "random") > 0.6, "most that it does is anything"
     with pytest.raises(ValueError, match=r"run has 5 rows, and must have two tasks or more for each of 2 seeds"):
-        fingerprint(lived(QLearning(), ROOM, 5), 2, known)
+        likenesses(lived(QLearning(), ROOM, 5), 2, known)
 
 
 @pytest.mark.plain
-def test_who_looks_on_where():
+def test_which_players_are_tried_where():
     room, bandit = (metarl_envs.tasks(id, **params).variant for id, params, _ in (ROOM, BANDIT))
     assert {"q_learning 0.1", "q_lambda", "sweep", "random"} <= set(candidates(room))
     assert {"ucb1", "epsilon_greedy"} <= set(candidates(bandit)) - set(candidates(room))
     assert candidates(metarl_envs.tasks("LinearRegression").variant) == {}
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.id)
+def test_known_players_are_found_in_every_family(row):
+    variant = family_at(family_of(row.id)).with_params()
+    told = {name for name, one in heuristics_of(variant).items() if one.observes == "observation"}
+    assert set(candidates(variant)) >= (set() if variant.action.shape else told)
 
 
 @pytest.mark.slow
@@ -79,7 +89,7 @@ def test_known_players_are_told_apart_by_what_they_do(where, players):
     id, how = where
     result = metarl_envs.evaluate(id, [*players, "random"], tasks=25, seeds=3, split="all", **how)
     for name in players:
-        found = fingerprint(result.runs[name], 3)
+        found = likenesses(result.runs[name], 3)
         assert found[0].name == {"q_learning": "q_learning 0.7"}.get(name, name)
         assert not found[1].alike
-    assert all(one.bits.mean < 0.01 for one in fingerprint(result.runs["random"], 3)), "none fits"
+    assert all(one.bits.mean < 0.01 for one in likenesses(result.runs["random"], 3)), "none fits"
