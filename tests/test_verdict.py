@@ -13,10 +13,11 @@ import metarl_envs
 from metarl_envs.engine.player import references_of
 from metarl_envs.evaluation import classes, controls, references, verdict, verdicts
 from metarl_envs.evaluation.classes import ABOVE, BELOW, OPEN, Comparison, classified, compared, decided
+from metarl_envs.evaluation.likeness import Likeness
 from metarl_envs.evaluation.references import Scale
 from metarl_envs.evaluation.result import Result
-from metarl_envs.evaluation.statistics import Interval
-from metarl_envs.evaluation.verdict_page import MEANING, _unit, save_page
+from metarl_envs.evaluation.statistics import Interval, over_seeds_and_tasks
+from metarl_envs.evaluation.verdict_page import MEANING, _most_like, _unit, save_page
 from metarl_envs.learners import NoiseAnnealed, QLearning, random_policy
 from metarl_envs.players import Wrapped
 from metarl_envs.players.lifetimes import live
@@ -180,6 +181,9 @@ def test_what_no_verdict_can_be_given_on_is_refused():
     ("wrong", "said"),
     [
         ({"reach": 0}, "reach=0 must be an integer of at least 1"),
+        ({"lifetimes": 0}, "lifetimes=0 must be an integer of at least 1"),
+        ({"episodes": 0}, "episodes=0 must be an integer of at least 1"),
+        ({"agents": []}, "agents is empty"),
         ({"tasks": 1}, "tasks=1 must be an integer of at least 2"),
         ({"agents": [QLearning(), QLearning()], "seeds": 3}, "agents holds 2 models and seeds=3"),
         ({"agents": [QLearning(), QLearning()], "seeds": [4, 4]}, "repeats 4"),
@@ -188,7 +192,8 @@ def test_what_no_verdict_can_be_given_on_is_refused():
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_arguments_are_refused_before_anything_is_lived(monkeypatch, wrong, said):
-    monkeypatch.setattr(verdicts, "evaluate", lambda *_, **__: pytest.fail("lives were lived first"))
+    for name in ("evaluate", "scaled_tasks"):
+        monkeypatch.setattr(verdicts, name, lambda *_, **__: pytest.fail("lives were lived first"))
     how = {"agents": QLearning(), "id": "DarkRoom", **ROOM, **wrong}
     how = {name: value for name, value in how.items() if value is not None}
     with pytest.raises(ValueError, match=said):
@@ -227,6 +232,17 @@ def test_what_pages_call_the_points_of_a_curve():
 
 
 @plain
+def test_a_table_says_whom_it_is_most_like_or_that_it_is_like_nobody():
+    def said(*bits):
+        each = [Likeness(f"player {i}", Interval(mean, mean, mean), 0.1, bits[0] - mean < 0.01) for i, mean in enumerate(bits)]
+        return _most_like(types.SimpleNamespace(likenesses=each)).strip()
+
+    assert said(0.5, 0.495, 0.4) == "Most like: player 0, player 1 (0.500 [0.500, 0.500] bits a step above uniform)."
+    assert said(0.002, 0.0).startswith("Most like no known player")
+    assert said() == ""
+
+
+@plain
 def test_a_list_of_agents_has_one_seed_each_where_nobody_says_which():
     variant = metarl_envs.tasks("DarkRoom").variant
     assert verdicts._models([QLearning()] * 3, variant, None)[1] == [0, 1, 2]
@@ -245,12 +261,15 @@ def scored(agent, memoryless=None, **others):
     return Result(*about, scale, 0, memoryless, {}, raw)
 
 
+def one_room():
+    return metarl_envs.tasks("DarkRoom").variant
+
+
 def findings(first, shifted):
     agent = first.raw["agent"][..., 0, 0]
     others = scored(agent, first.memoryless, **{controls.SWAPPED: 0 * agent, "heuristic sweep": 0 * agent})
-    variant = metarl_envs.tasks("DarkRoom").variant
     return verdicts._Findings(
-        variant, first, others, {"unseen_parts": shifted}, None, [], {"unseen_disguise": verdicts._Shift()}
+        one_room(), first, others, {"unseen_parts": shifted}, None, [], {"unseen_disguise": verdicts._Shift()}
     )
 
 
@@ -279,6 +298,27 @@ def test_where_zero_is_not_known_on_all_tasks_it_is_random_play_on_all():
     assert not one.zero_known
     assert one.intact == pytest.approx(0.7)
     assert one._beside(one.shifted["unseen_parts"])[1] == pytest.approx(0.4)
+
+
+@plain
+def test_gain_slope_and_recovery_are_read_off_curves_and_not_off_cumulative_ones():
+    later, curve = np.array([0.2, 0.4, 1, 0.8, 0.9, 0.0, 0.5, 1.0, 0.3, 0.9]), np.linspace(0.1, 0.5, 10)
+    differ = np.array([-0.1, 0.0, 0.1])
+    agent = curve + differ[None, :, None, None] * np.arange(10) + np.zeros((2, 3, 1, 10))
+    raw = {"agent": agent, controls.PERMUTED_LATER: later + np.zeros((2, 3, 1, 10))}
+    one = dataclasses.replace(scored(np.zeros((2, 3))), raw=raw)
+    found = verdicts._Findings(one_room(), one, one, {}, one, [], {})
+    assert found._recovery() == pytest.approx(0.9 + 0.4 + 0.6), "to the last of the five units before the change, 0.9"
+    assert found._gain() == over_seeds_and_tasks(agent[..., -1:] - agent[..., :1])
+    assert found._gain().mean == pytest.approx(0.4)
+    slope = verdicts._slope(one.normalised("agent")[..., 4:])
+    assert slope.mean == pytest.approx(0.4 / 9)
+    assert slope.high - slope.low > 0.2, "tasks differ by 0.1 in their slopes"
+    until = np.cumsum(np.ones((3, 10)), axis=1)
+    running_out = dataclasses.replace(one, scale=dataclasses.replace(one.scale, random_until=0 * until, oracle_until=until))
+    found = verdicts._Findings(one_room(), running_out, running_out, {}, None, [], {})
+    assert found._recovery() is None
+    assert found._gain() is None
 
 
 @plain

@@ -38,7 +38,7 @@ EXACT = (
 #: Probabilities of a uniform action that are tried, from least to most.
 _EPSILONS = np.concatenate([np.geomspace(1e-4, 0.1, 16), np.linspace(0.15, 1.0, 18)])
 #: Players whose likelihoods differ by less than so many bits a step cannot be told apart.
-_ALIKE = 0.01
+ALIKE = 0.01
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def likenesses(run: Run, seeds: int, known: Mapping[str, Player] | None = None) 
         likelihood = np.take_along_axis(probabilities_of(one, run, written), done[..., None].astype(np.int64), axis=2)[..., 0]
         found.append((name, *_scored(likelihood, run.steps, variant.actions, seeds)))
     best = max(bits.mean for _, bits, _ in found)
-    each = [Likeness(name, bits, epsilon, best - bits.mean < _ALIKE) for name, bits, epsilon in found]
+    each = [Likeness(name, bits, epsilon, best - bits.mean < ALIKE) for name, bits, epsilon in found]
     return sorted(each, key=lambda one: -one.bits.mean)
 
 

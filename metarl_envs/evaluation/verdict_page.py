@@ -13,6 +13,7 @@ from rich.text import Text
 
 from metarl_envs.engine.splits import ALL_TASKS
 from metarl_envs.evaluation import classes
+from metarl_envs.evaluation.likeness import ALIKE
 from metarl_envs.evaluation.page import Cell, Curves, Table, html
 from metarl_envs.evaluation.verdicts import Row, Verdict
 from metarl_envs.files import written_aside
@@ -31,7 +32,7 @@ MEANING = {
 
 def table(verdict: Verdict) -> Printed:
     """Return what the agent adapts by, as a table for the terminal; its caption is the verdict."""
-    caption = f"{verdict.name.capitalize()}. {MEANING[verdict.name]} {_evidence(verdict)}"
+    caption = f"{verdict.name.capitalize()}. {MEANING[verdict.name]} {_evidence(verdict)}{_most_like(verdict)}"
     shown = Printed(
         title=Text(_headline(verdict)),
         caption=Text(caption, justify="left"),
@@ -40,11 +41,6 @@ def table(verdict: Verdict) -> Printed:
         pad_edge=False,
         collapse_padding=True,
     )
-    if verdict.likenesses:
-        best = verdict.likenesses[0]
-        alike = ", ".join(one.name for one in verdict.likenesses if one.alike)
-        caption += f"\nMost like: {alike} ({classes.shown(best.bits)} bits a step above uniform)."
-        shown.caption = Text(caption, justify="left")
     shown.add_column("", overflow="fold")
     for column in ("A", "drop"):
         shown.add_column(column, justify="right")
@@ -86,6 +82,17 @@ def _headline(verdict: Verdict) -> str:
 def _evidence(verdict: Verdict) -> str:
     """What decides, as a sentence."""
     return f"{verdict.evidence[0].upper()}{verdict.evidence[1:]}."
+
+
+def _most_like(verdict: Verdict) -> str:
+    """Whom it is most like, as a line of its own; empty where nobody can be compared with it."""
+    if not verdict.likenesses:
+        return ""
+    best = verdict.likenesses[0].bits
+    if best.mean < ALIKE:
+        return "\nMost like no known player: its actions are no likelier under any than under a uniform policy."
+    alike = ", ".join(one.name for one in verdict.likenesses if one.alike)
+    return f"\nMost like: {alike} ({classes.shown(best)} bits a step above uniform)."
 
 
 def _about_curves(verdict: Verdict) -> list[str]:

@@ -183,7 +183,8 @@ def verdict(
             oracle, so that there is nothing to adapt for. Nothing has been lived then.
         TypeError: what `evaluate` raises.
     """
-    tasks, reach = as_integer("tasks", tasks, 2), at_least_one("reach", reach)
+    tasks, reach, lifetimes = as_integer("tasks", tasks, 2), at_least_one("reach", reach), at_least_one("lifetimes", lifetimes)
+    episodes = None if episodes is None else at_least_one("episodes", episodes)
     task_set = tasks_of(family_at(family_of(id)), "test", split, None, params)
     variant = task_set.variant
     models, chosen = _models(agents, variant, seeds)
