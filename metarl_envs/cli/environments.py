@@ -112,12 +112,13 @@ def play(
     family = family_at(family_of(id))
     if episodes is None:
         episodes = 5 if family.curve_unit == "episode" else 1
+    at_least_one("episodes", episodes)
     see_that_there_is_a_screen()  # before seconds of compiling
     game = Game(
         id,
         seed=seed,
         split=split,
-        episodes_per_trial=at_least_one("episodes", episodes),
+        episodes_per_trial=episodes,
         **params_of(param or []),
     )
     try:

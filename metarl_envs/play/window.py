@@ -78,7 +78,7 @@ def first_size(picture: tuple[int, int], desktop: tuple[int, int]) -> tuple[int,
 
 
 def see_that_there_is_a_screen() -> None:
-    """Where there is none, SDL draws into memory, without a word: a window that nobody ever sees.
+    """Refuse to go on where there is none: SDL would draw into memory, without a word, a window that nobody ever sees.
 
     Raises:
         ValueError: there is no screen to open a window on.
