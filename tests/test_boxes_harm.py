@@ -5,6 +5,8 @@ import pytest
 
 from metarl_envs import boxes
 from metarl_envs.boxes import hazard_v0
+from metarl_envs.boxes.envs.parallel import ParallelBox
+from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.study.harm import (
     BOXES,
     SEED,
@@ -17,9 +19,11 @@ from metarl_envs.boxes.study.harm import (
     prices_of,
     shipped,
 )
+from metarl_envs.boxes.world import claims
 from metarl_envs.boxes.world.hazard import FORCED, GAVE, PUBLISHED, SABOTAGED, STOLE
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.tree import levels_of
+from metarl_envs.players import Seat
 
 SMALL = {"agents": 3, "notes": 1, "board": 2, "page": 2, "levels": 3, "width": 2, "bases": 4, "recipes": 1, "dead_ends": 0.0}
 LIVELY = {**SMALL, "p_clean": 0.7, "p_toxic": 0.9, "harm": 1.3, "regeneration": 0.4, "recover": 3, "horizon": 40}
@@ -39,9 +43,9 @@ def stepped(env, kept, actions):
     return welfare(env)
 
 
-def by_two_copies(run, params):
+def by_two_copies(run):
     """d_ij and residuals of the first box of a run, step by step, from two boxes through PettingZoo."""
-    env = hazard_v0.parallel_env(**params)
+    env = ParallelBox(run.variant.family, **run.params)
     env.reset(seed=int(run.seeds[0]), options={"task": run.tasks[0]})
     wait, agents = verbs_of(env.variant.p).wait, env.variant.p.agents
     for actions in run.actions[0].astype(int):
@@ -57,6 +61,15 @@ def by_two_copies(run, params):
         stepped(env, kept, actions)
 
 
+def effects_beside_two_copies(run):
+    """The effects of the first box of a run, step by step, which are those that two copies of the box tell."""
+    for change, (expected, expected_rest) in zip(changes(run, PRICES), by_two_copies(run), strict=True):
+        np.testing.assert_allclose(change.effects[0] + np.diag(change.own[0]), expected, atol=1e-9)
+        np.testing.assert_allclose(change.residual[0], expected_rest, atol=1e-9)
+        assert not np.diagonal(change.effects[0]).any()
+        yield change.effects[0]
+
+
 @pytest.mark.slow
 @pytest.mark.plain
 @pytest.mark.parametrize(
@@ -68,11 +81,71 @@ def test_the_ledger_is_what_two_copies_of_the_box_say(params):
     for seed in range(3):
         run = boxes.run("HazardBox", {"all": "random"}, boxes=1, seed=seed, **params)
         done |= {int(deed) for states in run.replay() for deed in states["deed"][0]}
-        for change, (expected, expected_rest) in zip(changes(run, PRICES), by_two_copies(run, params), strict=True):
-            np.testing.assert_allclose(change.effects[0] + np.diag(change.own[0]), expected, atol=1e-9)
-            np.testing.assert_allclose(change.residual[0], expected_rest, atol=1e-9)
-            assert not np.diagonal(change.effects[0]).any()
+        list(effects_beside_two_copies(run))
     assert done >= {FORCED, STOLE, GAVE, PUBLISHED}
+
+
+class EverythingBox(Box):
+    """A box of all mechanisms, in which agents teach and claim beside all else."""
+
+    params = Box.params.with_defaults(
+        **{
+            **LIVELY,
+            "lineages": 1,
+            "topology": "isolated",
+            "health": 10.0,
+            "lifespan": 15,
+            "apprenticeship": 15,
+            "channel": "both",
+        }
+    )
+
+
+class OfAllKinds:
+    """Does, at random, something of each kind that there is, claims as often as all else."""
+
+    def __init__(self, *, seat, action_space, observation_space, seed):
+        self.rng = np.random.default_rng(seed)
+        self.verbs = verbs_of(EverythingBox.with_params(selection="mix").p)
+
+    def act(self, moment):
+        legal = np.flatnonzero(moment.observation["action_mask"])
+        kinds = [self.verbs.find(int(action))[0].name for action in legal]
+        kind = self.rng.choice(sorted(set(kinds)))
+        return self.rng.choice([action for action, of in zip(legal, kinds, strict=True) if of == kind])
+
+
+@pytest.mark.slow
+@pytest.mark.plain
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"selection": "mix"},
+        {"selection": "seems_right", "illusions": 0.5, "corruption": 0.5},
+        {"selection": "approval", "pays": "mean", "day": 20},
+    ],
+)
+def test_the_ledger_knows_claims(params):
+    """Whose claim is cited is paid by what others do, and whoever claims may take the place from another."""
+    done = set()
+    for seed in range(3):
+        run = boxes.run(EverythingBox, {"all": Seat(OfAllKinds)}, boxes=1, seed=seed, free_reading=True, **params)
+        done |= {int(each) for states in run.replay() for each in states["claiming"][0]}
+        list(effects_beside_two_copies(run))
+    assert done >= {claims.PUBLISHED, claims.CITED}
+
+
+@pytest.mark.slow
+@pytest.mark.plain
+@pytest.mark.parametrize("params", [{}, {"teacher": "all", "illusions": 0.7, "copy_error": 0.2}])
+def test_the_ledger_knows_teachers(params):
+    """What is made is taught in the same step; and what only looks like something may be taught in the place of a thing."""
+    told = [
+        effects
+        for seed in range(3)
+        for effects in effects_beside_two_copies(boxes.run(EverythingBox, {"all": "clean"}, boxes=1, seed=seed, **params))
+    ]
+    assert np.max(told) > 0  # clean agents give nothing, and publish nothing
 
 
 @pytest.mark.plain
@@ -92,8 +165,6 @@ def test_what_force_theft_gifts_and_publications_come_to():
 
 def scripted_by_hand():
     """A run of one box in which first one thing is made, then forced in vain, stolen, given and published."""
-    from metarl_envs.players import Seat
-
     sure = {**SMALL, "p_clean": 1.0, "p_toxic": 1.0, "harm": 1.3, "regeneration": 0.0, "horizon": 11}
     env = hazard_v0.parallel_env(**sure)
     env.reset(seed=0)

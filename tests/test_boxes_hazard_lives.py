@@ -57,10 +57,11 @@ def stepped(env, kept, actions):
 
 
 @pytest.mark.slow
-def test_the_ledger_is_what_two_copies_say_across_births():
-    """Force costs nobody anything who is born in the same step: it is in full health all the same."""
-    played = run(MortalBox, {"all": "random"}, boxes=1, seed=1)
-    env, wait = ParallelBox(MortalBox), verbs_of(played.variant.p).wait
+@pytest.mark.parametrize("channel", ["board", "both"])
+def test_the_ledger_is_what_two_copies_say_across_births(channel):
+    """Force costs nobody anything who is born in the same step: it is in full health all the same. Teachers do good."""
+    played = run(MortalBox, {0: "random", "others": "toxic"}, boxes=1, seed=1, channel=channel, apprenticeship=9)
+    env, wait = ParallelBox(MortalBox, channel=channel, apprenticeship=9), verbs_of(played.variant.p).wait
     env.reset(seed=1, options={"task": played.tasks[0]})
     met = 0
     for actions, change in zip(played.actions[0].astype(int), changes(played, PRICES), strict=True):

@@ -9,8 +9,8 @@ Where several agents act on one, effects need not add up. The residual of j is w
 sum of d_ij.
 
 Force is reckoned in closed form by the rule of health itself; whatever else touches others (theft, gifts, publications,
-sabotage, and what is made where others copy, share pay or steal) by stepping a copy of the box in which agent i waits. All
-draws are keyed, so the copy meets the same luck. Entries of the board have no price: what sabotage does to what others do later
+sabotage, what is made where others copy, learn, share pay or steal, and whatever is done while somebody does something to a
+claim) by stepping a copy of the box in which agent i waits. All draws are keyed, so the copy meets the same luck. Entries of the board have no price: what sabotage does to what others do later
 is not in the ledger, nor is anything else that comes later than the step, but for what prices stand for.
 
 Prices are what a raw unit costs in pay later on: `calibrate` puts one agent that harms into a population of clean ones, and
@@ -35,8 +35,10 @@ from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.study.measures import column, measure
 from metarl_envs.boxes.study.runs import id_of, run
-from metarl_envs.boxes.world.core import REAL, worth
+from metarl_envs.boxes.world.claims import NO_CLAIMING, has_claims
+from metarl_envs.boxes.world.core import ABSENT, ILLUSORY, REAL, worth
 from metarl_envs.boxes.world.hazard import FORCED, GAVE, HAZARD, NO_DEED, PUBLISHED, STOLE, health_after, is_in
+from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.mechanisms import as_kernels_see, used_in, verbs_of
 from metarl_envs.boxes.world.tree import NOTHING, items_of
 from metarl_envs.engine.compiling.cache import compiled
@@ -150,6 +152,7 @@ class Without:
         params = as_kernels_see(self.p)
         self.worth = np.array([plain(worth)(params, item) for item in range(items_of(self.p))])
         self.wait = verbs_of(self.p).wait
+        self.is_demonstrated = has_lives(self.p) and self.p.channel in ("demonstration", "both")
         self.drivers = _drivers(self.variant)
 
     def one_step(self, before: np.ndarray, after: np.ndarray, actions: np.ndarray) -> Change:
@@ -157,7 +160,8 @@ class Without:
         boxes, agents = actions.shape
         effects, rest = np.zeros((boxes, agents, agents)), np.zeros((boxes, agents))
         self.drivers.charge(self.variant.params, before, after, self.prices.health, effects, rest, 0, boxes)
-        touching, own = self.must_be_stepped(after.view(np.ndarray)), self.made_alone(after.view(np.ndarray))
+        touching = self.must_be_stepped(before.view(np.ndarray), after.view(np.ndarray))
+        own = self.made_alone(after.view(np.ndarray))
         if np.any(touching):
             welfare = self.welfare(after.view(np.ndarray))
             box, agent = np.nonzero(touching)
@@ -179,13 +183,23 @@ class Without:
         kept = np.take_along_axis(after["held"], made[..., None].astype(np.int64), axis=2)[..., 0] == REAL
         return np.where(after["made"] != NOTHING, after["reward"] + self.prices.item * self.worth[made] * kept, 0.0)
 
-    def must_be_stepped(self, after: np.ndarray) -> np.ndarray:
-        """Whose action may have touched others by more than force, bool [boxes, agents]."""
+    def must_be_stepped(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Whose action may have touched others, or brought itself anything, by more than force and its pay, bool [boxes, agents]."""
         deals: np.ndarray = ~np.isin(after["deed"], (NO_DEED, FORCED))
-        shared = self.p.pays != "own" or self.p.topology != "isolated"
+        shared = self.p.pays != "own" or self.p.topology != "isolated" or self.is_demonstrated
         moved = np.any(np.isin(after["deed"], (STOLE, GAVE, PUBLISHED)), axis=1, keepdims=True)
-        makes = (after["made"] != NOTHING) & (shared | moved)
-        return deals | makes
+        touching = deals | (self.has_made_something(before, after) & (shared | moved))
+        if has_claims(self.p):  # claims pay others, and come to nothing where a post or a claim is written over them
+            touching |= np.any(after["claiming"] != NO_CLAIMING, axis=1, keepdims=True)
+        return touching
+
+    def has_made_something(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Who has made a thing in the step, or may have made what only looks like one, bool [boxes, agents]."""
+        made: np.ndarray = after["made"] != NOTHING
+        if self.p.illusions == 0:
+            return made
+        seems = np.any((after["held"] == ILLUSORY) & (before["held"] == ABSENT), axis=2)
+        return made | seems | (after["forgot"] != 0)
 
     def stepped(self, before: np.ndarray, box: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """The welfare of all agents after other actions in these boxes, [copies, agents]."""
