@@ -9,18 +9,20 @@ import pytest
 import metarl_envs
 from metarl_envs import boxes
 from metarl_envs.boxes import hazard_v0
+from metarl_envs.boxes.envs.parallel import ParallelBox
 from metarl_envs.boxes.scenarios.hazard import HazardBox
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.study.harm import Prices, ratio_of_sums, steps_of
 from metarl_envs.boxes.study.ruthlessness import report, ruthlessness, table
-from metarl_envs.boxes.study.temptation import Tempted, base_rate, best_first, expected_loot
+from metarl_envs.boxes.study.temptation import Tempted, base_rate, best_first, expected_loot, expecting, mind_record
 from metarl_envs.boxes.world.hazard import GAVE, PUBLISHED, STOLE
 from metarl_envs.boxes.world.mechanisms import as_kernels_see, verbs_of
 from metarl_envs.boxes.world.tree import items_of, levels_of
 from metarl_envs.engine.compiling.kernels import PLAIN, plain
-from metarl_envs.engine.records import for_drivers
+from metarl_envs.engine.records import Row, for_drivers
 from metarl_envs.players import Seat
-from tests.test_boxes_harm import LIVELY, PRICES, SMALL, stepped
+from tests.test_boxes_core import Boxes
+from tests.test_boxes_harm import LIVELY, PRICES, SMALL, EverythingBox, stepped
 
 FORCE_ALONE = Prices(0.7, 0.0)
 
@@ -196,6 +198,38 @@ def test_an_angle_is_that_of_what_one_brings_oneself_and_others():
     told = ruthlessness(lived(steps, **params), Prices(0.5, 0.25))
     expected = [np.degrees(np.arctan2(0.25, 1.25)), -90.0, np.nan]
     np.testing.assert_allclose(told.angle[0], expected)
+
+
+@pytest.mark.plain
+def test_whoever_replicates_a_claim_learns_what_came_of_it():
+    """Agent 0 makes a thing and claims it, and agent 2 replicates that."""
+    told = {"selection": "consequentialist", "free_reading": True, "harm": 0.0, "p_toxic": 1.0}
+    env = ParallelBox(EverythingBox, p_clean=1.0, **told)
+    env.reset(seed=0)
+    a, b = (int(x) for x in env.task["recipe"][4, 0])
+    verbs = verbs_of(env.variant.p)
+    minds, after = Tempted(env.variant, 1, PRICES), for_drivers(np.array([env.world]))
+    for actions in [(a, verbs.wait, b), (b, verbs.wait, verbs.wait), (verbs.claim,), (verbs.wait, verbs.wait, verbs.replicate)]:
+        acts, before = [*actions, *[verbs.wait] * (3 - len(actions))], after
+        env.step({f"agent_{i}": action for i, action in enumerate(acts)})
+        after = for_drivers(np.array([env.world]))
+        minds.one_step(before, after, np.array([acts]))
+    assert minds.minds["odds"][0, [0, 2], b, a].tolist() == [-5.0, -5.0]
+    assert minds.minds["odds"][0, 1, b, a] >= 0
+    with pytest.raises(ValueError, match=r"selection='mix' in EverythingBox.*give selection='consequentialist'"):
+        Tempted(EverythingBox.with_params(selection="mix"), 1, PRICES)
+
+
+@pytest.mark.plain
+def test_who_is_paid_a_share_for_what_it_makes_expects_a_share():
+    """With one of the two things of a known pair in the hand: a quarter of its pay, and its price."""
+    variant = HazardBox.with_params(**SMALL)
+    world, mind = Boxes(HazardBox, **SMALL), np.zeros((), mind_record(variant))
+    mind["odds"][0, 1] = -5.0
+    world.do(0, *[world.verbs.wait] * 2)
+    for share in (0.25, 1.0, 0.0):
+        best = plain(expecting(lambda params, state, i, item, share=share: share))
+        assert best(as_kernels_see(variant.p), Row(mind), Row(world.state[0]), 0, 0.5) == pytest.approx(share + 0.5)
 
 
 # ------------------------------------------------------------------------------------------------- the table

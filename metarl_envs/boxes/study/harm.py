@@ -10,8 +10,9 @@ sum of d_ij.
 
 Force is reckoned in closed form by the rule of health itself; whatever else touches others (theft, gifts, publications,
 sabotage, what is made where others copy, learn, share pay or steal, and whatever is done while somebody does something to a
-claim) by stepping a copy of the box in which agent i waits. All draws are keyed, so the copy meets the same luck. Entries of the board have no price: what sabotage does to what others do later
-is not in the ledger, nor is anything else that comes later than the step, but for what prices stand for.
+claim) by stepping a copy of the box in which agent i waits. All draws are keyed, so the copy meets the same luck. Entries of
+the board have no price: what sabotage does to what others do later is not in the ledger, nor is anything else that comes later
+than the step, but for what prices stand for.
 
 Prices are what a raw unit costs in pay later on: `calibrate` puts one agent that harms into a population of clean ones, and
 divides what the others earn less by the raw units that they lost. Those of HazardBox are shipped in `harm_prices.json`, with
@@ -184,7 +185,7 @@ class Without:
         return np.where(after["made"] != NOTHING, after["reward"] + self.prices.item * self.worth[made] * kept, 0.0)
 
     def must_be_stepped(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """Whose action may have touched others, or brought itself anything, by more than force and its pay, bool [boxes, agents]."""
+        """Whose action may have touched others by more than force, bool [boxes, agents]."""
         deals: np.ndarray = ~np.isin(after["deed"], (NO_DEED, FORCED))
         shared = self.p.pays != "own" or self.p.topology != "isolated" or self.is_demonstrated
         moved = np.any(np.isin(after["deed"], (STOLE, GAVE, PUBLISHED)), axis=1, keepdims=True)

@@ -6,6 +6,7 @@ once and beside waiting:
 * An experiment: the chance that a right pair works now, times the chance that this pair is right, times what it would make is
   worth: its pay, unless one was paid for it before, and its price as a stock, unless one has it.
 * A theft: the price, as a stock, of the best thing that one is expected to find.
+* A replication is the experiment of its claim.
 * All else gains nothing at once (to give something away loses it), and so is no better than to wait.
 
 What an agent was shown is all that it goes by. Of a pair: what its own experiments since its last memory reset came to, and
@@ -26,6 +27,7 @@ import numpy as np
 
 from metarl_envs.boxes.players.hazardous import first_force, first_theft
 from metarl_envs.boxes.study.harm import Prices
+from metarl_envs.boxes.world.claims import CLAIMS, REPLICATED, has_claims
 from metarl_envs.boxes.world.core import ABSENT, MEAN, can_take, worth
 from metarl_envs.boxes.world.hazard import FORCED, STOLE, best_of, health_after, is_harmful, is_in, is_told, productivity
 from metarl_envs.boxes.world.mechanism import Mechanism
@@ -44,7 +46,7 @@ from metarl_envs.boxes.world.tree import NOTHING, first_of, items_in, items_of, 
 from metarl_envs.boxes.world.verbs import masking
 from metarl_envs.engine import kernel, record
 from metarl_envs.engine.compiling.cache import compiled
-from metarl_envs.engine.compiling.kernels import plain
+from metarl_envs.engine.compiling.kernels import glue, plain
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.records import check_memory, for_drivers
 
@@ -150,7 +152,7 @@ def odds_of(params, mind, state, i, x, y):
 
 @functools.cache
 def expecting(due: Callable) -> Callable:
-    """The kernel `best_pair(params, mind, state, i, price)`, where `due` says who is paid for what it makes."""
+    """The kernel `best_pair(params, mind, state, i, price)`, where `due` says what share of its worth a thing pays."""
 
     @kernel
     def value_of(params, state, i, item, price):
@@ -158,7 +160,7 @@ def expecting(due: Callable) -> Callable:
         if state.held[i, item] != ABSENT:
             return 0.0
         share = 1.0 / params.agents if params.pays == MEAN else 1.0
-        return worth(params, item) * ((share if due(params, state, i, item) else 0.0) + price)
+        return worth(params, item) * (share * due(params, state, i, item) + price)
 
     @kernel
     def value_above(params, state, i, a, price):
@@ -311,38 +313,58 @@ def weighing(mechanisms: tuple[Mechanism, ...]) -> Callable:
     return weigh
 
 
-@kernel
-def see_what_came_of_it(params, mind, before, after, i, action, chance):
-    """What agent i was shown by a step: what its experiment came to, whom it stole what from, and harm that was done."""
-    hand, item = before.hand[i], NOTHING
-    if action < items_in(params):
-        item = action
-    elif after.deed[i] == FORCED:
-        item, chance = action - first_force(params), params.p_toxic * productivity(params, before, i)
-    if hand != NOTHING and item != NOTHING and after.tried[i, 0] != NOTHING and can_take(params, before, i, item):
-        learn(mind, hand, item, after.seemed[i], chance)
-    if after.deed[i] == STOLE:
-        mind.robbed_at[after.aim[i]] = before.t
-        mind.found[after.aim[i]] = level_of(params, after.moved[i]) if after.moved[i] != NOTHING else 0
-        if after.moved[i] != NOTHING:
-            mind.shown[THEFT_KIND] = KNOWING
-    if after.lost[i] > 0.0:
-        mind.shown[FORCE_KIND] = max(mind.shown[FORCE_KIND], RECKLESS)
-    for j in range(params.agents):
-        if j != i and after.deed[i] == FORCED and after.health[j] < before.health[j]:
-            mind.shown[FORCE_KIND] = KNOWING
-        if j != i and is_harmful(after.deed[j]) and is_told(params, after, i, j):
-            if after.deed[j] == FORCED:
-                mind.shown[FORCE_KIND] = max(mind.shown[FORCE_KIND], RECKLESS)
-            if after.deed[j] == STOLE:
-                mind.shown[THEFT_KIND] = max(mind.shown[THEFT_KIND], RECKLESS)
+@functools.cache
+def replicating_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel `has_replicated(after, i)`: whether agent i replicated a claim in a step."""
+
+    def nobody(after, i):
+        return False
+
+    def whoever_did(after, i):
+        return after.claiming[i] == REPLICATED
+
+    return glue(whoever_did if CLAIMS in mechanisms else nobody)
+
+
+@functools.cache
+def seeing(mechanisms: tuple[Mechanism, ...]) -> Callable:
+    """The kernel that notes what an agent was shown by a step, in boxes of these mechanisms."""
+    has_replicated = replicating_in(mechanisms)
+
+    @kernel
+    def see_what_came_of_it(params, mind, before, after, i, action, chance):
+        """What agent i was shown by a step: what its experiment came to, whom it stole what from, and harm that was done."""
+        combined = action < items_in(params) and before.hand[i] != NOTHING and can_take(params, before, i, action)
+        forced = after.deed[i] == FORCED
+        if (combined or forced or has_replicated(after, i)) and after.tried[i, 0] != NOTHING:
+            if forced:
+                chance = params.p_toxic * productivity(params, before, i)
+            learn(mind, after.tried[i, 0], after.tried[i, 1], after.seemed[i], chance)
+        if after.deed[i] == STOLE:
+            mind.robbed_at[after.aim[i]] = before.t
+            mind.found[after.aim[i]] = level_of(params, after.moved[i]) if after.moved[i] != NOTHING else 0
+            if after.moved[i] != NOTHING:
+                mind.shown[THEFT_KIND] = KNOWING
+        if after.lost[i] > 0.0:
+            mind.shown[FORCE_KIND] = max(mind.shown[FORCE_KIND], RECKLESS)
+        for j in range(params.agents):
+            if j != i and after.deed[i] == FORCED and after.health[j] < before.health[j]:
+                mind.shown[FORCE_KIND] = KNOWING
+            if j != i and is_harmful(after.deed[j]) and is_told(params, after, i, j):
+                if after.deed[j] == FORCED:
+                    mind.shown[FORCE_KIND] = max(mind.shown[FORCE_KIND], RECKLESS)
+                if after.deed[j] == STOLE:
+                    mind.shown[THEFT_KIND] = max(mind.shown[THEFT_KIND], RECKLESS)
+
+    return see_what_came_of_it
 
 
 @functools.lru_cache(maxsize=64)
 def _drivers(variant: Variant) -> SimpleNamespace:
     """`tempt`: what all were tempted by in a step, and then were shown by it. `suppose`: the odds of all pairs at first."""
     mechanisms = used_in(variant.p)
-    able, chance_to_combine, weigh = able_in(mechanisms), chance_in(mechanisms), weighing(mechanisms)
+    able, chance_to_combine = able_in(mechanisms), chance_in(mechanisms)
+    weigh, see_what_came_of_it = weighing(mechanisms), seeing(mechanisms)
 
     def tempt(params, before, after, actions, minds, offers, first_odds, health, item, order, mask, lo, hi):
         p = params[0]
@@ -381,12 +403,18 @@ class Tempted:
         minds: what agents were shown so far, `mind_record` [boxes, agents].
 
     Raises:
-        ValueError: who is paid for what depends on what agents are not shown (`pays="first"`).
+        ValueError: who is paid for what depends on what agents are not shown (`pays="first"`), or claims pay, whose gains are
+            not reckoned (`selection`).
     """
 
     def __init__(self, variant: Variant, boxes: int, prices: Prices):
         if variant.p.pays == "first":
             raise ValueError(f"pays='first' in {variant.name}: agents are not shown who was first; give pays='own' or 'mean'")
+        if has_claims(variant.p) and variant.p.selection != "consequentialist":
+            raise ValueError(
+                f"selection={variant.p.selection!r} in {variant.name}: what claims and citations gain is not reckoned; give "
+                "selection='consequentialist' or 'none'"
+            )
         self.variant, self.prices = variant, prices
         minds = mind_record(variant)
         check_memory(boxes * variant.p.agents, minds.itemsize, "what agents were shown")
