@@ -16,7 +16,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from metarl_envs.boxes import amnesia_v0, invention_v0
+from metarl_envs.boxes import amnesia_v0, invention_v0, sealed_v0
 from metarl_envs.boxes.envs.batch import BoxVectorEnv, FlatBoxVectorEnv, make_vec
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.topology import TOPOLOGIES
@@ -298,6 +298,23 @@ def test_memory_is_reset_at_dawn_and_infos_say_what_was_made():
     assert made == [-1, 4, *[-1] * 18]
 
 
+@pytest.mark.plain
+def test_where_experiments_deceive_infos_do_not_tell_what_was_made():
+    """It would tell what is an illusion, also where only claims pay."""
+    params = {"illusions": 0.5, "horizon": 3, "selection": "approval"}
+    env = sealed_v0.parallel_env(**params)
+    _, infos = env.reset(seed=0)
+    assert all(info.keys() == {"memory_reset"} for info in infos.values())
+    *_, infos = env.step(dict.fromkeys(env.agents, 0))
+    assert all(info.keys() == {"memory_reset"} for info in infos.values())
+    envs = make_vec("SealedBox", 2, autoreset_mode=AutoresetMode.SAME_STEP, **params)
+    envs.reset(seed=0)
+    for _ in range(3):
+        *_, info = envs.step(np.zeros((2, 6), np.int64))
+        assert "made" not in info
+    assert "made" not in info["final_info"]
+
+
 # ------------------------------------------------------------------------------------------------- masks and luck
 def after(env, snapshot, actions):
     """The box after one step from a snapshot, as a dict of arrays."""
@@ -365,7 +382,7 @@ def test_who_wanders_where_does_not_hang_on_what_is_done():
 @pytest.mark.parametrize("options", [{}, {"reuse_arrays": True}, {"num_threads": 2}], ids=["plain", "reused", "threads"])
 def test_a_batch_is_its_boxes_one_by_one(mode, options):
     """Observations, rewards, ends and infos, over three trials; box i seeded s is the box seeded s + i."""
-    count, params = 3, {**LIVELY, "horizon": 25}
+    count, params = 3, {**LIVELY, "horizon": 25, "illusions": 0.0}
     envs = make_vec("InventionBox", count, autoreset_mode=mode, **options, **params)
     singles = [invention_v0.parallel_env(**params) for _ in range(count)]
     seen, info = envs.reset(seed=11)
@@ -431,7 +448,7 @@ def test_what_the_last_step_of_a_trial_pays_is_not_lost(mode, reuse):
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_the_stream_of_a_batch_adds_up(topology):
     """Central rewards, what was made, and one start a trial."""
-    params = {k: v for k, v in LIVELY.items() if k != "topology"}
+    params = {k: v for k, v in LIVELY.items() if k not in ("topology", "illusions")}
     envs = make_vec("InventionBox", 4, topology=topology, **params, horizon=20)
     _, info = envs.reset(seed=0)
     assert info["trial"]["trial_start"].all()
@@ -476,8 +493,8 @@ def test_rows_of_agents_are_the_batch_reshaped(mode):
             assert np.array_equal(rows[name], seen[name].reshape(12, -1))
             assert np.shares_memory(rows[name], rows[name].base)
         assert flat.observation_space.contains({name: np.ascontiguousarray(rows[name]) for name in rows})
-        for name in ("made", "memory_reset"):
-            assert np.array_equal(row_info[name], info[name].reshape(-1))
+        assert "made" not in row_info
+        assert np.array_equal(row_info["memory_reset"], info["memory_reset"].reshape(-1))
         assert np.array_equal(flat.illegal, boxes.illegal.reshape(-1))
         assert np.array_equal(row_info["trial"]["trial_start"], np.repeat(info["trial"]["trial_start"], 3))
         assert np.array_equal(row_info["metarl"]["task_id"], np.repeat(info["metarl"]["task_id"], 3))

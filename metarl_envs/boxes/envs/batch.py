@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, create_empty_array
 
 from metarl_envs.arguments import as_seed, as_seeds, at_least_one
-from metarl_envs.boxes.envs.sight import Sight, Told
+from metarl_envs.boxes.envs.sight import Sight, Told, tells_what_was_made
 from metarl_envs.boxes.envs.social import SocialPay, SocialRewards
 from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.scenarios import box_named
@@ -94,7 +94,8 @@ class BoxVectorEnv:
     int8 [boxes, agents, actions]}`, both within [0, 1]. Infos hold:
 
     * `memory_reset`: bool [boxes, agents], whoever acts for this agent must begin anew, with what it observes now;
-    * `made`: int16 [boxes, agents], the item newly made in this step, or -1; where memory is reset always -1;
+    * `made`: int16 [boxes, agents], the item newly made in this step, or -1; where memory is reset always -1. It is left out
+      with `illusions` above 0, where it would tell what is one;
     * `trial`: the flags of trials, bool [boxes] (`trial_start`, `action_ignored`, ...);
     * `metarl`, with `ground_truth=True`, one element a box;
     * `pay`, with `social`, float64 [boxes, agents]: what the world paid, of which rewards were made.
@@ -205,7 +206,8 @@ class BoxVectorEnv:
         if self.autoreset_mode is AutoresetMode.SAME_STEP and (ended := terminated | truncated).any():
             ends, final = copy.deepcopy(((terminated, truncated), (observations, info)))  # the reset may use their arrays
             of_ended = ended[:, None]
-            final[1]["made"] = np.where(of_ended, self.worlds["made"], np.int16(NOTHING))
+            if tells_what_was_made(self.variant):
+                final[1]["made"] = np.where(of_ended, self.worlds["made"], np.int16(NOTHING))
             final[1]["illegal"] = np.where(of_ended, self.worlds["illegal"], np.int32(0))
             observations, info = self.reset(options={"reset_mask": ended})
             terminated, truncated = ends
@@ -235,7 +237,9 @@ class BoxVectorEnv:
     def _info(self, info: dict[str, Any], told: Told) -> dict[str, Any]:
         for name in ("final_obs", "_final_obs"):  # of episodes within a trial, and there are none
             del info["trial"][name]
-        info["memory_reset"], info["made"] = told.memory_reset, told.made
+        info["memory_reset"] = told.memory_reset
+        if tells_what_was_made(self.variant):
+            info["made"] = told.made
         if self._social:
             info["pay"] = told.rewards
         return info

@@ -19,6 +19,7 @@ from pettingzoo.utils import wrappers
 from pettingzoo.utils.conversions import parallel_to_aec
 
 from metarl_envs.boxes.envs.batch import check_render_mode, tasks_of
+from metarl_envs.boxes.envs.sight import tells_what_was_made
 from metarl_envs.boxes.envs.social import SocialPay, SocialRewards
 from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.scenarios.box import Box, agent_spaces
@@ -51,8 +52,8 @@ class ParallelBox(pettingzoo.ParallelEnv):
     * an observation, `{"observation": float32 [view], "action_mask": int8 [actions]}`, both within [0, 1];
     * an info: `memory_reset` (bool: whoever acts for this agent must begin anew, with no more than what it observes now) and
       `made` (int: the item that it newly made in this step, or -1; where memory is reset always -1). Where experiments
-      deceive, `made` and rewards tell what is true of one, and the observation only what it seemed to be. With `social` also
-      `pay` (float: what the world paid, of which rewards were made).
+      deceive (`illusions` above 0), `made` is left out, since it would tell what is true of one; rewards tell it all the same
+      where making a thing pays. With `social` also `pay` (float: what the world paid, of which rewards were made).
 
     Nothing in an info outlasts a memory reset, so that no agent can leave itself a message there. What those who watch want
     to know beside that is in `world`, such as `world["made"]`, and in `illegal`.
@@ -201,8 +202,12 @@ class ParallelBox(pettingzoo.ParallelEnv):
 
     def _infos(self, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
         world = self.world
+        infos: dict[str, dict[str, Any]] = {}
         told = zip(self.possible_agents, world["forgot"].tolist(), world["made"].tolist(), strict=True)
-        infos = {agent: {"memory_reset": f == 1, "made": NOTHING if f else made} for agent, f, made in told}
+        for agent, forgot, made in told:
+            infos[agent] = {"memory_reset": forgot == 1}
+            if tells_what_was_made(self.variant):
+                infos[agent]["made"] = NOTHING if forgot else made
         if self._social:
             for agent, pay in zip(self.possible_agents, world["reward"].tolist(), strict=True):
                 infos[agent]["pay"] = pay

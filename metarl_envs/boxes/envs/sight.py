@@ -19,6 +19,11 @@ from metarl_envs.engine.records import check_memory, for_drivers
 from metarl_envs.engine.worlds.worlds import Worlds
 
 
+def tells_what_was_made(variant: Variant) -> bool:
+    """Return whether infos say what was newly made: not where experiments deceive, since it would tell what is an illusion."""
+    return variant.p.illusions == 0
+
+
 @functools.lru_cache(maxsize=256)
 def _driver(variant: Variant) -> Callable:
     """What writes down what all see and were paid, and what infos hold: anew, or what has changed since one step ago."""

@@ -14,10 +14,11 @@ from metarl_envs.boxes.world.topology import TOPOLOGY
 class SealedBox(Box):
     """Agents who forget every day, die after three days, and have nothing but a noticeboard, in a box.
 
-    One experiment in ten that fails seems to work, and nobody can tell. What seemed to work can be claimed on the board, under
-    one's name; others can replicate it, cite it, and build on it; its author can retract it. Each entry that has stood for a
-    life names something wrong with chance `corruption`, from then on. What is paid is `selection`: what truly works, what is
-    published, or what is cited.
+    One experiment in ten that fails seems to work. What seemed to work can be claimed on the board, under one's name; others
+    can replicate it, cite it, and build on it; its author can retract it. Each entry that has stood for a life names something
+    wrong with chance `corruption`, from then on. What is paid is `selection`: what truly works, what is claimed, or what is
+    cited. Where what truly works pays, whoever looks at its pay knows at once whether it was deceived (of what it has not made
+    before); where it does not, nobody can tell. Scripted scientists never look at their pay.
 
     What all six earn together by the default selection, "consequentialist", in the mean of 200 boxes (seeds 20,000 to 20,199):
     random 508, never-repeat 1,177, publishers 1,899, sceptics 2,940, the oracle 9,360.

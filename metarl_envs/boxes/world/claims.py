@@ -3,9 +3,11 @@
 A claim is an entry of the board that is signed: a pair, and what it seemed to make when its author tried it. (What is posted is
 an entry without a signature, and no claim.) Instruments are noisy: with chance `illusions` an experiment that fails seems to
 work. Then its maker holds a thing of the level above that looks like any other, makes nothing in any pair, pays nothing for
-having been made, and gives way to the true thing when that is made (`world.core`). Whoever claims it claims something false,
-and cannot know. With chance `corruption` an entry of the board that has stood for a generation, that is for each `lifespan`
-steps, names a wrong item of the same level in one of its three places; what was attached to it stays.
+having been made, and gives way to the true thing when that is made (`world.core`). Whoever claims it claims something false. It
+can know that by its pay, where to make a thing pays (consequentialist, mix): a false one pays nothing. Elsewhere it cannot (and
+scripted scientists never look at their pay). With chance `corruption` an entry of the board that has stood for a generation,
+that is for each `lifespan` steps, names a wrong item of the same level in one of its three places; what was attached to it
+stays.
 
 What pays is `selection`. The worth of a thing is its level, and pays
 
