@@ -192,9 +192,9 @@ def test_a_population_is_not_told_apart_from_itself():
     assert found.gaps["one", "same"].p == 1
 
 
-def drawn(rng, runs, count, shift=0.0, players=1.0):
+def drawn(rng, runs, count, shift=0.0, players=1.0, boxes=7):
     """Points of some runs in boxes that all populations share, whose numbers hang together by box and by run."""
-    shared = np.random.default_rng(7).normal(size=(1, count, 3))
+    shared = np.random.default_rng(boxes).normal(size=(1, count, 3))
     values = shared + rng.normal(size=(runs, 1, 3)) * players + rng.normal(size=(runs, count, 3)) + shift
     kinds = "actions", "discoveries", "notes"
     return [[{kind: {kind: float(v)} for kind, v in zip(kinds, box, strict=True)} for box in run] for run in values]
@@ -215,6 +215,18 @@ def test_p_values_are_uniform_where_nothing_differs(runs):
     assert np.mean(shifted) < (0.15 if runs == (1, 9) else 0.08)
 
 
+@pytest.mark.parametrize("runs", [(1, 1), (2, 2), (3, 5), (4, 4)], ids=str)
+def test_the_gap_is_0_in_the_mean_where_nothing_differs(runs):
+    """Players differ from one another, and what each does in several boxes hangs together; halves are 0 in the mean too."""
+    rng = np.random.default_rng(1)
+    one, other = runs
+    differ = 2.0 * (runs != (1, 1))
+    found = [gap(drawn(rng, one, 6, 0, differ, k), drawn(rng, other, 6, 0, differ, k), 1, k) for k in range(200)]
+    for values in (np.array([each.distance for each in found]), np.array([each.halves for each in found])):
+        error = values.std(axis=0, ddof=1) / np.sqrt(len(found))
+        assert (np.abs(values.mean(axis=0)) < 3.5 * error).all(), values.mean(axis=0) / error
+
+
 def test_the_distance_is_that_of_its_formula_over_pairs_from_different_boxes():
     points = np.random.default_rng(0).normal(size=(6, 2))
     box, first = np.array([0, 1, 2, 0, 1, 2]), np.array([True] * 3 + [False] * 3)
@@ -224,7 +236,7 @@ def test_the_distance_is_that_of_its_formula_over_pairs_from_different_boxes():
     def mean(a, b):
         return np.mean([far[i, j] for i in np.flatnonzero(a) for j in np.flatnonzero(b) if box[i] != box[j]])
 
-    found = energy_distance(far * counted, counted, first[None], np.ones(6, bool))
+    found = energy_distance(far, [counted] * 3, first[None], np.ones(6, bool))
     assert found == pytest.approx([2 * mean(first, ~first) - mean(first, first) - mean(~first, ~first)])
 
 

@@ -47,8 +47,9 @@ _HOW = (
 )
 _GAP = (
     "The imitation gap is the energy distance between what populations did (kinds of actions, times of discoveries, use of "
-    "notes), standardised on both together; 0 in the mean where they behave alike, whatever they earn. Beside it stands the "
-    "same distance between two halves of each population. p is that of a permutation test; bold below 0.05."
+    "notes), standardised on both together; 0 in the mean where they behave alike, whatever they earn. In a population of "
+    "several runs nobody is compared with itself; a single run is its player alone. Beside it stands the same distance "
+    "between two halves of each population. p is that of a permutation test; bold below 0.05."
 )
 
 #: A box: its seed, and a hash of its recipes.

@@ -8,8 +8,11 @@ Székely & Rizzo (2013) between the two clouds of points,
     2 E|X - Y| - E|X - X'| - E|Y - Y'|,
 
 each mean taken over pairs of points from different boxes: what two populations have in common because they live in the same
-box is in none of them. So it is 0 in the mean where the populations do not differ, however few boxes there are, and may then be
-slightly negative. Beside it stands, for each population, the gap between two halves of itself, by the same yardstick.
+box is in none of them. Within a population of several runs, pairs are of different runs too: what a player has in common with
+itself is in none of them either. So where both populations are several runs, and players are drawn alike, it is 0 in the mean,
+however few boxes and runs there are, and may then be slightly negative. A population of one run is that player alone: there it
+is 0 in the mean where nobody in the other population does anything else. Beside it stands, for each population, the gap between
+two halves of itself, by the same yardstick.
 """
 
 from __future__ import annotations
@@ -35,8 +38,8 @@ class Gap(NamedTuple):
 
     Attributes:
         distance: between them; 0 in the mean where nothing differs (see the module).
-        halves: between two halves of each: every other run, or where there is one run, every other box. NaN where a half would
-            have a single point.
+        halves: between two halves of each: every other run, or of fewer than four runs every other box. NaN where there are
+            too few points for that.
         p: of the permutation test of no difference: how often a deal at random is as far apart (see `gap`).
         boxes: how many boxes both share.
     """
@@ -136,35 +139,40 @@ def gap(one: Sequence[Sequence[Features]], other: Sequence[Sequence[Features]], 
         raise ValueError(f"there are {boxes} boxes that both have, and a distance between populations needs 2")
     points = standardised([point for run in (*one, *other) for point in run])
     far = cdist(points, points)
-    apart = np.tile(np.arange(boxes), sum(runs))
-    far, counted = np.where(apart[:, None] == apart, 0.0, far), (apart[:, None] != apart).astype(float)
     first = np.repeat(np.arange(sum(runs)) < runs[0], boxes)
+    elsewhere, others = _differ(np.tile(np.arange(boxes), sum(runs))), _differ(np.repeat(np.arange(sum(runs)), boxes))
+    within = [elsewhere * others if count > 1 else elsewhere for count in runs]
     deals = _deals(*runs, boxes, permutations, np.random.default_rng(seed))
-    found = energy_distance(far, counted, np.concatenate([first[None], deals]), np.ones(len(first), bool))
+    found = energy_distance(far, (elsewhere, *within), np.concatenate([first[None], deals]), np.ones(len(first), bool))
     halves = [
-        float(energy_distance(far, counted, _half(count, boxes, start, len(first))[None], among)[0])
-        for count, start, among in ((runs[0], 0, first), (runs[1], runs[0] * boxes, ~first))
+        float(energy_distance(far, (pairs,) * 3, _half(count, boxes, start, len(first))[None], among)[0])
+        for count, start, among, pairs in zip(runs, (0, runs[0] * boxes), (first, ~first), within, strict=True)
     ]
     p = (1 + (found[1:] >= found[0] - 1e-12).sum()) / (1 + permutations)
     return Gap(float(found[0]), (halves[0], halves[1]), float(p), boxes)
 
 
-def energy_distance(far: np.ndarray, counted: np.ndarray, first: np.ndarray, among: np.ndarray) -> np.ndarray:
+def energy_distance(far: np.ndarray, counted: Sequence[np.ndarray], first: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Return the energy distance between two sets of points, for each of several ways to part them, [way].
 
     Args:
-        far: distances between points, [point, point], 0 where a pair does not count.
-        counted: 1 where a pair counts, else 0.
+        far: distances between points, [point, point].
+        counted: 1 where a pair counts, else 0, [point, point]: of one from each set; within the first; within the second.
         first: which points are in the first set, bool [way, point].
         among: the points that are in either, bool [point].
     """
     one, two = (first & among).astype(float), (~first & among).astype(float)
 
-    def mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        pairs = ((a @ counted) * b).sum(axis=1)
-        return np.divide(((a @ far) * b).sum(axis=1), pairs, out=np.full(len(a), np.nan), where=pairs > 0)
+    def mean(a: np.ndarray, b: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        count, total = ((a @ pairs) * b).sum(axis=1), ((a @ (far * pairs)) * b).sum(axis=1)
+        return np.divide(total, count, out=np.full(len(a), np.nan), where=count > 0)
 
-    return 2 * mean(one, two) - mean(one, one) - mean(two, two)
+    return 2 * mean(one, two, counted[0]) - mean(one, one, counted[1]) - mean(two, two, counted[2])
+
+
+def _differ(of_points: np.ndarray) -> np.ndarray:
+    """1 for each pair of points that differ in this, else 0, [point, point]."""
+    return (of_points[:, None] != of_points).astype(float)
 
 
 def _deals(one: int, other: int, boxes: int, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -177,8 +185,8 @@ def _deals(one: int, other: int, boxes: int, count: int, rng: np.random.Generato
 
 
 def _half(runs: int, boxes: int, start: int, points: int) -> np.ndarray:
-    """One half of a population, bool [point]: every other run, or every other box of a single one."""
+    """One half of a population, bool [point]: every other run, or every other box where a half would be a single run."""
     mine = np.zeros(points, bool)
-    halves = np.arange(runs)[:, None] % 2 == np.zeros(boxes) if runs > 1 else np.arange(boxes)[None] % 2 == 0
+    halves = np.arange(runs)[:, None] % 2 == np.zeros(boxes) if runs > 3 else np.arange(boxes)[None] % 2 == 0
     mine[start : start + runs * boxes] = np.broadcast_to(halves, (runs, boxes)).reshape(-1)
     return mine
