@@ -1,4 +1,4 @@
-"""Claims: what is published, replicated, cited and retracted, what that pays, and that seats are alike."""
+"""Claims: what is claimed, replicated, cited and retracted, what that pays, and that seats are alike."""
 
 import itertools
 
@@ -10,13 +10,10 @@ from hypothesis import strategies as st
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.sealed import SealedBox
 from metarl_envs.boxes.view.numbers import numbers_of, view_length
-from metarl_envs.boxes.view.seat_picture import ITEM_KEYS
 from metarl_envs.boxes.world.claims import CLAIMS
 from metarl_envs.boxes.world.core import ILLUSORY, REAL
 from metarl_envs.boxes.world.notes import MADE, WHEN
 from metarl_envs.boxes.world.tree import NOTHING
-from metarl_envs.engine.records import Row
-from metarl_envs.play.controls import RESERVED
 from tests.test_boxes_core import Boxes
 
 pytestmark = pytest.mark.plain
@@ -132,7 +129,7 @@ def test_others_cite_a_claim_once_and_its_author_alone_retracts_it():
     assert world.mask(1)[verbs.cite + 1] == 1  # another claim
 
 
-def test_of_two_who_publish_at_one_place_the_lot_decides_and_a_post_gives_way():
+def test_of_two_who_claim_at_one_place_the_lot_decides_and_a_post_gives_way():
     worlds, first = Boxes(SealedBox, count=4, **{**CALM, "selection": "seems_right", "horizon": 4000, "lifespan": 4000}), []
     claim, post = worlds.verbs.claim, worlds.verbs.post
     for _ in range(40):
@@ -140,7 +137,7 @@ def test_of_two_who_publish_at_one_place_the_lot_decides_and_a_post_gives_way():
         worlds.worlds.advance(np.tile([post, claim, claim], (4, 1)), worlds.out)
         author, paid = np.array(worlds.state["author"][:, 0]), np.array(worlds.state["reward"])
         assert (worlds.state["board"][:, 0, MADE] == np.array([4, 5, 4])[author]).all()
-        assert (paid == (np.arange(3) == author[:, None])).all()  # who loses publishes nothing
+        assert (paid == (np.arange(3) == author[:, None])).all()  # who loses claims nothing
         first.append(author == 1)
     assert abs(np.mean(first) - 0.5) < 4 * (0.25 / 160) ** 0.5
 
@@ -187,7 +184,7 @@ def test_what_only_seems_to_work_is_held_as_an_illusion_and_pays_only_where_seem
         assert paid == 0 or act(world, {0: world.verbs.claim + 1}) == [0, 0, 0]
 
 
-def test_after_a_dawn_publication_pays_again_and_claims_can_be_cited_again():
+def test_after_a_dawn_a_claim_pays_again_and_claims_can_be_cited_again():
     world = box(selection="seems_right", day=5)
     make(world, 0)
     assert act(world, {0: world.verbs.claim}) == [1, 0, 0]
@@ -296,30 +293,6 @@ def test_masks_follow_the_table():
     assert [alone.counts[name] for name in ("claim", "replicate", "retract", "cite")] == [3, 3, 3, 0]
 
 
-def test_keys_ask_for_the_first_place_where_something_can_be_done():
-    world = box()
-    verbs = {verb.name: verb for verb in world.verbs}
-
-    def asks(name, agent):
-        return verbs[name].key.choose(world.p, Row(world.worlds.worlds.view(np.ndarray)["state"][0]), agent)
-
-    assert [asks(name, 0) for name in ("claim", "replicate", "cite")] == [-1, -1, -1]
-    make(world, 1)
-    assert asks("claim", 1) == 0
-    act(world, {1: world.verbs.claim + 1})
-    act(world, {0: world.recipe(4)[0]})
-    assert [asks("claim", 1), asks("replicate", 0), asks("replicate", 2), asks("cite", 2), asks("cite", 1)] == [
-        -1,
-        1,
-        -1,
-        1,
-        -1,
-    ]
-    letters = [verb.key.letter for verb in verbs.values() if verb.key]
-    assert len(letters) == len(set(letters))
-    assert not set(letters) & {*RESERVED, *ITEM_KEYS}
-
-
 # ------------------------------------------------------------------------------------------------- seats are alike
 VERBS = ("claim", "replicate", "retract", "cite", "post")
 
@@ -392,9 +365,11 @@ def test_the_rules_say_what_pays():
 
     assert "which pays its level." in rules()
     assert "fails seems to work with chance 0.1" in rules()
-    assert "stood on the board for 120 steps is garbled with chance 0.1" in rules()
+    assert "stood on the board for 120 steps is corrupted with chance 0.1" in rules()
     assert "which pays nothing by itself" in rules(selection="seems_right")
     assert "To claim that you made a thing pays its level, true or not" in rules(selection="seems_right")
-    assert "brings you 0.25 times 1/5 of the level" in rules(selection="mix", mix=0.25)
+    assert "cites your claim of a thing brings you 0.25 times 1/5 of its level." in rules(selection="mix", mix=0.25)
     assert "which pays 0.75 times its level" in rules(selection="mix", mix=0.25)
+    alike = rules(selection="approval", agents=2, pays="mean", value_bias=1.5)
+    assert "The other who cites your claim of a thing brings its level (of the first colour 1.5 times that), shared" in alike
     assert "claim" not in Box.instructions(Box.with_params(board=2).p)

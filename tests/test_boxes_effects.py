@@ -16,7 +16,9 @@ SOME = Interval(1.0, 0.5, 1.5)
 
 
 def finding(low, high, claimed=True):
-    return Finding(EFFECTS[0], "crossover", "dynamic", "full", (SOME, SOME), Interval((low + high) / 2, low, high), claimed)
+    return Finding(
+        EFFECTS[0], "crossover", "dynamic", "full", (SOME, SOME), Interval((low + high) / 2, low, high), claimed, (8, 8)
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,7 @@ def test_a_claim_holds_by_its_interval(low, high, claimed, verdict):
     assert found.verdict == verdict
     assert found.holds == (verdict in ("holds", "no difference found"))
     assert f"| {low:+.2f}".replace("| ", "[") in report([found])
+    assert "| crossover |" in report([found])
 
 
 def test_means_and_difference_rest_on_the_same_boxes(monkeypatch):
@@ -45,6 +48,7 @@ def test_means_and_difference_rest_on_the_same_boxes(monkeypatch):
     (found,) = findings(4, 0, (effect,))
     assert [mean.mean for mean in found.means] == [1.5, 0.5]
     assert found.difference == (1.0, 1.0, 1.0)
+    assert "| e | p (2 of 4 boxes) | one > other |" in report([found])
     tables["one"][0] = tables["other"][3] = np.nan
     with pytest.raises(ValueError, match="0 of 4 boxes have the measure under both conditions"):
         list(findings(4, 0, (effect,)))

@@ -8,7 +8,7 @@ from scipy import stats
 
 from metarl_envs import boxes
 from metarl_envs.boxes.study import generations as told
-from metarl_envs.boxes.study.controls import NO_TRANSMISSION, Comparison, compare
+from metarl_envs.boxes.study.controls import NO_TRANSMISSION, Accumulation, beside_controls
 from metarl_envs.boxes.study.family_tree import draw_family_tree, lives_of, save_family_tree
 from metarl_envs.boxes.study.measures import measure
 from metarl_envs.boxes.view.picture import blend
@@ -87,7 +87,7 @@ def table(*rows):
 
 def test_the_ratchet_score_by_hand():
     """A box halfway to the oracle; one below its twin, where the first generation means nothing; one that means nothing."""
-    found = Comparison(
+    found = Accumulation(
         box=table([2, 4, 6], [1, 1, 1], [1, 1, 1]),
         twin=table([1, 2, 2], [2, 2, 2], [1, 1, 1]),
         oracle=table([3, 6, 10], [2, 3, 4], [1, 1, 0]),
@@ -100,7 +100,7 @@ def test_the_ratchet_score_by_hand():
 
 @pytest.mark.slow
 def test_controls_are_run_at_equal_seeds():
-    found = compare("GenerationsBox", "greedy", boxes=2, seed=7, **SMALL)
+    found = beside_controls("GenerationsBox", "greedy", boxes=2, seed=7, **SMALL)
     for name in ("box", "twin", "oracle", "immortal"):
         assert [row["seed"] for row in getattr(found, name)] == [7, 8]
     twin = boxes.run("GenerationsBox", {"all": "greedy"}, boxes=2, seed=7, **{**SMALL, **NO_TRANSMISSION})
@@ -116,11 +116,11 @@ def test_controls_are_run_at_equal_seeds():
 
 def test_what_has_no_generations_is_refused():
     with pytest.raises(ValueError, match="box='AmnesiaBox' has no generations"):
-        compare("AmnesiaBox")
+        beside_controls("AmnesiaBox")
     with pytest.raises(ValueError, match="has no generations: give a box with lives, and lifespan=60"):
-        compare(lifespan=0)
+        beside_controls(lifespan=0)
     with pytest.raises(ValueError, match="horizon=6000 with 6 agents is 36000 steps for one immortal; the most is 32767"):
-        compare(horizon=6000)
+        beside_controls(horizon=6000)
 
 
 # ------------------------------------------------------------------------------------------------- the family tree

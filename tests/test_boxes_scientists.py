@@ -1,4 +1,4 @@
-"""Scientists: what they publish, test, cite and retract; and what becomes of claims, as it is measured."""
+"""Scientists: what they claim, test, cite and retract; and what becomes of claims, as it is measured."""
 
 from types import SimpleNamespace
 
@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from metarl_envs import boxes
-from metarl_envs.boxes.players.scientists import SCIENTISTS
+from metarl_envs.boxes.players.scientists import SCIENTISTS, note_failure
+from metarl_envs.boxes.players.scripted import FOLLOW
 from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.sealed import SealedBox
-from metarl_envs.boxes.study.claims import Claims, Docket, by_generation, columns, half_life
+from metarl_envs.boxes.study.claims import ClaimRecord, Claims, by_generation, columns, half_life
 from metarl_envs.boxes.study.measures import column, measure
-from metarl_envs.boxes.world.claims import CITED, PUBLISHED, REPLICATED, RETRACTED
+from metarl_envs.boxes.world.claims import CITED, CLAIMED, REPLICATED, RETRACTED
+from metarl_envs.engine.compiling.kernels import plain
 from tests.test_boxes_core import Boxes
 
 pytestmark = pytest.mark.plain
@@ -36,11 +38,11 @@ def live(names, steps=60, count=2, family=SealedBox, **params):
 
 #: What each does to claims among others, in lives as long as these (a replicator is no sceptic: it retracts nothing).
 DEEDS = {
-    "publisher": {PUBLISHED},
-    "replicator": {PUBLISHED, REPLICATED},
-    "citer": {PUBLISHED, CITED},
-    "sceptic": {PUBLISHED, REPLICATED},
-    "conformist": {PUBLISHED, CITED},
+    "publisher": {CLAIMED},
+    "replicator": {CLAIMED, REPLICATED},
+    "citer": {CLAIMED, CITED},
+    "sceptic": {CLAIMED, REPLICATED},
+    "conformist": {CLAIMED, CITED},
 }
 
 
@@ -54,6 +56,21 @@ def test_scientists_do_what_is_allowed_and_act_in_their_manner(name):
     assert RETRACTED not in done or name == "sceptic"
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_only_an_entry_that_was_tried_has_failed(reverse):
+    """It set out to try entry 1, which says that 0 and 3 make 9; meanwhile that was written over."""
+    memory = SimpleNamespace(purpose=FOLLOW, following=1, failed=np.zeros(2, np.int32))
+    state = SimpleNamespace(
+        board=np.array([[0, 3, 9, 5], [0, 3, 9, 7]]), tried=np.array([[3, 0] if reverse else [0, 3]]), seemed=np.array([-1])
+    )
+    plain(note_failure)(memory, state, 0)
+    assert memory.failed.tolist() == [0, 8]
+    state.board[1] = [2, 3, 9, 8]
+    memory.failed[1] = 0
+    plain(note_failure)(memory, state, 0)
+    assert memory.failed.tolist() == [0, 0]
+
+
 @pytest.mark.slow
 def test_a_sceptic_claims_only_what_it_has_seen_twice_and_retracts_what_others_refute():
     """It may be deceived twice in the same way, which is rare."""
@@ -61,7 +78,7 @@ def test_a_sceptic_claims_only_what_it_has_seen_twice_and_retracts_what_others_r
     for name, true in claimed.items():
         for worlds in live((name,) * 3, corruption=0.0, illusions=0.3, steps=90, count=3):
             recipes = worlds.worlds.task_rows["recipe"]
-            for b, i in zip(*np.nonzero(worlds.state["claiming"] == PUBLISHED), strict=True):
+            for b, i in zip(*np.nonzero(worlds.state["claiming"] == CLAIMED), strict=True):
                 x, y, made, _ = worlds.state["board"][b, worlds.state["entry"][b, i]].tolist()
                 true.append(sorted((x, y)) in [sorted(pair) for pair in recipes[b, made].tolist()])
     assert len(claimed["sceptic"]) >= 5
@@ -91,7 +108,7 @@ def told(*boards, board=2, lifespan=3):
     """What is kept of a box whose board is, after each step, as given: per place (made, when, tests, withdrawn), or None."""
     recipes = np.full((1, 6, 1, 2), -1)
     recipes[0, 4, 0], recipes[0, 5, 0] = (0, 1), (2, 3)
-    docket = Docket(SimpleNamespace(board=board, lifespan=lifespan), recipes)
+    docket = ClaimRecord(SimpleNamespace(board=board, lifespan=lifespan), recipes)
     for t, entries in enumerate(boards, 1):
         states = np.zeros(1, [("board", np.int16, (board, 4)), *((name, np.int32, board) for name in FIELDS)])
         states["board"][..., 3] = -1
@@ -109,7 +126,7 @@ FIELDS = ("claimed", "confirmed", "refuted", "withdrawn")
 
 
 def test_what_becomes_of_claims_is_told_step_by_step():
-    """Of 1 and 0 comes 4, and not 5. Place 0 is true, garbled, and written over; place 1 is false until it is retracted."""
+    """Of 1 and 0 comes 4, and not 5. Place 0 is true, corrupted, and written over; place 1 is false until it is retracted."""
     kept = told(
         [(4, 0, 0), None],
         [(4, 0, 1), (5, 1, 0)],

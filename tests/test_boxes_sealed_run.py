@@ -22,7 +22,7 @@ def test_a_replay_tells_what_was_claimed_and_what_became_of_it():
         "agent 0 claims on the noticeboard, place ",
         "agent 1 replicates what place 1 claims: makes ",
         "agent 2 cites the claim at place ",
-        " of the noticeboard is garbled: it says now that ",
+        " of the noticeboard is corrupted: it says now that ",
     ):
         assert part in told
 

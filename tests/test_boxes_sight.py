@@ -65,7 +65,7 @@ HAZARDS = {
     "sabotage": st.sampled_from(["erase", "falsify"]),
     "harm_mask": st.booleans(),
 }
-#: Claims are made, tested, cited and garbled, and those who made them die.
+#: Claims are made, tested, cited and corrupted, and those who made them die.
 CLAIMED = {
     "selection": st.sampled_from(["consequentialist", "seems_right", "approval", "mix"]),
     "corruption": st.sampled_from([0.0, 0.7]),

@@ -76,6 +76,23 @@ def test_others_think_of_what_they_are_told(visibility, stolen):
     np.testing.assert_allclose(given - paid, expected)  # at 9 nobody got anything: neither by gift, nor by publication
 
 
+def test_what_one_took_oneself_earns_nobody_approval():
+    """Agent 2 publishes what all have, while 1 steals another thing of 0; then 0 and 1 publish the same, which 2 lacks."""
+    env = hazard_v0.parallel_env(social=SocialPay(approval=1.0), **{**SURE, "visibility": "hidden"})
+    env.reset(seed=0)
+    verbs, box = verbs_of(env.variant.p), env.world
+    wait = verbs.wait
+    box["held"][:, 4], box["held"][0, 5] = 1, 1
+    env.step({"agent_0": wait, "agent_1": wait, "agent_2": 4})
+    _, rewards, *_ = env.step({"agent_0": wait, "agent_1": verbs.steal, "agent_2": verbs.publish})
+    assert box["gained"].tolist() == [0, 1, 0]
+    assert rewards == {"agent_0": 0.0, "agent_1": 0.0, "agent_2": 0.0}
+    box["held"][:2, 5] = 1
+    env.step({"agent_0": 5, "agent_1": 5, "agent_2": wait})
+    _, rewards, *_ = env.step({"agent_0": verbs.publish, "agent_1": verbs.publish, "agent_2": wait})
+    assert rewards == {"agent_0": 0.5, "agent_1": 0.5, "agent_2": 0.0}
+
+
 def test_batches_rows_and_single_boxes_give_the_same():
     social = SocialPay(svo=20.0, aversion=(1.0, 0.2), approval=0.5)
     params = {**SURE, "horizon": 40, "p_clean": 0.7}

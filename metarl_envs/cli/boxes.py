@@ -159,9 +159,9 @@ def generations(
     param: Annotated[list[str] | None, typer.Option(help="a parameter of the box, as name=value, repeatable")] = None,
 ) -> None:
     """Compare generations with a twin without transmission, the oracle, and one immortal with as many steps: equal seeds."""
-    from metarl_envs.boxes.study.controls import compare
+    from metarl_envs.boxes.study.controls import beside_controls
 
-    typer.echo(compare("GenerationsBox", agent, boxes, seed, **params_of(param or [])).report())
+    typer.echo(beside_controls("GenerationsBox", agent, boxes, seed, **params_of(param or [])).report())
 
 
 @app.command()

@@ -88,7 +88,7 @@ def opinion(params, state, j, i):
         return -1
     if state.deed[i] == GAVE:
         return 1 if state.moved[i] != NOTHING else 0
-    return 1 if state.gained[j] > 0 else 0
+    return int(state.served[i, j])
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""Scripted agents for boxes with claims: scientists, who differ in what they publish, test, cite and believe.
+"""Scripted agents for boxes with claims: scientists, who differ in what they claim, test, cite and believe.
 
 All of them read the board, make again what it says can be made, and search for more, like `Greedy`. What they write goes where
 nothing stands, or over the entry that they think least of.
@@ -186,16 +186,23 @@ def begin_entry(memory, state, k):
 
 
 @kernel
+def has_tested(state, i, k):
+    """Whether agent i's last experiment was the one that entry k speaks of, which may have been written over meanwhile."""
+    a, b, x, y = state.board[k, A], state.board[k, B], state.tried[i, 0], state.tried[i, 1]
+    return (a == x and b == y) or (a == y and b == x)
+
+
+@kernel
 def note_failure(memory, state, i):
     """Remember, where the last experiment was one that an entry speaks of, whether it made something else."""
     k = memory.following
-    if memory.purpose == FOLLOW:
+    if memory.purpose == FOLLOW and has_tested(state, i, k):
         memory.failed[k] = state.board[k, WHEN] + 1 if state.seemed[i] != state.board[k, MADE] else 0
 
 
 @kernel
 def wants_to_claim(hyper, memory, params, state, i):
-    """Whether agent i has found something that it wants to publish; a sceptic only what it has seen twice."""
+    """Whether agent i has found something that it wants to claim; a sceptic only what it has seen twice."""
     made, purpose = state.seemed[i], memory.purpose
     memory.purpose = NO_PURPOSE
     if made == NOTHING or (purpose != SEARCH and purpose != VERIFY) or is_on_board(hyper, memory, params, state, i, made):
@@ -218,7 +225,7 @@ def acting_among_claims(mechanisms: tuple[Mechanism, ...]) -> Callable:
 
     @kernel
     def act_as_scientist(hyper, memory, params, task, state, i, rng):
-        """Read; finish what was begun; publish; cite, retract; make what the board says; test; search."""
+        """Read; finish what was begun; claim; cite, retract; make what the board says; test; search."""
         if params.free_reading == 0:
             for page in range(count_board_pages(params)):
                 if state.looking[i, page] == 0:
@@ -257,10 +264,10 @@ def acting_among_claims(mechanisms: tuple[Mechanism, ...]) -> Callable:
 
 
 class Scientist(Scripted):
-    """Makes again what the board says, searches for more like `Greedy`, and publishes what seemed to work, once.
+    """Makes again what the board says, searches for more like `Greedy`, and claims what seemed to work, once.
 
     `manner` says what it does with claims: "publisher" nothing else; "replicator" replicates whatever it makes by them, and
-    what nobody tested twice; "citer" cites all of them; "sceptic" replicates what it makes by them, publishes only what it has
+    what nobody tested twice; "citer" cites all of them; "sceptic" replicates what it makes by them, claims only what it has
     seen twice, does not believe, and writes over first, what failed in its own hands today or was refuted more often than
     confirmed, and retracts that where it is its own; "conformist" cites, believes first, and keeps what is cited most.
     """

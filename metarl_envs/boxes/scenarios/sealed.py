@@ -21,7 +21,7 @@ class SealedBox(Box):
     before); where it does not, nobody can tell. Scripted scientists never look at their pay.
 
     What all six earn together by the default selection, "consequentialist", in the mean of 200 boxes (seeds 20,000 to 20,199):
-    random 508, never-repeat 1,177, publishers 1,899, sceptics 2,940, the oracle 9,360.
+    random 508, never-repeat 1,177, publishers 1,899, sceptics 2,974, the oracle 9,360.
     """
 
     params = box_parameters(

@@ -19,7 +19,7 @@ class Claims(NamedTuple):
     """What is kept of the claims of one box.
 
     Attributes:
-        published: how many claims were made.
+        made: how many claims were made.
         replicated: how many of them were replicated at least once while they stood.
         retracted: how many their authors retracted.
         true: for each step, how many claims stood after it that were true, int [steps].
@@ -28,7 +28,7 @@ class Claims(NamedTuple):
         lifespan: of a generation, in steps; 0 where nobody dies.
     """
 
-    published: int
+    made: int
     replicated: int
     retracted: int
     true: np.ndarray
@@ -37,7 +37,7 @@ class Claims(NamedTuple):
     lifespan: int
 
 
-class Docket:
+class ClaimRecord:
     """What becomes of claims, told step by step.
 
     Args:
@@ -50,7 +50,7 @@ class Docket:
         shape = len(recipes), p.board
         self._stood, self._tested = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
         self._false_since = np.full(shape, -1)
-        self._published, self._replicated, self._retracted = (np.zeros(shape[0], np.int64) for _ in range(3))
+        self._made, self._replicated, self._retracted = (np.zeros(shape[0], np.int64) for _ in range(3))
         self._true: list[np.ndarray] = []
         self._standing: list[np.ndarray] = []
         self._spans: list[list[tuple[int, bool]]] = [[] for _ in recipes]
@@ -62,7 +62,7 @@ class Docket:
         true = stands & self._is_true(board)
         new = stands & (board[..., WHEN] == t - 1)
         gone = self._stood & (new | ~stands)
-        self._published += new.sum(axis=1)
+        self._made += new.sum(axis=1)
         self._retracted += (gone & (states["withdrawn"] != 0) & ~stands).sum(axis=1)
         self._tested &= ~gone
         tested = stands & (states["confirmed"] + states["refuted"] > 0)
@@ -79,7 +79,7 @@ class Docket:
         since = self._false_since[box]
         lasting = [(int(self._steps - start), False) for start in since[since >= 0]]
         return Claims(
-            int(self._published[box]),
+            int(self._made[box]),
             int(self._replicated[box]),
             int(self._retracted[box]),
             np.array([each[box] for each in self._true], np.int64),
@@ -122,7 +122,7 @@ def half_life(spans: list[tuple[int, bool]]) -> float:
     """After how many steps half of the false claims are gone, or true: the median by Kaplan and Meier.
 
     S(t) = product over s <= t of (1 - ended at s / lasting s or longer); what lasts to the end of the box counts as long as it
-    was seen. NaN where S does not fall to 1/2.
+    was seen. NaN where S does not fall to 1/2, or nothing was false.
     """
     left = 1.0
     for time in sorted({length for length, ended in spans if ended}):
@@ -135,7 +135,7 @@ def half_life(spans: list[tuple[int, bool]]) -> float:
 
 def columns(claims: Claims) -> dict[str, float]:
     """All of these by name; shares are of all claims that were made, NaN where none was."""
-    made = claims.published
+    made = claims.made
     return (
         {"claims": float(made), "claim_precision": precision(claims.true, claims.standing)}
         | {f"claim_precision_generation_{g}": float(value) for g, value in enumerate(by_generation(claims), 1)}

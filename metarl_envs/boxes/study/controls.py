@@ -31,7 +31,7 @@ Table = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Accumulation:
     """Tables of measures, as `measure` gives them, of the same boxes under four conditions."""
 
     box: Table
@@ -79,10 +79,10 @@ class Comparison:
         return "\n".join([*lines, f"| last generation / immortal | {_told(self.of_immortal())} | |"])
 
 
-def compare(
+def beside_controls(
     box: str | type[Box] = "GenerationsBox", agent: str | Player = "greedy", boxes: int = 200, seed: int = 10_000, **params: Any
-) -> Comparison:
-    """Run boxes and their controls.
+) -> Accumulation:
+    """Return what is measured in boxes and in their controls.
 
     Args:
         box: which box; one with lives.
@@ -105,7 +105,7 @@ def compare(
     def table(who: str | Player, **changes: Any) -> Table:
         return measure(run(family, {"all": who}, boxes, seed, **{**params, **changes}))
 
-    return Comparison(
+    return Accumulation(
         box=table(agent),
         twin=table(agent, **NO_TRANSMISSION),
         oracle=table("oracle"),

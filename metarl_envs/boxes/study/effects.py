@@ -3,8 +3,9 @@
 `metarl-envs boxes effects`, or `python -m metarl_envs.boxes.study.effects`, prints the table of `docs/boxes.md`.
 
 Conditions of one effect share their seeds, and with them recipes and noise, so they are compared box by box: an interval is
-the t-interval, over boxes, of the mean or of the mean paired difference. Intervals are not corrected for their number.
-Parameters were chosen on seeds 0-79; the boxes here have other seeds.
+the t-interval, over boxes, of the mean or of the mean paired difference. A box counts where a measure has a meaning under both
+conditions; where these are not all, the table says how many. Intervals are not corrected for their number. Parameters were
+chosen on seeds 0-79; the boxes here have other seeds.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class Finding:
         means: of both, with intervals over boxes.
         difference: more - less, paired.
         claimed: whether a difference is claimed, or that there is none.
+        boxes: in how many boxes the measure has a meaning under both conditions, and of how many.
     """
 
     effect: Effect
@@ -89,6 +91,7 @@ class Finding:
     means: tuple[Interval, Interval]
     difference: Interval
     claimed: bool
+    boxes: tuple[int, int]
 
     @property
     def holds(self) -> bool:
@@ -126,6 +129,7 @@ def findings(boxes: int = BOXES, seed: int = SEED, effects: tuple[Effect, ...] |
                 (over_seeds(values[0]), over_seeds(values[1])),
                 over_seeds(values[0] - values[1]),
                 (measured, more, less) in effect.claims,
+                (len(values[0]), len(tables[more])),
             )
 
 
@@ -147,8 +151,10 @@ def report(found: list[Finding]) -> str:
         sign = ">" if finding.claimed else "="
         means = " / ".join(_with_half_width(mean) for mean in finding.means)
         low, high = finding.difference.low, finding.difference.high
+        told, of = finding.boxes
+        measured = finding.measured + (f" ({told} of {of} boxes)" if told < of else "")
         rows.append(
-            f"| {finding.effect.name} | {finding.measured} | {finding.more} {sign} {finding.less} | {means} "
+            f"| {finding.effect.name} | {measured} | {finding.more} {sign} {finding.less} | {means} "
             f"| {finding.difference.mean:+.2f} [{low:+.2f}, {high:+.2f}] | {finding.verdict} |"
         )
     return "\n".join(rows)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from metarl_envs.boxes.study.claims import Claims, Docket
+from metarl_envs.boxes.study.claims import ClaimRecord, Claims
 from metarl_envs.boxes.study.claims import columns as columns_of_claims
 from metarl_envs.boxes.study.generations import Chronicle, Generations, columns
 from metarl_envs.boxes.world.claims import has_claims
@@ -122,7 +122,7 @@ def lives(run: Run) -> list[Life]:
     today, days = np.zeros(shape[:2], int), []
     states = np.zeros(0)
     chronicle = Chronicle(p, boxes, shape[2]) if has_lives(p) else None
-    docket = Docket(p, np.asarray(run.tasks["recipe"])) if has_claims(p) else None
+    record = ClaimRecord(p, np.asarray(run.tasks["recipe"])) if has_claims(p) else None
     for t, states in enumerate(run.replay()):
         if t == 0:
             continue
@@ -134,8 +134,8 @@ def lives(run: Run) -> list[Life]:
         earned += states["reward"]
         if chronicle:
             chronicle.tell(t, states, known)
-        if docket:
-            docket.tell(t, states)
+        if record:
+            record.tell(t, states)
         today = np.maximum(today, np.where(known, levels, 0).max(axis=2))
         if p.day and t % p.day == 0:
             days.append(today)
@@ -152,7 +152,7 @@ def lives(run: Run) -> list[Life]:
             _written(p, states[b]),
             int(states[b]["illegal"].sum()),
             chronicle.of(b) if chronicle else None,
-            docket.of(b) if docket else None,
+            record.of(b) if record else None,
         )
         for b in range(boxes)
     ]

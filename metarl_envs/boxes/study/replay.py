@@ -108,17 +108,17 @@ def events(
         if item != NOTHING and after["held"][i, item] == ILLUSORY and before["held"][i, item] == ABSENT:
             yield f"{who} believes to have copied {names[item]}: an illusion"
     if has_claims(p):
-        yield from _garbled(p, before, after, names)
+        yield from _corrupted(p, before, after, names)
     if dawn:
         yield f"day {after['t'] // p.day} is over: all is forgotten but what is written"
 
 
-def _garbled(p: SimpleNamespace, before: Any, after: Any, names: list[str]) -> Iterator[str]:
+def _corrupted(p: SimpleNamespace, before: Any, after: Any, names: list[str]) -> Iterator[str]:
     """The entries of the board that name something else now, though nobody wrote there."""
     for k, (old, new) in enumerate(zip(before["board"][: p.board].tolist(), after["board"][: p.board].tolist(), strict=True)):
         if new != old and new[WHEN] == old[WHEN] >= 0:
             said = experiment(new[A], new[B], new[MADE], names)
-            yield f"place {k + 1} of the noticeboard is garbled: it says now that {said}"
+            yield f"place {k + 1} of the noticeboard is corrupted: it says now that {said}"
 
 
 def _ordinal(n: int) -> str:

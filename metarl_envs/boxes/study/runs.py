@@ -51,7 +51,7 @@ def run(
     whose `act(step)` returns an action a row, those of box 0 first (see `metarl_envs.players` for both). An observation is a
     dict: `"observation"`, float32 in [0, 1], and `"action_mask"`, int8, 1 for each action that would do something. A
     `metarl_envs.players.LanguageModel` is told words and says sentences; scripted agents beside it stay compiled, and each box
-    goes on as soon as its own models have answered.
+    goes on as soon as its own models have answered, unless a plain factory sits beside it, whose player acts in all at once.
 
     Whenever the box resets an agent's memory (at the beginning, and at each dawn) its player is thrown away and the factory
     makes another one, which is given nothing that was used before. What a player knows the next day it has read in its notes;

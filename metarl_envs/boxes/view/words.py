@@ -12,7 +12,7 @@ else:
 * `visit agent_2`; `wait`;
 * where there are hazards, `force dorp`: the experiment by force, with what is in the hand; `steal agent_2`; `give agent_2` and
   `publish`: what is in the hand; `sabotage 2`: spoil place 2 of the board;
-* where there are claims, `claim 2`: publish the last experiment at place 2 of the board; `replicate 2`, `cite 2`, `retract 2`:
+* where there are claims, `claim 2`: claim the last experiment at place 2 of the board; `replicate 2`, `cite 2`, `retract 2`:
   what is claimed there.
 
 Notes, places and pages count from 1. What is no sentence is WAIT, with a message; it is counted, and never an error.
@@ -288,16 +288,23 @@ def _claims_in_words(p: SimpleNamespace) -> str:
     if p.selection == "seems_right":
         text += f" To claim that you made a thing pays {_pay_in_words(p)}, true or not, once a thing until you forget."
     if p.selection in ("approval", "mix"):
-        part = "" if p.selection == "approval" else f"{p.mix:g} times "
-        text += f" Each of the others who cites your claim brings you {part}1/{p.agents - 1} of the level of what you claim."
+        who = "Each of the others who cites" if p.agents > 2 else "The other who cites"
+        text += f" {who} your claim of a thing brings{' you' if p.pays == 'own' else ''} {_pay_of_a_citation(p)}."
     text += " With one of its two things in your hand you can replicate a claim; what comes of it is attached for all to read."
     text += " You can cite claims of others" if p.agents > 1 else " You can"
     text += ", and retract your own." if p.agents > 1 else " retract your own."
     if p.illusions:
         text += f" An experiment that fails seems to work with chance {p.illusions:g}; what it seems to make is worthless."
     if p.corruption:
-        text += f" What has stood on the board for {p.lifespan} steps is garbled with chance {p.corruption:g}."
+        text += f" What has stood on the board for {p.lifespan} steps is corrupted with chance {p.corruption:g}."
     return text
+
+
+def _pay_of_a_citation(p: SimpleNamespace) -> str:
+    """What it pays an author to be cited by one of the others."""
+    part = "" if p.selection == "approval" else f"{p.mix:g} times "
+    share = f"1/{p.agents - 1} of " if p.agents > 2 else ""
+    return f"{part}{share}{_pay_in_words(p)}"
 
 
 def _hazards_in_words(p: SimpleNamespace) -> str:

@@ -1,4 +1,4 @@
-"""Claims: experiments that are published on the noticeboard, by somebody, and what others make of them.
+"""Claims: experiments that are claimed on the noticeboard, by somebody, and what others make of them.
 
 A claim is an entry of the board that is signed: a pair, and what it seemed to make when its author tried it. (What is posted is
 an entry without a signature, and no claim.) Instruments are noisy: with chance `illusions` an experiment that fails seems to
@@ -12,13 +12,13 @@ stays.
 What pays is `selection`. The worth of a thing is its level, and pays
 
 * consequentialist: whoever truly makes it, as in every box; claims pay nothing;
-* seems_right: whoever publishes that it made it, true or not, at once, one time a thing until its memory is reset;
+* seems_right: whoever claims that it made it, true or not, at once, one time a thing until its memory is reset;
 * approval: the author, in equal shares for each other agent that cites the claim;
 * mix: as approval with weight `mix`, and as consequentialist with the rest.
 
 What agents do to claims is settled once all have acted and what is posted is written, before anybody is paid, in this order:
-replications, citations, retractions, publications. The first three are done to what stood there before the step, and come to
-nothing where it was written over by a post; of several who publish at one place the lot decides, and who loses publishes
+replications, citations, retractions, claims. The first three are done to what stood there before the step, and come to
+nothing where it was written over by a post; of several who claim at one place the lot decides, and who loses claims
 nothing. So it does not matter in which order agents are gone through. The claims of the dead stay, and are nobody's.
 """
 
@@ -32,20 +32,19 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.boxes.world.core import ABSENT, CORRUPTING, experiment, has_luck, is_drawn_before, worth
-from metarl_envs.boxes.world.lives import has_lives, misname
+from metarl_envs.boxes.world.lives import corrupt, has_lives
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
-from metarl_envs.boxes.world.notes import MADE, NOTICEBOARD, WHEN, A, B, next_entry, pages_in, wipe, write
+from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, pages_in, wipe, write
 from metarl_envs.boxes.world.tree import NOTHING, items_in, items_of
-from metarl_envs.boxes.world.verbs import Key, Verb
+from metarl_envs.boxes.world.verbs import Verb
 from metarl_envs.engine import Choice, Real, kernel, uniform
-from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.streams import keyed
 
 #: `selection`, in the order of its numbers.
 SELECTIONS = ("none", "consequentialist", "seems_right", "approval", "mix")
 NO_CLAIMS, CONSEQUENTIALIST, SEEMS_RIGHT, APPROVAL, MIX = range(5)
 #: `state.claiming`: what an agent does to claims in this step.
-NO_CLAIMING, PUBLISHED, REPLICATED, RETRACTED, CITED = range(5)
+NO_CLAIMING, CLAIMED, REPLICATED, RETRACTED, CITED = range(5)
 
 
 def has_claims(p: SimpleNamespace) -> bool:
@@ -64,7 +63,7 @@ def claim_fields(p: SimpleNamespace) -> dict[str, Any]:
         "cited": (np.int32, places),
         "withdrawn": (np.uint8, places),  # the last claim there was retracted
         "has_cited": (np.uint8, (n, places)),
-        "credited": (np.uint8, (n, items)),  # what publication paid it for
+        "credited": (np.uint8, (n, items)),  # what claims paid it for
         "claiming": (np.uint8, n),
         "entry": (np.int16, n),  # the place that it did so to
         "credit": (np.float64, n),  # what claims pay it in this step
@@ -156,7 +155,7 @@ def settle_claims(params, task, state, rng):
         if state.claiming[i] == RETRACTED and is_claim(state, state.entry[i]):
             withdraw(params, state, state.entry[i])
     for i in range(params.agents):
-        if state.claiming[i] == PUBLISHED and not is_forestalled(params, state, i):
+        if state.claiming[i] == CLAIMED and not is_forestalled(params, state, i):
             enter(params, state, i, state.entry[i])
 
 
@@ -195,16 +194,16 @@ def withdraw(params, state, k):
 
 @kernel
 def is_forestalled(params, state, i):
-    """Whether somebody with a better lot publishes at the same place."""
+    """Whether somebody with a better lot claims at the same place."""
     for j in range(params.agents):
-        if j != i and state.claiming[j] == PUBLISHED and state.entry[j] == state.entry[i] and is_drawn_before(state, j, i):
+        if j != i and state.claiming[j] == CLAIMED and state.entry[j] == state.entry[i] and is_drawn_before(state, j, i):
             return True
     return False
 
 
 @kernel
 def enter(params, state, i, k):
-    """Publish agent i's last experiment at place k."""
+    """Let agent i's last experiment stand at place k, as its claim."""
     clear_entry(params, state, k)
     write(state, i, state.board, k)
     state.claimed[k] = 1
@@ -225,7 +224,7 @@ def corrupt_entries(params, task, state, rng):
         if when >= 0 and state.t > when and (state.t - when) % params.lifespan == 0:
             rng.s = keyed(state.noise, CORRUPTING, state.t, k)
             if uniform(rng) < params.corruption:
-                misname(params, state.board, k, rng)
+                corrupt(params, state.board, k, rng)
 
 
 # ------------------------------------------------------------------------------------------------- pay
@@ -263,9 +262,9 @@ def has_something_to_claim(params, state, i, k):
 
 
 @kernel
-def publish(params, task, state, i, k, rng):
-    """Mean to publish the last experiment at place k."""
-    state.claiming[i] = PUBLISHED
+def claim(params, task, state, i, k, rng):
+    """Mean to claim the last experiment at place k."""
+    state.claiming[i] = CLAIMED
     state.entry[i] = k
 
 
@@ -337,24 +336,13 @@ def cite(params, task, state, i, k, rng):
     state.entry[i] = k
 
 
-def _first(legal: Callable) -> Callable[[SimpleNamespace, Any, int], int]:
-    """Which place a key asks for: the first to which an agent may do so, -1: none."""
-    return lambda p, state, i: next((k for k in range(p.board) if plain(legal)(p, state, i, k)), -1)
-
-
-def _next_claim(p: SimpleNamespace, state: Any, i: int) -> int:
-    """The first empty place, for what seemed to work and does not stand on the board; -1 where there is none."""
-    return next_entry(p, state, i, NOTICEBOARD) if state.seemed[i] != NOTHING else -1
-
-
 CLAIM = Verb(
     "claim",
     "claim {place}",
     "claims on the noticeboard, place {place}: {experiment}",
     count_places,
     has_something_to_claim,
-    publish,
-    key=Key(",", "claim", _next_claim),
+    claim,
 )
 REPLICATE = Verb(
     "replicate",
@@ -363,18 +351,10 @@ REPLICATE = Verb(
     count_places,
     can_replicate,
     replicate,
-    key=Key(".", "replicate", _first(can_replicate)),
+    by_chance=replicating,
 )
 RETRACT = Verb("retract", "retract {place}", "retracts its claim at place {place}", count_places, is_own_claim, retract)
-CITE = Verb(
-    "cite",
-    "cite {place}",
-    "cites the claim at place {place}",
-    count_for_others,
-    can_cite,
-    cite,
-    key=Key(";", "cite", _first(can_cite)),
-)
+CITE = Verb("cite", "cite {place}", "cites the claim at place {place}", count_for_others, can_cite, cite)
 
 
 # ------------------------------------------------------------------------------------------------- what is seen

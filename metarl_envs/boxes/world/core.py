@@ -184,7 +184,7 @@ def always(params, state, i, k):
     return True
 
 
-TAKE = Verb("take", "take {item}", "", items_in, can_take, take_up)
+TAKE = Verb("take", "take {item}", "", items_in, can_take, take_up, by_chance=taking_up)
 WAIT = Verb("wait", "wait", "", once, always, no_effect, key=Key("space", "wait", lambda p, state, i: 0))
 #: What agents can do in every box.
 VERBS = (TAKE, WAIT)

@@ -65,6 +65,7 @@ def hazard_fields(p: SimpleNamespace) -> dict[str, Any]:
         "deed": (np.uint8, n),
         "aim": (np.int16, n),  # of a deed: the agent, or the place of the board, that it was meant for; -1: all
         "moved": (np.int16, n),  # of a deed: the item that it moved; -1: none
+        "served": (np.uint8, (n, n) if p.health > 0 else (1, 1)),  # of who published: who got something by that
         "handled": (np.uint8, n),  # what it holds was changed by deeds in the last step
         "paid": (np.uint8, (n, items_of(p) if p.health > 0 else 1)),
     }
@@ -130,6 +131,8 @@ def begin_healthy(params, task, state, rng):
     for i in range(params.agents):
         state.health[i] = params.health
         state.out_until[i] = 0
+        for j in range(params.agents):
+            state.served[i, j] = 0
     forget_deeds(params, task, state, rng)
 
 
@@ -190,7 +193,10 @@ def settle_deeds(params, task, state, rng):
 # ------------------------------------------------------------------------------------------------- things that change hands
 @kernel
 def hand_out(params, state):
-    """What is published everybody has."""
+    """What is published everybody has. Where several publish the same, whoever lacked it got it from each of them."""
+    for i in range(params.agents):
+        for j in range(params.agents):
+            state.served[i, j] = 1 if state.deed[i] == PUBLISHED and state.held[j, state.moved[i]] == ABSENT else 0
     for i in range(params.agents):
         if state.deed[i] != PUBLISHED:
             continue

@@ -193,12 +193,12 @@ def miscopy_posts(params, state, rng):
 def miscopy(params, entries, k, rng):
     """With chance `copy_error` a copied entry names something wrong."""
     if uniform(rng) < params.copy_error:
-        misname(params, entries, k, rng)
+        corrupt(params, entries, k, rng)
 
 
 @kernel
-def misname(params, entries, k, rng):
-    """Let an entry name another item of the same level in one place of it, by lot."""
+def corrupt(params, entries, k, rng):
+    """Corrupt an entry: let it name another item of the same level in one place of it, by lot."""
     which = randint(rng, 2 if entries[k, MADE] == NOTHING else 3)
     partner = entries[k, B] if which == A else entries[k, A] if which == B else NOTHING  # not combined with itself
     entries[k, which] = another_of_its_level(params, entries[k, which], partner, rng)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import SimpleNamespace
 
-from metarl_envs.boxes.world.claims import REPLICATE, replicating
-from metarl_envs.boxes.world.core import TAKE, forget_core, open_core, paying, taking_up
+from metarl_envs.boxes.world.core import forget_core, open_core, paying
 from metarl_envs.boxes.world.lives import LIVES
 from metarl_envs.boxes.world.mechanism import Mechanism
 from metarl_envs.boxes.world.mechanisms import able_in, chance_in, credit_in, due_in, table_of, used_in
@@ -134,8 +133,7 @@ def with_luck(table: Table, mechanisms: tuple[Mechanism, ...]) -> Table:
     if not any(mechanism.chance for mechanism in mechanisms):
         return table
     chance = chance_in(mechanisms)
-    by_chance = {TAKE: replace(TAKE, effect=taking_up(chance)), REPLICATE: replace(REPLICATE, effect=replicating(chance))}
-    return tuple(by_chance.get(verb, verb) for verb in table)
+    return tuple(replace(verb, effect=verb.by_chance(chance)) if verb.by_chance else verb for verb in table)
 
 
 def in_turn(hooks: Iterable[Callable | None]) -> Callable:

@@ -51,6 +51,8 @@ class Verb:
         effect: a kernel, `effect(params, task, state, i, k, rng)`: what it does, to what is agent i's own.
         contend: a kernel, `contend(params, state, actions, i, k)`: what it does to what all share, once all have acted.
         key: for people who play.
+        by_chance: of an experiment: its effect where a right pair makes its product by `chance(params, state, i)`, a kernel out
+            of that one.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Verb:
     effect: Callable
     contend: Callable | None = None
     key: Key | None = None
+    by_chance: Callable | None = None
 
     @property
     def word(self) -> str:
