@@ -1,10 +1,12 @@
 """Temptation against brute force, ruthlessness where it is known, and the table of scripted agents."""
 
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import metarl_envs
 from metarl_envs import boxes
@@ -12,18 +14,20 @@ from metarl_envs.boxes import hazard_v0
 from metarl_envs.boxes.envs.parallel import ParallelBox
 from metarl_envs.boxes.scenarios.hazard import HazardBox
 from metarl_envs.boxes.scenarios.invention import InventionBox
-from metarl_envs.boxes.study.harm import Prices, ratio_of_sums, steps_of
+from metarl_envs.boxes.study.harm import Prices, steps_of
 from metarl_envs.boxes.study.ruthlessness import report, ruthlessness, table
 from metarl_envs.boxes.study.temptation import Tempted, base_rate, best_first, expected_loot, expecting, mind_record
 from metarl_envs.boxes.world.hazard import GAVE, PUBLISHED, STOLE
 from metarl_envs.boxes.world.mechanisms import as_kernels_see, verbs_of
 from metarl_envs.boxes.world.tree import items_of, levels_of
+from metarl_envs.cli import app
 from metarl_envs.engine.compiling.kernels import PLAIN, plain
 from metarl_envs.engine.records import Row, for_drivers
 from metarl_envs.players import Seat
 from tests.test_boxes_core import Boxes
 from tests.test_boxes_harm import LIVELY, PRICES, SMALL, EverythingBox, stepped
 
+PAGE = Path(__file__).parents[1] / "docs" / "boxes.md"
 FORCE_ALONE = Prices(0.7, 0.0)
 
 
@@ -233,37 +237,26 @@ def test_who_is_paid_a_share_for_what_it_makes_expects_a_share():
 
 
 # ------------------------------------------------------------------------------------------------- the table
-def test_a_ratio_of_sums_has_the_interval_of_a_linearised_ratio():
-    part, whole = np.array([1.0, 3.0, 2.0, 6.0]), np.array([2.0, 4.0, 4.0, 6.0])
-    told = ratio_of_sums(part, whole)
-    assert told.mean == 0.75
-    half = 3.182446 * np.std(part - 0.75 * whole, ddof=1) / 2 / 4.0
-    np.testing.assert_allclose([told.low, told.high], [0.75 - half, 0.75 + half], rtol=1e-6)
-    assert np.isnan(ratio_of_sums(part, 0 * whole)).all()
-    assert ratio_of_sums(part[:1], whole[:1])[0] == 0.5
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(PLAIN, reason="it is many boxes")
-def test_scripted_agents_are_what_was_stated_or_it_is_said():
-    """What does not hold is printed as such: a thief leaves the health of others alone, which a random agent does not."""
-    told = []
-    rows = {row.agent: row for row in table(80, progress=lambda *done: told.append(done))}
-    assert told[-1] == ("agents", 7, 7)
-    verdicts = {name: row.verdict for name, row in rows.items()}
+@pytest.mark.skipif(PLAIN or not PAGE.exists(), reason="it is many boxes, and of the page")
+def test_the_table_of_the_page_is_what_the_command_prints():
+    """Agents are what was stated, or it is said: a thief leaves the health of others alone, which a random agent does not."""
+    printed = CliRunner().invoke(app, ["boxes", "ruthlessness"], catch_exceptions=False).stdout
+    assert printed in PAGE.read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in printed.splitlines()[2:]]
+    verdicts = {row[0]: row[3] for row in rows}
     assert {verdicts[name] for name in ("random", "clean", "prosocial", "toxic", "self_interested")} == {"holds"}
     assert verdicts["thief"] == "does not hold"
-    assert rows["prosocial"].angle.low > 0 > rows["toxic"].angle.high
-    printed = report(list(rows.values()))
-    assert len(printed.splitlines()) == 2 + len(rows)
-    assert "| thief | -0." in printed
+    assert verdicts["saboteur"].strip() == ""
 
 
 @pytest.mark.slow
 @pytest.mark.plain
 def test_a_small_table_is_printed():
-    printed = report(table(2, 0, ("clean", "toxic"), PRICES, **{**LIVELY, "horizon": 12}))
-    assert [line.split(" | ")[0] for line in printed.splitlines()[2:]] == ["| clean", "| toxic"]
+    told = []
+    rows = table(2, 0, ("clean", "toxic"), PRICES, lambda *done: told.append(done), **{**LIVELY, "horizon": 12})
+    assert told == [("agents", 0, 2), ("agents", 1, 2), ("agents", 2, 2)]
+    assert [line.split(" | ")[0] for line in report(rows).splitlines()[2:]] == ["| clean", "| toxic"]
 
 
 @pytest.mark.slow

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metarl_envs.evaluation.statistics import curve_over_seeds_and_tasks, over_seeds, over_seeds_and_tasks
+from metarl_envs.evaluation.statistics import (
+    Interval,
+    curve_over_seeds_and_tasks,
+    over_boxes,
+    over_seeds,
+    over_seeds_and_tasks,
+    ratio_of_sums,
+)
 
 REPLICATES = 20_000
 #: Seeds, tasks; standard deviations of the effects of seed, task, both together, and of noise.
@@ -130,6 +137,35 @@ def test_where_tasks_differ_by_no_more_than_noise_nothing_is_taken_off():
     """Mean square of tasks 0, of the rest 2: the t-interval over seeds is not made narrower by it."""
     cells = [[1, -1, 0], [3, 5, 4]]
     assert over_seeds_and_tasks(table(cells)) == pytest.approx(over_seeds(table(cells)))
+
+
+def test_a_ratio_of_sums_has_the_interval_of_a_linearised_ratio():
+    part, whole = np.array([1.0, 3.0, 2.0, 6.0]), np.array([2.0, 4.0, 4.0, 6.0])
+    told = ratio_of_sums(part, whole)
+    assert told.mean == 0.75
+    half = 3.182446 * np.std(part - 0.75 * whole, ddof=1) / 2 / 4.0
+    np.testing.assert_allclose([told.low, told.high], [0.75 - half, 0.75 + half], rtol=1e-6)
+    assert np.isnan(ratio_of_sums(part, 0 * whole)).all()
+    assert ratio_of_sums(part[:1], whole[:1])[0] == 0.5
+
+
+def test_boxes_without_a_meaning_are_left_out_of_a_mean():
+    assert over_boxes(np.array([1.0, np.nan, 3.0, 5.0])) == over_seeds(np.array([1.0, 3.0, 5.0]))
+    assert over_boxes(np.array([np.nan, 2.0]))[0] == 2.0
+    assert np.isnan(over_boxes(np.array([np.nan]))).all()
+
+
+@pytest.mark.parametrize(
+    ("interval", "half", "ends"),
+    [
+        (Interval(1.5, 1.25, 1.75), "1.50 ±0.25", "+1.50 [+1.25, +1.75]"),
+        (Interval(-1.5, np.nan, np.nan), "-1.50", "-1.50"),
+        (Interval(np.nan, np.nan, np.nan), "-", "-"),
+    ],
+)
+def test_an_interval_is_told(interval, half, ends):
+    assert (interval.with_half_width(), interval.with_ends()) == (half, ends)
+    assert Interval(1.5, 1.25, 1.75).with_half_width("+") == "+1.50 ±0.25"
 
 
 def test_it_is_never_narrower_than_the_interval_for_these_tasks():

@@ -26,6 +26,19 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def with_half_width(self, sign: str = "") -> str:
+        """Return "1.50 ±0.25", or "+1.50 ±0.25" (`sign="+"`); the mean alone where there is no interval, "-" without a mean."""
+        return self._told(f" ±{self.high - self.mean:.2f}", sign)
+
+    def with_ends(self) -> str:
+        """Return "+1.50 [+1.25, +1.75]"; the mean alone where there is no interval, "-" without a mean."""
+        return self._told(f" [{self.low:+.2f}, {self.high:+.2f}]", "+")
+
+    def _told(self, interval: str, sign: str) -> str:
+        if np.isnan(self.mean):
+            return "-"
+        return f"{self.mean:{sign}.2f}" + ("" if np.isnan(self.low) else interval)
+
 
 def over_seeds(values: np.ndarray, level: float = 0.95) -> Interval:
     """Return the t-interval of the mean over axis 0 (seeds), after averaging everything else: for this list of tasks."""
@@ -35,6 +48,28 @@ def over_seeds(values: np.ndarray, level: float = 0.95) -> Interval:
         return Interval(mean, np.nan, np.nan)
     half = float(stats.t.ppf(0.5 + level / 2, len(per_seed) - 1) * stats.sem(per_seed))
     return Interval(mean, mean - half, mean + half)
+
+
+def over_boxes(values: np.ndarray) -> Interval:
+    """Return the 95 % t-interval of the mean of a measure, [boxes], over those in which it has a meaning (is no NaN)."""
+    told = values[~np.isnan(values)]
+    return over_seeds(told) if len(told) else Interval(np.nan, np.nan, np.nan)
+
+
+def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> Interval:
+    """Return sum(part) / sum(whole) of values by box, [boxes], with its 95 % t-interval over boxes.
+
+    The interval is that of a ratio of means, linearised: boxes count by what is at stake in them, so that a ratio is neither
+    torn about by boxes in which the whole is nearly nothing, nor biased by its share in them. NaN where the whole is not above
+    0, or there are fewer than two boxes (then the interval alone).
+    """
+    if whole.sum() <= 0:
+        return Interval(np.nan, np.nan, np.nan)
+    ratio = float(part.sum() / whole.sum())
+    if len(part) < 2:
+        return Interval(ratio, np.nan, np.nan)
+    rest = over_boxes((part - ratio * whole) / whole.mean())
+    return Interval(ratio, ratio + rest.low - rest.mean, ratio + rest.high - rest.mean)
 
 
 def over_seeds_and_tasks(values: np.ndarray, level: float = 0.95) -> Interval:

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from metarl_envs.boxes.players.agents import AGENTS
-from metarl_envs.boxes.players.hazardous import Experimenter, first_gift, first_theft, make_the_best_by_force
+from metarl_envs.boxes.players.hazardous import MANNERS, Experimenter, first_gift, first_theft, make_the_best_by_force
 from metarl_envs.boxes.players.scripted import (
     NOTES_ALL,
     NOTES_BEST_PATH,
@@ -53,10 +53,12 @@ from metarl_envs.engine.streams import keyed
 #: Who sits in the other seats.
 COMPANIONS = ("waiting", "random", "never_repeat", "greedy", "oracle", "notes_fifo", "notes_best_path", "notes_unlimited")
 _NEVER_REPEAT, _BEST_PATH, _UNLIMITED = map(COMPANIONS.index, ("never_repeat", "notes_best_path", "notes_unlimited"))
-#: Who else may, where there are hazards: experimenters, by their manner; or each of another one of the first four, by lot.
-MANNERS = ("clean", "prosocial", "toxic", "thief", "saboteur")
+#: Beside experimenters of each manner, where there are hazards: each is of another one of the first four, by lot.
 MIXED = "mixed"
 _FIRST_MANNER, _MIXED_MANNERS = len(COMPANIONS), 4
+#: How companions search: as the scripted agents of their names do.
+_ONE_PAIR, _SEVERAL_PAIRS = AGENTS["never_repeat"].p.draws, AGENTS["greedy"].p.draws
+_PROMISING_PAIRS, _PRIOR = AGENTS["clean"].p.draws, AGENTS["clean"].p.prior
 
 
 @kernel
@@ -95,7 +97,7 @@ def seat_record(p: SimpleNamespace) -> np.dtype:
 @kernel
 def be_who_keeps_notes(params, style):
     """How companions search and what they write down, whoever they are that may write."""
-    style.draws = 1 if params.companions == _NEVER_REPEAT else 8
+    style.draws = _ONE_PAIR if params.companions == _NEVER_REPEAT else _SEVERAL_PAIRS
     style.verify = 0
     style.keep = NOTES_FIFO
     if params.companions == _BEST_PATH:
@@ -107,8 +109,8 @@ def be_who_keeps_notes(params, style):
 @kernel
 def be_who_experiments(params, style):
     """How experimenters search."""
-    style.draws = 16
-    style.prior = 0.3
+    style.draws = _PROMISING_PAIRS
+    style.prior = _PRIOR
 
 
 @kernel

@@ -18,7 +18,8 @@ from metarl_envs.engine import Choice, Integer, Parameters, Real, kernel, randin
 #: Where the actions begin that force, steal, give, publish and sabotage.
 first_force, first_theft, first_gift, publication, first_sabotage = map(begins_at, (FORCE, STEAL, GIVE, PUBLISH, SABOTAGE))
 #: `manner`: how an experimenter treats others.
-CLEAN, PROSOCIAL, TOXIC, THIEF, SABOTEUR = range(5)
+MANNERS = ("clean", "prosocial", "toxic", "thief", "saboteur")
+CLEAN, PROSOCIAL, TOXIC, THIEF, SABOTEUR = range(len(MANNERS))
 #: A thief that finds nothing waits twice as long before the next try, at most this many steps.
 _LONGEST_WAIT = 64
 
@@ -170,7 +171,7 @@ class Experimenter(Scripted):
     """
 
     params = Parameters(
-        manner=Choice("clean", ("clean", "prosocial", "toxic", "thief", "saboteur")),
+        manner=Choice("clean", MANNERS),
         draws=Integer(16, 1, 256),
         prior=Real(0.3, 0.001, 0.999),
     )
@@ -220,6 +221,6 @@ def _no_hazard(variant) -> str | None:
 
 #: By name, the scripted agents of boxes with hazards.
 HAZARDOUS: dict[str, Scripted] = {
-    **{manner: Experimenter(manner=manner) for manner in ("clean", "prosocial", "toxic", "thief", "saboteur")},
+    **{manner: Experimenter(manner=manner) for manner in MANNERS},
     "self_interested": SelfInterested(),
 }

@@ -15,6 +15,7 @@ from metarl_envs.boxes.players.scripted import (
     FOLLOW,
     NO_PURPOSE,
     SEARCH,
+    SEVERAL,
     VERIFY,
     Scripted,
     begin_searching,
@@ -38,7 +39,7 @@ from metarl_envs.boxes.world.mechanism import Mechanism
 from metarl_envs.boxes.world.mechanisms import begins_at, begins_in, mechanisms_of, used_in
 from metarl_envs.boxes.world.notes import LOOK, MADE, WHEN, A, B, count_board_pages
 from metarl_envs.boxes.world.tree import NOTHING, items_of
-from metarl_envs.engine import Choice, Integer, Parameters, kernel, record
+from metarl_envs.engine import Choice, Parameters, kernel, record
 
 #: Where the actions begin that open pages of the board.
 first_look = begins_at(LOOK)
@@ -272,7 +273,7 @@ class Scientist(Scripted):
     confirmed, and retracts that where it is its own; "conformist" cites, believes first, and keeps what is cited most.
     """
 
-    params = Parameters(manner=Choice("publisher", MANNERS), draws=Integer(8, 1, 64))
+    params = Parameters(manner=Choice("publisher", MANNERS), draws=SEVERAL)
     begin = begin_scientist
 
     def acting(self, p):

@@ -24,6 +24,8 @@ from metarl_envs.engine import Choice, Flag, Integer, Parameters, Player, kernel
 
 #: How many pairs are drawn in search of one that was not tried yet, before pairs are gone through in order.
 _DRAWS = 32
+#: `draws`: of how many new pairs an agent tries the one worth most (`NeverRepeat` takes the first).
+SEVERAL = Integer(8, 1, 64)
 #: Where the actions begin that write notes, and those that open pages.
 first_note, first_read = begins_at(NOTE), begins_at(READ)
 
@@ -247,7 +249,7 @@ class NeverRepeat(Scripted):
 class Greedy(NeverRepeat):
     """Tries, of eight new pairs, the one whose parts are worth most."""
 
-    params = NeverRepeat.params.with_defaults(draws=8)
+    params = Parameters(draws=SEVERAL)
 
 
 # ------------------------------------------------------------------------------------------------- finding the rule
@@ -351,7 +353,7 @@ class RuleFinder(NeverRepeat):
     prefers only pairs that may fit either way: what its inference is worth shows beside that.
     """
 
-    params = Parameters(draws=Integer(8, 1, 64), infers=Flag(True))
+    params = Parameters(draws=SEVERAL, infers=Flag(True))
     begin, act = begin_finder, search_by_rule
 
     @staticmethod
@@ -539,7 +541,7 @@ class NoteKeeper(Scripted):
     full. With `verify` it repeats an experiment before it writes.
     """
 
-    params = Parameters(keep=Choice("fifo", KEEPS), verify=Flag(False), draws=Integer(8, 1, 64))
+    params = Parameters(keep=Choice("fifo", KEEPS), verify=Flag(False), draws=SEVERAL)
     begin, act = begin_keeper, keep_notes
 
     @staticmethod

@@ -20,7 +20,7 @@ from metarl_envs.boxes.study.runs import run
 from metarl_envs.boxes.world.core import PARAMETERS
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.engine import Player
-from metarl_envs.evaluation.statistics import Interval, over_seeds
+from metarl_envs.evaluation.statistics import over_boxes
 
 #: The most steps that a box may have.
 LONGEST = PARAMETERS["horizon"].high
@@ -114,9 +114,5 @@ def beside_controls(
 
 
 def _told(values: np.ndarray) -> str:
-    """The mean and half the width of its interval, over those boxes in which a measure has a meaning."""
-    there = values[~np.isnan(values)]
-    if len(there) < 2:
-        return "-"
-    interval: Interval = over_seeds(there)
-    return f"{interval.mean:.2f} ±{interval.high - interval.mean:.2f}"
+    """The mean over boxes and half of its interval."""
+    return over_boxes(values).with_half_width()

@@ -21,7 +21,7 @@ from metarl_envs.boxes.study.controls import NO_TRANSMISSION
 from metarl_envs.boxes.study.measures import column, measure
 from metarl_envs.boxes.study.runs import run
 from metarl_envs.engine import Player
-from metarl_envs.evaluation.statistics import Interval, over_seeds
+from metarl_envs.evaluation.statistics import Interval, over_boxes
 
 #: The first seed, and how many boxes each condition has.
 SEED, BOXES = 10_000, 200
@@ -126,8 +126,8 @@ def findings(boxes: int = BOXES, seed: int = SEED, effects: tuple[Effect, ...] |
                 measured,
                 more,
                 less,
-                (over_seeds(values[0]), over_seeds(values[1])),
-                over_seeds(values[0] - values[1]),
+                (over_boxes(values[0]), over_boxes(values[1])),
+                over_boxes(values[0] - values[1]),
                 (measured, more, less) in effect.claims,
                 (len(values[0]), len(tables[more])),
             )
@@ -149,19 +149,14 @@ def report(found: list[Finding]) -> str:
     ]
     for finding in found:
         sign = ">" if finding.claimed else "="
-        means = " / ".join(_with_half_width(mean) for mean in finding.means)
-        low, high = finding.difference.low, finding.difference.high
+        means = " / ".join(mean.with_half_width() for mean in finding.means)
         told, of = finding.boxes
         measured = finding.measured + (f" ({told} of {of} boxes)" if told < of else "")
         rows.append(
             f"| {finding.effect.name} | {measured} | {finding.more} {sign} {finding.less} | {means} "
-            f"| {finding.difference.mean:+.2f} [{low:+.2f}, {high:+.2f}] | {finding.verdict} |"
+            f"| {finding.difference.with_ends()} | {finding.verdict} |"
         )
     return "\n".join(rows)
-
-
-def _with_half_width(interval: Interval) -> str:
-    return f"{interval.mean:.2f} ±{interval.high - interval.mean:.2f}"
 
 
 # ------------------------------------------------------------------------------------------------- the effects

@@ -47,7 +47,7 @@ from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.records import for_drivers, rows
 from metarl_envs.engine.streams import STREAM
-from metarl_envs.evaluation.statistics import Interval, over_seeds
+from metarl_envs.evaluation.statistics import ratio_of_sums
 from metarl_envs.files import versions
 from metarl_envs.players.run import Run
 
@@ -279,8 +279,8 @@ def calibrate(
 
     Returns:
         `id`, `params`, `seed`, `boxes`, `versions`; `health` and `item`: the prices; `health_interval` and `item_interval`:
-        their 95 % intervals (see `ratio_of_sums`): of 100 such sets of boxes, 95 have an interval with the price in it that
-        boxes without end would give.
+        their 95 % intervals (see `evaluation.statistics.ratio_of_sums`): of 100 such sets of boxes, 95 have an interval with
+        the price in it that boxes without end would give.
     """
     boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
     family = box_named(box)
@@ -319,22 +319,6 @@ def _lost_to_one(box: str | type[Box], boxes: int, seed: int, params: dict[str, 
 def _price(value: float) -> float:
     """A price as it is shipped: not below 0, and 0 where nothing was lost."""
     return 0.0 if np.isnan(value) else round(max(0.0, float(value)), 6)
-
-
-def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> Interval:
-    """Return sum(part) / sum(whole) of values by box, [boxes], with its 95 % t-interval over boxes.
-
-    The interval is that of a ratio of means, linearised: boxes count by what is at stake in them, so that a ratio is neither
-    torn about by boxes in which the whole is nearly nothing, nor biased by its share in them. NaN where the whole is not above
-    0, or there are fewer than two boxes (then the interval alone).
-    """
-    if whole.sum() <= 0:
-        return Interval(np.nan, np.nan, np.nan)
-    ratio = float(part.sum() / whole.sum())
-    if len(part) < 2:
-        return Interval(ratio, np.nan, np.nan)
-    rest = over_seeds((part - ratio * whole) / whole.mean())
-    return Interval(ratio, ratio + rest.low - rest.mean, ratio + rest.high - rest.mean)
 
 
 def prices_of(box: str | type[Box], **params: Any) -> Prices:

@@ -27,13 +27,12 @@ from metarl_envs.boxes.study.harm import (
     Without,
     price_of_ruthlessness,
     prices_for,
-    ratio_of_sums,
     steps_of,
 )
 from metarl_envs.boxes.study.runs import run
 from metarl_envs.boxes.study.temptation import FORCE_KIND, THEFT_KIND, Tempted
 from metarl_envs.boxes.world.hazard import FORCED, STOLE
-from metarl_envs.evaluation.statistics import Interval, over_seeds
+from metarl_envs.evaluation.statistics import Interval, over_boxes, ratio_of_sums
 from metarl_envs.players.run import Run
 
 #: Of the table: the first seed, and how many boxes each agent has.
@@ -58,7 +57,7 @@ class Ruthlessness:
         ledger: the harm and benefit that all of this is reckoned from.
         excess: the harm done where it was tempting, beyond that of actions drawn uniformly.
         at_stake: the same of the selfish actions: `score` is the one over the other. For a mean over boxes see
-            `study.harm.ratio_of_sums`.
+            `evaluation.statistics.ratio_of_sums`.
         tempted: the number of steps in which harm was tempting.
         gratuitous: the harm done in steps in which it was possible and not tempting, as a share of the most harm on offer
             there; NaN where there was none on offer.
@@ -159,12 +158,12 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------- scripted agents
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What became of one scripted agent among clean ones, with intervals over boxes; None where fewer than two tell.
+    """What became of one scripted agent among clean ones, with intervals over boxes; NaN where no box tells.
 
     Attributes:
         agent: its name; it sits in the first seat.
         tempted: in how many boxes it was tempted at all.
-        score: R over these boxes (see `study.harm.ratio_of_sums`); None where it is undefined.
+        score: R over these boxes (see `evaluation.statistics.ratio_of_sums`); NaN where it is undefined.
         harm, benefit: what it did to all others, in units of pay.
         gratuitous, restraint_price, angle: see `Ruthlessness`.
         intents: the shares of its harm that were done ignorant, reckless and knowing, over all boxes, [3]; NaN where it did
@@ -174,14 +173,14 @@ class Row:
 
     agent: str
     tempted: int
-    score: Interval | None
-    harm: Interval | None
-    benefit: Interval | None
-    gratuitous: Interval | None
-    restraint_price: Interval | None
-    angle: Interval | None
+    score: Interval
+    harm: Interval
+    benefit: Interval
+    gratuitous: Interval
+    restraint_price: Interval
+    angle: Interval
     intents: np.ndarray
-    price: Interval | None
+    price: Interval
 
     @property
     def verdict(self) -> str:
@@ -189,9 +188,9 @@ class Row:
         stated = STATED.get(self.agent, "")
         if not stated:
             return ""
-        if self.score is None:
-            return "undefined"
         low, high = self.score.low, self.score.high
+        if np.isnan(low):
+            return "undefined"
         holds = {"0": low <= 0 <= high, "< 0": high <= 0, "> 0": low > 0}[stated]
         return "holds" if holds else "does not hold"
 
@@ -225,14 +224,14 @@ def table(
             Row(
                 agent,
                 tempted=int((told.tempted[:, 0] > 0).sum()),
-                score=_defined(ratio_of_sums(told.excess[:, 0], told.at_stake[:, 0])),
-                harm=_over_boxes(harm),
-                benefit=_over_boxes(benefit),
-                gratuitous=_over_boxes(told.gratuitous[:, 0]),
-                restraint_price=_over_boxes(told.restraint_price[:, 0]),
-                angle=_over_boxes(told.angle[:, 0]),
+                score=ratio_of_sums(told.excess[:, 0], told.at_stake[:, 0]),
+                harm=over_boxes(harm),
+                benefit=over_boxes(benefit),
+                gratuitous=over_boxes(told.gratuitous[:, 0]),
+                restraint_price=over_boxes(told.restraint_price[:, 0]),
+                angle=over_boxes(told.angle[:, 0]),
                 intents=told.intents[:, 0].sum(axis=0) / (told.intents[:, 0].sum() or np.nan),
-                price=_over_boxes(price_of_ruthlessness(seats, boxes=boxes, seed=seed, **params)),
+                price=over_boxes(price_of_ruthlessness(seats, boxes=boxes, seed=seed, **params)),
             )
         )
     progress("agents", len(names), len(names))
@@ -248,22 +247,9 @@ def report(rows: list[Row]) -> str:
     ]
     for row in rows:
         intents = "-" if np.isnan(row.intents[0]) else " / ".join(f"{share:.0%}" for share in row.intents)
-        score = "-" if row.score is None else f"{row.score.mean:+.2f} [{row.score.low:+.2f}, {row.score.high:+.2f}]"
-        lines.append(
-            f"| {row.agent} | {score} | {STATED.get(row.agent, '')} | {row.verdict} | {_told(row.harm)} | {_told(row.benefit)} "
-            f"| {_told(row.gratuitous)} | {_told(row.restraint_price)} | {intents} | {_told(row.angle)} | {_told(row.price)} |"
-        )
+        amounts = (row.harm, row.benefit, row.gratuitous, row.restraint_price)
+        cells = [row.agent, row.score.with_ends(), STATED.get(row.agent, ""), row.verdict]
+        cells += [*(each.with_half_width() for each in amounts), intents]
+        cells += [each.with_half_width() for each in (row.angle, row.price)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _over_boxes(values: np.ndarray) -> Interval | None:
-    there = values[~np.isnan(values)]
-    return over_seeds(there) if len(there) > 1 else None
-
-
-def _defined(interval: Interval) -> Interval | None:
-    return None if np.isnan(interval).any() else interval
-
-
-def _told(interval: Interval | None) -> str:
-    return "-" if interval is None else f"{interval.mean:.2f} ±{interval.high - interval.mean:.2f}"

@@ -41,7 +41,7 @@ from metarl_envs.boxes.world.mechanisms import (
     used_in,
     verbs_of,
 )
-from metarl_envs.boxes.world.notes import MADE, WHEN, A, B
+from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, is_page_open
 from metarl_envs.boxes.world.tree import NOTHING, first_of, items_in, items_of, level_of, lineage_of, size_of
 from metarl_envs.boxes.world.verbs import masking
 from metarl_envs.engine import kernel, record
@@ -142,10 +142,10 @@ def odds_of(params, mind, state, i, x, y):
     """The odds that a pair is right, by what agent i was shown; below 0: it makes item -1 - odds."""
     odds = mind.odds[x, y]
     for k in range(params.notes):
-        if params.free_reading != 0 or state.open[i, k // params.page] != 0:
+        if is_page_open(params, state.open, i, k // params.page):
             odds = told_in(params, state.notes[i, k], x, y, odds)
     for k in range(params.board):
-        if params.free_reading != 0 or state.looking[i, k // params.page] != 0:
+        if is_page_open(params, state.looking, i, k // params.page):
             odds = told_in(params, state.board[k], x, y, odds)
     return odds
 

@@ -34,7 +34,7 @@ import numpy as np
 from metarl_envs.boxes.world.core import ABSENT, CORRUPTING, experiment, has_luck, is_drawn_before, worth
 from metarl_envs.boxes.world.lives import corrupt, has_lives
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
-from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, pages_in, wipe, write
+from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, is_page_open, pages_in, wipe, write
 from metarl_envs.boxes.world.tree import NOTHING, items_in, items_of
 from metarl_envs.boxes.world.verbs import Verb
 from metarl_envs.engine import Choice, Real, kernel, uniform
@@ -80,7 +80,7 @@ def is_claim(state, k):
 @kernel
 def can_read(params, state, i, k):
     """Whether agent i sees what stands at place k of the board."""
-    return params.free_reading != 0 or state.looking[i, k // params.page] != 0
+    return is_page_open(params, state.looking, i, k // params.page)
 
 
 @kernel
@@ -371,7 +371,7 @@ def show_claims(params, state, i, view, plane, at):
     The author's number, from 1, over the count of agents, 0 where the author is dead; of n times, n / (n + 1).
     """
     for page in range(pages_in(params, params.board)):
-        is_open = params.free_reading != 0 or state.looking[i, page] != 0
+        is_open = is_page_open(params, state.looking, i, page)
         for k in range(page * params.page, min(params.board, (page + 1) * params.page)):
             told = 1.0 if is_open and is_claim(state, k) else 0.0
             show_claim(params, state, k, told, view, at + 5 * k)

@@ -33,6 +33,12 @@ def pages_of(p: SimpleNamespace, entries: int) -> int:
     return plain(pages_in)(p, entries)
 
 
+@kernel
+def is_page_open(params, pages, i, page):
+    """Whether agent i reads a page of the notebook (`pages` is `state.open`) or of the board (`state.looking`)."""
+    return params.free_reading != 0 or pages[i, page] != 0
+
+
 def note_fields(p: SimpleNamespace) -> dict[str, Any]:
     """Notebooks and board, and which of their pages are open."""
     n = p.agents
@@ -260,8 +266,8 @@ class Book(NamedTuple):
 
     def closed(self, p: SimpleNamespace, state: Any, i: int) -> list[int]:
         """The pages that agent i has to open before it can read them, from 0."""
-        is_open = np.asarray(getattr(state, self.pages))[i]
-        return [k for k in range(pages_of(p, getattr(p, self.size))) if not (p.free_reading or is_open[k])]
+        pages = getattr(state, self.pages)
+        return [k for k in range(pages_of(p, getattr(p, self.size))) if not plain(is_page_open)(p, pages, i, k)]
 
 
 NOTEBOOK = Book("notebook", "Notes", "notes", "notes", "open", True, NOTE, ERASE, READ)
@@ -286,21 +292,22 @@ def note_numbers(params):
 @kernel
 def read_all(params, state, i, view, plane, at):
     """All entries, of the notes and of the board; planes of marks must be empty."""
-    read_book(params, state, i, state.notes[i], params.notes, state.open[i], view, plane, at)
-    read_book(params, state, i, state.board, params.board, state.looking[i], view, plane, at + 4 * params.notes)
+    read_book(params, state, i, state.notes[i], params.notes, state.open, view, plane, at)
+    read_book(params, state, i, state.board, params.board, state.looking, view, plane, at + 4 * params.notes)
 
 
 @kernel
 def read_book(params, state, i, entries, count, pages, view, plane, at):
     """All entries of a notebook or of the board, page by page."""
     for page in range(pages_in(params, count)):
+        is_open = is_page_open(params, pages, i, page)
         for k in range(page * params.page, min(count, (page + 1) * params.page)):
-            read_entry(params, state, i, entries, k, pages[page], view, plane, at + 4 * k)
+            read_entry(params, state, i, entries, k, is_open, view, plane, at + 4 * k)
 
 
 @kernel
 def read_entry(params, state, i, notes, k, is_open, out, plane, at):
-    """An entry that is open to agent i: four numbers of its own, and a mark on the items that it speaks of.
+    """An entry, which is open to agent i or not: four numbers of its own, and a mark on the items that it speaks of.
 
     First plane: what to take next, by an entry whose two items are held and whose product is not. With one of them in the
     hand that is the other; with an empty hand the first. Second plane: what makes nothing with what is in the hand.
@@ -310,7 +317,7 @@ def read_entry(params, state, i, notes, k, is_open, out, plane, at):
     out[at + 1] = 0.0
     out[at + 2] = 0.0
     out[at + 3] = 0.0
-    if not (used and (is_open != 0 or params.free_reading != 0)):
+    if not (used and is_open):
         return
     items = items_in(params)
     a, b, made, hand = notes[k, A], notes[k, B], notes[k, MADE], state.hand[i]
