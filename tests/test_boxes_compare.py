@@ -15,7 +15,7 @@ from metarl_envs.boxes.study.imitation import energy_distance, features, gap
 from metarl_envs.boxes.study.measures import column, lives, measure
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.cli import app
-from metarl_envs.evaluation.statistics import over_seeds, over_seeds_and_tasks
+from metarl_envs.evaluation.statistics import over_boxes, over_seeds, over_seeds_and_tasks
 
 pytestmark = pytest.mark.plain
 
@@ -133,8 +133,14 @@ def test_what_cannot_be_compared_is_refused(given, error, why, runs):
 
 
 def test_wrong_seats_and_runs_that_were_cut_off_are_refused(runs):
-    with pytest.raises(ValueError, match=r"seats=\[2\] must name seats from 0 to 1"):
-        compare(runs, seats=[2])
+    for seats, error, why in (
+        ([2], ValueError, r"seats=\[2\] must name seats from 0 to 1"),
+        ([], ValueError, "seats is empty: give at least one, such as"),
+        (0, TypeError, r"seats=0 must be a list of seats, such as \[0\]"),
+        ("01", TypeError, "seats='01' must be a list of seats"),
+    ):
+        with pytest.raises(error, match=why):
+            compare(runs, seats=seats)
 
     class Fails:
         def __init__(self, **told):
@@ -148,6 +154,33 @@ def test_wrong_seats_and_runs_that_were_cut_off_are_refused(runs):
         lived({"all": boxes.Seat(Fails)})
     with pytest.raises(ValueError, match="was cut off at step 4 of 16"):
         compare({"a": raised.value.run})
+
+
+def test_names_that_there_are_not_are_refused(runs):
+    found = compare({"greedy": runs["greedy"]}, seats=[1], permutations=9)
+    for ask in (
+        lambda name: found.interval("inventions", name),
+        lambda name: found.difference("inventions", "greedy", name),
+        lambda name: found.seat_interval("earned", name, 1),
+        lambda name: found.curve("inventions", name),
+    ):
+        with pytest.raises(ValueError, match="there is no population 'people'; there are: greedy"):
+            ask("people")
+    with pytest.raises(ValueError, match="'harm' is not measured here; these are: earned, "):
+        found.interval("harm", "greedy")
+    with pytest.raises(ValueError, match="seat=0 is not compared here; these are: 1"):
+        found.seat_interval("earned", "greedy", 0)
+
+
+def test_what_becomes_of_claims_is_compared():
+    params = {"agents": 2, "horizon": 12, "day": 0, "lifespan": 6, "lineages": 1, "levels": 2, "width": 2, "bases": 4}
+    done = boxes.run("SealedBox", {"all": "publisher"}, boxes=2, **params, recipes=2, board=3, illusions=0.5)
+    found = compare({"publishers": done}, permutations=9)
+    for name in ("claims", "claim_precision", "false_half_life", "replication_share", "retraction_share"):
+        told = column(measure(done), name)
+        assert found.interval(name, "publishers") == pytest.approx(over_boxes(told), nan_ok=True)
+        assert (name in found.measured()) == bool(np.isfinite(told).any())
+    assert found.interval("claims", "publishers").mean > 0
 
 
 # ------------------------------------------------------------------------------------------------- how alike they behave

@@ -25,13 +25,14 @@ from metarl_envs.boxes.world.hazard import HAZARD
 from metarl_envs.boxes.world.mechanisms import used_in
 from metarl_envs.boxes.world.tree import levels_of
 from metarl_envs.evaluation.page import Curves, Table, html, markdown
-from metarl_envs.evaluation.statistics import Interval, over_seeds, over_seeds_and_tasks
+from metarl_envs.evaluation.statistics import Interval, over_boxes, over_seeds_and_tasks
 from metarl_envs.files import written_aside
 from metarl_envs.players.run import Run, endings_of, joined
 
 #: Measures of a whole box (see `measures`); a column that has no meaning in any of them is left out.
 OF_BOX = (
     *("inventions", "depth", "depth_slope", "notes", "note_precision", "note_recall", "note_depth"),
+    *("claims", "claim_precision", "false_half_life", "replication_share", "retraction_share"),
     *("illegal", "return", "harm"),
 )
 #: What one agent did: what it earned, how many things it was the first to make, knew at some time, and their highest level.
@@ -114,7 +115,7 @@ class Comparison:
         Several runs: for the distribution of boxes and players (`evaluation.statistics.over_seeds_and_tasks`); one run: for the
         distribution of boxes, and these players. Boxes in which the measure has no meaning are left out.
         """
-        return _interval(_of(self.populations[name].measures, measure))
+        return _interval(_of(self._population(name).measures, measure))
 
     def difference(self, measure: str, one: str, other: str) -> Interval:
         """Return how much more of a measure one population has than another, paired by box, with its 95 % interval.
@@ -122,18 +123,26 @@ class Comparison:
         Only the boxes that both share count, and in which the measure has a meaning for both. NaN where there are none.
         Of several runs, run i is taken with run i; where one population has more of them, they are averaged in groups.
         """
-        a, b = self.populations[one], self.populations[other]
+        a, b = self._population(one), self._population(other)
         here, there = _shared(a, b)
         return _interval(_apart(_of(a.measures, measure)[:, here], _of(b.measures, measure)[:, there]))
 
     def seat_interval(self, measure: str, name: str, seat: int) -> Interval:
         """Return the mean of a measure of `OF_SEAT` in one seat, with its interval."""
-        return _interval(_of(self.populations[name].by_seat, measure)[:, :, self.seats.index(seat)])
+        values = _of(self._population(name).by_seat, measure)
+        if seat not in self.seats:
+            raise ValueError(f"seat={seat!r} is not compared here; these are: {', '.join(map(str, self.seats))}")
+        return _interval(values[:, :, self.seats.index(seat)])
 
     def curve(self, which: str, name: str) -> np.ndarray:
         """Return the mean of a curve and its interval, [3, unit]: `"inventions"` or `"depth by day"`."""
-        values = _of(self.populations[name].curves, which)
+        values = _of(self._population(name).curves, which)
         return np.array([_interval(values[:, :, unit]) for unit in range(values.shape[2])]).T
+
+    def _population(self, name: str) -> Population:
+        if name not in self.populations:
+            raise ValueError(f"there is no population {name!r}; there are: {', '.join(self.populations)}")
+        return self.populations[name]
 
     # ------------------------------------------------------------------------------------------- shown
     def table(self) -> str:
@@ -180,7 +189,7 @@ class Comparison:
 
     def _means(self) -> Table:
         names, seats = list(self.populations), ", ".join(map(str, self.seats))
-        rows = [[measure, *(_told(self.interval(measure, name)) for name in names)] for measure in self.measured()]
+        rows = [[measure, *(self.interval(measure, name).with_half_width() for name in names)] for measure in self.measured()]
         about = f"{', '.join(OF_SEAT)}: means over seats {seats}. All other measures are of whole boxes."
         return Table("What was achieved", about, ["", *names], rows, set())
 
@@ -188,7 +197,7 @@ class Comparison:
         rows, strong = [], set()
         for k, measure in enumerate(self.measured()):
             found = [self.difference(measure, name, first) for name in others]
-            rows.append([measure, *(_told(each, "+") for each in found)])
+            rows.append([measure, *(each.with_half_width("+") for each in found)])
             strong |= {(k, n) for n, each in enumerate(found, 1) if each.low > 0 or each.high < 0}
         about = "Paired by box, over the boxes that both share; bold where the interval does not cover 0."
         return Table(f"How much more than {first}", about, ["", *others], rows, strong)
@@ -196,7 +205,7 @@ class Comparison:
     def _means_by_seat(self) -> Table:
         names = list(self.populations)
         rows = [
-            [f"{measure}, seat {seat}", *(_told(self.seat_interval(measure, name, seat)) for name in names)]
+            [f"{measure}, seat {seat}", *(self.seat_interval(measure, name, seat).with_half_width() for name in names)]
             for measure in OF_SEAT
             for seat in self.seats
         ]
@@ -315,8 +324,12 @@ def _places(run: Run) -> list[Place]:
 def _seats(given: Iterable[int] | None, agents: int) -> tuple[int, ...]:
     if given is None:
         return tuple(range(agents))
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"seats={given!r} must be a list of seats, such as [0]")
     seats = tuple(dict.fromkeys(as_integer("seats", seat) for seat in given))
-    if not seats or max(seats) >= agents:
+    if not seats:
+        raise ValueError("seats is empty: give at least one, such as [0], or None for all")
+    if max(seats) >= agents:
         raise ValueError(f"seats={list(seats)} must name seats from 0 to {agents - 1}")
     return seats
 
@@ -360,14 +373,8 @@ def _known_over_time(life: Life) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------------------- in words
-def _told(interval: Interval, sign: str = "") -> str:
-    """A mean with half of its interval; the mean alone where there is none."""
-    half = interval.high - interval.mean
-    return _number(interval.mean, sign) + ("" if np.isnan(half) else f" ±{_number(half)}")
-
-
-def _number(value: float, sign: str = "") -> str:
-    return "-" if np.isnan(value) else f"{value:{sign}.2f}"
+def _number(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.2f}"
 
 
 def _who(seats: Sequence[str]) -> str:
@@ -384,9 +391,7 @@ def _who(seats: Sequence[str]) -> str:
 def _interval(values: np.ndarray) -> Interval:
     """The mean of [run, box] and its interval, over the boxes in which no run has a NaN."""
     told = values[:, ~np.isnan(values).any(axis=0)]
-    if not told.size:
-        return Interval(np.nan, np.nan, np.nan)
-    return over_seeds(told[0]) if len(told) == 1 else over_seeds_and_tasks(told[:, :, None, None])
+    return over_seeds_and_tasks(told[:, :, None, None]) if len(told) > 1 and told.size else over_boxes(told[0])
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
