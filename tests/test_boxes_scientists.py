@@ -108,7 +108,7 @@ def told(*boards, board=2, lifespan=3):
     """What is kept of a box whose board is, after each step, as given: per place (made, when, tests, withdrawn), or None."""
     recipes = np.full((1, 6, 1, 2), -1)
     recipes[0, 4, 0], recipes[0, 5, 0] = (0, 1), (2, 3)
-    docket = ClaimRecord(SimpleNamespace(board=board, lifespan=lifespan), recipes)
+    record = ClaimRecord(SimpleNamespace(board=board, lifespan=lifespan), recipes)
     for t, entries in enumerate(boards, 1):
         states = np.zeros(1, [("board", np.int16, (board, 4)), *((name, np.int32, board) for name in FIELDS)])
         states["board"][..., 3] = -1
@@ -118,8 +118,8 @@ def told(*boards, board=2, lifespan=3):
             elif entry:
                 made, when, tests = entry
                 states["board"][0, k], states["claimed"][0, k], states["confirmed"][0, k] = (1, 0, made, when), 1, tests
-        docket.tell(t, states)
-    return docket.of(0)
+        record.tell(t, states)
+    return record.of(0)
 
 
 FIELDS = ("claimed", "confirmed", "refuted", "withdrawn")

@@ -41,7 +41,7 @@ SELDOM_COMPILED = {
 
 _THREE = {"agents": 3, "notes": 1, "page": 2, "levels": 3, "width": 2, "bases": 4, "recipes": 1, "dead_ends": 0.0}
 #: Small boxes in which everything happens: who is out comes back, notes are falsified, days end; experiments deceive, agents
-#: die, entries are garbled.
+#: die, entries are corrupted.
 LIVELY_BOXES: dict[str, dict[str, Any]] = {
     "HazardBox": {
         **_THREE,
