@@ -33,6 +33,14 @@ def beside(path: str | os.PathLike, *suffixes: str) -> list[Path]:
     return [stem.with_name(stem.name + suffix) for suffix in suffixes]
 
 
+def as_png(path: str | os.PathLike) -> Path:
+    """Return the path of a picture; ValueError where its name does not end in .png."""
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"path={str(path)!r} must end in .png")
+    return path
+
+
 def see_that_it_is_no_folder(path: str | os.PathLike) -> None:
     """Raise IsADirectoryError where the stem of files is a folder, or is written like one: they would be put beside it."""
     if os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir():

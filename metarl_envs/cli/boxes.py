@@ -218,6 +218,20 @@ def tree(
 
 
 @app.command()
+def summary(
+    file: Annotated[Path, typer.Argument(help="a recorded run: FILE.npz and FILE.json")],
+    out: Annotated[Path, typer.Option(help="the picture that is written")] = Path("summary.png"),
+    box: Annotated[int | None, typer.Option(help="which of its boxes, from 0 [default: the mean over all]")] = None,
+) -> None:
+    """Draw a run over time: inventions, pay, what is written and what of it is true, health and what others cost it."""
+    from metarl_envs.boxes.study.over_time import save_summary
+    from metarl_envs.players import load
+
+    see_that_it_can_be_written(out.parent)
+    typer.echo(f"written: {save_summary(load(file), out, box)}")
+
+
+@app.command()
 def normaliser(
     out: Annotated[Path | None, typer.Option(help="write it here [default: print it]")] = None,
 ) -> None:

@@ -18,6 +18,7 @@ from metarl_envs.files import written_aside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 #: Columns of a terminal below which a table shows one number a row.
@@ -83,15 +84,26 @@ def draw_curves(result: Result, path: str | os.PathLike) -> Path:
 
     `pip install "metarl-envs[plot]"` installs it. Returns the path.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.2, 4.8), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.2, 4.8)
     axes = figure.subplots()
     draw_on(axes, result)
     axes.set_title(f"In-context learning curves: {result.id}, split {result.split or ALL_TASKS}", fontsize=11)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return save_figure(figure, path)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of matplotlib, in inches, that opens no window."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike) -> Path:
+    """Write a figure into a PNG file, whole or not at all; its path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as [aside]:

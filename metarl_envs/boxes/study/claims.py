@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metarl_envs.boxes.study.truth import are_true
 from metarl_envs.boxes.world.lives import has_lives
-from metarl_envs.boxes.world.notes import MADE, WHEN, A, B
+from metarl_envs.boxes.world.notes import WHEN
 
 
 class Claims(NamedTuple):
@@ -59,7 +60,7 @@ class ClaimRecord:
         """One step more: `t` is how many there were, `states` are those of all boxes after the last of them."""
         board = states["board"]
         stands = (states["claimed"] != 0) & (board[..., WHEN] >= 0)
-        true = stands & self._is_true(board)
+        true = stands & are_true(self._recipes, board)
         new = stands & (board[..., WHEN] == t - 1)
         gone = self._stood & (new | ~stands)
         self._made += new.sum(axis=1)
@@ -87,14 +88,6 @@ class ClaimRecord:
             self._spans[box] + lasting,
             self._p.lifespan if has_lives(self._p) else 0,
         )
-
-    def _is_true(self, board: np.ndarray) -> np.ndarray:
-        """Whether the two things of each entry make what it says, bool [boxes, places]."""
-        recipes = self._recipes[
-            np.arange(len(board))[:, None], board[..., MADE]
-        ]  # of nothing: those of the last, not asked for
-        pair = board[..., None, [A, B]]
-        return ((recipes == pair) | (recipes == pair[..., ::-1])).all(axis=-1).any(axis=-1)
 
     def _end_spans(self, t: int, ended: np.ndarray) -> None:
         for box, k in zip(*np.nonzero(ended), strict=True):

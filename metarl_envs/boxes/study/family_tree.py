@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from metarl_envs.arguments import as_integer
+from metarl_envs.boxes.study.runs import one_box
 from metarl_envs.boxes.view.picture import blend
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY, REAL
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.tree import NOTHING, levels_of
 from metarl_envs.engine import Picture
 from metarl_envs.engine.canvas import AGENT, BAD, FLOOR, GOAL, GOOD, LINES, MUTED, TEXT
-from metarl_envs.files import written_aside
+from metarl_envs.files import as_png, written_aside
 from metarl_envs.players.run import Run
 
 #: The size of the picture, and what is left for the margins.
@@ -54,16 +54,13 @@ def lives_of(run: Run, box: int = 0) -> list[Lived]:
     Raises:
         ValueError: there is no such box, nobody dies in it, or the run does not repeat (see `Run.replay`).
     """
-    box = as_integer("box", box)
-    if box >= len(run):
-        raise ValueError(f"box={box} is not in this run: it has boxes 0 to {len(run) - 1}")
-    p = run.variant.p
+    alone, p = one_box(run, box), run.variant.p
     if not has_lives(p):
         raise ValueError(f"{run!r} has no lives to draw: nobody dies in it")
     levels = levels_of(p)
     all_lives = [Lived(i, 1, 0) for i in range(p.agents)]
     alive, gifts = list(all_lives), [np.zeros(len(levels), np.bool_) for _ in range(p.agents)]
-    states = (rows[0].copy() for rows in run[box : box + 1].replay())
+    states = (rows[0].copy() for rows in alone.replay())
     for t, (before, after) in enumerate(itertools.pairwise(states), 1):
         for i in range(p.agents):
             if after["born"][i] == t:
@@ -124,10 +121,7 @@ def save_family_tree(run: Run, path: str | Path, box: int = 0) -> Path:
     """
     import pygame
 
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"path={str(path)!r} must end in .png")
-    drawn = draw_family_tree(run, box)
+    path, drawn = as_png(path), draw_family_tree(run, box)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as [aside]:
         pygame.image.save(pygame.image.frombytes(drawn.tobytes(), drawn.shape[1::-1], "RGB"), str(aside))

@@ -15,6 +15,8 @@ import numpy as np
 from metarl_envs.boxes.study.claims import ClaimRecord, Claims
 from metarl_envs.boxes.study.claims import columns as columns_of_claims
 from metarl_envs.boxes.study.generations import Chronicle, Generations, columns
+from metarl_envs.boxes.study.runs import of_boxes
+from metarl_envs.boxes.study.truth import are_true
 from metarl_envs.boxes.world.claims import has_claims
 from metarl_envs.boxes.world.core import REAL
 from metarl_envs.boxes.world.lives import has_lives
@@ -69,7 +71,7 @@ def measure(run: Run) -> list[dict[str, float]]:
     `claim_precision`, `claim_precision_generation_1`, ..., `false_half_life`, `replication_share` and `retraction_share`.
 
     Raises:
-        ValueError: the run does not repeat (see `Run.replay`).
+        ValueError: the run was not played in boxes, or does not repeat (see `Run.replay`).
     """
     return [{"box": b, "seed": int(run.seeds[b]), **measures_of(life)} for b, life in enumerate(lives(run))]
 
@@ -114,7 +116,7 @@ def measures_of(life: Life) -> dict[str, float]:
 # ------------------------------------------------------------------------------------------------- living again
 def lives(run: Run) -> list[Life]:
     """Live the boxes of a run again, and keep of each what measures need."""
-    p, boxes = run.variant.p, len(run)
+    p, boxes = of_boxes(run).variant.p, len(run)
     shape = boxes, p.agents, items_of(p)
     levels, bases = levels_of(p), p.lineages * p.bases
     since = np.full(shape, -1, np.int32)
@@ -271,16 +273,9 @@ def gini(values: np.ndarray) -> float:
 
 
 # ------------------------------------------------------------------------------------------------- what is written
-def _truths(life: Life) -> dict[frozenset[int], int]:
-    """What each pair makes."""
-    pairs = ((x, r) for x in range(len(life.recipes)) for r in range(life.p.recipes) if life.recipes[x, r, 0] != NOTHING)
-    return {frozenset(map(int, life.recipes[x, r])): x for x, r in pairs}
-
-
 def _true_notes(life: Life) -> list[bool]:
     """Whether each note is true."""
-    truths = _truths(life)
-    return [truths.get(frozenset((n[A], n[B])), NOTHING) == n[MADE] for n in life.notes.tolist()]
+    return are_true(life.recipes[None], life.notes[None])[0].tolist()
 
 
 def note_precision(life: Life) -> float:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.arguments import as_integer
-from metarl_envs.boxes.scenarios.box import Box
+from metarl_envs.boxes.study.runs import one_box
 from metarl_envs.boxes.view.words import experiment, names_of
 from metarl_envs.boxes.world.claims import REPLICATE, has_claims, other_of_pair
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY, REAL, TAKE
@@ -36,12 +35,8 @@ def lines(run: Run, box: int = 0, *, failures: bool = False, pictures: bool = Fa
     Raises:
         ValueError: there is no such box, its family has no text, or the run does not repeat (see `Run.replay`).
     """
-    box = as_integer("box", box)
-    if box >= len(run):
-        raise ValueError(f"box={box} is not in this run: it has boxes 0 to {len(run) - 1}")
+    one_box(run, box)
     family, p = run.variant.family, run.variant.p
-    if not issubclass(family, Box):
-        raise ValueError(f"{run!r} was not played in a box: there is nothing to tell of it")
     if pictures and family.describe is Family.describe:
         raise ValueError(f"{family.__name__} cannot be described in text yet: leave pictures out")
     usual = family.params.resolve({}, family.__name__)

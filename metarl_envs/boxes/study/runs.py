@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from metarl_envs.arguments import Progress, as_seed, at_least_one, row_seeds, tell_nobody
+from metarl_envs.arguments import Progress, as_integer, as_seed, at_least_one, row_seeds, tell_nobody
 from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.players.agents import AGENTS
 from metarl_envs.boxes.players.scripted import Scripted
@@ -156,6 +156,20 @@ def _wait_apart(chosen: list[Any]) -> bool:
     """Whether each box is a table of its own, since its players are waited for; not where a batch acts in all boxes at once."""
     one_by_one = [player for player in chosen if isinstance(player, Seat)]
     return any(player.concurrency > 1 for player in one_by_one) and all(isinstance(each, Player | Seat) for each in chosen)
+
+
+def of_boxes(run: Run) -> Run:
+    """Return a run as it is; ValueError where it was not played in boxes."""
+    if not issubclass(run.variant.family, Box):
+        raise ValueError(f"{run!r} was not played in a box: there is nothing to tell of it")
+    return run
+
+
+def one_box(run: Run, box: int) -> Run:
+    """Return one box of a run, from 0, as a run of its own; ValueError where there is none, see also `of_boxes`."""
+    if as_integer("box", box) >= len(of_boxes(run)):
+        raise ValueError(f"box={box} is not in this run: it has boxes 0 to {len(run) - 1}")
+    return run[box : box + 1]
 
 
 def id_of(family: type[Box]) -> str:

@@ -1,0 +1,28 @@
+"""Whether what is written is true."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metarl_envs.boxes.world.notes import MADE, A, B
+from metarl_envs.boxes.world.tree import NOTHING
+
+
+def are_true(recipes: np.ndarray, entries: np.ndarray) -> np.ndarray:
+    """Return whether entries are true: their pairs make what they say, or make nothing where they say so.
+
+    Args:
+        recipes: of each box, int [boxes, items, recipes, 2], -1 for bases.
+        entries: of each box, int [boxes, places, 4] (see `world.notes.A`); where nothing is written, the answer has no
+            meaning.
+
+    Returns:
+        bool [boxes, places].
+    """
+    pair, made = np.sort(entries[..., [A, B]], axis=-1), entries[..., MADE]
+    recipes = np.sort(recipes, axis=-1)
+    of_made = recipes[np.arange(len(recipes))[:, None], made]  # of nothing: those of the last item, not asked for
+    true = (of_made == pair[..., None, :]).all(axis=-1).any(axis=-1)
+    for box, place in zip(*np.nonzero(made == NOTHING), strict=True):
+        true[box, place] = not (recipes[box] == pair[box, place]).all(axis=-1).any()
+    return true
