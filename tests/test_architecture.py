@@ -27,9 +27,10 @@ ROOMS = {
     "boxes": {"engine", "learners", "task_sets", "histories", "players", "evaluation", "arguments", "files", "ids"},
     "text": {"engine", "task_sets", "histories", "players", "evaluation", "arguments", "ids"},
     "play": {"engine", "task_sets", "players", "evaluation", "catalogue", "arguments", "files", "ids", "making"},
+    "host": {"engine", "task_sets", "players", "boxes", "arguments", "files"},
     "testing": {"engine", "learners", "task_sets", "histories", "catalogue", "ids"},
     "cli": {
-        *("engine", "learners", "task_sets", "histories", "players", "evaluation", "boxes", "play", "text"),
+        *("engine", "learners", "task_sets", "histories", "players", "evaluation", "boxes", "play", "text", "host"),
         *("catalogue", "arguments", "files", "ids"),
     },
 }
@@ -41,6 +42,7 @@ FLOORS = {
 #: Files of the wrappers that are there for one library, and are imported by their own names only.
 BRIDGES = {"sb3.py": {"stable_baselines3"}}
 HEAVY = ("numba", "pygame", "minigrid", "pettingzoo", "matplotlib", "scipy", "torch", "pandas", "typer", "rich")
+HEAVY += ("starlette", "uvicorn")
 
 
 def imports(file):

@@ -17,7 +17,7 @@ from metarl_envs.cli.models import (
     Requests,
     Resume,
     Tokens,
-    model_of,
+    seats_of,
     told_in_a_line,
 )
 from metarl_envs.cli.options import SETTINGS, SPLITS, params_of, prepare_for_a_window, see_that_it_can_be_written
@@ -114,11 +114,9 @@ def run(
     from metarl_envs.boxes.study.runs import forecast
     from metarl_envs.boxes.study.runs import run as play
 
-    settings = {"context": context, "max_tokens": max_tokens, "requests": requests, "tokens": tokens}
-    models: dict[str, Any] = {}
-    seats = dict(_seat_of(given, models, base_url, settings) for given in seat)
-    if len(seats) < len(seat):
-        raise ValueError(f"--seat names a seat twice: {', '.join(seat)}")
+    seats = seats_of(seat, base_url, {"context": context, "max_tokens": max_tokens, "requests": requests, "tokens": tokens})
+    if "person" in seats.values():
+        raise ValueError("--seat has a person, who needs a page: metarl-envs host, with the same options")
     asked = {"boxes": boxes, "seed": seed, "split": split, **params_of(param or [])}
     if dry_run:
         typer.echo(str(forecast(box, seats, **asked)))
@@ -127,17 +125,6 @@ def run(
     with told_in_a_line():
         done = play(box, seats, out=out, resume=resume, concurrency=concurrency, **asked)
     typer.echo(f"{done!r}\nwritten: {', '.join(str(out / name) for name in sorted(os.listdir(out)))}")
-
-
-def _seat_of(given: str, models: dict[str, Any], base_url: str | None, settings: dict[str, Any]) -> tuple[Any, Any]:
-    """A seat and who sits there; a model that sits in several is one."""
-    where, equals, who = given.partition("=")
-    if not equals or not (where in ("all", "others") or where.removeprefix("-").isdecimal()):
-        raise ValueError(f"--seat {given!r} must be SEAT=PLAYER, such as 0=greedy, others=random or 1=model:NAME")
-    if who.startswith("model:"):
-        name = who.removeprefix("model:")
-        who = models[name] = models.get(name) or model_of(name, base_url, **settings)
-    return int(where) if where not in ("all", "others") else where, who
 
 
 @app.command()

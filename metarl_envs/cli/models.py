@@ -29,6 +29,25 @@ def model_of(name: str, base_url: str | None, **settings: Any) -> Any:
     return LanguageModel(name, base_url=base_url, **settings)
 
 
+def seats_of(given: list[str], base_url: str | None, settings: dict[str, Any]) -> dict[Any, Any]:
+    """Return who sits where out of `SEAT=PLAYER` pairs; a model that sits in several seats is one."""
+    models: dict[str, Any] = {}
+    seats = dict(_seat_of(pair, models, base_url, settings) for pair in given)
+    if len(seats) < len(given):
+        raise ValueError(f"--seat names a seat twice: {', '.join(given)}")
+    return seats
+
+
+def _seat_of(given: str, models: dict[str, Any], base_url: str | None, settings: dict[str, Any]) -> tuple[Any, Any]:
+    where, equals, who = given.partition("=")
+    if not equals or not (where in ("all", "others") or where.removeprefix("-").isdecimal()):
+        raise ValueError(f"--seat {given!r} must be SEAT=PLAYER, such as 0=greedy, others=random or 1=model:NAME")
+    if who.startswith("model:"):
+        name = who.removeprefix("model:")
+        who = models[name] = models.get(name) or model_of(name, base_url, **settings)
+    return int(where) if where not in ("all", "others") else where, who
+
+
 @contextlib.contextmanager
 def told_in_a_line() -> Iterator[None]:
     """Turn a player that failed, or a budget that is spent, into a clear line without a traceback."""

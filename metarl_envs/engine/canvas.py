@@ -7,6 +7,7 @@ opens a window. Another environment may call `pygame.quit()` at any time; only f
 from __future__ import annotations
 
 import functools
+import io
 import math
 from typing import Any
 
@@ -95,8 +96,16 @@ class Picture:
 
     def array(self) -> np.ndarray:
         """Return the finished picture: uint8 of shape (height, width, 3), memory of its own."""
-        small = self._pygame.transform.smoothscale(self.surface, (self.width, self.height))
-        return np.ascontiguousarray(np.transpose(self._pygame.surfarray.pixels3d(small), (1, 0, 2)))
+        return np.ascontiguousarray(np.transpose(self._pygame.surfarray.pixels3d(self._finished()), (1, 0, 2)))
+
+    def png(self) -> bytes:
+        """Return the finished picture as the bytes of a PNG file."""
+        file = io.BytesIO()
+        self._pygame.image.save(self._finished(), file, "picture.png")
+        return file.getvalue()
+
+    def _finished(self) -> Any:
+        return self._pygame.transform.smoothscale(self.surface, (self.width, self.height))
 
 
 def _pygame() -> Any:

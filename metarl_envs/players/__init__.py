@@ -8,16 +8,20 @@ environment through wrappers.
 from metarl_envs.engine.player import Player
 from metarl_envs.players.factories import PlayerError, Seat, Wrapped
 from metarl_envs.players.models.language_model import BudgetSpent, Forecast, LanguageModel
+from metarl_envs.players.people import Answer, People, Question
 from metarl_envs.players.run import Run, load
 from metarl_envs.players.told import Moment, Step
 
 __all__ = [
+    "Answer",
     "BudgetSpent",
     "Forecast",
     "LanguageModel",
     "Moment",
+    "People",
     "Player",
     "PlayerError",
+    "Question",
     "Run",
     "Seat",
     "Step",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -72,6 +73,16 @@ class Seat:
     def turns_left(self) -> float:
         """Return how many turns its players can take for certain before a budget is spent; infinity where there is none."""
         return float("inf")
+
+    def written_to(self, transcript: str | os.PathLike, *, resume: bool = False, concurrency: int | None = None) -> Seat:
+        """Return the same, which writes what its players are told and say to a file; itself, where they say nothing.
+
+        Args:
+            transcript: the file.
+            resume: go on with what is there.
+            concurrency: how many of its players wait for a reply at once, where that can be chosen.
+        """
+        return self
 
     def open(self) -> None:
         """Prepare for a run that begins."""

@@ -21,6 +21,13 @@ from metarl_envs.players.runner import Group
 from metarl_envs.players.told import Step, Wording
 from metarl_envs.task_sets import TaskSet
 
+#: Told of a table before its first step and after each, by the thread that moves it.
+Watch = Callable[["Boxes"], None]
+
+
+def nobody_watches(table: Boxes) -> None:
+    """Look at nothing."""
+
 
 class Boxes:
     """A table of boxes, one row each.
@@ -30,11 +37,14 @@ class Boxes:
         seeds: of the boxes, uint64.
         names: who sits in each seat, for the record.
         first: the number in the run of the first box here.
+        watch: called with this table now, and after each step.
     """
 
-    def __init__(self, tasks: TaskSet, seeds: np.ndarray, names: tuple[str, ...], first: int = 0):
-        self.variant, self._tasks, self.seeds, self._names = tasks.variant, tasks, seeds, names
-        self.first = first
+    def __init__(
+        self, tasks: TaskSet, seeds: np.ndarray, names: tuple[str, ...], first: int = 0, watch: Watch = nobody_watches
+    ):
+        self.variant, self._tasks, self.seeds, self.names = tasks.variant, tasks, seeds, names
+        self.first, self._watch = first, watch
         boxes, agents, horizon = len(seeds), self.variant.p.agents, self.variant.horizon
         dtype = action_dtype(self.variant)
         check_memory(boxes * horizon, dtype.itemsize * agents, "steps")
@@ -51,6 +61,7 @@ class Boxes:
         self.actions = np.zeros((boxes, agents), np.int64)
         self._returns, self._moving = np.zeros(boxes), False
         self._tellers: dict[tuple[str, ...], Teller] = {}
+        self._watch(self)
 
     @property
     def states(self) -> np.ndarray:
@@ -74,6 +85,7 @@ class Boxes:
         if self.t == self.variant.horizon:
             self.active = np.zeros(len(self.seeds), np.bool_)
         self._moving = False
+        self._watch(self)
 
     def run(self) -> Run:
         """What was played so far; where it was interrupted in the middle of a step, up to that step."""
@@ -82,7 +94,7 @@ class Boxes:
             variant=self.variant,
             split=self._tasks.split,
             episodes=1,
-            seats=self._names,
+            seats=self.names,
             tasks=np.array(self.worlds.task_rows.view(np.ndarray)),
             seeds=self.seeds,
             actions=self._taken[:, : self.t],

@@ -14,7 +14,7 @@ from metarl_envs.arguments import Progress, as_integer, as_seed, at_least_one, r
 from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.players.agents import AGENTS
 from metarl_envs.boxes.players.scripted import Scripted
-from metarl_envs.boxes.players.table import Boxes
+from metarl_envs.boxes.players.table import Boxes, Watch, nobody_watches
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.engine.family import Variant
@@ -40,6 +40,7 @@ def run(
     out: str | os.PathLike | None = None,
     resume: bool = False,
     concurrency: int | None = None,
+    watch: Watch = nobody_watches,
     **params: Unpack[BoxParameters],
 ) -> Run:
     """Live many boxes to the end, with any mixture of players in their seats.
@@ -75,6 +76,8 @@ def run(
             of language models (`transcript-SEAT.jsonl`, by the first seat that each sits in). None: nothing is written.
         resume: go on with what is in `out`: language models are not asked again what they answered.
         concurrency: of language models, how many conversations wait for a reply at once; None: as each says itself.
+        watch: called with a table of boxes before its first step and after each, in the thread that moves it: to look, and to
+            leave it as it is.
         params: parameters of the box.
 
     Raises:
@@ -87,12 +90,13 @@ def run(
     family = box_named(box)
     boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
     recipes = tasks_of(family, None, split, tasks, params)
-    chosen = _who_sits_where(seats, recipes.variant)
+    chosen = who_sits_where(seats, recipes.variant)
     if out is None and (resume or concurrency is not None):
         raise ValueError("resume and concurrency go with out: give the folder of the run")
     if out is not None:
         chosen = _written_to(Path(out), chosen, resume, concurrency)
-    return _played(recipes, chosen, row_seeds(seed, boxes), None if out is None else Path(out) / "run", progress)
+    file = None if out is None else Path(out) / "run"
+    return _played(recipes, chosen, row_seeds(seed, boxes), file, progress, watch)
 
 
 def forecast(
@@ -111,37 +115,43 @@ def forecast(
     family = box_named(box)
     boxes, seed = at_least_one("boxes", boxes), as_seed(seed)
     recipes = tasks_of(family, None, split, tasks, params)
-    chosen = _who_sits_where(seats, recipes.variant)
+    chosen = who_sits_where(seats, recipes.variant)
     pretending = {id(player): player.pretending() for player in chosen if isinstance(player, LanguageModel)}
     if not pretending:
         raise ValueError(f"seats={seats!r} has no language model, and nothing is asked of anybody")
-    _played(recipes, [pretending.get(id(player), player) for player in chosen], row_seeds(seed, 1), None, tell_nobody)
+    _played(recipes, [pretending.get(id(player), player) for player in chosen], row_seeds(seed, 1), None)
     parts = [model.forecast for model in pretending.values()]
     return Forecast(*(sum(each) for each in zip(*parts, strict=True))).times(boxes)
 
 
 def _written_to(out: Path, chosen: list[Any], resume: bool, concurrency: int | None) -> list[Any]:
-    """The players, of whom language models write their transcripts into a folder."""
+    """The players, of whom people and language models write their transcripts into a folder."""
     if not resume and (out / "run.json").exists():
         raise FileExistsError(f"out={str(out)!r} holds a run already: give another folder, or resume=True to go on with it")
     written = {
         id(player): player.written_to(out / f"transcript-{chosen.index(player)}.jsonl", resume=resume, concurrency=concurrency)
         for player in _different(chosen)
-        if isinstance(player, LanguageModel)
+        if isinstance(player, Seat)
     }
     return [written.get(id(player), player) for player in chosen]
 
 
-def _played(recipes: TaskSet, chosen: list[Any], seeds: np.ndarray, file: Path | None, progress: Progress) -> Run:
+def _played(
+    recipes: TaskSet,
+    chosen: list[Any],
+    seeds: np.ndarray,
+    file: Path | None,
+    progress: Progress = tell_nobody,
+    watch: Watch = nobody_watches,
+) -> Run:
     """Play all boxes, and write the run, whole or cut off."""
     names, made = tuple(_name_of(player) for player in chosen), Made()
     who = [(player, [i for i, each in enumerate(chosen) if each is player]) for player in _different(chosen)]
     together = [slice(b, b + 1) for b in range(len(seeds))] if _wait_apart(chosen) else [slice(None)]
-    tables = [Boxes(recipes, seeds[rows], names, rows.start or 0) for rows in together]
-    seated = [Seated(table, [table.group(*each, made) for each in who]) for table in tables]
     try:
         with in_a_run(chosen):
-            done = play(seated, progress)
+            tables = [Boxes(recipes, seeds[rows], names, rows.start or 0, watch) for rows in together]
+            done = play([Seated(table, [table.group(*each, made) for each in who]) for table in tables], progress)
     except BaseException as error:  # Ctrl-C too
         so_far = getattr(error, "run", None)
         if file is not None and so_far is not None and so_far.actions.shape[1]:
@@ -184,8 +194,8 @@ def scripted_in(variant: Variant) -> dict[str, Scripted]:
 
 
 # ------------------------------------------------------------------------------------------------- seats
-def _who_sits_where(seats: Mapping[Any, Any], variant: Variant) -> list[Any]:
-    """The player of each seat."""
+def who_sits_where(seats: Mapping[Any, Any], variant: Variant) -> list[Any]:
+    """The player of each seat; errors as in `run`."""
     agents = variant.p.agents
     if not isinstance(seats, Mapping):
         raise TypeError(f"seats={seats!r} must map seats to players, such as {{0: 'oracle', 'others': 'greedy'}}")

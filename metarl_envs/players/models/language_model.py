@@ -255,13 +255,8 @@ class Desk:
             ValueError: the transcript holds a reply to another question.
         """
         digest = digest_of(messages)
-        if (answered := self.transcript.answered(key)) is not None:
-            if answered.digest != digest:
-                raise ValueError(
-                    "the transcript answers another question at this place: resume with the same box, parameters and players, "
-                    "or begin anew with another transcript"
-                )
-            return answered.reply.text
+        if (answered := self.transcript.answered(key, digest)) is not None:
+            return answered.text
         characters = sum(len(message["content"]) for message in messages)
         if self._client is None:
             with self._lock:

@@ -35,13 +35,15 @@ class Transcript:
         path: of the file.
         about: who is asked, and how; what is resumed must have been asked the same.
         resume: go on with the file that is there.
+        synced: wait with each line until it has reached the disk, so that not even a power cut loses one.
 
     Raises:
         FileExistsError: the file is there, and is not to be resumed.
         ValueError: it is no transcript, or one of another model or of other settings.
     """
 
-    def __init__(self, path: str | os.PathLike | None, about: dict[str, Any], resume: bool):
+    def __init__(self, path: str | os.PathLike | None, about: dict[str, Any], resume: bool, synced: bool = False):
+        self._synced = synced
         self._path, self._lock, self._file = None if path is None else Path(path), threading.Lock(), None
         self._answered: dict[Key, Answered] = {}
         self._last: dict[tuple[int, int], list[dict[str, str]]] = {}
@@ -57,9 +59,15 @@ class Transcript:
         if not there or not self._file.tell():
             self._write({"format": FORMAT, **about})
 
-    def answered(self, key: Key) -> Answered | None:
-        """Return the reply to a question, if it is written."""
-        return self._answered.get(key)
+    def answered(self, key: Key, digest: str) -> Reply | None:
+        """Return the reply to a question, if it is written; ValueError where what is written answers another one."""
+        answered = self._answered.get(key)
+        if answered is not None and answered.digest != digest:
+            raise ValueError(
+                "the transcript answers another question at this place: resume with the same box, parameters and players, "
+                "or begin anew with another transcript"
+            )
+        return answered and answered.reply
 
     def __len__(self) -> int:
         return len(self._answered)
@@ -97,6 +105,8 @@ class Transcript:
         if self._file is not None:
             self._file.write(json.dumps(entry) + "\n")
             self._file.flush()
+            if self._synced:
+                os.fsync(self._file.fileno())
 
     def _read(self, about: dict[str, Any]) -> None:
         """Read what is there; a last line that was cut short is cut off."""

@@ -1,0 +1,409 @@
+"""People as players, without a network: who is asked, what is said, who is missing, and what is written down."""
+
+import json
+import os
+import stat
+import threading
+
+import numpy as np
+import pytest
+
+from metarl_envs import boxes
+from metarl_envs.boxes.players.table import Boxes
+from metarl_envs.boxes.scenarios import box_named
+from metarl_envs.host import links, messages
+from metarl_envs.host.practice import Practice
+from metarl_envs.host.room import Place, Room, RoomClosedError
+from metarl_envs.players import Answer, People, PlayerError, Question, Seat, load
+from metarl_envs.players.models.transcript import FORMAT
+from metarl_envs.task_sets import tasks_of
+
+pytestmark = pytest.mark.plain
+
+BOX = {"agents": 2, "horizon": 12, "day": 6, "notes": 2, "levels": 3, "width": 2, "bases": 4, "recipes": 1, "lineages": 1}
+SEEDS = [5, 6]
+
+
+def chosen(text, choices):
+    """One of the choices, which follows from the text."""
+    return choices[sum(text.encode()) % len(choices)]
+
+
+class Page:
+    """A line whose reader answers at once, or as often as it is let."""
+
+    def __init__(self, room, answers=True, most=10**9):
+        self.room, self.answers, self.most = room, answers, most
+        self.heard, self.closed, self.place = [], [], None
+
+    def enter(self, token):
+        self.place = self.room.enter(token, self)
+        if self.place is not None:
+            self.room.ready(self.place)
+            self.room.show(self.place)
+        return self
+
+    def send(self, message):
+        self.heard.append(json.loads(json.dumps(message)))
+        if message["kind"] == "moment" and self.answers and self.most > 0:
+            self.most -= 1
+            self.room.say(self.place, message["step"], chosen(message["text"], message["choices"]))
+
+    def close(self, reason):
+        self.closed.append(reason)
+
+    def kinds(self):
+        return [message["kind"] for message in self.heard]
+
+
+def a_room(seconds=20.0, seats=(0,), days=None, **more):
+    places = [Place(box, seat, day) for box in range(len(SEEDS)) for seat in seats for day in days or (None,)]
+    tokens = {place: f"token-{place}" for place in places}
+    return Room(tokens, SEEDS, seconds=seconds, day=BOX["day"] if days else None, **more), tokens
+
+
+def played(room, who=None, **more):
+    people = People(room.ask, 8, {"seconds": 20.0})
+    return boxes.run("AmnesiaBox", who(people) if who else {0: people, "others": "greedy"}, boxes=2, seed=5, **{**BOX, **more})
+
+
+class Scripted:
+    """What `Page` does, as a player that is not waited for."""
+
+    def __init__(self, **told):
+        pass
+
+    def act(self, moment):
+        question = Question.of(moment)
+        return question.sentences.parse(chosen(question.text, question.choices)).action
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return boxes.run("AmnesiaBox", {0: Seat(Scripted), "others": "greedy"}, boxes=2, seed=5, **BOX)
+
+
+def everybody(room, tokens, **more):
+    return {place: Page(room, **more).enter(token) for place, token in tokens.items()}
+
+
+# ------------------------------------------------------------------------------------------------- a run of people
+def test_people_play_what_anybody_plays_who_says_the_same(expected, tmp_path):
+    room, tokens = a_room()
+    pages = everybody(room, tokens)
+    run = played(room, out=tmp_path)
+    assert np.array_equal(run.actions, expected.actions)
+    assert np.array_equal(run.endings, expected.endings)
+    assert run.seats == ("person(seconds=20.0)", "greedy")
+    head, *lines = map(json.loads, (tmp_path / "transcript-0.jsonl").read_text().splitlines())
+    assert head == {"format": FORMAT, "player": "person", "seconds": 20.0}
+    assert [line["key"] for line in lines] == [[seed, 0, step, 0] for seed in SEEDS for step in range(12)]
+    assert all(line["text"] and line["tries"] == 1 for line in lines)
+    steps = [message["step"] for message in pages[Place(0, 0, None)].heard if message["kind"] == "moment"]
+    assert steps == list(range(12))
+
+
+def test_a_page_is_told_what_any_player_of_its_seat_is_told_and_nothing_else():
+    told = {}
+
+    class Note(Scripted):
+        def act(self, moment):
+            seed, _, step = moment._place
+            mask = moment.observation["action_mask"]
+            legal = sorted(moment.wording.sentences.say(action) for action in np.flatnonzero(mask).tolist())
+            told[seed, step] = moment.words, legal, moment.memory_reset
+            return super().act(moment)
+
+    boxes.run("AmnesiaBox", {0: Seat(Note), "others": "greedy"}, boxes=2, seed=5, **BOX)
+    room, tokens = a_room()
+    pages = everybody(room, tokens)
+    played(room)
+    for place, page in pages.items():
+        moments = [message for message in page.heard if message["kind"] == "moment"]
+        assert {message.keys() == moments[0].keys() for message in moments} == {True}
+        assert moments[0].keys() == {"kind", "step", "text", "choices", "left", "seconds", "forgets", "missed"}
+        for message in moments:
+            words, legal, forgets = told[SEEDS[place.box], message["step"]]
+            assert (message["text"], message["choices"], message["forgets"]) == (words, legal, forgets)
+
+
+def test_whoever_is_away_waits_and_is_counted(tmp_path):
+    room, _ = a_room(seconds=0.02, lobby=0.0)
+    run = played(room, out=tmp_path)
+    variant = tasks_of(box_named("AmnesiaBox"), None, "default", None, dict(BOX)).variant
+    wait = Question.of(moment_of(variant)).sentences.default
+    assert (run.actions[:, :, 0] == wait).all()
+    assert [place["missed"] for place in room.overview()] == [12, 12]
+    lines = [json.loads(line) for line in (tmp_path / "transcript-0.jsonl").read_text().splitlines()[1:]]
+    assert {(line["text"], line["tries"]) for line in lines} == {("", 0)}
+
+
+def moment_of(variant, seat=0):
+    tasks = tasks_of(variant.family, None, None, None, dict(variant.values))
+    return Boxes(tasks, np.array([5], np.uint64), ("x",) * variant.p.agents).step([seat]).moment(0)
+
+
+# ------------------------------------------------------------------------------------------------- going on
+def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(expected, tmp_path):
+    room, tokens = a_room()
+    pages = everybody(room, tokens)
+    count = threading.Semaphore(13)
+
+    def ask(question):
+        if not count.acquire(blocking=False):
+            raise RuntimeError("the plug is pulled")
+        return room.ask(question)
+
+    seats = {0: People(ask, 8, {"seconds": 20.0}), "others": "greedy"}
+    with pytest.raises(PlayerError, match="the plug is pulled"):
+        boxes.run("AmnesiaBox", seats, boxes=2, seed=5, out=tmp_path, **BOX)
+    path = tmp_path / "transcript-0.jsonl"
+    with path.open("a") as file:
+        file.write('{"key": [5, 0, 11')  # and in the middle of a line
+    before = [json.loads(line) for line in path.read_text().splitlines()[1:-1]]
+    assert len(before) == 13
+    again, tokens = a_room()
+    pages = everybody(again, tokens)
+    run = played(again, out=tmp_path, resume=True)
+    assert run.fingerprint == load(tmp_path / "run").fingerprint
+    assert np.array_equal(run.actions, expected.actions)
+    asked = [(SEEDS[page.place.box], message["step"]) for page in pages.values() for message in page.heard if "text" in message]
+    assert sorted(asked) == sorted(
+        {(seed, step) for seed in SEEDS for step in range(12)} - {(*line["key"][::2],) for line in before}
+    )
+
+
+def test_what_is_resumed_was_asked_the_same(tmp_path):
+    room, tokens = a_room()
+    everybody(room, tokens)
+    played(room, out=tmp_path)
+    with pytest.raises(ValueError, match=r"seconds was 20\.0 and is 7\.0"):
+        People(room.ask, 8, {"seconds": 7.0}).written_to(tmp_path / "transcript-0.jsonl", resume=True).open()
+    room, tokens = a_room()
+    everybody(room, tokens)
+    with pytest.raises(PlayerError, match="answers another question"):
+        played(room, out=tmp_path, resume=True, horizon=18)
+
+
+def test_a_room_that_is_closed_ends_the_run_with_what_was_played(tmp_path):
+    room, tokens = a_room()
+    pages = everybody(room, tokens, most=3)
+    threading.Timer(0.3, room.close, ["the host was closed"]).start()
+    with pytest.raises(PlayerError, match="the host was closed") as raised:
+        played(room, out=tmp_path)
+    assert isinstance(raised.value.__cause__, RoomClosedError)
+    assert load(tmp_path / "run").actions.shape == (2, 3, 2)
+    assert all(page.kinds()[-1] == "failed" for page in pages.values())
+
+
+# ------------------------------------------------------------------------------------------------- coming and going
+def ask_in_a_thread(room, question):
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(room.ask(question)))
+    thread.start()
+    return lambda: (thread.join(10), answers[0])[1]
+
+
+@pytest.fixture(scope="module")
+def questions():
+    """The first question of each seat of a box."""
+    variant = tasks_of(box_named("AmnesiaBox"), None, None, None, dict(BOX)).variant
+    return [Question.of(moment_of(variant, seat))._replace(seed=5, seat=seat) for seat in range(2)]
+
+
+def test_a_party_begins_when_all_are_there(questions):
+    room, tokens = a_room(seats=(0, 1))
+    first, second = (Page(room, answers=False) for _ in range(2))
+    first.enter(tokens[Place(0, 0, None)])
+    answer = ask_in_a_thread(room, questions[0])
+    assert first.heard[-1] == {"kind": "lobby", "here": 1, "of": 2}
+    second.enter(tokens[Place(0, 1, None)])
+    second_answer = ask_in_a_thread(room, questions[1])
+    wait_for(lambda: "moment" in first.kinds() and "moment" in second.kinds())
+    room.say(first.place, 0, "wait")
+    room.say(second.place, 0, "Wait.")
+    assert (answer().sentence, second_answer().sentence) == ("wait", "Wait.")
+    assert first.heard[-1] == {"kind": "acted", "step": 0}
+
+
+def test_the_experimenter_may_begin_without_those_who_are_missing(questions):
+    room, tokens = a_room(seats=(0, 1))
+    page = Page(room).enter(tokens[Place(0, 0, None)])
+    answer = ask_in_a_thread(room, questions[0])
+    wait_for(lambda: room.overview()[0]["awaited"])
+    room.begin(1)
+    assert "moment" not in page.kinds()
+    room.begin(0)
+    assert answer().sentence in questions[0].choices
+
+
+def test_the_newest_page_has_the_seat_and_is_shown_where_things_stand(questions):
+    room, tokens = a_room()
+    old = Page(room, answers=False).enter(tokens[Place(0, 0, None)])
+    answer = ask_in_a_thread(room, questions[0])
+    wait_for(lambda: "moment" in old.kinds())
+    new = Page(room, answers=False).enter(tokens[Place(0, 0, None)])
+    assert old.closed == ["opened elsewhere"]
+    assert {**new.heard[-1], "left": 0} == {**old.heard[-1], "left": 0}
+    room.leave(old.place, old)  # late, of the page that was shown out
+    assert room.overview()[0]["here"]
+    room.say(new.place, 0, "wait")
+    back = Page(room).enter(tokens[Place(0, 0, None)])
+    assert answer().sentence == "wait"
+    assert back.kinds()[-1] in ("acted", "wait")
+
+
+def test_no_token_opens_another_seat(questions):
+    room, tokens = a_room(seats=(0, 1))
+    for wrong in ("", "x", tokens[Place(0, 0, None)][:-1], tokens[Place(0, 0, None)] + "x", "é\ud800"):
+        assert Page(room).enter(wrong).place is None
+    assert Page(room).enter(tokens[Place(1, 1, None)]).place == Place(1, 1, None)
+
+
+def test_what_is_no_sentence_is_said_back_and_what_comes_late_is_left(questions):
+    room, tokens = a_room()
+    page = Page(room, answers=False).enter(tokens[Place(0, 0, None)])
+    room.say(page.place, 0, "wait")
+    assert page.heard[-1] == {"kind": "late", "step": 0}, "before anything was asked"
+    answer = ask_in_a_thread(room, questions[0])
+    wait_for(lambda: "moment" in page.kinds())
+    room.say(page.place, 1, "wait")
+    assert page.heard[-1] == {"kind": "late", "step": 1}
+    room.say(page.place, 0, "<script>alert(1)</script>")
+    assert page.heard[-1]["kind"] == "problem"
+    assert page.heard[-1]["problem"].startswith("'<script>alert(1)</script>' is no sentence. You can say: take X")
+    room.say(page.place, 0, "wait")
+    room.say(page.place, 0, "note 1")
+    assert page.heard[-1] == {"kind": "late", "step": 0}, "the first answer counts"
+    assert answer() == Answer("wait", answer().seconds, 2)
+    assert room.overview()[0]["malformed"] == 1
+
+
+def wait_for(is_so):
+    until = threading.Event()
+    for _ in range(500):
+        if is_so():
+            return
+        until.wait(0.01)
+    raise AssertionError("it did not happen in 5 s")
+
+
+# ------------------------------------------------------------------------------------------------- relay
+def test_in_a_relay_each_day_has_another_page(expected, tmp_path):
+    room, tokens = a_room(days=(0, 1))
+    pages = everybody(room, tokens)
+    run = played(room, out=tmp_path)
+    assert np.array_equal(run.actions, expected.actions)
+    room.finish()
+    for place, page in pages.items():
+        moments = [message for message in page.heard if message["kind"] == "moment"]
+        assert [message["step"] for message in moments] == [6 * place.day + k for k in range(6)]
+        assert moments[0]["forgets"]
+        assert page.kinds().count("over") == 1
+        assert page.kinds()[-1] == "over"
+
+
+def test_a_day_waits_for_its_own_people(questions):
+    room, tokens = a_room(days=(0, 1))
+    today = Page(room, answers=False).enter(tokens[Place(0, 0, 0)])
+    answer = ask_in_a_thread(room, questions[0]._replace(step=6))
+    wait_for(lambda: today.kinds()[-1:] == ["over"])
+    tomorrow = Page(room).enter(tokens[Place(0, 0, 1)])
+    assert answer().sentence in questions[0].choices
+    assert "moment" in tomorrow.kinds()
+    assert "moment" not in today.kinds()
+
+
+# ------------------------------------------------------------------------------------------------- messages and links
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        b'{"kind": "ready"}',
+        "",
+        "{",
+        "[" * 2000,
+        "[]",
+        "3",
+        '{"kind": 3}',
+        '{"kind": "nonsense"}',
+        '{"kind": ["ready"]}',
+        '{"kind": "ready", "more": 1}',
+        '{"kind": "say", "step": 1}',
+        '{"kind": "say", "step": true, "sentence": "wait"}',
+        '{"kind": "say", "step": 1.0, "sentence": "wait"}',
+        '{"kind": "say", "step": -1, "sentence": "wait"}',
+        '{"kind": "say", "step": 1e999, "sentence": "wait"}',
+        '{"kind": "say", "step": NaN, "sentence": "wait"}',
+        '{"kind": "say", "step": 99999999999999999999, "sentence": "wait"}',
+        '{"kind": "say", "step": 1, "sentence": ["wait"]}',
+        json.dumps({"kind": "say", "step": 1, "sentence": "x" * 301}),
+        json.dumps({"kind": "enter", "token": "x" * 101}),
+        json.dumps({"kind": "ready"}) + " " * 3000,
+    ],
+)
+def test_what_no_page_says_is_refused(said):
+    with pytest.raises(messages.BadMessageError):
+        messages.read_message(said)
+
+
+def test_what_a_page_says_is_understood():
+    for said in (
+        {"kind": "enter", "token": "abc"},
+        {"kind": "say", "step": 3, "sentence": "combine a with b"},
+        {"kind": "practise"},
+        {"kind": "begin", "box": 0},
+    ):
+        assert messages.read_message(json.dumps(said)) == said
+
+
+def test_a_flood_is_too_much():
+    rate = messages.Rate()
+    for _ in range(messages.BURST):
+        rate.take()
+    with pytest.raises(messages.BadMessageError, match="too many"):
+        [rate.take() for _ in range(10)]
+
+
+def test_links_are_kept_for_their_owner_alone_and_nothing_else_is_taken_for_them(tmp_path):
+    places = [Place(0, 0, None), Place(0, 1, None)]
+    made = links.new_links(places)._replace(port=8000)
+    path = links.file_of(tmp_path / "run")
+    assert path == tmp_path / "run.links"
+    links.save(made, path)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert links.load(path, places) == made
+    tokens = {*made.places.values(), made.watch}
+    assert len(tokens) == 3
+    assert all(len(token) == 43 for token in tokens)
+    said = json.loads(path.read_text())
+    for wrong in (
+        {"port": "8000"},
+        {"port": 99999},
+        {"tokens": said["tokens"][:1]},
+        {"tokens": [said["watch"], said["tokens"][0]]},
+        {"tokens": ["../../etc/passwd", said["tokens"][0]]},
+        {"tokens": [3, 4]},
+        {"watch": ""},
+        {"format": "x"},
+    ):
+        path.write_text(json.dumps({**said, **wrong}))
+        with pytest.raises(ValueError, match="links"):
+            links.load(path, places)
+
+
+# ------------------------------------------------------------------------------------------------- practice
+def test_a_practice_round_tells_nothing_of_the_run():
+    variant = tasks_of(box_named("AmnesiaBox"), None, None, None, dict(BOX)).variant
+    practice, real = Practice(variant, SEEDS, 0, 4), Question.of(moment_of(variant))
+    assert practice.question.rules == real.rules
+    words = lambda text: set(text.split("You have: ")[1].split(".")[0].split(", "))  # noqa: E731
+    assert not words(practice.question.text) & words(real.text)
+    assert "is no sentence" in practice.say("fly")
+    assert practice.left == 4
+    for left in (3, 2, 1, 0):
+        assert practice.say(practice.question.choices[0]) == ""
+        assert practice.left == left
+    before = practice.told()
+    assert practice.say("wait") == ""
+    assert practice.told() == before
