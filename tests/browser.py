@@ -98,6 +98,11 @@ class Page:
         wait_for(lambda: self.run(can), seconds, lambda: f"{selector!r} can be clicked: {self.text()!r:.900}")
         self.run(f"{found}.click()")
 
+    def press(self, key):
+        """Press a key."""
+        self.command("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
+        self.command("Input.dispatchKeyEvent", type="keyUp", key=key)
+
     def type(self, selector, text):
         """Put text into a field and submit it."""
         self.run(f"document.querySelector({json.dumps(selector)}).value = {json.dumps(text)}")

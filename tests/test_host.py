@@ -16,6 +16,7 @@ import urllib.request
 import numpy as np
 import pytest
 
+from tests import an_example
 from tests.browser import Browser, wait_for
 
 pytest.importorskip("starlette", reason='needs starlette (pip install "metarl-envs[host]")')
@@ -111,11 +112,11 @@ class Client:
     def __init__(self, link, losing=0.0, seed=0):
         self.address, self.origin, self.token = address_of(link)
         self.losing, self.random = losing, random.Random(seed)
-        self.heard, self.connections = [], 0
+        self.heard, self.connections, self.has_enough = [], 0, False
 
     async def play(self):
         """Play to the end."""
-        while not self.heard or self.heard[-1]["kind"] not in ("over", "failed"):
+        while not self.has_enough and not (self.heard and self.heard[-1]["kind"] in ("over", "failed")):
             with contextlib.suppress(OSError, websockets.WebSocketException, TimeoutError):
                 async with connect(self.address, origin=self.origin) as socket:
                     self.connections += 1
@@ -194,6 +195,40 @@ def test_a_host_that_is_killed_goes_on_as_if_it_had_not_been(hosting):
     lines = [json.loads(line) for line in (host.out / "transcript-0.jsonl").read_text().splitlines()[1:]]
     assert [line["key"] for line in lines] == [[seed, seat, t, 0] for seed in (0, 1) for seat in (0, 1) for t in range(60)]
     assert not host.out.with_name("killed.links").exists(), "links are of no use any more"
+
+
+def test_a_person_plays_beside_a_language_model(hosting):
+    endpoint = an_example.load("scripted_endpoint.py").Endpoint()
+    with endpoint:
+        options = ["--seat=0=person", "--seat=1=model:scripted", "--seat=2=greedy", f"--base-url={endpoint.url}"]
+        host = hosting(*options, "--seconds-per-step=60", **SMALL)
+        play([Client(link) for link in seats_in(host.links())])
+        host.end()
+    assert host.actions.shape == (1, 12, 3)
+    about = [json.loads((host.out / f"transcript-{i}.jsonl").read_text().splitlines()[0]) for i in range(2)]
+    assert [about[0]["player"], about[1]["model"]] == ["person", "scripted"]
+
+
+def test_a_host_that_is_interrupted_writes_what_was_played_and_can_go_on(hosting):
+    options = ["--seat=0=person", "--seat=others=greedy", "--seconds-per-step=60"]
+    host = hosting(*options, **{**SMALL, "horizon": 3000, "day": 30})
+    links = host.links()
+    client = Client(*seats_in(links))
+    playing = threading.Thread(target=play, args=([client],))
+    playing.start()
+    wait_for(lambda: len(client.heard) > 30, 30, "some steps are made")
+    host.process.send_signal(signal.SIGINT)
+    said = host.end()
+    assert "Traceback" not in said, said
+    assert "the host was closed" in said
+    assert 10 < host.actions.shape[1] < 3000
+    heard = len(client.heard)
+    again = hosting(*options, "--resume", **{**SMALL, "horizon": 3000, "day": 30})
+    assert again.links() == links
+    wait_for(lambda: len(client.heard) > heard + 30, 30, "it goes on, with the page that was never closed")
+    client.has_enough = True
+    again.kill()
+    playing.join(30)
 
 
 # ------------------------------------------------------------------------------------------------- who means no good
@@ -310,7 +345,11 @@ def test_two_pages_and_a_scripted_agent_finish_a_box(hosting, browser, tmp_path)
             assert desk.run("window.hit") is None
         if t == 6:
             desk.sees("You remember nothing but what is written", "#news")
-        act(desk, t, 12)
+        if t in (1, 2):
+            desk.sees(f"Step {t} of 12", "#status")
+            desk.press("2" if t == 1 else " ")  # the second thing, and to wait
+        else:
+            act(desk, t, 12)
         if t < 11:
             desk.sees("Waiting for the others")
         assert phone.run("document.documentElement.scrollWidth") <= 390
@@ -327,7 +366,10 @@ def test_two_pages_and_a_scripted_agent_finish_a_box(hosting, browser, tmp_path)
     assert host.actions.shape == (1, 12, 3)
     lines = [json.loads(line) for line in (host.out / "transcript-0.jsonl").read_text().splitlines()[1:]]
     assert len(lines) == 24
-    assert [line["tries"] for line in lines if line["key"][1:3] == [0, 4]] == [2]
+    said = {tuple(line["key"][1:3]): line for line in lines}
+    assert said[0, 4]["tries"] == 2
+    assert said[0, 1]["text"].startswith("combine ")
+    assert said[0, 2]["text"] == "wait"
 
 
 def test_in_a_relay_the_page_of_yesterday_knows_nothing_any_more(hosting, browser):

@@ -294,7 +294,9 @@ def test_in_a_relay_each_day_has_another_page(expected, tmp_path):
     pages = everybody(room, tokens)
     run = played(room, out=tmp_path)
     assert np.array_equal(run.actions, expected.actions)
-    room.finish()
+    room.finish(0)
+    assert [place for place, page in pages.items() if page.kinds()[-1] != "over"] == [Place(1, 0, 1)]
+    room.finish(1)
     for place, page in pages.items():
         moments = [message for message in page.heard if message["kind"] == "moment"]
         assert [message["step"] for message in moments] == [6 * place.day + k for k in range(6)]

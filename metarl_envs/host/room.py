@@ -250,11 +250,12 @@ class Room:
                 for sitter in self._sitters.values()
             ]
 
-    def finish(self) -> None:
-        """Tell everybody that it is over."""
+    def finish(self, box: int) -> None:
+        """Tell everybody in a box that it is over."""
         with self._change:
-            for sitter in self._sitters.values():
-                self._end(sitter, "over")
+            for place, sitter in self._sitters.items():
+                if place.box == box:
+                    self._end(sitter, "over")
 
     def close(self, why: str) -> None:
         """End it before its time: whoever waits for an answer is told why."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from metarl_envs.arguments import as_integer, as_seed, at_least_one, row_seeds
+from metarl_envs.boxes.players.table import Boxes
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.study.runs import run, who_sits_where
 from metarl_envs.host import links as kept
@@ -174,14 +175,20 @@ class _Session:
         asked = {"boxes": self._boxes, "seed": self._seed, "split": self._split, **self._params}
         where = {"out": self._out, "resume": self._resume, "concurrency": concurrency}
         try:
-            self._done = run(self._box, self._seats, watch=self._spectacle.watch, **where, **asked)
-            self._room.finish()
+            self._done = run(self._box, self._seats, watch=self._watch, **where, **asked)
         except BaseException as error:
             self._done = error
             self._room.close(str(error) or type(error).__name__)
         finally:
             self._over.set()
             self._spectacle.begun.set()
+
+    def _watch(self, table: Boxes) -> None:
+        """Show how a table stands, and tell its people when it is over."""
+        self._spectacle.watch(table)
+        if not table.active.any():
+            for i in range(len(table.seeds)):
+                self._room.finish(table.first + i)
 
     def _end(self, server: Any, linger: float, say: Callable[[str], None]) -> None:
         """End the server some time after the boxes are over."""

@@ -240,7 +240,7 @@ function showDeeds(choices) {
 }
 
 const OF_NOTES = ["note", "erase", "read"];
-const NAMES = { note: "write", post: "write", read: "open", look: "open", erase: "x" };
+const NAMES = { note: "write", read: "open", look: "open", erase: "x" };
 
 function bookOf(book, choices) {
   const own = book.title === "Notes";
