@@ -46,7 +46,7 @@ class Host:
         wait_for(
             lambda: "live view" in self.said() or self.process.poll() is not None, seconds, lambda: f"it starts: {self.said()}"
         )
-        found = dict(re.findall(r"^(.+): (http://\S+#\S+)$", self.said(), flags=re.MULTILINE))
+        found = dict(re.findall(r"^(.+): (https?://\S+#\S+)$", self.said(), flags=re.MULTILINE))
         assert found, self.said()
         return found
 
@@ -232,12 +232,13 @@ def test_a_host_that_is_interrupted_writes_what_was_played_and_can_go_on(hosting
 
 
 # ------------------------------------------------------------------------------------------------- who means no good
-def closed(link, *messages, origin=None, headers=None, first=True):
+def closed(link, *messages, origin=None, called="127.0.0.1", first=True):
     """How a connection ends on which these messages are sent: the code and the reason."""
     address, own, token = address_of(link)
+    address = address.replace("127.0.0.1", called)
 
     async def talk():
-        async with connect(address, origin=own if origin is None else origin, additional_headers=headers) as socket:
+        async with connect(address, origin=own if origin is None else origin, host="127.0.0.1") as socket:
             if first:
                 await socket.send(json.dumps({"kind": "enter", "token": token}))
             with contextlib.suppress(websockets.ConnectionClosed):
@@ -273,10 +274,15 @@ def test_a_hostile_client_is_shown_out_and_the_others_play_on(hosting):
             closed(one, origin=wrong)
     base = one.split("/seat")[0]
     for path in ("/", "/../session.py", "/static/seat.js", "/seat.html", "/%2e%2e/session.py", "/talk"):
-        with pytest.raises(urllib.error.HTTPError, match="404"):
+        with pytest.raises(urllib.error.HTTPError, match="404") as refusal:
             urllib.request.urlopen(base + path, timeout=10)
-    with pytest.raises(urllib.error.HTTPError, match="421"):  # a name that leads here without being ours
+        assert refusal.value.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        refusal.value.close()
+    with pytest.raises(urllib.error.HTTPError, match="421") as refusal:  # a name that leads here without being ours
         urllib.request.urlopen(urllib.request.Request(base + "/seat", headers={"Host": "evil.example"}), timeout=10)
+    refusal.value.close()
+    with pytest.raises(refused, match="403"):
+        closed(one, called="evil.example")
     with urllib.request.urlopen(base + "/seat", timeout=10) as page:
         assert "default-src 'none'; script-src 'self'" in page.headers["Content-Security-Policy"]
         assert page.headers["X-Content-Type-Options"] == "nosniff"
@@ -294,9 +300,10 @@ def test_a_hostile_client_is_shown_out_and_the_others_play_on(hosting):
 def test_other_machines_reach_it_only_if_one_says_so(hosting):
     host = hosting("--seat=all=person", "--host=0.0.0.0", **SMALL)
     assert "say by which names people reach it" in host.end()
-    host = hosting("--seat=all=person", "--host=0.0.0.0", "--name=study.example.org", **SMALL)
+    assert "give what stands in a link" in hosting("--seat=all=person", "--name=a b", **SMALL).end()
+    host = hosting("--seat=all=person", "--host=0.0.0.0", "--name=https://study.example.org", name="named", **SMALL)
     links = host.links()
-    assert links["box 0, seat 0"].startswith("http://study.example.org/seat#")
+    assert links["box 0, seat 0"].startswith("https://study.example.org/seat#")
     assert any("warning: --host 0.0.0.0" in line for line in host.lines)
 
 

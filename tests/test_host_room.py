@@ -88,7 +88,9 @@ def everybody(room, tokens, **more):
 
 
 # ------------------------------------------------------------------------------------------------- a run of people
-def test_people_play_what_anybody_plays_who_says_the_same(expected, tmp_path):
+def test_people_play_what_anybody_plays_who_says_the_same(expected, tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
     room, tokens = a_room()
     pages = everybody(room, tokens)
     run = played(room, out=tmp_path)
@@ -98,6 +100,7 @@ def test_people_play_what_anybody_plays_who_says_the_same(expected, tmp_path):
     head, *lines = map(json.loads, (tmp_path / "transcript-0.jsonl").read_text().splitlines())
     assert head == {"format": FORMAT, "player": "person", "seconds": 20.0}
     assert [line["key"] for line in lines] == [[seed, 0, step, 0] for seed in SEEDS for step in range(12)]
+    assert len(synced) == 1 + len(lines), "each answer has reached the disk before its step is made"
     assert all(line["text"] and line["tries"] == 1 for line in lines)
     steps = [message["step"] for message in pages[Place(0, 0, None)].heard if message["kind"] == "moment"]
     assert steps == list(range(12))
@@ -163,14 +166,26 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(expected, tmp_
     before = [json.loads(line) for line in path.read_text().splitlines()[1:-1]]
     assert len(before) == 13
     again, tokens = a_room()
-    pages = everybody(again, tokens)
-    run = played(again, out=tmp_path, resume=True)
+    pages = {place: Page(again) for place in tokens}
+    for place, page in pages.items():
+        page.place = again.enter(tokens[place], page)  # without saying that they are ready, as a page that was reloaded
+    people = People(again.ask, 8, {"seconds": 20.0}, again.recall)
+    run = boxes.run("AmnesiaBox", {0: people, "others": "greedy"}, boxes=2, seed=5, out=tmp_path, resume=True, **BOX)
+    assert [place["steps"] for place in again.overview()] == [12, 12]
     assert run.fingerprint == load(tmp_path / "run").fingerprint
     assert np.array_equal(run.actions, expected.actions)
     asked = [(SEEDS[page.place.box], message["step"]) for page in pages.values() for message in page.heard if "text" in message]
     assert sorted(asked) == sorted(
         {(seed, step) for seed in SEEDS for step in range(12)} - {(*line["key"][::2],) for line in before}
     )
+
+
+def test_who_never_came_before_a_restart_is_not_taken_for_ready(questions):
+    room, _ = a_room(seats=(0, 1))
+    for question, sentence in ((questions[0], "wait"), (questions[1], "")):
+        room.recall(question, sentence)
+    assert [room.is_ready(Place(0, seat, None)) for seat in range(2)] == [True, False]
+    assert [place["missed"] for place in room.overview()] == [0, 1, 0, 0]
 
 
 def test_what_is_resumed_was_asked_the_same(tmp_path):

@@ -40,7 +40,7 @@ def host(
     lobby: Annotated[float | None, typer.Option(help="seconds to wait for the missing [default: until all are there]")] = None,
     host: Annotated[str, typer.Option(help="address to listen at; this machine alone by default")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any that is free")] = 0,
-    name: Annotated[list[str] | None, typer.Option(help="what else a browser calls it (HOST or HOST:PORT), repeatable")] = None,
+    name: Annotated[list[str] | None, typer.Option(help="what else a browser calls it, as https://HOST; repeatable")] = None,
     linger: Annotated[float, typer.Option(help="seconds for which the page stays when all is over")] = 30.0,
     base_url: BaseUrl = None,
     context: Context = "whole",

@@ -131,6 +131,15 @@ class Room:
                 sitter.tell("missed", step=question.step)
         return Answer(asked.sentence, round(time.monotonic() - asked.begun, 3), asked.tries)
 
+    def recall(self, question: Question, sentence: str) -> None:
+        """Take note of an answer that was given before the host was started again; whoever gave one need not practise again."""
+        with self._change:
+            sitter = self._sitters[self._place_of(question)]
+            sitter.steps, sitter.missed = sitter.steps + 1, sitter.missed + (not sentence)
+            if sentence and not sitter.ready:
+                sitter.ready = True
+                self._changed(sitter)
+
     def _place_of(self, question: Question) -> Place:
         day = None if self._day is None else question.step // self._day
         return Place(self._box_of[question.seed], question.seat, day)
@@ -141,7 +150,6 @@ class Room:
         with self._change:
             self._end_day_before(sitter.place)
             resumed = question.step > (sitter.place.day or 0) * (self._day or 0)
-            sitter.ready |= resumed  # who has played does not practise again
             patience = min(self._lobby if self._lobby is not None else PATIENCE, PATIENCE) if resumed else self._lobby
             until = None if patience is None else time.monotonic() + patience
             if party not in self._begun:

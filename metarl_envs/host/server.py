@@ -50,8 +50,8 @@ _HEADERS = {
 }
 #: Why connections are closed. Pages do not come back by themselves after the first three.
 ELSEWHERE, NO_SUCH_LINK, BAD_MESSAGE, TOO_SLOW = 4001, 4003, 4008, 4009
-#: Seconds for the first message, and connections beside those of all links.
-_FIRST, _SPARE = 10.0, 64
+#: Seconds for the first message, and how many connections may owe it at once; links have one connection each.
+_FIRST, _MOST_STRANGERS = 10.0, 128
 #: Messages that may wait to be sent to a page, and seconds between two looks of the live view.
 _WAITING, _GLANCE = 200, 0.5
 
@@ -65,7 +65,6 @@ class Hosted(NamedTuple):
         practice: makes a practice round for a seat.
         welcome: what each page is told first: consent, rules, and how long a step may take.
         watch: the token of the experimenter.
-        places: how many links there are.
     """
 
     room: Room
@@ -73,7 +72,6 @@ class Hosted(NamedTuple):
     practice: Callable[[int], Practice]
     welcome: Message
     watch: str
-    places: int
 
 
 def server_of(hosted: Hosted, hosts: Sequence[str]) -> uvicorn.Server:
@@ -109,6 +107,8 @@ class _Guard:
         self._app, self._hosts = app, hosts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            send = functools.partial(_send_with_headers, send)
         called = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(called) != 1 or called[0] not in self._hosts:
             if scope["type"] == "http":
@@ -119,8 +119,15 @@ class _Guard:
         await self._app(scope, receive, send)
 
 
+async def _send_with_headers(send: Any, message: Any) -> None:
+    if message["type"] == "http.response.start":
+        headers = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+        message = {**message, "headers": [*message["headers"], *headers]}
+    await send(message)
+
+
 async def _file(name: str, kind: str, request: Request) -> Response:
-    return Response((files("metarl_envs.host") / "static" / name).read_bytes(), headers=_HEADERS, media_type=kind)
+    return Response((files("metarl_envs.host") / "static" / name).read_bytes(), media_type=kind)
 
 
 class _Line:
@@ -161,18 +168,16 @@ class _Web:
     """The connections of all pages."""
 
     def __init__(self, hosted: Hosted, origins: frozenset[str]):
-        self._hosted, self._origins, self._open = hosted, origins, 0
-        self._most = 4 * hosted.places + _SPARE
+        self._hosted, self._origins, self._strangers = hosted, origins, 0
 
     async def talk(self, socket: WebSocket) -> None:
         """Serve one connection from its beginning to its end."""
-        if socket.headers.get("origin") not in self._origins or self._open >= self._most:
+        if socket.headers.get("origin") not in self._origins or self._strangers >= _MOST_STRANGERS:
             await socket.close(1008)  # before it is accepted: 403
             return
         await socket.accept()
         line, rate = _Line(socket), Rate()
         writer = asyncio.create_task(line.write())
-        self._open += 1
         try:
             await self._talk(functools.partial(_hear, socket, rate), line)
         except (BadMessageError, TimeoutError) as error:
@@ -180,12 +185,15 @@ class _Web:
         except WebSocketDisconnect:
             writer.cancel()
         finally:
-            self._open -= 1
             with contextlib.suppress(asyncio.CancelledError, TimeoutError):
                 await asyncio.wait_for(writer, 5)
 
     async def _talk(self, hear: Callable[[], Awaitable[dict[str, Any]]], line: _Line) -> None:
-        first = await asyncio.wait_for(hear(), _FIRST)
+        self._strangers += 1
+        try:
+            first = await asyncio.wait_for(hear(), _FIRST)
+        finally:
+            self._strangers -= 1
         if first["kind"] != "enter":
             raise BadMessageError("the first message says by which link one comes")
         token = first["token"]

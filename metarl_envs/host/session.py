@@ -6,6 +6,7 @@ import functools
 import hashlib
 import ipaddress
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from metarl_envs.task_sets import DEFAULT_SPLIT, tasks_of
 PERSON = "person"
 #: Most characters of a consent text.
 MOST_CONSENT = 50_000
+_NAME = re.compile(r"((?P<scheme>https?)://)?(?P<host>([a-z0-9.-]{1,253}|\[[0-9a-f:]{2,45}\])(:[0-9]{1,5})?)/?", re.ASCII)
 
 
 def host(
@@ -62,7 +64,7 @@ def host(
         split: of the tasks, as in `metarl_envs.boxes.run`.
         address: where it listens: this machine alone, as long as nobody says otherwise.
         port: 0: any that is free, or when a run is resumed the same as before.
-        names: what else it may be called in a browser's address line, such as `study.example.org` or `lab-7:8000`.
+        names: what else a browser calls it, such as `https://study.example.org` or `lab-7:8000`; links have the first.
         seconds: for one step; whoever has not answered by then waits, which is counted.
         relay: `"days"`: each day of a box another person takes the seat, by a link of its own.
         consent: what is to be agreed to before anything else.
@@ -109,7 +111,8 @@ class _Session:
         if consent is not None and not 0 < len(consent) <= MOST_CONSENT:
             raise ValueError(f"consent has {len(consent)} characters: give from 1 to {MOST_CONSENT}")
         digest = consent and hashlib.sha256(consent.encode()).hexdigest()[:16]
-        self._people = People(self._ask, self._boxes * p.agents, {"seconds": float(seconds), "relay": relay, "consent": digest})
+        about = {"seconds": float(seconds), "relay": relay, "consent": digest}
+        self._people = People(self._ask, self._boxes * p.agents, about, self._recall)
         self._seats = {where: self._people if _is_person(who) else who for where, who in self._given.items()}
         chosen = who_sits_where(self._seats, self._variant)
         own = [i for i, who in enumerate(chosen) if who is self._people]
@@ -129,6 +132,9 @@ class _Session:
     def _ask(self, question: Question) -> Any:
         return self._room.ask(question)
 
+    def _recall(self, question: Question, sentence: str) -> None:
+        self._room.recall(question, sentence)
+
     def play(
         self,
         address: str,
@@ -142,8 +148,9 @@ class _Session:
         from metarl_envs.host.server import Hosted, server_of
 
         listening = _listening(address, port or self._links.port)
-        url = _url(address, listening.getsockname()[1])
-        hosts = _hosts(address, listening.getsockname()[1], names)
+        port, called = listening.getsockname()[1], [_named(name) for name in names]
+        url = f"{called[0][0]}://{called[0][1]}" if called else f"http://{_in_brackets(address)}:{port}"
+        hosts = [*_hosts(address, port, bool(names)), *(name for _, name in called)]
         thread = threading.Thread(target=self._play_boxes, args=(concurrency,), daemon=True)
         with listening:
             thread.start()
@@ -151,11 +158,11 @@ class _Session:
             if not self._over.is_set():
                 practice = functools.partial(Practice, self._variant, self._seeds, steps=self._welcome["practice"])
                 welcome = {**self._welcome, "rules": practice(0).question.rules}
-                hosted = Hosted(self._room, self._spectacle, practice, welcome, self._links.watch, len(self._links.places))
+                hosted = Hosted(self._room, self._spectacle, practice, welcome, self._links.watch)
                 server = server_of(hosted, hosts)
-                self._links = self._links._replace(port=listening.getsockname()[1])
+                self._links = self._links._replace(port=port)
                 kept.save(self._links, kept.file_of(self._out))
-                self._tell_links(url if not names else f"http://{names[0]}", say)
+                self._tell_links(url, say)
                 threading.Thread(target=self._end, args=(server, linger, say), daemon=True).start()
                 try:
                     server.run(sockets=[listening])
@@ -233,16 +240,20 @@ def _in_brackets(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _url(address: str, port: int) -> str:
-    return f"http://{_in_brackets(address)}:{port}"
+def _named(name: str) -> tuple[str, str]:
+    """The scheme, and what a browser calls the host, of a name that was given; ValueError where it is none."""
+    match = _NAME.fullmatch(name.lower())
+    if match is None:
+        raise ValueError(f"names has {name!r}: give what stands in a link, such as https://study.example.org or lab-7:8000")
+    return match["scheme"] or "http", match["host"]
 
 
-def _hosts(address: str, port: int, names: Sequence[str]) -> list[str]:
-    """What a browser may call it; ValueError where nobody can know."""
+def _hosts(address: str, port: int, has_names: bool) -> list[str]:
+    """What a browser may call it by its address; ValueError where nobody can know."""
     known = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(address) else [_in_brackets(address)]
-    if not is_loopback(address) and not names and _is_everywhere(address):
+    if not has_names and _is_everywhere(address):
         raise ValueError(f"address={address!r} is no address that a browser can be given: say by which names people reach it")
-    return [f"{name}:{port}" for name in known] + (known if port == 80 else []) + [f"{name}" for name in names]
+    return [f"{name}:{port}" for name in known] + (known if port == 80 else [])
 
 
 def _is_everywhere(address: str) -> bool:

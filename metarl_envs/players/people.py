@@ -68,6 +68,10 @@ class Answer(NamedTuple):
     tries: int
 
 
+def forget(question: Question, sentence: str) -> None:
+    """Do nothing with an answer of before."""
+
+
 class People(Seat):
     """People in seats, each asked for a sentence in each step of its own.
 
@@ -75,11 +79,18 @@ class People(Seat):
         ask: asks one person, waits, and returns the answer; it is called in many threads at once.
         places: how many people there are at most, in all lives or boxes together.
         about: what is recorded of how they are asked, and must be the same when a run is resumed.
+        recall: told of each question that is not asked again when a run is resumed, and of the sentence that answered it.
     """
 
-    def __init__(self, ask: Callable[[Question], Answer], places: int, about: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        ask: Callable[[Question], Answer],
+        places: int,
+        about: dict[str, Any] | None = None,
+        recall: Callable[[Question, str], None] = forget,
+    ):
         super().__init__(self._sit, max(2, at_least_one("places", places)))  # with 1 they would not be waited for in threads
-        self._ask, self._about = ask, {"player": "person", **(about or {})}
+        self._ask, self._recall, self._about = ask, recall, {"player": "person", **(about or {})}
         self._path: str | os.PathLike | None = None
         self._resume = False
         self.transcript = Transcript(None, self._about, False)
@@ -109,6 +120,7 @@ class People(Seat):
         asked = [{"role": "system", "content": question.rules}, {"role": "user", "content": question.text}]
         digest = digest_of(asked)
         if (written := self.transcript.answered(key, digest)) is not None:
+            self._recall(question, written.text)
             return written.text
         answer = self._ask(question)
         self.transcript.add(key, asked, digest, Reply(answer.sentence, None, None, answer.seconds, answer.tries))

@@ -133,6 +133,7 @@ $("begin").addEventListener("click", sayReady);
 
 // ------------------------------------------------------------------------------------------------- a moment
 function showMoment() {
+  if (now.forgets) wipe();
   const seen = read(now.text);
   const choices = now.practice && !now.left ? [] : now.choices;
   show("play");
@@ -157,6 +158,16 @@ function showMoment() {
   tellProblem("");
   $("sentence").value = "";
   tick();
+}
+
+// At dawn not even what could be undone in the field is left.
+function wipe() {
+  const kept = now;
+  forget();
+  now = kept;
+  const field = $("sentence");
+  field.replaceWith(field.cloneNode());
+  for (const details of document.querySelectorAll("details")) details.open = false;
 }
 
 // The parts of a text, line by line (see metarl_envs/boxes/view/words.py).
