@@ -303,8 +303,7 @@ function say(sentence) {
     send({ kind: "try", sentence });
     return;
   }
-  send({ kind: "say", step: now.step, sentence });
-  rest("...");
+  if (send({ kind: "say", step: now.step, sentence })) rest("...");
 }
 
 // Nothing more can be said in this step; with "", one may say something again.

@@ -34,7 +34,9 @@ export function connect(heard, changed) {
   }
 
   function send(message) {
-    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+    if (socket.readyState !== WebSocket.OPEN) return false;
+    socket.send(JSON.stringify(message));
+    return true;
   }
 
   addEventListener("hashchange", () => location.reload());
