@@ -136,17 +136,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_reply(self, question: dict, text: str, cut: bool) -> None:
         usage = {"prompt_tokens": len(json.dumps(question["messages"])) // 4, "completion_tokens": len(text) // 4 + 1}
+        usage["total_tokens"] = sum(usage.values())
+        about = {"id": "scripted", "created": 0, "model": question.get("model", "scripted")}
         if question.get("stream"):
-            events: list[dict] = [{"choices": [{"delta": {"content": piece}}]} for piece in re.findall(r"(?s).{1,5}", text)]
-            events.append({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": usage})
+            about["object"] = "chat.completion.chunk"
+            deltas: list[dict] = [{"delta": {"content": piece}} for piece in re.findall(r"(?s).{1,5}", text)]
+            deltas.append({"delta": {}, "finish_reason": "stop"})
+            events: list[dict] = [{**about, "choices": [{"index": 0, **delta}]} for delta in deltas]
+            events[-1]["usage"] = usage
             body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
             kind = "text/event-stream"
         else:
-            message = {"role": "assistant", "content": text}
-            body, kind = (
-                json.dumps({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}),
-                "application/json",
-            )
+            about["object"] = "chat.completion"
+            choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+            body, kind = json.dumps({**about, "choices": [choice], "usage": usage}), "application/json"
         content = body.encode()
         self._send(200, content[: len(content) // 2] if cut else content, length=len(content), kind=kind)
         self.server.answered += not cut

@@ -26,12 +26,13 @@ ROOMS = {
     "evaluation": {"engine", "learners", "task_sets", "histories", "players", "arguments", "files", "ids"},
     "boxes": {"engine", "learners", "task_sets", "histories", "players", "evaluation", "arguments", "files", "ids"},
     "text": {"engine", "task_sets", "histories", "players", "evaluation", "arguments", "ids"},
+    "protocols": {"engine", "task_sets", "text", "arguments", "ids"},
     "play": {"engine", "task_sets", "players", "evaluation", "catalogue", "arguments", "files", "ids", "making"},
     "host": {"engine", "task_sets", "players", "boxes", "arguments", "files"},
     "testing": {"engine", "learners", "task_sets", "histories", "catalogue", "ids"},
     "cli": {
         *("engine", "learners", "task_sets", "histories", "players", "evaluation", "boxes", "play", "text", "host"),
-        *("catalogue", "arguments", "files", "ids"),
+        *("catalogue", "protocols", "arguments", "files", "ids"),
     },
 }
 #: Rooms with floors: a floor may import those above it in this list, and files of the room that stand in no folder.
@@ -42,7 +43,7 @@ FLOORS = {
 #: Files of the wrappers that are there for one library, and are imported by their own names only.
 BRIDGES = {"sb3.py": {"stable_baselines3"}}
 HEAVY = ("numba", "pygame", "minigrid", "pettingzoo", "matplotlib", "scipy", "torch", "pandas", "typer", "rich")
-HEAVY += ("starlette", "uvicorn")
+HEAVY += ("starlette", "uvicorn", "pydantic")
 
 
 def imports(file):

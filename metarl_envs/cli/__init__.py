@@ -1,4 +1,4 @@
-"""The command line: `metarl-envs list | play | host | evaluate | verdict | collect | histories | replay | boxes`.
+"""The command line: `metarl-envs list | play | host | evaluate | verdict | collect | histories | replay | boxes | mcp | openenv`.
 
 A file a group of commands.
 """
@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from metarl_envs.cli import boxes, environments, evaluation, histories, hosting
+from metarl_envs.cli import boxes, environments, evaluation, histories, hosting, protocols
 from metarl_envs.cli.options import SETTINGS
 from metarl_envs.cli.terminal import drop_what_cannot_be_printed, in_plain_signs, new_console
 from metarl_envs.files import versions
@@ -45,6 +45,8 @@ app.command()(histories.collect)
 app.add_typer(histories.app, name="histories")
 app.command()(boxes.replay)
 app.add_typer(boxes.app, name="boxes")
+app.command()(protocols.mcp)
+app.command()(protocols.openenv)
 
 
 def main() -> None:

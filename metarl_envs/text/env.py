@@ -73,6 +73,8 @@ class TextEnv:
         malformed: replies that were no sentence.
         forgiven: replies that were a sentence in a lenient reading alone.
         defaults: steps on which the default action was taken.
+        memory_reset: whether what was told last begins with nothing in mind: at the reset, and after a step that ended in a
+            dawn or a birth. Whoever keeps a conversation begins a new one, of `rules()` and what was told.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class TextEnv:
         self.done, self.reward, self.total = False, 0.0, 0.0
         self.actions: list[Any] = []
         self.malformed = self.forgiven = self.defaults = self._refused = 0
+        self.memory_reset = True
         self._wording: Wording | None = None
 
     @property
@@ -146,12 +149,13 @@ class TextEnv:
         told = self._told()
         if self.done:
             raise RuntimeError("the trial is over: reset() begins it anew")
+        self.memory_reset = False
         said, reading = read(told.sentences, sentence, lenient=self._lenient)
         self.forgiven += reading == "lenient"
         if reading != "malformed":
             self._take(said.action)
             paid = self.reward
-            if said.then >= 0 and not (self.done or self._moment.memory_reset):
+            if said.then >= 0 and not (self.done or self.memory_reset):
                 self._take(said.then)
                 self.reward += paid
             return self._after("")
@@ -165,9 +169,20 @@ class TextEnv:
         self._take(said.action)
         return self._after(f"({problem} In its place you did: {default}.)\n")
 
+    def finish(self) -> None:
+        """Take the default action until the trial is over, so that falling silent is no way out of what a trial costs.
+
+        Raises:
+            RuntimeError: before the first reset.
+        """
+        self._told()
+        while not self.done:
+            self.defaults += 1
+            self._take(self.sentences.default)
+
     def _after(self, message: str) -> str:
         """What is told after a step. Where memory is reset, nothing of before."""
-        if self._moment.memory_reset:
+        if self.memory_reset:
             message = ""
         return message + self.text + ("\nThe trial is over." if self.done else "")
 
@@ -216,7 +231,7 @@ class TextEnv:
     def _look(self, observation: Any, info: dict[str, Any], action: Any, reward: float) -> None:
         """Take note of what is told now."""
         trial = info["trial"]
-        forgets = bool(trial["trial_start"] or info.get("memory_reset", False))
+        self.memory_reset = forgets = bool(trial["trial_start"] or info.get("memory_reset", False))
         self._moment = Moment(
             observation=observation,
             previous_action=self._null if forgets else action,
