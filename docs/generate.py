@@ -26,6 +26,7 @@ from metarl_envs.evaluation.references import scale_of
 from metarl_envs.histories import collect
 from metarl_envs.ids import TABLE
 from metarl_envs.learners.named import suitable_players
+from metarl_envs.players.networks.shipped import DIGESTS, card
 from metarl_wrappers.catalogue import catalogue, names
 
 ROOT = Path(__file__).parents[1]
@@ -56,8 +57,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fill in what index.md asks for."""
-    for marker, fill in {"<!-- commands -->": _commands, "<!-- gallery -->": lambda: _gallery("families/")}.items():
+    """Fill in what a page asks for."""
+    filled = {
+        "<!-- commands -->": _commands,
+        "<!-- gallery -->": lambda: _gallery("families/"),
+        "<!-- cards -->": _cards_of_networks,
+    }
+    for marker, fill in filled.items():
         if marker in markdown:
             markdown = markdown.replace(marker, fill())
     return markdown
@@ -225,6 +231,11 @@ def _commands() -> str:
     commands = re.findall(r"^    (python3 -m venv .*)$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
     evaluate, test = commands
     return f"Evaluate the reference learners:\n\n```\n{evaluate}\n```\n\nRun the tests:\n\n```\n{test}\n```"
+
+
+def _cards_of_networks() -> str:
+    """The model cards of the trained networks."""
+    return "\n\n".join(f"### {card(name)}" for name in DIGESTS)
 
 
 def _with_links(text: str) -> str:

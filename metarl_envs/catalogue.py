@@ -18,6 +18,7 @@ from metarl_envs.engine.family import Family
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameter, Real
 from metarl_envs.ids import BOXES, TABLE, family_of
 from metarl_envs.learners import LEARNERS
+from metarl_envs.players.networks.shipped import DIGESTS, card
 
 #: The headings of a family's reference page, in order.
 HEADINGS = (
@@ -106,6 +107,13 @@ def players() -> Listing:
     return Listing("players of boxes", ("player", "hyper-parameters", "what it does"), rows)
 
 
+def pretrained() -> Listing:
+    """Return the trained networks that come with the package, with where they were trained."""
+    cards = [card(name) for name in DIGESTS]
+    rows = [(one.name, f"{one.trained_on['id']}, size={one.trained_on['params']['size']}", one.what) for one in cards]
+    return Listing("trained networks", ("network", "trained in", "what it is"), rows)
+
+
 def wrappers() -> Listing:
     """Return the wrappers, by their single form."""
     names = [name for name in metarl_wrappers.WRAPPERS if not name.startswith("Vector")]
@@ -122,7 +130,13 @@ def parameters(id: str) -> Listing:
 
 
 #: What can be listed by name.
-LISTS = {"environments": environments, "learners": learners, "players": players, "wrappers": wrappers}
+LISTS = {
+    "environments": environments,
+    "learners": learners,
+    "players": players,
+    "pretrained": pretrained,
+    "wrappers": wrappers,
+}
 
 
 def _told(values: Mapping[str, Any]) -> str:

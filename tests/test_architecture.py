@@ -20,7 +20,7 @@ ROOMS = {
     "learners": {"engine", "arguments"},
     "task_sets": {"engine", "arguments", "files", "ids"},
     "making": {"engine", "task_sets"},
-    "catalogue": {"engine", "learners", "boxes", "ids"},
+    "catalogue": {"engine", "learners", "players", "boxes", "ids"},
     "histories": {"engine", "learners", "task_sets", "arguments", "files", "ids"},
     "players": {"engine", "learners", "task_sets", "histories", "arguments", "files"},
     "evaluation": {"engine", "learners", "task_sets", "histories", "players", "arguments", "files", "ids"},

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from metarl_envs.catalogue import Listing
 
 
-_LISTED = "environments, learners, players (of boxes), wrappers, parameters, or an id"
+_LISTED = "environments, learners, players (of boxes), pretrained (networks), wrappers, parameters, or an id"
 
 
 def list_what_there_is(
@@ -24,7 +24,7 @@ def list_what_there_is(
     id: Annotated[str | None, typer.Argument(help="whose parameters")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON: a list of objects")] = False,
 ) -> None:
-    """List what there is: environments, learners, players, wrappers, the parameters of an id; or show an id's page."""
+    """List what there is: environments, learners, players, networks, wrappers, parameters of an id; or show an id's page."""
     from metarl_envs.catalogue import LISTS, parameters, read_page
     from metarl_envs.engine.composing import family_at
     from metarl_envs.ids import family_of

@@ -25,7 +25,9 @@ from metarl_envs.cli.terminal import Bars, new_console
 
 def evaluate(
     id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
-    policy: Annotated[list[str] | None, typer.Option(help="a learner or reference, repeatable [default: all that fit]")] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="a learner, reference or network, repeatable [default: all that fit, but networks]")
+    ] = None,
     split: Annotated[str, typer.Option(help=f"{SPLITS} [default: test, or all where tasks are not split]")] = DEFAULT_SPLIT,
     tasks: Annotated[int, typer.Option(help="number of tasks, the first ones of the split")] = 100,
     episodes: Annotated[
@@ -100,7 +102,7 @@ def evaluate(
 
 
 def verdict(
-    agent: Annotated[str, typer.Argument(help="a learner or reference, or your own as module:Name, a factory of players")],
+    agent: Annotated[str, typer.Argument(help="a learner, reference or network, or a factory of your own as module:Name")],
     id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
     split: Annotated[str, typer.Option(help=f"{SPLITS} [default: test, or all where tasks are not split]")] = DEFAULT_SPLIT,
     tasks: Annotated[int, typer.Option(help="number of tasks, the first ones of the split")] = 100,

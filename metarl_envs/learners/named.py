@@ -26,15 +26,13 @@ def learner_named(name: str, hyper: Mapping[str, Any]) -> Player:
     return LEARNERS[name](**hyper)
 
 
-def read_player(
-    given: Any, variant: Variant, known: Mapping[str, Player], what: str = "player", *, factories: bool = True
-) -> Any:
+def read_player(given: Any, variant: Variant, known: Mapping[str, Any], what: str = "player", *, factories: bool = True) -> Any:
     """Return who is meant: a compiled player, or the factory that was given.
 
     Args:
         given: a name, a compiled player, or a factory of players.
         variant: where it is to play.
-        known: the players that have names there.
+        known: the players that have names there, compiled or not.
         what: how an error calls the argument.
         factories: whether a factory will do; else only compiled players are taken.
 

@@ -10,6 +10,7 @@ from metarl_envs.engine.player import Player
 from metarl_envs.learners import LEARNERS
 from metarl_envs.learners.named import read_player, suitable_players
 from metarl_envs.players.factories import Factory, Seat, Wrapped, name_of
+from metarl_envs.players.networks.shipped import DIGESTS, Pretrained, pretrained, suitable
 
 #: Whoever can play: a compiled player, or a factory of others.
 Anyone = Player | Factory | Seat | Wrapped
@@ -19,8 +20,8 @@ def players_by_name(given: Any, variant: Variant, what: str = "policies") -> dic
     """Return players by name.
 
     Args:
-        given: a mapping of names to players, a list of players, or one alone; a player is a name, a compiled player, or a
-            factory. None: all compiled players that fit the family.
+        given: a mapping of names to players, a list of players, or one alone; a player is a name (of a learner, a reference, or
+            a trained network), a compiled player, or a factory. None: all compiled players that fit the family.
         variant: where they are to play.
         what: how an error calls the argument.
 
@@ -33,9 +34,19 @@ def players_by_name(given: Any, variant: Variant, what: str = "policies") -> dic
         return {name: player for name, player in known.items() if player.runs_by_default(variant)}
     one = what.removesuffix("ies") + "y" if what.endswith("ies") else what.removesuffix("s")
     return {
-        name: read_player(each, variant, known, one if each is name else f"{one} {name!r}")
+        name: _read(each, variant, known, one if each is name else f"{one} {name!r}")
         for name, each in _by_name(given, what).items()
     }
+
+
+def _read(given: Any, variant: Variant, known: Mapping[str, Player], what: str) -> Anyone:
+    """Who is meant, if it can play here."""
+    network = pretrained(given) if isinstance(given, str) and given in DIGESTS else given
+    if not isinstance(network, Pretrained):
+        return read_player(given, variant, {**known, **suitable(variant)}, what)
+    if problem := network.why_unsuitable(variant):
+        raise ValueError(f"{what}: {problem}")
+    return network
 
 
 def called(player: Any) -> str:

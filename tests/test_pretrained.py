@@ -1,0 +1,344 @@
+"""Trained networks that come with the package: their files, their forward pass, what can be looked at and changed within it."""
+
+import functools
+import hashlib
+import importlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import metarl_envs
+from metarl_envs import players
+from metarl_envs.players.networks import shipped
+from metarl_envs.players.networks.cards import read_card
+from metarl_envs.players.networks.layers import gelu, layer_norm, softmax
+from metarl_envs.players.networks.looking_on import steps_of
+from metarl_envs.players.networks.transformer import Transformer
+from metarl_envs.players.networks.watching import Stream
+
+NAMES = list(shipped.DIGESTS)
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def home_of(name):
+    """Where a network was trained: id, parameters."""
+    trained = players.card(name).trained_on
+    return trained["id"], trained["params"]
+
+
+@functools.cache
+def run_of(name):
+    """A network's own run at home: two episodes on each of three tasks."""
+    id, params = home_of(name)
+    return metarl_envs.evaluate(id, players.pretrained(name), tasks=3, episodes=2, seeds=1, **params).run(name)
+
+
+def logits_in(run, name, **settings):
+    return np.stack([found["logits"] for found in players.pretrained(name, **settings).watch(run)])
+
+
+# ------------------------------------------------------------------------------------------------ files and names
+@pytest.mark.plain
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_small_whole_and_has_a_card(name):
+    path = shipped.FOLDER / f"{name}.npz"
+    assert path.stat().st_size < 900_000
+    with np.load(path, allow_pickle=False) as held:
+        kinds, count = {held[key].dtype for key in held.files}, sum(held[key].size for key in held.files)
+    card = players.card(name)
+    assert kinds == {np.dtype(np.float16)}
+    assert card.size == {"weights": count, "dtype": "float16", "bytes": path.stat().st_size}
+    assert str(card.training["seed"]) == max(card.validation["scores"], key=card.validation["scores"].get)
+    assert card.test["low"] < card.test["score"] < card.test["high"]
+    assert card.command in str(card)
+    variant = metarl_envs.tasks(home_of(name)[0], **home_of(name)[1]).variant
+    assert card.spaces == (variant.observation_space, variant.action_space)
+
+
+def test_all_files_together_are_small():
+    assert sum(file.stat().st_size for file in shipped.FOLDER.iterdir()) < 1_500_000
+
+
+@pytest.mark.plain
+def test_a_file_that_was_changed_is_refused(tmp_path, monkeypatch):
+    content = bytearray((shipped.FOLDER / f"{NAMES[0]}.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / f"{NAMES[0]}.npz").write_bytes(content)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    with pytest.raises(ValueError, match=hashlib.sha256(content).hexdigest()):
+        shipped.weights_of.__wrapped__(NAMES[0])
+
+
+@pytest.mark.plain
+def test_a_card_is_what_was_saved(tmp_path):
+    card = players.card(NAMES[0])
+    card.save(tmp_path / "card.json")
+    assert read_card(tmp_path / "card.json") == card
+    (tmp_path / "card.json").write_text('{"format": "metarl_envs network 1", "name": 3}')
+    with pytest.raises(ValueError, match="'name' is missing or of another kind"):
+        read_card(tmp_path / "card.json")
+
+
+@pytest.mark.plain
+def test_a_name_that_there_is_not_is_refused_with_those_that_there_are():
+    for call in (players.pretrained, players.card):
+        with pytest.raises(ValueError, match=r"ad-darkroom, dpt-darkroom.*did you mean 'ad-darkroom'"):
+            call("ad_darkroom")
+    with pytest.raises(TypeError, match="name=3"):
+        players.pretrained(3)
+    with pytest.raises(ValueError, match=r"policy 'ad-darkrom' does not suit.*did you mean 'ad-darkroom'"):
+        metarl_envs.evaluate("DarkRoom", "ad-darkrom")
+
+
+@pytest.mark.plain
+def test_a_network_plays_where_spaces_are_those_it_was_trained_on_and_nowhere_else():
+    tasks = metarl_envs.tasks
+    agent = players.pretrained("ad-darkroom")
+    assert agent.why_unsuitable(tasks("DarkRoom", horizon=30, once=True).variant) is None
+    assert "ad-darkroom" in shipped.suitable(tasks("DarkRoom").variant)
+    assert "rl2-keytodoor" not in shipped.suitable(tasks("DarkRoom").variant)
+    for given in ("ad-darkroom", agent):
+        with pytest.raises(
+            ValueError, match=r"trained in MetaRL/DarkRoom-v0 with size=9.*plays wherever.*in DarkRoom they are"
+        ):
+            metarl_envs.evaluate("DarkRoom", given, size=5)
+    with pytest.raises(players.PlayerError, match="trained in MetaRL/DarkRoom-v0"):
+        metarl_envs.evaluate("DarkRoom", players.Wrapped(agent), size=5, tasks=1, episodes=1, seeds=1)
+    with pytest.raises(ValueError, match="trained in MetaRL/DarkKeyToDoor-v0"):
+        next(players.pretrained("rl2-keytodoor").watch(run_of("ad-darkroom")))
+
+
+@pytest.mark.plain
+def test_a_network_is_a_policy_by_name_and_acts_by_its_seed():
+    how = {"tasks": 3, "episodes": 2}
+    result = metarl_envs.evaluate("DarkRoom", ["ad-darkroom", "random"], seeds=2, **how)
+    assert result.policies["ad-darkroom"] == "ad-darkroom"
+    again = metarl_envs.evaluate("DarkRoom", players.pretrained("ad-darkroom"), seeds=[1], **how)
+    assert np.array_equal(again.runs["ad-darkroom"].actions, result.runs["ad-darkroom"].actions[3:])
+    assert not np.array_equal(result.runs["ad-darkroom"].actions[:3], result.runs["ad-darkroom"].actions[3:])
+    assert not {"ad-darkroom", "dpt-darkroom"} & set(metarl_envs.evaluate("DarkRoom", tasks=1, episodes=1, seeds=1).raw)
+
+
+# ------------------------------------------------------------------------------------------------ the forward pass
+def random_weights(rng, width=16, tokens=7, actions=3, layers=2):
+    shapes = {"embed": (width, tokens), "decide.0": (width,), "decide.1": (actions, width)}
+    for i in range(layers):
+        named = {"before_attention": (width,), "before_neurons": (width,), "read": (3 * width, width), "write": (width, width)}
+        named |= {"neurons.0": (4 * width, width), "neurons.2": (width, 4 * width)}
+        shapes |= {f"blocks.{i}.{name}": shape for name, shape in named.items()}
+    drawn = {f"{name}.weight": rng.normal(size=shape) / 2 for name, shape in shapes.items()}
+    drawn |= {f"{name}.bias": rng.normal(size=shape[0]) / 2 for name, shape in shapes.items()}
+    return {name: values.astype(np.float32) for name, values in drawn.items()}
+
+
+def all_at_once(weights, tokens, heads, window, layers=2):
+    """The logits of each token of one row, by the textbook: a matrix of who looks at whom, positions as complex numbers."""
+    linear = lambda name, x: x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]  # noqa: E731
+    length, age = len(tokens), np.arange(len(tokens))[:, None] - np.arange(len(tokens))
+    x = linear("embed", tokens)
+    for i in range(layers):
+        name, size = f"blocks.{i}", x.shape[1] // heads
+        read = linear(f"{name}.read", layer_norm(weights, f"{name}.before_attention")(x)).reshape(length, 3, heads, size)
+        turn = np.exp(1j * np.arange(length)[:, None] * 1000.0 ** (-np.arange(size // 4) / (size // 4)))
+        found = np.zeros((length, heads, size))
+        for head in range(heads):
+            query, key, value = read[:, 0, head], read[:, 1, head], read[:, 2, head]
+            half = [(each[:, size // 2 : -size // 4] + 1j * each[:, -size // 4 :]) * turn for each in (query, key)]
+            scores = query[:, : size // 2] @ key[:, : size // 2].T + (half[0] @ half[1].conj().T).real
+            scores = np.where((age >= 0) & (age < window), scores / size**0.5, -np.inf)
+            found[:, head] = softmax(scores) @ value
+        x = x + linear(f"{name}.write", found.reshape(length, -1))
+        excited = linear(f"{name}.neurons.0", layer_norm(weights, f"{name}.before_neurons")(x))
+        x = x + linear(f"{name}.neurons.2", gelu(excited))
+    return linear("decide.1", layer_norm(weights, "decide.0")(x))
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("window", [6, 40])  # 6: twenty tokens go around the ring three times
+def test_the_cache_says_what_the_whole_sequence_says(window):
+    rng = np.random.default_rng(0)
+    weights, tokens = random_weights(rng), rng.normal(size=(2, 20, 7)).astype(np.float32)
+    network = Transformer(weights, heads=2, rotary=True)
+    cache, said = network.cache(2, window), []
+    for t in range(20):
+        stream = Stream({}, None)
+        network.join(tokens[:, t], cache, stream)
+        said.append(network.logits(stream))
+    for row in range(2):
+        whole = all_at_once(weights, tokens[row], heads=2, window=window)
+        assert np.abs(np.stack(said)[:, row] - whole).max() < 2e-4
+        assert whole.std() > 0.3
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("name", NAMES)
+def test_who_forgets_is_as_new_and_others_are_not(name):
+    """Logits after a reset of memory in one row are those of one that was born then; the other row stays as it is."""
+    agent, steps = players.pretrained(name), list(steps_of(run_of(name)[:2]))
+    observed, actions = agent.card.spaces
+    told = {"observation_space": observed, "action_space": actions, "seed": 0}
+    old, fresh, whole = (agent(num_envs=2, **told) for _ in range(3))
+    for step in steps[:20]:
+        old.read(step)
+        whole.read(step)
+    one = np.array([True, False])
+    for i, step in enumerate(steps[20:30]):
+        both = np.ones(2, bool)
+        said = old.read(replace(step, memory_reset=one) if i == 0 else step)
+        new = fresh.read(replace(step, memory_reset=both) if i == 0 else step)
+        went_on = whole.read(step)
+        assert np.allclose(said[0], new[0], atol=2e-4)
+        assert np.allclose(said[1], went_on[1], atol=2e-4)
+    assert not np.allclose(said[0], went_on[0], atol=1e-2) or not np.allclose(new[1], went_on[1], atol=1e-2)
+
+
+# ------------------------------------------------------------------------------------------------ looking within
+@pytest.mark.plain
+@pytest.mark.parametrize("name", NAMES)
+def test_activations_are_those_of_the_forward_pass(name):
+    run, agent = run_of(name), players.pretrained(name)
+    layers, rows, steps = agent.card.network["layers"], len(run), run.actions.shape[1]
+    seen = list(agent.watch(run))
+    assert len(seen) == steps
+    observed, actions = agent.card.spaces
+    player = players.pretrained(name, activations=True)(num_envs=rows, observation_space=observed, action_space=actions, seed=0)
+    for found, step in zip(seen, steps_of(run), strict=True):
+        player.act(step)
+        assert all(np.array_equal(values, player.activations[key]) for key, values in found.items())
+        assert found["stream"].shape[:2] == (layers + 1, rows)
+        assert found["logits"].shape == (rows, 5)
+    if "attention" in found:
+        assert found["attention"].shape[:2] == (layers, rows)
+        assert np.allclose(found["attention"].sum(axis=-1), 1, atol=1e-5)
+        assert found["attention"].shape[-1] == (steps if name == "ad-darkroom" else steps + 1)
+    else:
+        assert np.array_equal(found["hidden"], found["stream"][1])
+        assert found["value"].shape == (rows,)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("name", NAMES)
+def test_to_change_nothing_changes_nothing_and_to_change_the_stream_changes_what_is_said(name):
+    run, layers = run_of(name), players.card(name).network["layers"]
+    intact = logits_in(run, name)
+    for layer in range(layers + 1):
+        assert np.array_equal(logits_in(run, name, interventions={layer: lambda stream, step: stream}), intact)
+    exchanged = logits_in(run, name, interventions={layers: lambda stream, step: stream[::-1]})
+    assert np.allclose(exchanged[0], intact[0, ::-1], atol=1e-6)
+    erased = logits_in(run, name, interventions={0: lambda stream, step: 0 * stream})
+    assert (np.abs(erased - intact).max(axis=(1, 2)) > 1e-2).all()
+    only_starts = {0: lambda stream, step: np.where(step.trial_start[:, None], 0, stream)}
+    assert np.abs(logits_in(run, name, interventions=only_starts) - intact)[0].max() > 1e-2
+    assert repr(players.pretrained(name, interventions=only_starts)) == f"pretrained('{name}, changed at 0')"
+
+
+@pytest.mark.plain
+def test_interventions_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="layer 3; there are those from 0 to 2"):
+        players.pretrained("ad-darkroom", interventions={3: lambda stream, step: stream})
+    with pytest.raises(TypeError, match=r"interventions\[1\]=7"):
+        players.pretrained("ad-darkroom", interventions={1: 7})
+    cut = players.pretrained("ad-darkroom", interventions={1: lambda stream, step: stream[:, :1]})
+    with pytest.raises(ValueError, match=r"interventions\[1\] returned an array of shape \(3, 1\)"):
+        next(cut.watch(run_of("ad-darkroom")))
+
+
+# ------------------------------------------------------------------------------------------------ against PyTorch
+def modules_with(name, monkeypatch):
+    """The example's own players, who hold the same rounded weights, and the wrappers that they see through."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("tyro")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    weights = {key: torch.from_numpy(values) for key, values in shipped.weights_of(name).items()}
+    if name == "rl2-keytodoor":
+        rl2 = importlib.import_module("recurrent_ppo_rl2")
+        policy = rl2.Rollouts(rl2.Args(num_envs=1), 0).policy
+        policy.load_state_dict(weights)
+        return lambda **told: rl2.Frozen(policy, **told), rl2.see
+    ad, dpt = (importlib.import_module(each) for each in ("algorithm_distillation", "decision_pretrained_transformer"))
+    model = ad.untrained(ad.Args(), 0, rotary=name == "ad-darkroom")
+    model.load_state_dict(weights)
+    if name == "ad-darkroom":
+        return lambda **told: ad.Distilled(model, **told), ad.VectorContextStream
+    return lambda **told: dpt.Pretrained(model, 1000, **told), ad.VectorContextStream
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not EXAMPLES.exists(), reason="no examples here")
+@pytest.mark.parametrize("control", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_are_those_of_pytorch_with_the_same_weights(name, control, monkeypatch):
+    """Both live the same life, in which the ring of the cache goes around, and forget where a control says."""
+    from metarl_wrappers import VectorForgetEachEpisode
+
+    theirs, see = modules_with(name, monkeypatch)
+    beneath = (VectorForgetEachEpisode,) if control else ()
+    said, done = {"ours": [], "theirs": []}, []
+
+    class Ours:
+        def __init__(self, **told):
+            self.player = players.pretrained(name, activations=True)(**told)
+
+        def act(self, step):
+            done.append(self.player.act(step))
+            said["ours"].append(self.player.activations["logits"])
+            return done[-1]
+
+    class Theirs:
+        def __init__(self, **told):
+            self.player, self.before = theirs(**told), iter(done)
+            where, called = (
+                (self.player.policy, "forward")
+                if name == "rl2-keytodoor"
+                else (importlib.import_module(type(self.player).__module__), "drawn")
+            )
+            whole = getattr(where, called)
+
+            def heard(*given):
+                found = whole(*given)
+                said["theirs"].append((found[0].logits[0] if called == "forward" else given[0]).numpy())
+                return found
+
+            monkeypatch.setattr(where, called, heard)
+
+        def act(self, step):
+            self.player.act(step)
+            return next(self.before)
+
+    id, params = home_of(name)
+    for one in (players.Wrapped(Ours, *beneath), players.Wrapped(Theirs, *beneath, see)):
+        metarl_envs.evaluate(id, {"one": one}, tasks=4, episodes=20, seeds=1, split="test", **params)
+    ours, theirs = (np.stack(said[who]) for who in ("ours", "theirs"))
+    if name == "rl2-keytodoor":  # of the Categorical: log chances
+        ours = ours - np.log(np.exp(ours).sum(axis=-1, keepdims=True))
+    assert ours.shape == theirs.shape == (400, 4, 5)
+    assert np.abs(ours - theirs).max() < 1e-4
+    assert theirs.std() > 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_is_worth_what_its_card_says(name):
+    card = players.card(name)
+    id, params = home_of(name)
+    episodes = 5 if name == "rl2-keytodoor" else 50
+    result = metarl_envs.evaluate(id, name, split="test", tasks=1000, episodes=episodes, seeds=5, **params)
+    values = result.normalised(name)
+    assert values.shape[1] == {"rl2-keytodoor": 124}.get(name, 17)
+    assert abs(values.mean() - card.test["score"]) < 2e-3
+    assert abs(values[..., -1].mean() - card.test["last"]) < 0.02
+
+
+@pytest.mark.slow
+def test_the_page_on_trained_agents_runs(capsys):
+    page = EXAMPLES.parent / "docs" / "pretrained.md"
+    if not page.exists():  # tests of an installed wheel, run from elsewhere
+        pytest.skip("no pages here")
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
+        exec(compile(code, "pretrained.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "python examples/algorithm_distillation.py" in printed
+    assert "['ad-darkroom', 'ad-darkroom, changed at 1']" in printed
