@@ -19,6 +19,7 @@ EVERY = {
     "quickstart.py": ("--episodes 3 --num-envs 8 --steps 20", "", "trial_start million oracle_return fingerprint"),
     "in_context_curve.py": ("--tasks 3 --seeds 2 --episodes 10 --out out", "matplotlib", "mine sweep oracle"),
     "play_and_score.py": ("--policy q_learning --trials 2 --lives 5", "", "q_learning sweep oracle"),
+    "patch_activations.py": ("--episodes 12 --luck 1", "", "ad-darkroom swapped lives count"),
     "bandit_diagnostics.py": ("--lives 20", "", "SuffFailFreq greedy ideal 1,000"),
     "recurrent_ppo_rl2.py": (
         "--seeds 0 --total-steps 4000 --num-envs 16 --rollout 50 --lifetimes 1 --out out",
@@ -44,6 +45,7 @@ ELSEWHERE = {
     "algorithm_distillation.py",
     "decision_pretrained_transformer.py",
     "probe_q_values.py",
+    "export_networks.py",
 }
 
 

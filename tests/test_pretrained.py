@@ -342,3 +342,48 @@ def test_the_page_on_trained_agents_runs(capsys):
     printed = capsys.readouterr().out
     assert "python examples/algorithm_distillation.py" in printed
     assert "['ad-darkroom', 'ad-darkroom, changed at 1']" in printed
+
+
+@pytest.mark.slow
+def test_patching_moves_nothing_in_front_of_the_network_and_everything_behind_it(monkeypatch):
+    pytest.importorskip("tyro")
+    if not EXAMPLES.exists():
+        pytest.skip("no examples here")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    patch = importlib.import_module("patch_activations")
+    args = patch.Args(episodes=12, luck=2)
+    run, counts = patch.lives(args)
+    chances, theirs, cells = patch.patched(args, run)
+    assert counts.sum() >= 8
+    assert np.abs(chances[2] - theirs).max() < 1e-6
+    assert np.abs(chances[0] - theirs)[counts].max() > 0.1
+    assert cells.shape == (3, len(run), run.variant.horizon - 1, 2)
+    own, other = (
+        [(cells[layer] == goal[:, None]).all(axis=2).any(axis=1)[counts].mean() for layer in range(3)]
+        for goal in (run.tasks["goal"], run.tasks["goal"][np.arange(len(run)) ^ 1])
+    )
+    assert own[0] > 0.5 > own[2]
+    assert other[2] > 0.5 > other[0]
+
+
+@pytest.mark.slow
+def test_the_files_can_be_written_anew(tmp_path, monkeypatch):
+    """Out of what training leaves: two seeds, of which the better one on validation tasks is written, as it is here."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("tyro")
+    if not EXAMPLES.exists():
+        pytest.skip("no examples here")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    export = importlib.import_module("export_networks")
+    name, card = "rl2-keytodoor", players.card("rl2-keytodoor")
+    about = {key: value for key, value in card.training.items() if key not in ("seed", "seeds")}
+    for seed, scale in ((0, 0.5), (1, 1.0)):
+        weights = {key: torch.from_numpy(scale * values) for key, values in shipped.weights_of(name).items()}
+        torch.save({"about": about, "weights": weights}, tmp_path / f"seed_{seed}.pt")
+    export.main(export.Args(rl2=tmp_path, seeds=(0, 1), luck=1, only=name, out=tmp_path / "out"))
+    written = read_card(tmp_path / "out" / f"{name}.json")
+    assert hashlib.sha256((tmp_path / "out" / f"{name}.npz").read_bytes()).hexdigest() == shipped.DIGESTS[name]
+    assert written.training == {**about, "seeds": [0, 1], "seed": 1}
+    assert (written.spaces, written.trained_on, written.size) == (card.spaces, card.trained_on, card.size)
+    assert written.validation["scores"]["1"] > written.validation["scores"]["0"] + 0.01
+    assert abs(written.test["score"] - card.test["score"]) < 0.03

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,10 @@ from gymnasium import spaces
 from metarl_envs.arguments import did_you_mean
 from metarl_envs.engine.family import Variant
 from metarl_envs.players.networks.cards import Card, read_card
+from metarl_envs.players.networks.factory import Network
 from metarl_envs.players.networks.layers import Weights
-from metarl_envs.players.networks.looking_on import steps_of
-from metarl_envs.players.networks.minds import FORMS, Activations, NetworkPlayer
-from metarl_envs.players.networks.watching import Intervention, checked
-from metarl_envs.players.run import Run
+from metarl_envs.players.networks.minds import FORMS, Mind
+from metarl_envs.players.networks.watching import Intervention
 
 #: Every network, and the SHA-256 of its weights. `examples/export_networks.py` writes the files anew.
 DIGESTS = {
@@ -62,7 +61,7 @@ def card(name: str) -> Card:
     return _card(_known(name))
 
 
-class Pretrained:
+class Pretrained(Network):
     """A trained network as a factory of players; see `pretrained`, which makes those that come with the package.
 
     Args:
@@ -81,59 +80,23 @@ class Pretrained:
         activations: bool = False,
         interventions: Mapping[int, Intervention] | None = None,
     ):
-        self.card, self._weights, self._keeps = card, weights, activations
-        self._interventions = checked(interventions, 1 + card.network["layers"])
-        changed = f", changed at {', '.join(map(str, sorted(self._interventions)))}" if self._interventions else ""
-        self.__qualname__ = f"{card.name}{changed}"  # what results call it
+        super().__init__(card.name, card.network["layers"], activations, interventions)
+        self.card, self._weights = card, weights
 
-    def __call__(self, *, num_envs: int, observation_space: spaces.Space, action_space: spaces.Space, seed: int) -> Any:
-        """Make players that remember nothing.
-
-        Raises:
-            ValueError: it was trained on other observations or actions.
-        """
-        if problem := self._why_not(observation_space, action_space, "here"):
-            raise ValueError(problem)
-        observed, actions = self.card.spaces
+    def mind(self, rows: int, observation_space: spaces.Space, action_space: spaces.Space) -> Mind:
+        """Return the network with an empty memory for so many rows."""
         weights = weights_of(self.card.name) if self._weights is None else self._weights
-        mind = FORMS[self.card.form](weights, self.card.network, num_envs, observed, int(actions.n))
-        return NetworkPlayer(mind, seed, self._interventions, self._keeps)
+        return FORMS[self.card.form](weights, self.card.network, rows, self.card.spaces[0], self.card.actions)
 
-    def why_unsuitable(self, variant: Variant) -> str | None:
-        """Return why it cannot play in a family; None where it can."""
-        return self._why_not(variant.observation_space, variant.action_space, f"in {variant.name}")
+    def fits(self, observation_space: spaces.Space, action_space: spaces.Space) -> bool:
+        """Return whether these are the spaces that it was trained on."""
+        return (observation_space, action_space) == self.card.spaces
 
-    def watch(self, run: Run) -> Iterator[Activations]:
-        """Let the network look on at a run, whoever lived it; yield what is found within it at each step.
-
-        It is told what whoever acted was told, and does not act: so its cache and hidden state are those of somebody who lived
-        these lives. What is yielded is described under `pretrained`; rows are those of the run.
-
-        Raises:
-            ValueError: it was trained on other observations or actions than those of the run.
-        """
-        if problem := self.why_unsuitable(run.variant):
-            raise ValueError(problem)
-        observed, actions = self.card.spaces
-        watching = Pretrained(self.card, self._weights, True, self._interventions)
-        player = watching(num_envs=len(run), observation_space=observed, action_space=actions, seed=0)
-        for step in steps_of(run):
-            player.read(step)
-            yield player.activations
-
-    def _why_not(self, observation_space: spaces.Space, action_space: spaces.Space, where: str) -> str | None:
-        observed, actions = self.card.spaces
-        if observation_space == observed and action_space == actions:
-            return None
-        trained = self.card.trained_on
-        params = ", ".join(f"{name}={value!r}" for name, value in trained["params"].items())
-        return (
-            f"{self.card.name} was trained in {trained['id']} with {params}, and plays wherever observations are {observed} "
-            f"and actions {actions}; {where} they are {observation_space} and {action_space}"
-        )
-
-    def __repr__(self) -> str:
-        return f"pretrained({self.__qualname__!r})"
+    def where(self) -> str:
+        """Return where it was trained, and can play, in words."""
+        trained, (observed, actions) = self.card.trained_on, self.card.spaces
+        home = f"{trained['id']} with {', '.join(f'{name}={value!r}' for name, value in trained['params'].items())}"
+        return f"was trained in {home}, and plays wherever observations are {observed} and actions {actions}"
 
 
 def suitable(variant: Variant) -> dict[str, Pretrained]:
