@@ -39,10 +39,10 @@ def files(folder):
 @pytest.fixture
 def small_shards(monkeypatch):
     """Two or three histories a shard, one a batch: what large collections have, in small."""
-    from metarl_envs.histories import plan
+    from metarl_envs.histories import plan, shard_plan
 
-    monkeypatch.setattr(plan, "_LEAST_SHARD", 8_000)
-    monkeypatch.setattr(plan, "_LARGEST_SHARD", 8_000)
+    monkeypatch.setattr(shard_plan, "_LEAST_SHARD", 8_000)
+    monkeypatch.setattr(shard_plan, "_LARGEST_SHARD", 8_000)
     monkeypatch.setattr(plan, "_BATCH", 3_000)
 
 

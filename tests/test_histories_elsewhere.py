@@ -271,9 +271,9 @@ def test_torch_workers_draw_from_the_same_files_and_not_the_same_windows(tmp_pat
 # ------------------------------------------------------------------------------------------------- Ray
 ON_RAY = """
 import pathlib, sys
-from metarl_envs.histories import RayExecutor, collect, plan
+from metarl_envs.histories import RayExecutor, collect, shard_plan
 from metarl_envs.learners import QLearning
-plan._LEAST_SHARD = plan._LARGEST_SHARD = 8000
+shard_plan._LEAST_SHARD = shard_plan._LARGEST_SHARD = 8000
 where = pathlib.Path(sys.argv[1])
 what = dict(histories=12, steps=100, internals=["q"])
 collect("MetaRL/DarkRoom-v0", QLearning(), out=where / "here", **what)
@@ -334,9 +334,9 @@ def test_compiled_and_plain_write_and_draw_the_same_bytes(tmp_path):
 # ------------------------------------------------------------------------------------------------- killed
 COLLECT = """
 import sys
-from metarl_envs.histories import collect, plan
+from metarl_envs.histories import collect, shard_plan
 from metarl_envs.learners import QLearning
-plan._LEAST_SHARD = plan._LARGEST_SHARD = 400_000
+shard_plan._LEAST_SHARD = shard_plan._LARGEST_SHARD = 400_000
 collect("MetaRL/DarkRoom-v0", QLearning(), histories=400, steps=2000, split="train", internals=["q"], out=sys.argv[1],
         resume=True, progress=lambda _, done, total: print(done, total, flush=True))
 """

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from metarl_envs.boxes.envs.social import SocialPay
     from metarl_envs.boxes.envs.text_box import TextBox
     from metarl_envs.boxes.study.compare import compare
+    from metarl_envs.boxes.study.demonstrations import demonstrations, histories_of
     from metarl_envs.boxes.study.measures import column, measure
     from metarl_envs.boxes.study.normaliser import score
     from metarl_envs.boxes.study.runs import forecast, run
@@ -33,7 +34,9 @@ _LAZY = {
     "TextBox": "metarl_envs.boxes.envs.text_box",
     "column": "metarl_envs.boxes.study.measures",
     "compare": "metarl_envs.boxes.study.compare",
+    "demonstrations": "metarl_envs.boxes.study.demonstrations",
     "forecast": "metarl_envs.boxes.study.runs",
+    "histories_of": "metarl_envs.boxes.study.demonstrations",
     "load": "metarl_envs.players",
     "make_vec": "metarl_envs.boxes.envs.batch",
     "measure": "metarl_envs.boxes.study.measures",
@@ -52,7 +55,9 @@ __all__ = [
     "TextBox",
     "column",
     "compare",
+    "demonstrations",
     "forecast",
+    "histories_of",
     "load",
     "make_vec",
     "measure",

@@ -1,4 +1,4 @@
-"""The command line: `metarl-envs list | play | host | evaluate | verdict | collect | histories | replay | boxes | mcp | openenv`.
+"""The command line: `metarl-envs list|play|host|evaluate|verdict|collect|histories|replay|boxes|mcp|openenv`.
 
 A file a group of commands.
 """

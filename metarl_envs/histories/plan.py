@@ -1,13 +1,9 @@
-"""Plans of collections, and carrying them out: into memory or to disk, shard by shard, killed and resumed at will."""
+"""Plans of collections, and carrying them out: into memory, or shard by shard to disk (see `shard_plan`)."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,15 +22,14 @@ from metarl_envs.histories.history import Shard
 from metarl_envs.histories.layout import names_in
 from metarl_envs.histories.lives import Lives, Written
 from metarl_envs.histories.reading import told_forms
-from metarl_envs.histories.shard_files import FORMAT, finished, read_manifest
-from metarl_envs.histories.shards import ShardWriter, aside_prefix, write_manifest
-from metarl_envs.histories.store import Histories, load
+from metarl_envs.histories.shard_files import FORMAT
+from metarl_envs.histories.shard_plan import ShardPlan, units_a_shard
+from metarl_envs.histories.shards import ShardWriter
+from metarl_envs.histories.store import Histories
 from metarl_envs.ids import family_of, id_of
 from metarl_envs.learners.named import read_player, suitable_players
 from metarl_envs.task_sets import DEFAULT_SPLIT, TaskSet, tasks_of
 
-#: A shard has a sixteenth of all, but within these bytes: enough to be worth a file, few enough to be lost by a kill.
-_LEAST_SHARD, _LARGEST_SHARD = 16 * 2**20, 256 * 2**20
 #: Lives are written this many bytes at a time: what a processor's cache holds goes to the digest and the disk fastest.
 _BATCH = 2 * 2**20
 #: Steps of each life that are lived to tell how long all will take.
@@ -50,7 +45,7 @@ class Forecast(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(ShardPlan):
     """A collection that is to be made. It can be pickled: workers are sent it.
 
     Attributes:
@@ -88,9 +83,7 @@ class Plan:
         variant = tasks.variant
         lived: Player = read_player(learner, variant, suitable_players(variant), "learner", factories=False)
         columns = Columns(variant, lived.bind(variant), internals, labels)
-        total = at_least_one("histories", histories) * at_least_one("steps", steps) * columns.bytes_a_step
-        size = min(max(total // 16, _LEAST_SHARD), _LARGEST_SHARD)
-        per_shard = max(1, min(histories, size // (steps * columns.bytes_a_step)))
+        per_shard = units_a_shard(at_least_one("histories", histories), at_least_one("steps", steps) * columns.bytes_a_step)
         about = {
             "format": FORMAT,
             "id": id_of(id),
@@ -121,6 +114,11 @@ class Plan:
     def name(self) -> str:
         """The learner's name."""
         return self.about["learner"]["name"]
+
+    @property
+    def units(self) -> tuple[int, int]:
+        """How many histories there are, and how many a shard holds."""
+        return self.about["histories"], self.about["histories_a_shard"]
 
     @property
     def bytes(self) -> int:
@@ -165,36 +163,6 @@ class Plan:
         tables = self._tables([_Lived.of(room, count)], self.seeds(0, count))
         return Histories([Shard(flat, **tables)], {**self.about, "shards": 1})
 
-    def to_disk(
-        self,
-        folder: Path,
-        *,
-        workers: int | None = None,
-        executor: Executor | None = None,
-        share: tuple[int, int] = (0, 1),
-        resume: bool = False,
-        progress: Progress = tell_nobody,
-    ) -> Histories:
-        """Collect into a folder, what is not there yet."""
-        folder = folder.absolute()  # workers may stand elsewhere
-        mine = [number for number in range(self.about["shards"]) if number % share[1] == share[0]]
-        if not mine:
-            raise ValueError(f"shard={share} has nothing to do: there are {self.about['shards']} shards to be shared")
-        there = set(finished(folder))
-        missing = [number for number in mine if number not in there]
-        self._see_that_it_fits(folder, len(missing))
-        self._begin(folder, resume or share[1] > 1)
-        for number in mine:  # what a killed run of this share has left
-            for left in folder.glob(f"shards/{aside_prefix(number)}*"):
-                shutil.rmtree(left, ignore_errors=True)
-        sizes = {number: self._bounds(number)[1] - self._bounds(number)[0] for number in mine}
-        done, total = sum(sizes[n] for n in mine if n in there), sum(sizes.values())
-        progress(self.name, done, total)
-        for number in self._work(folder, missing, workers, executor):
-            done += sizes[number]
-            progress(self.name, done, total)
-        return load(folder, partial=share[1] > 1)
-
     def write_shard(self, folder: Path, number: int) -> int:
         """Live the histories of a shard and write them; its number."""
         lo, hi = self._bounds(number)
@@ -211,51 +179,6 @@ class Plan:
                 lived.append(_Lived.of(room, end - first))
             writer.finish(self._tables(lived, self.seeds(lo, hi)))
         return number
-
-    def _work(self, folder: Path, numbers: Sequence[int], workers: int | None, executor: Executor | None) -> Iterator[int]:
-        """Have shards written; their numbers, as they are done. Whoever stops listening stops the work."""
-        own = executor is None
-        team = executor or ThreadPoolExecutor(workers or os.cpu_count())
-        futures = [team.submit(write_shard, self, str(folder), number) for number in numbers]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-            if own:
-                team.shutdown(wait=True)
-
-    def _begin(self, folder: Path, resume: bool) -> None:
-        """Write the manifest, or see that the one that is there is of this collection."""
-        if (folder / "manifest.json").exists():
-            there = read_manifest(folder)
-            if differs := _difference(there, self.about):
-                raise ValueError(f"out={str(folder)!r} holds another collection ({differs}): give another folder")
-            if not resume:
-                raise FileExistsError(
-                    f"out={str(folder)!r} holds this collection already, whole or in part: resume=True (--resume) goes on "
-                    "with it; or give another folder"
-                )
-        elif folder.exists() and any(folder.iterdir()):
-            raise FileExistsError(f"out={str(folder)!r} is not empty, and holds no histories: give another folder")
-        else:
-            write_manifest(folder, self.about)
-
-    def _see_that_it_fits(self, folder: Path, shards: int) -> None:
-        """OSError where the disk cannot hold what is to be written."""
-        need = min(self.bytes, shards * self.about["histories_a_shard"] * self.about["steps"] * self.columns.bytes_a_step)
-        have = shutil.disk_usage(next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())).free
-        if need > have:
-            raise OSError(
-                f"the histories that are left need {need / 1e9:,.1f} GB, and the disk of out={str(folder)!r} has "
-                f"{have / 1e9:,.1f} GB free: collect fewer, or on another disk"
-            )
-
-    def _bounds(self, number: int) -> tuple[int, int]:
-        """The first history of a shard, and the end of the last."""
-        size = self.about["histories_a_shard"]
-        return number * size, min((number + 1) * size, self.about["histories"])
 
     def _tables(self, lived: Sequence[_Lived], seeds: np.ndarray) -> dict[str, Any]:
         """The tables of a shard."""
@@ -274,11 +197,6 @@ class Plan:
             "task": tasks,
             "task_id": task_hashes(self.variant, tasks)[0],
         }
-
-
-def write_shard(plan: Plan, folder: str, number: int) -> int:
-    """Write a shard of a plan: the function that workers call."""
-    return plan.write_shard(Path(folder), number)
 
 
 @dataclass(frozen=True)
@@ -306,12 +224,3 @@ class _Lived:
             np.concatenate([room.final_observations[i, :n] for i, n in enumerate(episodes)]),
             room.tasks[:count].copy(),
         )
-
-
-def _difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """The first thing in which two manifests differ, or nothing. Versions may."""
-    wanted = json.loads(json.dumps(wanted))
-    for name in wanted:
-        if name != "versions" and there.get(name) != wanted[name]:
-            return f"{name} is {there.get(name)!r}, not {wanted[name]!r}"
-    return ""

@@ -54,7 +54,7 @@ def save(histories: Iterable[History], out: str | os.PathLike, about: Mapping[st
     with new_folder(folder) as aside:
         manifest = {**told, "format": FORMAT, "columns": columns, "shards": 0}
         for number, group in enumerate(_groups(itertools.chain([first], checked))):
-            _write(aside, number, manifest, group)
+            write_histories(aside, number, manifest, group)
             manifest["shards"] = number + 1
         write_manifest(aside, manifest)
     return load(folder)
@@ -94,7 +94,7 @@ def _tables_of(history: History) -> tuple[bool, np.dtype | None]:
     return history.final_observation is not None, None if history.task is None else history.task.dtype
 
 
-def _write(folder: Path, number: int, manifest: Mapping[str, Any], group: Sequence[History]) -> None:
+def write_histories(folder: Path, number: int, manifest: Mapping[str, Any], group: Sequence[History]) -> None:
     """Write a group of histories as a shard."""
     lengths = np.array([history.steps for history in group], np.int64)
     offsets = np.concatenate([[0], lengths.cumsum()])

@@ -96,7 +96,7 @@ def run(
     if out is not None:
         chosen = _written_to(Path(out), chosen, resume, concurrency)
     file = None if out is None else Path(out) / "run"
-    return _played(recipes, chosen, row_seeds(seed, boxes), file, progress, watch)
+    return played(recipes, chosen, row_seeds(seed, boxes), file, progress, watch)
 
 
 def forecast(
@@ -119,7 +119,7 @@ def forecast(
     pretending = {id(player): player.pretending() for player in chosen if isinstance(player, LanguageModel)}
     if not pretending:
         raise ValueError(f"seats={seats!r} has no language model, and nothing is asked of anybody")
-    _played(recipes, [pretending.get(id(player), player) for player in chosen], row_seeds(seed, 1), None)
+    played(recipes, [pretending.get(id(player), player) for player in chosen], row_seeds(seed, 1), None)
     parts = [model.forecast for model in pretending.values()]
     return Forecast(*(sum(each) for each in zip(*parts, strict=True))).times(boxes)
 
@@ -136,7 +136,7 @@ def _written_to(out: Path, chosen: list[Any], resume: bool, concurrency: int | N
     return [written.get(id(player), player) for player in chosen]
 
 
-def _played(
+def played(
     recipes: TaskSet,
     chosen: list[Any],
     seeds: np.ndarray,
@@ -145,7 +145,7 @@ def _played(
     watch: Watch = nobody_watches,
 ) -> Run:
     """Play all boxes, and write the run, whole or cut off."""
-    names, made = tuple(_name_of(player) for player in chosen), Made()
+    names, made = tuple(name_of(player) for player in chosen), Made()
     who = [(player, [i for i, each in enumerate(chosen) if each is player]) for player in _different(chosen)]
     together = [slice(b, b + 1) for b in range(len(seeds))] if _wait_apart(chosen) else [slice(None)]
     try:
@@ -243,5 +243,6 @@ def _different(chosen: list[Any]) -> list[Any]:
     return list({id(player): player for player in chosen}.values())
 
 
-def _name_of(player: Any) -> str:
+def name_of(player: Any) -> str:
+    """What a player is called in a run: a scripted agent by its name, others by what they are."""
     return next((name for name, scripted in AGENTS.items() if scripted is player), described(player))
