@@ -26,7 +26,7 @@ ROOMS = {
     "evaluation": {"engine", "learners", "task_sets", "histories", "players", "arguments", "files", "ids"},
     "boxes": {"engine", "learners", "task_sets", "histories", "players", "evaluation", "arguments", "files", "ids"},
     "text": {"engine", "task_sets", "histories", "players", "evaluation", "arguments", "ids"},
-    "protocols": {"engine", "task_sets", "text", "arguments", "ids"},
+    "protocols": {"engine", "task_sets", "text", "boxes", "arguments", "ids"},
     "play": {"engine", "task_sets", "players", "evaluation", "catalogue", "arguments", "files", "ids", "making"},
     "host": {"engine", "task_sets", "players", "boxes", "arguments", "files"},
     "testing": {"engine", "learners", "task_sets", "histories", "catalogue", "ids"},

@@ -1,4 +1,4 @@
-"""The doors of `metarl_envs.protocols`, each tried with the library it is for, in environments of their own (see .ci/run).
+"""The doors of `metarl_envs.protocols`, each tried with its library, in environments of their own (see .ci/protocols).
 
 A test is skipped where its library is missing. Scripted players walk three steps up in a dark room, where the goal is.
 """
@@ -29,6 +29,13 @@ TRIAL = list_trials("DarkRoom", split="test", episodes_per_trial=2, horizon=3)[0
 DAYS = {"horizon": 4, "preset": "small", "day": 2}
 
 
+def needed(module):
+    """Skip a test where its library is missing, unless this run is there for that library."""
+    if module.partition(".")[0] in os.environ.get("METARL_PROTOCOLS", "").split(","):
+        importlib.import_module(module)
+    pytest.importorskip(module, reason=f"needs {module.partition('.')[0]}")
+
+
 def command(name):
     """A console script of this environment."""
     return str(Path(sys.executable).parent / name)
@@ -52,7 +59,7 @@ def free_port():
 # ------------------------------------------------------------------------------------------------- TRL
 def test_the_tool_of_trl_has_a_schema():
     """Which GRPOTrainer puts into the prompt."""
-    pytest.importorskip("transformers", reason="needs transformers")
+    needed("transformers")
     from transformers.utils import get_json_schema
 
     from metarl_envs.protocols.trl import TextTrial
@@ -96,7 +103,7 @@ def in_memory(server):
 
 def test_mcp_in_memory():
     """Each session has a trial of its own."""
-    pytest.importorskip("mcp", reason="needs mcp")
+    needed("mcp")
     from metarl_envs.protocols.mcp import server
 
     ended = []
@@ -119,7 +126,7 @@ def test_mcp_in_memory():
 
 
 def test_mcp_over_stdio(tmp_path):
-    pytest.importorskip("mcp", reason="needs mcp")
+    needed("mcp")
     from mcp import ClientSession, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
@@ -143,7 +150,7 @@ def test_mcp_over_stdio(tmp_path):
 # ------------------------------------------------------------------------------------------------- OpenEnv
 def test_openenv():
     """`openenv validate`, the routes of splits, and two sessions side by side."""
-    pytest.importorskip("openenv.core", reason="needs openenv")
+    needed("openenv.core")
     from openenv.core import GenericEnvClient
 
     url = f"http://127.0.0.1:{(port := free_port())}"
@@ -214,9 +221,58 @@ class Player:
         async def turn(message=None):
             asked.extend([] if message is None else [message])
             over = self.turns is not None and len(asked) > self.turns
-            return SimpleNamespace(terminated=over, last_reply="" if over else self.reply)
+            reply = self.reply(asked[-1], len(asked)) if callable(self.reply) else self.reply
+            return SimpleNamespace(terminated=over, last_reply="" if over else reply)
 
         yield SimpleNamespace(turn=turn, trace=trace)
+
+
+def combining(told, asked):
+    """One pair of what is held after the other."""
+    held = told.split("You have: ")[-1].split(".")[0].split(", ")
+    pairs = [(one, other) for one in held for other in held]
+    return "Answer: combine {} with {}.".format(*pairs[asked % len(pairs)])
+
+
+def test_verifiers_has_an_agent_in_each_seat_of_a_box():
+    """What each is paid, in each day, is what the box pays when the same is said."""
+    needed("verifiers.v1")
+    from metarl_envs.boxes import TextBox, amnesia_v0
+    from metarl_envs.protocols.verifiers_boxes import TextBoxEnv
+
+    params = {"agents": 2, "preset": "small", "horizon": 24, "day": 12}
+    [trial] = list_trials("AmnesiaBox", tasks=1, seed=3, **params)
+    one, other = Player(combining), Player("wait")
+    play_seats(TextBoxEnv, trial, one, other)
+    box = TextBox(amnesia_v0.parallel_env(**params), lenient=True)
+    texts, infos = box.reset(seed=3, options={"task": 0})
+    paid, asked = [[0.0, 0.0], [0.0, 0.0]], 0
+    for step in range(24):
+        said = None
+        if not infos["agent_0"]["busy"]:
+            asked = 1 if infos["agent_0"]["memory_reset"] else asked + 1
+            said = combining(texts["agent_0"], asked)
+        texts, rewards, _, _, infos = box.step({"agent_0": said, "agent_1": "wait"})
+        for seat, reward in enumerate(rewards.values()):
+            paid[seat][step // 12] += reward
+    assert sum(paid[0]) > 0
+    assert [[trace.rewards["paid"] for trace in player.traces] for player in (one, other)] == paid
+    assert [len(told) for told in other.conversations] == [12, 12]
+    assert [told[0].count("You can say") for told in one.conversations] == [1, 1]
+    assert one.conversations[0][0] != one.conversations[1][0]
+    assert [trace.metrics for trace in other.traces] == [{}, {"malformed": 0}]
+    silent = Player("wait", turns=3)
+    play_seats(TextBoxEnv, trial, silent, Player("wait"))
+    assert [len(told) for told in silent.conversations] == [4, 4], "it is asked no more until it begins anew"
+    with pytest.raises(ValueError, match="a box of 5 agents"):
+        play_seats(TextBoxEnv, {**trial, "params": '{"agents": 5}'})
+
+
+def play_seats(env, trial, *players):
+    from metarl_envs.protocols.verifiers import TrialData, TrialTask
+
+    agents = SimpleNamespace(**{f"seat{i}": player for i, player in enumerate(players)})
+    asyncio.run(env.run(None, TrialTask(TrialData(name="one", prompt="", trial=trial)), agents))
 
 
 def played(trial, player):
@@ -229,7 +285,7 @@ def played(trial, player):
 
 
 def test_verifiers_pays_all_that_was_earned(monkeypatch):
-    pytest.importorskip("verifiers.v1", reason="needs verifiers")
+    needed("verifiers.v1")
     [whole], [told] = (player := played(TRIAL, Player())).traces, player.conversations
     assert (whole.rewards, whole.metrics["return"], whole.metrics["steps"]) == ({"paid": 2.0}, 2.0, 6)
     assert len(told) == 6
@@ -245,7 +301,7 @@ def test_verifiers_pays_all_that_was_earned(monkeypatch):
 
 
 def test_vf_eval_on_a_scripted_endpoint(tmp_path):
-    pytest.importorskip("verifiers.v1", reason="needs verifiers")
+    needed("verifiers.v1")
     from examples.scripted_endpoint import Endpoint
 
     with Endpoint(reply=lambda messages: "Answer: up.") as endpoint:
@@ -291,7 +347,7 @@ def evaluated(model, folder, limit=None, **task_args):
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # inspect_ai leaves streams open
 def test_inspect_eval_with_a_scripted_model(tmp_path, monkeypatch):
-    pytest.importorskip("inspect_ai", reason="needs inspect_ai")
+    needed("inspect_ai")
     monkeypatch.chdir(tmp_path)
     asked = []
     model = scripted_model(asked)

@@ -73,9 +73,17 @@ def open_trial(trial: Mapping[str, Any], *, lenient: bool = True, retries: int =
         ValueError: one is missing, unknown, or out of range.
         IndexError: the split has no such task.
     """
+    params = params_of(trial)
+    where = {name: trial[name] for name in ("split", "index", "seed", "episodes_per_trial")}
+    return make(trial["id"], **where, lenient=lenient, retries=retries, player=player, **params)
+
+
+def params_of(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a trial; ValueError where it does not say what a trial says, or names a module."""
     if set(trial) != set(FIELDS):
-        wrong = sorted(set(FIELDS) ^ set(trial))
-        raise ValueError(f"trial={dict(trial)!r} must say exactly {', '.join(FIELDS)}: {wrong[0]} is {_is(wrong[0], trial)}")
+        wrong = min(set(FIELDS) ^ set(trial))
+        how = "unknown" if wrong in trial else "missing"
+        raise ValueError(f"trial={dict(trial)!r} must say exactly {', '.join(FIELDS)}: {wrong} is {how}")
     id, said = trial["id"], trial["params"]
     if not isinstance(id, str) or ":" in id:
         raise ValueError(f"id={id!r} of a trial must be a registered id, such as 'MetaRL/DarkRoom-v0': data imports no module")
@@ -83,14 +91,9 @@ def open_trial(trial: Mapping[str, Any], *, lenient: bool = True, retries: int =
         params = json.loads(said) if isinstance(said, str) else None
     except (json.JSONDecodeError, RecursionError):
         params = None
-    if not isinstance(params, dict) or {"id", *FIELDS, "lenient", "retries", "player"} & set(params):
+    if not isinstance(params, dict) or {*FIELDS, "lenient", "retries", "player"} & set(params):
         raise ValueError(f"""params={said!r} of a trial must be the family's parameters as JSON, such as '{{"size": 5}}'""")
-    where = {name: trial[name] for name in ("split", "index", "seed", "episodes_per_trial")}
-    return make(id, **where, lenient=lenient, retries=retries, player=player, **params)
-
-
-def _is(name: str, trial: Mapping[str, Any]) -> str:
-    return "unknown" if name in trial else "missing"
+    return params
 
 
 def outcome(env: TextEnv) -> dict[str, float]:

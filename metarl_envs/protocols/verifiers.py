@@ -47,10 +47,14 @@ class TextTrials(vf.Taskset[TrialTask, TrialsConfig]):
             yield TrialTask(TrialData(name=name, prompt=open_trial(trial).reset(), trial=trial), config.task)
 
 
-class PlayerConfig(vf.EnvConfig):
-    """Who plays: by default a chat without tools, which can run nothing, in a process of this machine."""
+#: Who plays where nobody says another: a chat without tools, which can run nothing, in a process of this machine.
+CHAT = vf.AgentConfig(harness={"id": "null"}, runtime={"type": "subprocess"})
 
-    player: vf.AgentConfig = vf.AgentConfig(harness={"id": "null"}, runtime={"type": "subprocess"})
+
+class PlayerConfig(vf.EnvConfig):
+    """Who plays."""
+
+    player: vf.AgentConfig = CHAT
 
 
 class TextTrialsEnv(vf.Env[PlayerConfig]):

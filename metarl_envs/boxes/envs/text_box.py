@@ -12,6 +12,7 @@ from pettingzoo import ParallelEnv
 from metarl_envs.boxes.envs.parallel import ParallelBox
 from metarl_envs.boxes.view.words import Grammar, observation_in_words, words_in
 from metarl_envs.boxes.world.tree import NOTHING, items_of
+from metarl_envs.engine.sentences import read
 
 _LETTERS = string.ascii_letters + string.digits + string.punctuation + " "
 _LONGEST_SENTENCE, _LONGEST_TEXT = 80, 1_000_000
@@ -32,10 +33,11 @@ class TextBox(ParallelEnv):
 
     Args:
         box: the box to speak with.
+        lenient: forgive what is around a sentence, and take the last line that is one (see `metarl_envs.text.make`).
     """
 
-    def __init__(self, box: ParallelBox):
-        self.box = box
+    def __init__(self, box: ParallelBox, lenient: bool = False):
+        self.box, self._lenient = box, lenient
         self.metadata, self.render_mode, self.possible_agents = box.metadata, box.render_mode, box.possible_agents
         self._p = box.variant.p
         self._seen = {agent: spaces.Text(_LONGEST_TEXT, charset=_LETTERS + "\n") for agent in self.possible_agents}
@@ -122,9 +124,9 @@ class TextBox(ParallelEnv):
         pending, self._pending[agent], self._messages[agent] = self._pending[agent], NOTHING, ""
         if sentence is None:
             return pending if pending != NOTHING else items_of(self._p)
-        said = grammar.parse(sentence, hand)
+        said, reading = read(grammar.in_hand(hand), sentence, lenient=self._lenient)
         self._pending[agent] = said.then
-        if said.problem:
+        if reading == "malformed":
             self._malformed[agent] += 1
             self._messages[agent] = f"{said.problem}. You waited. Say one of: {grammar.forms()}."
         return said.action

@@ -249,12 +249,12 @@ class Teller:
 
     def __init__(self, p: SimpleNamespace, words: tuple[str, ...]):
         self._p, self._grammar = p, Grammar(p, words)
-        self._rules = rules_in_words(instructions_of(p), self._grammar.forms(), steps=p.horizon, episodes=1)
+        self.rules = rules_in_words(instructions_of(p), self._grammar.forms(), steps=p.horizon, episodes=1)
 
     def tell(self, state: Any, task: Any, agent: int, seen: np.ndarray) -> Wording:
         """What one agent is told: see `observation_in_words`."""
         sentences = self._grammar.in_hand(int(state["hand"][agent]))
-        return Wording(self._rules, observation_in_words(self._p, state, task, agent, seen), sentences)
+        return Wording(self.rules, observation_in_words(self._p, state, task, agent, seen), sentences)
 
 
 def sentences_of_agent(p: SimpleNamespace, state: Any, agent: int) -> InHand:
