@@ -247,7 +247,7 @@ def closed(link, *messages, origin=None, called="127.0.0.1", first=True):
             with contextlib.suppress(websockets.ConnectionClosed):
                 while True:
                     await asyncio.wait_for(socket.recv(), 15)
-            return socket.close_code, socket.close_reason
+            return socket.protocol.close_code, socket.protocol.close_reason
 
     return asyncio.run(talk())
 

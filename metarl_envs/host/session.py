@@ -157,7 +157,9 @@ class _Session:
             self._spectacle.begun.wait()
             if not self._over.is_set():
                 practice = functools.partial(Practice, self._variant, self._seeds, steps=self._welcome["practice"])
-                welcome = {**self._welcome, "rules": practice(0).question.rules}
+                first = Practice(self._variant, self._seeds, 0, 1)
+                first.say(first.question.sentences.say(first.question.sentences.default))  # which compiles what a step needs
+                welcome = {**self._welcome, "rules": first.question.rules}
                 hosted = Hosted(self._room, self._spectacle, practice, welcome, self._links.watch)
                 server = server_of(hosted, hosts)
                 self._links = self._links._replace(port=port)
