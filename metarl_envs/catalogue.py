@@ -18,7 +18,7 @@ from metarl_envs.engine.family import Family
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameter, Real
 from metarl_envs.ids import BOXES, TABLE, family_of
 from metarl_envs.learners import LEARNERS
-from metarl_envs.players.networks.shipped import DIGESTS, card
+from metarl_envs.players.networks.shipped import NAMES, pretrained
 
 #: The headings of a family's reference page, in order.
 HEADINGS = (
@@ -107,11 +107,10 @@ def players() -> Listing:
     return Listing("players of boxes", ("player", "hyper-parameters", "what it does"), rows)
 
 
-def pretrained() -> Listing:
-    """Return the trained networks that come with the package, with where they were trained."""
-    cards = [card(name) for name in DIGESTS]
-    rows = [(one.name, f"{one.trained_on['id']}, size={one.trained_on['params']['size']}", one.what) for one in cards]
-    return Listing("trained networks", ("network", "trained in", "what it is"), rows)
+def networks() -> Listing:
+    """Return the networks that come with the package, with where they are at home."""
+    rows = [(name, one.home, one.what) for name in NAMES for one in [pretrained(name)]]
+    return Listing("networks", ("network", "at home in", "what it is"), rows)
 
 
 def wrappers() -> Listing:
@@ -134,7 +133,7 @@ LISTS = {
     "environments": environments,
     "learners": learners,
     "players": players,
-    "pretrained": pretrained,
+    "networks": networks,
     "wrappers": wrappers,
 }
 

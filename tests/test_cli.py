@@ -88,7 +88,7 @@ def test_list_shows_every_id_and_one_page(tmp_path):
     assert all(heading in page for heading in HEADINGS)
 
 
-@pytest.mark.parametrize("what", ["environments", "learners", "players", "pretrained", "wrappers", "parameters"])
+@pytest.mark.parametrize("what", ["environments", "learners", "players", "networks", "wrappers", "parameters"])
 def test_what_there_is_can_be_read_by_programs(what, monkeypatch, capsys):
     from metarl_envs.catalogue import LISTS, parameters
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from metarl_envs.catalogue import Listing
 
 
-_LISTED = "environments, learners, players (of boxes), pretrained (networks), wrappers, parameters, or an id"
+_LISTED = "environments, learners, players (of boxes), networks, wrappers, parameters, or an id"
 
 
 def list_what_there_is(

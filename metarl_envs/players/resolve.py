@@ -10,7 +10,8 @@ from metarl_envs.engine.player import Player
 from metarl_envs.learners import LEARNERS
 from metarl_envs.learners.named import read_player, suitable_players
 from metarl_envs.players.factories import Factory, Seat, Wrapped, name_of
-from metarl_envs.players.networks.shipped import DIGESTS, Pretrained, pretrained, suitable
+from metarl_envs.players.networks.factory import Network
+from metarl_envs.players.networks.shipped import NAMES, pretrained, suitable
 
 #: Whoever can play: a compiled player, or a factory of others.
 Anyone = Player | Factory | Seat | Wrapped
@@ -21,7 +22,7 @@ def players_by_name(given: Any, variant: Variant, what: str = "policies") -> dic
 
     Args:
         given: a mapping of names to players, a list of players, or one alone; a player is a name (of a learner, a reference, or
-            a trained network), a compiled player, or a factory. None: all compiled players that fit the family.
+            a network), a compiled player, or a factory. None: all compiled players that fit the family.
         variant: where they are to play.
         what: how an error calls the argument.
 
@@ -41,8 +42,8 @@ def players_by_name(given: Any, variant: Variant, what: str = "policies") -> dic
 
 def _read(given: Any, variant: Variant, known: Mapping[str, Player], what: str) -> Anyone:
     """Who is meant, if it can play here."""
-    network = pretrained(given) if isinstance(given, str) and given in DIGESTS else given
-    if not isinstance(network, Pretrained):
+    network = pretrained(given) if isinstance(given, str) and given in NAMES else given
+    if not isinstance(network, Network):
         return read_player(given, variant, {**known, **suitable(variant)}, what)
     if problem := network.why_unsuitable(variant):
         raise ValueError(f"{what}: {problem}")

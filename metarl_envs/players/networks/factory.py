@@ -38,6 +38,16 @@ class Network(ABC):
     def fits(self, observation_space: spaces.Space, action_space: spaces.Space) -> bool:
         """Return whether it can play where there are these spaces."""
 
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """What it is, in a sentence."""
+
+    @property
+    @abstractmethod
+    def home(self) -> str:
+        """Where it was trained, or is meant to play."""
+
     @abstractmethod
     def where(self) -> str:
         """Return where it can play, in words."""

@@ -1,4 +1,4 @@
-"""Players that draw their actions from what a trained network says of their life so far: one class a way of asking it."""
+"""Players who act by what a network says of their life so far: one class a way of asking a trained one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,20 @@ Activations = dict[str, np.ndarray]
 
 
 class Mind(Protocol):
-    """A network, and what it remembers of the lives in its rows."""
+    """A network, and what it remembers of the lives in its rows.
+
+    Attributes:
+        says: what its answers are called.
+    """
+
+    says: str
 
     def read(self, step: Step, stream: Stream) -> np.ndarray:
-        """Take in a step; return the logits of actions, float32 [row, action]."""
+        """Take in a step; return its answer, [row, number]."""
+        ...
+
+    def choose(self, said: np.ndarray, generator: np.random.Generator) -> Any:
+        """Return an action a row, by its answers."""
         ...
 
     def activations(self) -> Activations:
@@ -50,25 +60,30 @@ class NetworkPlayer:
         self.activations: Activations = {}
 
     def act(self, step: Step) -> np.ndarray:
-        """Draw an action in each row."""
-        return drawn(self.read(step), self._generator)
+        """Choose an action in each row."""
+        return self._mind.choose(self.read(step), self._generator)
 
     def read(self, step: Step) -> np.ndarray:
-        """Take in a step without acting; return the logits of actions, float32 [row, action]."""
+        """Take in a step without acting; return what the network answers, [row, number]: as a rule the logits of actions."""
         stream = Stream(self._interventions, step)
-        logits = self._mind.read(step, stream)
+        said = self._mind.read(step, stream)
         if self._keeps:
-            self.activations = {"stream": np.stack(stream.layers), "logits": logits, **self._mind.activations()}
-        return logits
+            self.activations = {"stream": np.stack(stream.layers), self._mind.says: said, **self._mind.activations()}
+        return said
 
 
-def drawn(logits: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return one action a row, int64, drawn as often as the logits [row, action] say."""
-    chances = softmax(logits.astype(np.float64)).cumsum(axis=1)
-    return (chances < generator.random((len(chances), 1)) * chances[:, -1:]).sum(axis=1)
+class Drawing:
+    """Whoever draws actions as often as its logits say."""
+
+    says = "logits"
+
+    def choose(self, said: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Return one action a row, int64, by its logits [row, action]."""
+        chances = softmax(said.astype(np.float64)).cumsum(axis=1)
+        return (chances < generator.random((len(chances), 1)) * chances[:, -1:]).sum(axis=1)
 
 
-class Distilled:
+class Distilled(Drawing):
     """A transformer that says what the learner whose lives it has imitated would do next (Laskin et al. 2022)."""
 
     def __init__(self, weights: Weights, settings: Mapping[str, Any], rows: int, observed: spaces.Box, actions: int):
@@ -88,7 +103,7 @@ class Distilled:
         return {"attention": np.stack(self._looked)[..., self._cache.order()]}
 
 
-class Asked:
+class Asked(Drawing):
     """A transformer that is asked about where one stands, given all transitions of the episodes before (Lee et al. 2023).
 
     It is the stream of the question that is kept, and that interventions change.
@@ -115,7 +130,7 @@ class Asked:
         return {"attention": np.stack(self._looked)[..., [*self._cache.order(), -1]]}
 
 
-class Recurrent:
+class Recurrent(Drawing):
     """A GRU whose hidden state lasts from episode to episode of a trial (RL², Duan et al. 2016)."""
 
     def __init__(self, weights: Weights, settings: Mapping[str, Any], rows: int, observed: spaces.Box, actions: int):

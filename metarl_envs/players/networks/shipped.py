@@ -1,11 +1,11 @@
-"""The trained networks that come with the package, by name: their files, and the factories of players that they are."""
+"""The networks that come with the package, by name: the files of those that were trained, and the factories that they are."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,50 +15,57 @@ from gymnasium import spaces
 from metarl_envs.arguments import did_you_mean
 from metarl_envs.engine.family import Variant
 from metarl_envs.players.networks.cards import Card, read_card
+from metarl_envs.players.networks.constructed import DESCENTS, Constructed
 from metarl_envs.players.networks.factory import Network
 from metarl_envs.players.networks.layers import Weights
 from metarl_envs.players.networks.minds import FORMS, Mind
 from metarl_envs.players.networks.watching import Intervention
 
-#: Every network, and the SHA-256 of its weights. `examples/export_networks.py` writes the files anew.
+#: Every trained network, and the SHA-256 of its weights. `examples/export_networks.py` writes the files anew.
 DIGESTS = {
     "ad-darkroom": "eae7b45f10bd92f39f4a55130f95991d1c5dc72edf1340d0a44e1e45b0e4e1f4",
     "dpt-darkroom": "b8a745bac4330bc9543c3f74b6cacf312a48d7d868a9fae068aa58694f374f34",
     "rl2-keytodoor": "622c11144356e60c4fd5a0d9a0057377d617d849ce7c77c42ce75af8a0314cf4",
 }
+#: All networks that have names.
+NAMES = (*DIGESTS, *DESCENTS)
 #: Where `NAME.npz` and `NAME.json` lie.
 FOLDER = Path(__file__).parent / "weights"
 
 
-def pretrained(name: str, *, activations: bool = False, interventions: Mapping[int, Intervention] | None = None) -> Pretrained:
-    """Return a trained network as a factory of players, which goes wherever a policy is asked for. It needs NumPy alone.
+def pretrained(name: str, *, activations: bool = False, interventions: Mapping[int, Intervention] | None = None) -> Network:
+    """Return a network as a factory of players, which goes wherever a policy is asked for. It needs NumPy alone.
 
     Its players learn in their context: weights stay, and what they remember of a life is gone where memory is reset. They draw
-    their actions from what the network says, as the example does that trained it.
+    their actions from what the network says, as the example does that trained it. (The weights of those whose names have "by
+    construction" in them were not trained: each layer is a step of gradient descent, in LinearRegression.)
 
         >>> agent = players.pretrained("ad-darkroom")
         >>> evaluate("DarkRoom", {"AD": agent, "its source": "q_lambda"}, episodes=50)
         >>> print(agent.card)
 
     Args:
-        name: one of `metarl-envs list pretrained`.
+        name: one of `metarl-envs list networks`.
         activations: keep what is found within the network at the last step as the attribute `activations` of its players, a
             dict: "stream", float32 [layer, row, number], behind each layer (0: what is fed in; i: block i); "logits" [row,
             action]; of a transformer "attention" [block, row, head, token], the oldest token first; of a GRU "hidden" [row,
             unit] and "value" [row]. See `Pretrained.watch`.
         interventions: by layer, a function of the stream behind it, float32 [row, number], and of the `Step` that the players
-            were told, which returns what is to go on from there. In a GRU layer 1 is the hidden state.
+            were told, which returns what is to go on from there. In a GRU layer 1 is the hidden state; where layers are steps
+            of gradient descent, the stream has an axis for tokens, float64 [row, token, number].
 
     Raises:
         ValueError: there is no such network, or no such layer; the file is not the one that was written.
         TypeError: an intervention cannot be called.
     """
+    if _known(name, NAMES) in DESCENTS:
+        return Constructed(name, activations, interventions)
     return Pretrained(card(name), None, activations, interventions)
 
 
 def card(name: str) -> Card:
-    """Return the model card of a network: what made it, and what it is worth. ValueError where there is no such network."""
-    return _card(_known(name))
+    """Return the model card of a trained network: what made it, and what it is worth; ValueError where there is none."""
+    return _card(_known(name, DIGESTS))
 
 
 class Pretrained(Network):
@@ -92,6 +99,16 @@ class Pretrained(Network):
         """Return whether these are the spaces that it was trained on."""
         return (observation_space, action_space) == self.card.spaces
 
+    @property
+    def what(self) -> str:
+        """What it is, in a sentence."""
+        return self.card.what
+
+    @property
+    def home(self) -> str:
+        """Where it was trained."""
+        return f"{self.card.trained_on['id']}, size={self.card.trained_on['params']['size']}"
+
     def where(self) -> str:
         """Return where it was trained, and can play, in words."""
         trained, (observed, actions) = self.card.trained_on, self.card.spaces
@@ -99,16 +116,17 @@ class Pretrained(Network):
         return f"was trained in {home}, and plays wherever observations are {observed} and actions {actions}"
 
 
-def suitable(variant: Variant) -> dict[str, Pretrained]:
+def suitable(variant: Variant) -> dict[str, Network]:
     """Return by name all networks that can play in a family."""
-    return {name: one for name in DIGESTS if (one := pretrained(name)).why_unsuitable(variant) is None}
+    return {name: one for name in NAMES if (one := pretrained(name)).why_unsuitable(variant) is None}
 
 
-def _known(name: Any) -> str:
+def _known(name: Any, names: Collection[str]) -> str:
     if not isinstance(name, str):
-        raise TypeError(f"name={name!r} must be the name of a network, one of: {', '.join(DIGESTS)}")
-    if name not in DIGESTS:
-        raise ValueError(f"name={name!r} is no trained network; there are: {', '.join(DIGESTS)}{did_you_mean(name, DIGESTS)}")
+        raise TypeError(f"name={name!r} must be the name of a network, one of: {', '.join(names)}")
+    if name not in names:
+        trained = "network" if len(names) > len(DIGESTS) else "trained network"
+        raise ValueError(f"name={name!r} is no {trained}; there are: {', '.join(names)}{did_you_mean(name, names)}")
     return name
 
 

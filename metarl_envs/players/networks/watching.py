@@ -35,7 +35,7 @@ class Stream:
         """
         layer = len(self.layers)
         if layer in self._interventions:
-            changed = np.asarray(self._interventions[layer](numbers.copy(), self._step), np.float32)
+            changed = np.asarray(self._interventions[layer](numbers.copy(), self._step), numbers.dtype)
             if changed.shape != numbers.shape:
                 raise ValueError(
                     f"interventions[{layer}] returned an array of shape {changed.shape}; the stream has {numbers.shape}"
