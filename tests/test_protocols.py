@@ -5,7 +5,10 @@ The doors themselves are tried with the libraries that they are for in test_prot
 
 import inspect
 import json
+import re
 import sys
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,3 +189,18 @@ def test_a_command_says_which_extra_it_needs(name, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [Missing, *sys.meta_path])
     done = CliRunner().invoke(app, [name, "DarkRoom"])
     assert str(done.exception) == f'{name} is not installed: pip install "metarl-envs[{name}]"'
+
+
+# ------------------------------------------------------------------------------------------------- the page
+PAGE = Path(__file__).parents[1] / "docs" / "protocols.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="no pages here")
+def test_what_the_page_does_without_other_projects_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    ours = [code for code in map(textwrap.dedent, blocks) if re.match(r"from metarl_envs", code)]
+    for code in ours:
+        exec(compile(code, "protocols.md", "exec"), found := {})
+    assert len(ours) == 2
+    assert "You can say" in capsys.readouterr().out
+    assert set(found["rows"][0]) == {"prompt", *FIELDS}

@@ -57,20 +57,68 @@ def free_port():
 
 
 # ------------------------------------------------------------------------------------------------- TRL
-def test_the_tool_of_trl_has_a_schema():
-    """Which GRPOTrainer puts into the prompt."""
-    needed("transformers")
+def scripted_policy(sentences):
+    """A tiny model of random weights and its tokenizer, of bytes; row k of a batch calls the tool with sentence k."""
+    import torch
+    import trl
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(models.BPE(vocab={letter: k for k, letter in enumerate(letters)}, merges=[]))
+    inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    tokenizer.add_tokens(["<|im_start|>", "<tool_call>", "</tool_call>", "<think>", "</think>"])
+    tokenizer.chat_template = (Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja").read_text()
+    heads = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}
+    ends = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, **heads, **ends))
+
+    def generate(input_ids, **_):
+        replies = []
+        for asked, sentence in zip(input_ids, sentences, strict=True):
+            call = json.dumps({"name": "act", "arguments": {"sentence": sentence}})
+            over = tokenizer.decode(asked).count("The trial is over.")
+            said = "I see." if over else f"<tool_call>\n{call}\n</tool_call>"
+            replies.append(tokenizer(f"{said}<|im_end|>")["input_ids"])
+        longest = max(map(len, replies))
+        padded = [reply + [tokenizer.pad_token_id] * (longest - len(reply)) for reply in replies]
+        return torch.cat([input_ids, torch.tensor(padded)], dim=1)
+
+    model.generate = generate
+    return model, tokenizer
+
+
+@pytest.mark.filterwarnings("ignore")  # of what TRL and transformers deprecate in each other
+def test_trl_trains_a_step(tmp_path):
+    """GRPOTrainer itself, in which two of four rollouts go up to the goal: what they are paid is the reward."""
+    needed("trl")
+    from datasets import Dataset
     from transformers.utils import get_json_schema
+    from trl import GRPOConfig, GRPOTrainer
 
-    from metarl_envs.protocols.trl import TextTrial
+    from metarl_envs.protocols.trl import PROMPT, TextTrial
 
-    function = get_json_schema(TextTrial().act)["function"]
-    assert function["name"] == "act"
-    assert function["parameters"]["required"] == ["sentence"]
-    assert function["parameters"]["properties"]["sentence"] == {
-        "type": "string",
-        "description": "What to do: one of the sentences that the rules name.",
-    }
+    model, tokenizer = scripted_policy(["up", "down", "up", "stay"])
+    before = model.lm_head.weight.detach().clone()
+    one = {"prompt": PROMPT, **list_trials("DarkRoom", split="test", horizon=3)[0]}
+    how = {"per_device_train_batch_size": 4, "num_generations": 4, "max_steps": 1, "max_completion_length": 2000}
+    quiet = {"report_to": [], "save_strategy": "no", "logging_steps": 1, "use_cpu": True, "bf16": False, "disable_tqdm": True}
+    trainer = GRPOTrainer(
+        model=model,
+        processing_class=tokenizer,
+        args=GRPOConfig(output_dir=str(tmp_path), learning_rate=0.01, **how, **quiet),
+        train_dataset=Dataset.from_list([one]),
+        environment_factory=TextTrial,
+    )
+    [tool] = trainer.tools
+    assert get_json_schema(tool)["function"]["parameters"]["required"] == ["sentence"]
+    trainer.train()
+    [told, *_] = trainer.state.log_history
+    assert told["rewards/TextTrial/mean"] == 0.5
+    assert (told["tools/call_frequency"], told["tools/failure_frequency"]) == (3, 0)
+    assert [env._env.total for env in trainer.environments] == [1, 0, 1, 0]
+    assert (model.lm_head.weight != before).any()
 
 
 # ------------------------------------------------------------------------------------------------- MCP
