@@ -54,6 +54,7 @@ class Source:
         name, what, form, network, command: as on its card.
         file: of the weights of a seed, with the seed as "{}".
         id, params, episodes: where it is scored, and how long it lives there.
+        caution: what its test score must be read with.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Source:
     id: str
     params: dict[str, Any]
     episodes: int
+    caution: str = ""
 
 
 def sources(args: Args) -> list[Source]:
@@ -88,6 +90,7 @@ def sources(args: Args) -> list[Source]:
             network={"layers": 2, "heads": 2, "window": 1000},
             command="python examples/decision_pretrained_transformer.py",
             file=args.dpt / "seed_{}" / "dpt.pt",
+            caution="; settings of training were looked for on test tasks",
             **room,
         ),
         Source(
@@ -166,7 +169,7 @@ def export(source: Source, args: Args) -> Path:
             "first": round(float(by_episode[0]), 4),
             "last": round(float(by_episode[-1]), 4),
             "how": f"{life}; {tested.shape[1]} test tasks, {args.luck} lives on each, of this network alone: the interval "
-            "is for the distribution of tasks, not for other seeds of training",
+            f"is for the distribution of tasks, not for other seeds of training{source.caution}",
         },
         size={"weights": size, "dtype": "float16", "bytes": path.stat().st_size},
     ).save(path.with_suffix(".json"))

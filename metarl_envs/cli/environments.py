@@ -14,9 +14,10 @@ from metarl_envs.files import beside
 
 if TYPE_CHECKING:
     from metarl_envs.catalogue import Listing
+    from metarl_envs.players.networks.cards import Card
 
 
-_LISTED = "environments, learners, players (of boxes), networks, wrappers, parameters, or an id"
+_LISTED = "environments, learners, players (of boxes), networks, wrappers, parameters, an id, or a network"
 
 
 def list_what_there_is(
@@ -24,10 +25,11 @@ def list_what_there_is(
     id: Annotated[str | None, typer.Argument(help="whose parameters")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON: a list of objects")] = False,
 ) -> None:
-    """List what there is: environments, learners, players, networks, wrappers, parameters of an id; or show an id's page."""
+    """List what there is: environments, learners, players, networks, wrappers, parameters of an id; or show one's page."""
     from metarl_envs.catalogue import LISTS, parameters, read_page
     from metarl_envs.engine.composing import family_at
     from metarl_envs.ids import family_of
+    from metarl_envs.players.networks.shipped import DIGESTS, card
 
     if what == "parameters" and id is None:
         raise ValueError("list parameters needs an id, such as: list parameters DarkRoom")
@@ -37,6 +39,9 @@ def list_what_there_is(
         listing = parameters(str(id))
     elif what in LISTS:
         listing = LISTS[what]()
+    elif what in DIGESTS:
+        _show_card(card(what), as_json)
+        return
     else:
         _show_page(*read_page(family_at(family_of(what))), as_json)
         return
@@ -44,6 +49,14 @@ def list_what_there_is(
         typer.echo(json.dumps([dict(zip(listing.columns, row, strict=True)) for row in listing.rows], indent=2))
     else:
         _show(listing)
+
+
+def _show_card(shown: Card, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(vars(shown), indent=2))
+        return
+    console = new_console()
+    console.print(fitted(str(shown), console.width))
 
 
 def _show_page(summary: str, page: dict[str, str], as_json: bool) -> None:

@@ -62,7 +62,7 @@ class Constructed(Network):
     @property
     def home(self) -> str:
         """Where it is meant to play."""
-        return "MetaRL/LinearRegression-v0"
+        return "LinearRegression"
 
     def where(self) -> str:
         """Return where it can play, in words."""

@@ -107,7 +107,8 @@ class Pretrained(Network):
     @property
     def home(self) -> str:
         """Where it was trained."""
-        return f"{self.card.trained_on['id']}, size={self.card.trained_on['params']['size']}"
+        name = self.card.trained_on["id"].rpartition("/")[2].rpartition("-v")[0]
+        return f"{name}, size={self.card.trained_on['params']['size']}"
 
     def where(self) -> str:
         """Return where it was trained, and can play, in words."""
