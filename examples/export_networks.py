@@ -131,6 +131,13 @@ def card_of(source: Source, seed: int, seeds: Sequence[int], about: dict[str, An
     )
 
 
+def network_of(source: Source, seed: int, seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Pretrained:
+    """The network of a seed, as it is run by NumPy."""
+    weights, about = rounded(source, seed)
+    held = {name: values.astype(np.float32) for name, values in weights.items()}
+    return Pretrained(card_of(source, seed, seeds, about), held)
+
+
 def scores(source: Source, network: Pretrained, split: str, luck: int) -> np.ndarray:
     """What a network is worth on all tasks of a split, [seed, task, lifetime, episode]."""
     how: dict[str, Any] = {"split": split, "tasks": 1000, "episodes": source.episodes, "seeds": luck}
@@ -142,14 +149,11 @@ def export(source: Source, args: Args) -> Path:
     life = f"mean over a lifetime of {source.episodes} episodes; 0 is random play, 1 the oracle"
     found: dict[str, float] = {}
     for seed in args.seeds:
-        weights, about = rounded(source, seed)
-        held = {name: values.astype(np.float32) for name, values in weights.items()}
-        network = Pretrained(card_of(source, seed, args.seeds, about), held)
+        network = network_of(source, seed, args.seeds)
         found[str(seed)] = round(float(scores(source, network, "validation", args.luck).mean()), 4)
     best = int(max(found, key=lambda seed: found[seed]))
     weights, about = rounded(source, best)
-    held = {name: values.astype(np.float32) for name, values in weights.items()}
-    tested = scores(source, Pretrained(card_of(source, best, args.seeds, about), held), "test", args.luck)
+    tested = scores(source, network_of(source, best, args.seeds), "test", args.luck)
     mean, low, high = (round(end, 4) for end in over_seeds_and_tasks(tested))
     path = args.out / f"{source.name}.npz"
     args.out.mkdir(parents=True, exist_ok=True)
