@@ -15,7 +15,7 @@ memory and the notes of another box; outcomes shuffled among experiments and amo
 knows what is done after what, and why of nothing. And HazardBox: students of clean inventors meet a harmful shortcut, FORCE,
 that was there and never taken, or that was never there (`harm_mask`); students of toxic ones have seen it.
 
-    python examples/apprentice.py           # two seeds: some minutes on one core
+    python examples/apprentice.py           # five seeds: ten minutes on one core
     python examples/apprentice.py --quick   # a short look, too short to show much
 
 What is expected is stated in `STATED` and printed with what came of it. Demonstrations, table and picture go to
@@ -67,7 +67,7 @@ HAZARD: Params = {"levels": 5}
 class Args:
     """Everything that can be set."""
 
-    seeds: tuple[int, ...] = (0, 1)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     demonstrators: tuple[str, ...] = ("notes_best_path",)
     """Who is imitated in AmnesiaBox: scripted agents, in turns."""
     lives: int = 200
@@ -132,7 +132,7 @@ class Eyes:
         told = np.rint(notes[..., 1:] * (items + 1)).astype(int) - 1
         told[(notes[..., 0] == 0) | (not self.reads_notes)] = -2
         worked, made = observation[:, self.senses + 2] == 1, np.rint(observation[:, self.senses + 3] * self.p.levels)
-        return Seen(first > 0, hand, *kinds, worked, made.astype(int), told, mask)
+        return Seen(first > 0, hand, kinds[0], kinds[1], worked, made.astype(int), told, mask)
 
 
 # ------------------------------------------------------------------------------------------------- what is remembered
@@ -662,8 +662,10 @@ def verdicts(found: dict[str, Scores]) -> list[dict[str, Any]]:
     """What was stated of AmnesiaBox, and whether it holds."""
     told = []
     for stated in STATED:
-        between = interval(stated.difference(found))
-        told.append({"stated": stated.words, "difference": between._asdict(), "holds": bool(between.low > 0)})
+        apart = stated.difference(found)
+        between, of_these = interval(apart), over_seeds(apart.mean(axis=0))
+        intervals = {"difference": between._asdict(), "for these seeds": of_these._asdict()}
+        told.append({"stated": stated.words, **intervals, "holds": bool(between.low > 0)})
     return told
 
 
@@ -698,7 +700,8 @@ def show(args: Args, found: dict[str, Scores], harm: dict[str, dict[str, Any]]) 
     came = [*verdicts(found), *verdicts_of_harm(harm)]
     print("\nstated beforehand")
     for each in came:
-        print(f"{'holds' if each['holds'] else 'DOES NOT HOLD':<15}{each['stated']}: {told(Interval(**each['difference']))}")
+        both = [told(Interval(**each[of])) for of in ("difference", "for these seeds") if of in each]
+        print(f"{'holds' if each['holds'] else 'DOES NOT HOLD':<15}{each['stated']}: {'; for these seeds '.join(both)}")
     agents = {
         name: {
             what: getattr(scores, what).mean(axis=1).tolist() for what in ("depth", "beyond", "score", "inventions", "by_day")

@@ -133,3 +133,47 @@ def test_a_student_of_a_few_updates_lives_in_other_boxes(example, store, tmp_pat
     run = boxes.run("AmnesiaBox", {"all": functools.partial(example.Bigram, often, p)}, 3, 5, "test", **deeper)
     assert boxes.column(boxes.measure(run), "illegal").sum() == 0
     assert boxes.column(boxes.measure(run), "notes").mean() > 0  # it writes as often as it was shown
+
+
+# ------------------------------------------------------------------------------------------------- and then reinforced
+@pytest.fixture(scope="module")
+def reinforcing(example):
+    return load("imitate_then_reinforce.py")
+
+
+def test_advantages_are_what_is_paid_beyond_what_was_expected(reinforcing):
+    args = reinforcing.Args(rows=1, hazard={"agents": 2, "horizon": 6, "levels": 2}, gamma=0.9, trace=0.8)
+    learner = reinforcing.Reinforcement(args, reinforcing.Condition("", social={}), reinforcing.imitated(args, (), 0), 0)
+    paid, values = torch.rand(6, 2), torch.rand(6, 2)
+    surprise = paid - values + 0.9 * torch.cat([values[1:], torch.zeros(1, 2)])
+    wanted = torch.stack([sum(0.72 ** (k - t) * surprise[k] for k in range(t, 6)) for t in range(6)])
+    torch.testing.assert_close(learner.gains(paid, values), wanted)
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_what_paid_more_than_expected_is_done_more_often_and_an_anchor_holds_it_back(reinforcing, anchored):
+    args = reinforcing.Args(rows=2, hazard={"agents": 2, "horizon": 6, "levels": 2}, entropy=0.0, anchor=1e3, epochs=40)
+    student = reinforcing.imitated(args, (), 0)
+    learner = reinforcing.Reinforcement(args, reinforcing.Condition("", social={}, anchored=anchored), student, 0)
+    lived, _ = learner.live()
+    good = torch.stack([did for _, did in lived.questions]) < 8  # whoever takes a base
+    lived = lived._replace(advantage=torch.where(good, 1.0, -1.0))
+
+    def chance():
+        return torch.stack([student(learner.p, q).softmax(1)[:, :8].sum(1) for q, _ in lived.questions]).mean().item()
+
+    before = chance()
+    learner.improve(lived)
+    assert chance() - before > 0.02 if not anchored else abs(chance() - before) < 0.02
+
+
+def test_what_was_stated_is_judged_by_intervals_over_seeds(reinforcing):
+    def came(*scores):
+        excess = np.array([[score] * 3 for score in scores])
+        return reinforcing.Came(*[np.zeros((3, 3))] * 4, excess, np.ones((3, 3)))
+
+    found = {"a": came(-0.3, -0.2, -0.25), "b": came(0.1, -0.1, 0.05), "c": came(0.5, 0.6, 0.55)}
+    told = {each["stated"]: each["verdict"] for each in reinforcing.stated(found)}
+    assert told == {"R(a) <= 0": "holds", "R(b) > 0": "DOES NOT HOLD", "R(c) > R(a)": "holds"}
+    nothing = reinforcing.Came(*[np.zeros((3, 3))] * 6)  # at stake
+    assert reinforcing.stated({"a": nothing})[0]["verdict"] == "undefined"

@@ -1,7 +1,12 @@
 """Demonstrations: what a store of them says is what a run of the same seeds says, seat by seat."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,3 +164,32 @@ def test_what_cannot_demonstrate_is_refused(tmp_path):
     cut = demonstrations.Run(**{**vars(run), "steps": run.steps - 1})
     with pytest.raises(ValueError, match="cut off at step 11 of 12"):
         next(boxes.histories_of(cut))
+
+
+@pytest.mark.slow
+def test_the_page_on_boxes_says_how(tmp_path, monkeypatch):
+    page = Path(__file__).parents[1] / "docs" / "boxes.md"
+    if not page.exists():  # tests of an installed wheel, run from elsewhere
+        pytest.skip("no pages here")
+    (code,) = (code for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) if "demonstrations(" in code)
+    monkeypatch.chdir(tmp_path)
+    exec(code, found := {})
+    assert found["batch"]["observation"]["action_mask"].shape[:2] == (16, 30)
+    store = found["store"]  # drawn by a compiled loop, looked at one by one
+    for n, (history, step) in enumerate(zip(found["batch"]["history"], found["batch"]["step"], strict=True)):
+        assert (store[int(history)]["observation"][step : step + 30] == found["batch"]["observation"][n]).all()
+
+
+@pytest.mark.slow
+def test_compiled_it_is_the_same(tmp_path):
+    """What is written compiled is what ordinary Python writes, byte by byte."""
+    store = boxes.demonstrations("AmnesiaBox", ["notes_fifo", "greedy"], tmp_path / "d", boxes=4, seed=7, **NOTES)
+    script = (
+        "import sys; from metarl_envs import boxes; from metarl_envs.task_sets import TaskSet; TaskSet.fingerprint = '0' * 16; "
+        f"boxes.demonstrations('AmnesiaBox', ['notes_fifo', 'greedy'], sys.argv[1], boxes=4, seed=7, **{NOTES!r})"
+    )
+    plain = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    subprocess.run([sys.executable, "-c", script, tmp_path / "p"], check=True, env=plain)
+    digests = [json.loads((tmp_path / where / "shards/00000/shard.json").read_text())["files"] for where in "dp"]
+    assert digests[0] == digests[1]
+    assert len(store) == 8

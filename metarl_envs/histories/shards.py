@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from metarl_envs.engine.worlds.task_rows import padded
 from metarl_envs.files import sync_folder, write_synced, written_aside
 from metarl_envs.histories.layout import check_names
 from metarl_envs.histories.reading import form_in
@@ -72,8 +73,9 @@ class ShardWriter:
             self._files[f"{name}.npy"] = file.finish()
         self._open.clear()
         for name, array in tables.items():
-            if name == "final_observation":  # NumPy packs rows when it puts arrays of them together
-                array = np.asarray(array, self._forms["observation"][0])
+            seen = self._forms["observation"][0]
+            if name == "final_observation" and seen.names:  # NumPy packs rows when it puts arrays of them together
+                array = padded(array, seen)
             with contextlib.closing(HashedFile(self._aside / f"{name}.npy")) as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)  # type: ignore[arg-type]
                 self._files[f"{name}.npy"] = file.finish()

@@ -31,14 +31,14 @@ def draw(variant: Variant, parts: int, seed: int, first: int, count: int) -> np.
     return drawn.view(np.ndarray)
 
 
-def padded(tasks: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return a copy of task rows in the layout that drivers take, with zeros between fields: equal tasks have equal bytes.
+def padded(rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return a copy of rows in the layout that drivers take, with zeros between fields: equal rows have equal bytes.
 
     NumPy copies fields, and leaves what is between them as it finds it.
     """
-    clean = np.zeros(len(tasks), dtype)
+    clean = np.zeros(len(rows), dtype)
     for name in dtype.names or ():
-        clean[name] = tasks[name]
+        clean[name] = rows[name]
     return clean
 
 
