@@ -67,11 +67,12 @@ def demonstrations(
 ) -> Histories:
     """Let scripted agents live in boxes, and write their lives into a folder as learning histories.
 
-    Each history is one life in one seat, from memory reset by birth to death, or to the end of the box: seat by seat, box by
-    box. Box i depends on (seed, i) alone, so its bytes are the same whether or not the work was interrupted. `histories.about`
-    has the names of all `demonstrators`, which the column of that name tells by number. (For the other columns see
-    `metarl_envs.boxes.study.demonstrations`.) An agent's `reward` is its own pay. A life ends `terminated` by death and
-    `truncated` by the end of the box; where agents die there is no final observation, since the dead observe nothing.
+    Each history is one life in one seat, from the opening of the box or from birth, to death or to the end of the box: seat by
+    seat, box by box. (A dawn ends no life.) Box i depends on (seed, i) and who sits in it alone, so its bytes are the same
+    whether or not the work was interrupted. `histories.about` has the names of all `demonstrators`, which the column of that
+    name tells by number. (For the other columns see `metarl_envs.boxes.study.demonstrations`.) An agent's `reward` is its own
+    pay. A life ends `terminated` by death and `truncated` by the end of the box; where agents die there is no final
+    observation, since the dead observe nothing.
 
     >>> from metarl_envs import boxes
     >>> lives = boxes.demonstrations("HazardBox", ["clean", "toxic"], "results/lives", boxes=10, preset="small", resume=True)
