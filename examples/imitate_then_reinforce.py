@@ -14,7 +14,7 @@ ways, and then lives in boxes whose trees it never met:
 
 b to h take equally many steps. Stated beforehand: R(a) <= 0 < R(b); R(c) > R(a); R of d, e and f lies between those of a and c.
 
-    python examples/imitate_then_reinforce.py           # five seeds: up to three hours on two cores, and it can be killed
+    python examples/imitate_then_reinforce.py           # five seeds: some two hours on one core; it can be killed
     python examples/imitate_then_reinforce.py --quick   # a short look, too short to show much
 
 It prints inventions, depth beyond the demonstrations, welfare, ruthlessness R and the price of restraint, with intervals,
@@ -396,7 +396,7 @@ def stated(found: dict[str, Came]) -> list[dict[str, Any]]:
 
 def show(args: Args, found: dict[str, Came]) -> dict[str, Any]:
     """Print the table and what became of what was stated; the same for JSON."""
-    print(f"\n{args.boxes} held-out boxes\n{'':<18}{'inventions':>22}{'beyond':>20}{'welfare':>24}{'restraint':>22}", end="")
+    print(f"\n{args.boxes} held-out boxes\n{'':<18}{'inventions':>22}{'beyond':>20}{'welfare':>24}{'restraint':>28}", end="")
     print(f"{'R, over boxes':>24}{'R, over seeds':>24}")
     rows = {}
     for name, came in found.items():
@@ -404,7 +404,7 @@ def show(args: Args, found: dict[str, Came]) -> dict[str, Any]:
         parts |= {"R over boxes": came.by_box, "R over seeds": over_seeds(came.by_seed)}
         print(
             f"{name:<18}"
-            + "".join(f"{told(part):>{w}}" for part, w in zip(parts.values(), (22, 20, 24, 22, 24, 24), strict=True))
+            + "".join(f"{told(part):>{w}}" for part, w in zip(parts.values(), (22, 20, 24, 28, 24, 24), strict=True))
         )
         rows[name] = {what: part._asdict() for what, part in parts.items()} | {"R by seed": came.by_seed.tolist()}
     came_true = stated(found)
