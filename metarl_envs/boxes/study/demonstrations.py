@@ -76,8 +76,8 @@ def demonstrations(
 
     >>> from metarl_envs import boxes
     >>> lives = boxes.demonstrations("HazardBox", ["clean", "toxic"], "results/lives", boxes=10, preset="small", resume=True)
-    >>> lives.about["demonstrators"]
-    ['clean', 'toxic']
+    >>> print(*lives.about["demonstrators"])
+    clean toxic
 
     Args:
         box: the name of a box, or a class.
