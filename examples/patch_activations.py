@@ -84,7 +84,7 @@ def patched(args: Args, run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows, layers = len(run), 1 + metarl_envs.players.card(args.name).network["layers"]
     swap = Swap(layers, rows)
     watching, other = pretrained(args.name, interventions=swap.by_layer), pretrained(args.name, activations=True)
-    observed, actions = other.card.spaces
+    observed, actions = metarl_envs.players.card(args.name).spaces
     told = {"num_envs": layers * rows, "observation_space": observed, "action_space": actions, "seed": 0}
     mine, others = watching(**told), other(**told)
     own = np.tile(np.arange(rows), layers)

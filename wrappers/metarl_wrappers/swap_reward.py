@@ -91,7 +91,7 @@ def _in_order_of_rows(
         ValueError: a row that there is not is said to have lived one, or all lives are those of one row.
     """
     if lived_by is None:
-        return lives, *np.zeros((2, count), np.int64)
+        return lives, np.zeros(count, np.int64), np.zeros(count, np.int64)
     if max(lived_by) >= count:
         raise ValueError(f"lived_by has row {max(lived_by)}, and there are {count} rows, from 0")
     order = np.argsort(lived_by, kind="stable")
