@@ -74,7 +74,7 @@ class Lock(Family):
         buttons: how many buttons. length: presses in the code. horizon: steps an episode.
 
     Splits:
-        train and test, by a hash of the code (about four codes to one).
+        train (41 codes), validation (9) and test (14), by a hash of the code.
 
     References:
         Return of an episode: random 0.337 on every code (exact); oracle 10 (horizon // length).

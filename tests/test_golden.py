@@ -18,7 +18,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +111,11 @@ def oracle_actions(env: gym.Env, id: str, split: str | None) -> Iterator[np.ndar
     yield from np.round(lived.actions[0, first + 1 : second + 1], 3)
 
 
-def play(id: str, split: str | None, actions: list[np.ndarray]) -> str:
-    """The record of a trial with these actions, and of how the next one begins."""
+def play(id: str, split: str | None, actions: list[np.ndarray], known: Collection[str] | None = None) -> str:
+    """The record of a trial with these actions, and of how the next one begins; of parameters, those that are `known`."""
     env, eyes = make(id, split), Eyes()
     first = step_line(eyes, "-", *env.reset(seed=SEED))
-    lines = [*about(env, id, split), "", *task_lines(env), "", HEAD, first]
+    lines = [*about(env, id, split, known), "", *task_lines(env), "", HEAD, first]
     over = False
     for action in actions:
         if over:
@@ -131,14 +131,15 @@ def play(id: str, split: str | None, actions: list[np.ndarray]) -> str:
 
 
 # ------------------------------------------------------------------------------------------- writing
-def about(env: gym.Env, id: str, split: str | None) -> list[str]:
+def about(env: gym.Env, id: str, split: str | None, known: Collection[str] | None) -> list[str]:
     """What holds for the whole record: parameters with their defaults, spaces, and how many tasks there are."""
     tasks = metarl_envs.tasks(id, split=split)
+    values = {name: value for name, value in tasks.variant.values.items() if known is None or name in known}
     cut = "".join(f"  {name}={value}" for name, value in short(id, split).items())
     return [
         entry("id", id),
         entry("split", split or "none"),
-        entry("parameters", "  ".join(f"{name}={value}" for name, value in tasks.variant.values.items())),
+        entry("parameters", "  ".join(f"{name}={value}" for name, value in values.items())),
         entry("played with", f"seed={SEED}  episodes_per_trial={EPISODES}{cut}"),
         entry("observations", show_space(env.observation_space)),
         entry("actions", show_space(env.action_space)),
@@ -235,11 +236,12 @@ def main(arguments: list[str]) -> None:
 
 # ------------------------------------------------------------------------------------------- comparing
 def replay(record: str, id: str, split: str | None) -> str:
-    """Play a record's actions again."""
+    """Play a record's actions again. A parameter that is newer than the record has its default there, and is not told."""
+    known = re.findall(r"(\w+)=", record.partition("\nparameters")[2].partition("\nplayed with")[0])
     space = gym.make(id).action_space
     steps = record.split(HEAD)[1].split("\n\n")[0].strip().splitlines()[1:]
     actions = [line.split(" | ")[0].split() for line in steps]
-    return play(id, split, [np.array(action, space.dtype).reshape(space.shape) for action in actions])
+    return play(id, split, [np.array(action, space.dtype).reshape(space.shape) for action in actions], known)
 
 
 def assert_same(now: str, record: str, id: str) -> None:
@@ -308,6 +310,15 @@ def test_a_change_is_shown_with_what_to_do():
     message = str(caught.value)
     assert re.search(r"^-.*inner_truncated.*$\n(.*\n)*?\+.*inner_terminated", message, flags=re.MULTILINE)
     assert "python tests/test_golden.py MetaRL/DarkRoom-v1" in message
+
+
+def test_a_parameter_that_is_new_changes_no_record_and_one_that_is_lost_does():
+    record = file_of("MetaRL/TMaze-v0", None).read_text()
+    fewer = re.sub(r" +active=\S+", "", record, count=1)
+    assert fewer != record
+    assert replay(fewer, "MetaRL/TMaze-v0", None) == fewer
+    more = record.replace("active=", "radius=3  active=", 1)
+    assert replay(more, "MetaRL/TMaze-v0", None) == record
 
 
 def test_a_record_is_not_overwritten(tmp_path, monkeypatch, capsys):

@@ -36,7 +36,10 @@ def test_what_a_function_does_begins_with_a_verb(room):
         for node in public_functions(file):
             said = ast.get_docstring(node) or ""
             riddle = re.match(r"(What|Whether|How|The|A|An|Every|Each|Where|Who|Which)\b", said)
-            assert not riddle, f"{file.relative_to(PACKAGE)}:{node.lineno} {node.name} begins {said.splitlines()[0]!r}"
+            assert not riddle, (
+                f"{file.relative_to(PACKAGE)}:{node.lineno} {node.name} begins {said.splitlines()[0]!r}; "
+                f'the first sentence of a docstring begins with a verb ("Return the ...")'
+            )
 
 
 def test_nothing_is_called_by_a_name_that_was_replaced():

@@ -1,6 +1,7 @@
 """What holds for every learner: it learns, its internals are what they are said to be, and it is the same in plain mode."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import metarl_envs
 from metarl_envs.histories import collect
 from metarl_envs.learners import LEARNERS
 
+ROOT = Path(__file__).parents[1]
 ROOM, MDP = "MetaRL/DarkRoom-v0", "MetaRL/TabularMDP-v0"
 BERNOULLI, GAUSSIAN, LINEAR = "MetaRL/BernoulliBandit-v0", "MetaRL/GaussianBandit-v0", "MetaRL/LinearBandit-v0"
 #: The family in which each learner is tried.
@@ -55,6 +57,19 @@ def lives(name, count):
 
 def test_every_learner_has_a_home():
     assert HOME.keys() == LEARNERS.keys(), "say in HOME in which family a new learner learns"
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_every_learner_is_on_both_pages_and_has_a_curve(name):
+    """But for random play, which is the zero of all curves."""
+    pages = {
+        "docs/learners.md": rf"^\| `{name}` \|",
+        "docs/api/learners.md": rf"^::: metarl_envs\.learners\.{LEARNERS[name].__name__}$",
+        "examples/learner_curves.py": rf'"{name}"',
+    }
+    for page, line in pages.items():
+        told = re.search(line, (ROOT / page).read_text(), flags=re.MULTILINE)
+        assert told or (name == "random" and "examples" in page), f"{page} does not name {name}: see CONTRIBUTING, A learner"
 
 
 @pytest.mark.slow

@@ -230,7 +230,7 @@ def test_arrows_come_in_one_order():
 
 def test_controls_that_nobody_can_use_are_refused():
     family = load_family(family_of("MetaRL/BernoulliBandit-v0"))
-    with pytest.raises(TypeError, match="20 actions"):
+    with pytest.raises(TypeError, match=r"20 actions, .* or by sentences .* or name keys in BernoulliBandit\.keys"):
         Controls.of(family.with_params(arms=20))
 
     class Greedy(load_family(family_of("MetaRL/DarkRoom-v0"))):

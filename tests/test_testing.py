@@ -8,7 +8,7 @@ from gymnasium.spaces import Box, Discrete
 import metarl_envs
 from metarl_envs import testing
 from metarl_envs.catalogue import read_page
-from metarl_envs.engine import Returns, kernel
+from metarl_envs.engine import Family, Returns, kernel
 from metarl_envs.families.grids.dark_room import DarkRoom
 
 
@@ -125,6 +125,18 @@ class PaysOtherwise(DarkRoom):
     step = pay_always
 
 
+class Unpainted(DarkRoom):
+    draw = Family.draw
+
+
+class HidesItsParts(DarkRoom):
+    """Dark Room that does not say which parts its tasks are in.
+
+    Splits:
+        train and test.
+    """
+
+
 class Smaller(DarkRoom):
     """Dark Room, smaller. What it does not say is as in Dark Room.
 
@@ -165,6 +177,20 @@ def test_a_heuristic_that_is_no_reference_is_found():
     metarl_envs.register("Broken/Misnamed-v0", f"{__name__}:Misnamed")
     with pytest.raises(AssertionError, match=r"heuristics of Misnamed names 'sweeep', which is none of its .*: sweep"):
         testing.check_heuristics("Broken/Misnamed-v0", {})
+
+
+@pytest.mark.parametrize(
+    ("family", "check", "message"),
+    [
+        (Unpainted, testing.check_gymnasium, r"Unpainted draws no picture, .* write its static method draw\("),
+        (HidesItsParts, testing.check_reference_page, r"under Splits, .* of HidesItsParts does not name \['validation'\]"),
+    ],
+)
+def test_what_the_guide_says_must_be_there_is_asked_for(family, check, message):
+    id = f"Broken/{family.__name__}-v0"
+    metarl_envs.register(id, f"{__name__}:{family.__name__}")
+    with pytest.raises(AssertionError, match=message):
+        check(id, {})
 
 
 def test_a_variant_says_only_what_differs():

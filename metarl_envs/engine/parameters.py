@@ -67,6 +67,7 @@ RESERVED = frozenset(
         "trial_end",
         "vector_kwargs",
         "vectorization_mode",
+        "watch",
         "workers",
         "wrappers",
     }

@@ -153,6 +153,7 @@ def _named(variant: Variant) -> Keys:
 def _numbered(variant: Variant) -> Keys:
     if variant.actions > len(_DIGITS):
         raise TypeError(
-            f"{variant.name} has {variant.actions} actions, and there are {len(_DIGITS)} digits: play it with fewer"
+            f"{variant.name} has {variant.actions} actions, and there are {len(_DIGITS)} digits: play it with fewer, or by "
+            f"sentences (--text), or name keys in {variant.family.__name__}.keys (see metarl_envs.engine.Family)"
         )
     return {_DIGITS[action]: (action, name) for action, name in enumerate(variant.action_names)}

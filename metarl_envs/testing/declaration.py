@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 
 from metarl_envs.catalogue import HEADINGS, SAID_UNDER, own_page, read_page
+from metarl_envs.engine.family import Family
 from metarl_envs.engine.player import references_of
 from metarl_envs.engine.records import Cells
 from metarl_envs.engine.splits import EVERY_PART
@@ -44,7 +45,15 @@ def check_reference_page(id: str, params: dict[str, Any]) -> None:
             f"{family.__name__} binds another `{bound}`, so its docstring must have headings of its own: {', '.join(unsaid)}"
         )
     missing = [name for name in family.params.parameters if not re.search(rf"\b{name}\b[^.:]*:", page["Parameters"])]
-    assert not missing, f"under Parameters, the reference page of {family.__name__} lacks a `name: meaning` for {missing}"
+    told_by = next(base for base in family.__mro__ if "Parameters" in own_page(base)[1])
+    assert not missing, (
+        f"under Parameters, the docstring of {told_by.__module__}:{told_by.__name__} lacks a `name: meaning` for {missing}"
+    )
+    parts = make(id, params).tasks.parts
+    unsaid = [part for part in parts if not re.search(rf"\b{part}\b", page["Splits"])]
+    assert not unsaid, (
+        f"{id} has the parts {parts}; under Splits, the reference page of {family.__name__} does not name {unsaid}"
+    )
 
 
 def check_heuristics(id: str, params: dict[str, Any]) -> None:
@@ -63,6 +72,10 @@ def check_gymnasium(id: str, params: dict[str, Any]) -> None:
 
     But for two recommendations about spaces that Gymnasium's own CartPole and Pendulum do not follow either.
     """
+    family = make(id, params).variant.family
+    assert family.draw is not Family.draw, (
+        f"{family.__name__} draws no picture, which Gymnasium asks for: write its static method draw(picture, p, state, task)"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", ".*Box observation space (minimum|maximum) value is -?infinity")
