@@ -384,6 +384,8 @@ def test_files_that_are_no_run_are_refused_with_what_to_do(saved, spoil, why):
 
 
 def test_a_missing_file_is_named(saved):
+    with pytest.raises(FileNotFoundError, match=r"there is no run at .*other: neither other\.json nor other\.npz is there"):
+        boxes.load(saved[0].with_name("other"))
     saved[0].unlink()
     with pytest.raises(FileNotFoundError, match=r"run\.npz is missing"):
         boxes.load(saved[1])

@@ -55,3 +55,11 @@ def test_each_block_of_code_runs_by_itself(number, tmp_path, monkeypatch):
 def test_links_lead_somewhere():
     for link in re.findall(r"\]\(([^)#]+)\)", TEXT):
         assert link.startswith("http") or (ROOT / link).exists(), link
+
+
+def test_every_run_that_is_compared_is_written_by_a_command_above():
+    for page in ("README.md", "docs/players.md", "docs/boxes.md"):
+        text = (ROOT / page).read_text()
+        for compared in re.finditer(r"^ *metarl-envs boxes compare (.*)$", text, flags=re.MULTILINE):
+            for folder in re.findall(r"\w+=(\S+)", compared[1].partition("--out")[0]):
+                assert f"--out {folder}" in text[: compared.start()], f"no command of {page} writes {folder}"

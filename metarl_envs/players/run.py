@@ -374,6 +374,8 @@ def load(path: str | os.PathLike) -> Run:
         ValueError: they are no run, are cut short or changed, or were written by a version with other rules.
     """
     arrays_path, about = files_of(path)
+    if not about.exists() and not arrays_path.exists():
+        raise FileNotFoundError(f"there is no run at {os.fspath(path)}: neither {about.name} nor {arrays_path.name} is there")
     for file in (about, arrays_path):
         if not file.exists():
             raise FileNotFoundError(f"{file} is missing: a run is two files, {about.name} and {arrays_path.name}")
