@@ -6,11 +6,16 @@ import sys
 from pathlib import Path
 
 import gymnasium as gym
-import numpy as np
 import pytest
 
 import metarl_envs
-from metarl_envs import boxes
+from metarl_envs.boxes.envs.parallel import ParallelBox
+from metarl_envs.boxes.scenarios.invention import InventionBox
+from metarl_envs.boxes.view.words import Grammar, words_for
+from metarl_envs.boxes.world import mechanisms
+from metarl_envs.boxes.world.days import DAYS
+from metarl_envs.boxes.world.notes import NOTES
+from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import NOTHING
 from metarl_envs.engine import Row
 from metarl_envs.ids import family_of
@@ -137,21 +142,30 @@ def test_what_is_no_family_is_refused():
 
 # ------------------------------------------------------------------------------------------- boxes
 @pytest.mark.plain
-def test_the_guides_verb_does_what_it_says():
-    scope = {}
-    exec(compile(MECHANISM, "CONTRIBUTING.md", "exec"), scope)
-    drop, mechanism = scope["DROP"], scope["LETTING_GO"]
-    box = boxes.invention_v0.parallel_env(agents=2, horizon=10, levels=2)
+def test_the_guides_verb_does_what_it_says(monkeypatch):
+    """In a box that has it, with nothing else told of it: its number, its mask, its sentence, its key and what it does."""
+    exec(compile(MECHANISM, "CONTRIBUTING.md", "exec"), scope := {})
+    monkeypatch.setattr(mechanisms, "MECHANISMS", (*mechanisms.MECHANISMS, scope["LETTING_GO"]))
+
+    class Letting(InventionBox):
+        params = mechanisms.box_parameters(TOPOLOGY, DAYS, NOTES, scope["LETTING_GO"]).with_defaults(
+            agents=2, horizon=10, lineages=1, levels=2, crossover=0
+        )
+
+    assert mechanisms.verbs_of(Letting.with_params().p).counts["drop"] == 0
+    box = ParallelBox(Letting, letting_go=True)
+    verbs = mechanisms.verbs_of(box.variant.p)
+    drop = verbs.drop
+    assert verbs.end == drop + 1 == box.action_space("agent_0").n
+    assert Grammar(box.variant.p, words_for(20, 0)).parse("drop", hand=-1).action == drop
     box.reset(seed=0)
-    box.step({"agent_0": 3, "agent_1": box.action_space("agent_1").n - 1})
-    row, params = Row(box.world), Row(np.array([(1,)], [("letting_go", np.int64)])[0])
-    assert (drop.count(params), drop.legal(params, row, 0, 0), drop.legal(params, row, 1, 0)) == (1, True, False)
-    assert drop.key.choose(None, row, 0) == 0
-    assert drop.key.choose(None, row, 1) == -1
-    drop.effect(params, None, row, 0, 0, None)
+    seen, *_ = box.step({"agent_0": 3, "agent_1": verbs.wait})
+    assert [seen[agent]["action_mask"][drop] for agent in box.agents] == [1, 0]
+    assert [scope["DROP"].key.choose(None, Row(box.world), i) for i in (0, 1)] == [0, -1]
+    assert box.world["hand"].tolist() == [3, NOTHING]
+    box.step({"agent_0": drop, "agent_1": drop})
     assert box.world["hand"].tolist() == [NOTHING, NOTHING]
-    assert mechanism.verbs == (drop,)
-    assert mechanism.parameters["letting_go"].default is False
+    assert box.world["illegal"].tolist() == [0, 1]
 
 
 def test_the_guide_names_files_that_there_are():
