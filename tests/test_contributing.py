@@ -158,6 +158,7 @@ def test_the_guides_verb_does_what_it_says(monkeypatch):
     drop = verbs.drop
     assert verbs.end == drop + 1 == box.action_space("agent_0").n
     assert Grammar(box.variant.p, words_for(20, 0)).parse("drop", hand=-1).action == drop
+    assert Letting.instructions(box.variant.p).endswith(" You can put down what you hold.")
     box.reset(seed=0)
     seen, *_ = box.step({"agent_0": 3, "agent_1": verbs.wait})
     assert [seen[agent]["action_mask"][drop] for agent in box.agents] == [1, 0]

@@ -13,21 +13,19 @@ from typing import NamedTuple
 import numpy as np
 
 from metarl_envs.boxes.view.words import (
-    DEEDS,
     author_of,
     day_in_words,
     day_of,
     experiment,
     names_of,
     record_of,
-    teachers_of,
     text_for,
     words_in,
 )
 from metarl_envs.boxes.world.claims import has_claims, is_claim
 from metarl_envs.boxes.world.core import ABSENT, REAL
-from metarl_envs.boxes.world.hazard import FORCED, GAVE, HAZARD, NO_DEED, SABOTAGED, is_out
-from metarl_envs.boxes.world.lives import has_lives
+from metarl_envs.boxes.world.hazard import DEEDS, FORCED, GAVE, HAZARD, NO_DEED, SABOTAGED, is_out
+from metarl_envs.boxes.world.lives import has_lives, teachers_of
 from metarl_envs.boxes.world.mechanisms import as_kernels_see, used_in
 from metarl_envs.boxes.world.notes import MADE, WHEN
 from metarl_envs.boxes.world.topology import sees
@@ -290,7 +288,7 @@ def _draw_ring(picture: Picture, p: SimpleNamespace, state: Row, y: float, radiu
 
 def _lessons(p: SimpleNamespace, state: Row) -> list[tuple[int, int]]:
     """Pairs (i, j): agent i learns from agent j now; the point on its line is near i."""
-    return [(i, j) for i in range(p.agents) for j in teachers_of(p, state._row, i)] if has_lives(p) else []
+    return [(i, j) for i in range(p.agents) for j in teachers_of(p, state, i)]
 
 
 def _draw_deeds(picture: Picture, p: SimpleNamespace, state: Row, places: Sequence[tuple[float, float]]) -> None:
@@ -571,7 +569,7 @@ def _agent_in_words(p: SimpleNamespace, state: Row, i: int, names: list[str], se
     if p.agents > 1:
         parts.append(f"sees {', '.join(map(str, seen)) or 'nobody'}")
     if has_lives(p):
-        teachers = ", ".join(map(str, teachers_of(p, state._row, i)))
+        teachers = ", ".join(map(str, teachers_of(p, state, i)))
         parts.append(
             f"{state.t - state.born[i]} steps old, life {state.life[i] + 1}" + (f", learns from {teachers}" * bool(teachers))
         )

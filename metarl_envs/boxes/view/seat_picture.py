@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from metarl_envs.boxes.view.picture import HUES, blend, items, seen_by
-from metarl_envs.boxes.view.words import DEEDS, day_of, teachers_of, words_in
+from metarl_envs.boxes.view.words import day_of, words_in
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY
-from metarl_envs.boxes.world.hazard import FORCED, GAVE, HAZARD, deeds_told, is_out, whose_turn
-from metarl_envs.boxes.world.lives import has_lives
+from metarl_envs.boxes.world.hazard import DEEDS, FORCED, GAVE, HAZARD, deeds_told, is_out, whose_turn
+from metarl_envs.boxes.world.lives import has_lives, teachers_of
 from metarl_envs.boxes.world.mechanisms import used_in, verbs_of
 from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B
 from metarl_envs.boxes.world.tree import NOTHING, items_of
@@ -79,7 +79,7 @@ class SeatView:
         self.held = np.asarray(state.held[0])
         self.hand, self.seemed = int(state.hand[0]), int(state.seemed[0])
         self.tried = [int(item) for item in state.tried[0]]
-        self.teachers = teachers_of(p, state._row, 0) if has_lives(p) else []
+        self.teachers = teachers_of(p, state, 0)
         self.learned = int(state.copied[0]) if has_lives(p) and not state.forgot[0] else NOTHING
         self.gained = int(state.gained[0]) - (self.learned != NOTHING)  # from whom it sees
         self.tiles, self.rows = self._place_tiles()

@@ -31,11 +31,9 @@ import numpy as np
 
 from metarl_envs.boxes.view.numbers import numbers_of
 from metarl_envs.boxes.world.claims import has_claims, is_claim
-from metarl_envs.boxes.world.core import ABSENT, TAKE
+from metarl_envs.boxes.world.core import ABSENT, TAKE, pay_in_words
 from metarl_envs.boxes.world.days import days_in
-from metarl_envs.boxes.world.hazard import FORCED, GAVE, HAZARD, PUBLISHED, SABOTAGED, STOLE, deeds_told, is_out
-from metarl_envs.boxes.world.lives import has_lives, learns_from
-from metarl_envs.boxes.world.mechanisms import MECHANISMS, as_kernels_see, table_of, used_in, verbs_of
+from metarl_envs.boxes.world.mechanisms import MECHANISMS, table_of, used_in, verbs_of
 from metarl_envs.boxes.world.notes import BOOKS, MADE, NOTICEBOARD, WHEN, A, B, Book, pages_of
 from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of
@@ -224,8 +222,8 @@ def text_for(
     lines += _pay(state, agent)
     if p.agents > 1:
         lines.append(f"In sight: {', '.join(f'agent_{j}' for j in np.flatnonzero(sight)) or 'nobody'}.")
-    if HAZARD in used_in(p):
-        lines += _health(p, Row(state), agent)
+    for mechanism in used_in(p):
+        lines += mechanism.told(p, Row(state), agent) if mechanism.told else []
     for book in BOOKS:
         if getattr(p, book.size):
             lines += [f"{book.title}:", *_entries(p, book, Row(state), agent, words)]
@@ -264,64 +262,9 @@ def sentences_of_agent(p: SimpleNamespace, state: Any, agent: int) -> InHand:
 
 def instructions_of(p: SimpleNamespace) -> str:
     """What there is to do in a box, for people and language models alike."""
-    text = f"Combine two things: some pairs make something new{_pay_of_makers(p)}."
-    if p.agents > 1 and p.topology != "isolated" and p.fidelity > 0:
-        text += f" What others make while you see them {'is' if p.fidelity == 1 else 'may be'} yours too."
-    if p.day:
-        text += f" Every {p.day} steps all is forgotten but what is written."
-    if has_lives(p):
-        text += f" After {p.lifespan} steps you die, and another begins in your place with nothing"
-        text += ", but that what is written stays." if p.board or p.inherit == "notes" else "."
-    if has_lives(p) and p.channel in ("demonstration", "both"):
-        text += f" In the first {p.apprenticeship} steps of a life you copy what a teacher has."
-    if p.relabel == "dawn":
-        text += " Each day all things have other names, in the notes too."
-    if p.notes or p.board:
-        text += " What is written is your last experiment at that time."
-    text += f" {_claims_in_words(p)}" if has_claims(p) else ""
-    return text + (f" {_hazards_in_words(p)}" if HAZARD in used_in(p) else "")
-
-
-def _claims_in_words(p: SimpleNamespace) -> str:
-    """What can be claimed, what that pays, and what makes claims false."""
-    text = "You can claim your last experiment, at a place of the board."
-    if p.selection == "seems_right":
-        text += f" To claim that you made a thing pays {_pay_in_words(p)}, true or not, once a thing until you forget."
-    if p.selection in ("approval", "mix"):
-        who = "Each of the others who cites" if p.agents > 2 else "The other who cites"
-        text += f" {who} your claim of a thing brings{' you' if p.pays == 'own' else ''} {_pay_of_a_citation(p)}."
-    text += " With one of its two things in your hand you can replicate a claim; what comes of it is attached for all to read."
-    text += " You can cite claims of others" if p.agents > 1 else " You can"
-    text += ", and retract your own." if p.agents > 1 else " retract your own."
-    if p.illusions:
-        text += f" An experiment that fails seems to work with chance {p.illusions:g}; what it seems to make is worthless."
-    if p.corruption:
-        text += f" What has stood on the board for {p.lifespan} steps is corrupted with chance {p.corruption:g}."
-    return text
-
-
-def _pay_of_a_citation(p: SimpleNamespace) -> str:
-    """What it pays an author to be cited by one of the others."""
-    part = "" if p.selection == "approval" else f"{p.mix:g} times "
-    share = f"1/{p.agents - 1} of " if p.agents > 2 else ""
-    return f"{part}{share}{_pay_in_words(p)}"
-
-
-def _hazards_in_words(p: SimpleNamespace) -> str:
-    """What luck, health and the others have to do with each other."""
-    text = f"A right pair works with chance {p.p_clean:g}, less where your health is below half of {p.health:g}."
-    if not p.harm_mask:
-        text += f" Force it instead, and the chance is {p.p_toxic:g}; but whether it works or not, that costs every other agent"
-        text += f" {p.harm:g} of its health."
-    text += f" Health grows back by {p.regeneration:g} a step; who has none left is out"
-    text += f" for {p.recover} steps." if p.recover else " for good."
-    if p.agents > 1:
-        text += " What is in your hand you can give to one, or publish for all."
-    if p.agents > 1 and not p.harm_mask:
-        text += " You can steal the best thing that another has and you lack."
-    if p.board and not p.harm_mask:
-        text += f" You can {p.sabotage} what stands on the board."
-    return text
+    core = f"Combine two things: some pairs make something new{_pay_of_makers(p)}."
+    rules = [mechanism.rules(p) for mechanism in used_in(p) if mechanism.rules]
+    return " ".join([core, *filter(None, rules)])
 
 
 def _pay_of_makers(p: SimpleNamespace) -> str:
@@ -329,15 +272,7 @@ def _pay_of_makers(p: SimpleNamespace) -> str:
     if has_claims(p) and p.selection in ("seems_right", "approval"):
         return ", which pays nothing by itself"
     part = f"{1 - p.mix:g} times " if has_claims(p) and p.selection == "mix" else ""
-    return f", which pays {part}{_pay_in_words(p)}"
-
-
-def _pay_in_words(p: SimpleNamespace) -> str:
-    """What something new pays."""
-    level = "its level" if p.value_bias == 1 else f"its level (of the first colour {p.value_bias:g} times that)"
-    if p.agents == 1:
-        return level if p.pays != "first" else f"{level}, the first time"
-    return {"own": level, "first": f"{level} to who is the first in the box", "mean": f"{level}, shared by all"}[p.pays]
+    return f", which pays {part}{pay_in_words(p)}"
 
 
 def day_of(p: SimpleNamespace, t: int) -> tuple[int, int, int]:
@@ -359,27 +294,9 @@ def _clock(p: SimpleNamespace, state: np.void, agent: int) -> list[str]:
     t = int(state["t"])
     day = f" {day_in_words(p, t)}" if p.day else ""
     lines = [f"You are agent_{agent}. Step {t} of {p.horizon}.{day}"]
-    if has_lives(p):
-        lines.append(_life(p, state, agent))
     if state["forgot"][agent]:
         lines.append("You remember nothing but what is written.")
     return lines
-
-
-def _life(p: SimpleNamespace, state: np.void, agent: int) -> str:
-    """How long an agent has to live, from whom it learns, and whether anybody learns from it."""
-    line = f"You have {p.lifespan - int(state['t'] - state['born'][agent])} of {p.lifespan} steps to live."
-    if teachers := teachers_of(p, state, agent):
-        line += f" You learn from {', '.join(f'agent_{j}' for j in teachers)}."
-    if any(agent in teachers_of(p, state, j) for j in range(p.agents)):
-        line += " Somebody learns from you."
-    return line
-
-
-def teachers_of(p: SimpleNamespace, state: np.void, agent: int) -> list[int]:
-    """From whom an agent learns now, where there are lives."""
-    params, row = as_kernels_see(p), Row(state)
-    return [j for j in range(p.agents) if plain(learns_from)(params, row, agent, j)]
 
 
 def _things(state: np.void, agent: int, words: tuple[str, ...], kinds: np.ndarray | None) -> list[str]:
@@ -391,25 +308,6 @@ def _things(state: np.void, agent: int, words: tuple[str, ...], kinds: np.ndarra
     lines.append(f"In your hand: {words[hand]}." if hand != NOTHING else "Your hand is empty.")
     if gained := int(state["gained"][agent]):
         lines.append(f"Things copied from others just now: {gained}.")
-    return lines
-
-
-#: What an agent did to others, as a word.
-DEEDS = {FORCED: "used force", STOLE: "stole", SABOTAGED: "sabotaged", GAVE: "gave", PUBLISHED: "published"}
-
-
-def _health(p: SimpleNamespace, state: Row, agent: int) -> list[str]:
-    """Everybody's health, and what was done to others just now, as far as it is told."""
-    of_each = [f"{state.health[j]:.2f}" if not is_out(state, j) else "out" for j in range(p.agents)]
-    others = ", ".join(f"agent_{j} {of_each[j]}" for j in range(p.agents) if j != agent)
-    lines = [f"Your health: {of_each[agent]} of {p.health:g}." + (f" Others: {others}." if others else "")]
-    if is_out(state, agent):
-        lines.append("You are out: you can only wait.")
-    if state.lost[agent] > 0 and not state.forgot[agent]:
-        lines.append(f"By force others just cost you {state.lost[agent]:.2f} health.")
-    if told := deeds_told(p, state, agent):
-        who = [f"{'you' if j == agent else f'agent_{j}'} {DEEDS[deed]}" for j, deed in told]
-        lines.append(f"Just now: {', '.join(who)}.")
     return lines
 
 

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.boxes.world.core import ABSENT, CORRUPTING, experiment, has_luck, is_drawn_before, worth
+from metarl_envs.boxes.world.core import ABSENT, CORRUPTING, experiment, has_luck, is_drawn_before, pay_in_words, worth
 from metarl_envs.boxes.world.lives import corrupt, has_lives
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
 from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, is_page_open, pages_in, wipe, write
@@ -411,6 +411,31 @@ def _claims_error(p: SimpleNamespace) -> str | None:
     return None
 
 
+def rules_of_claims(p: SimpleNamespace) -> str:
+    """What can be claimed, what that pays, and what makes claims false."""
+    text = "You can claim your last experiment, at a place of the board."
+    if p.selection == "seems_right":
+        text += f" To claim that you made a thing pays {pay_in_words(p)}, true or not, once a thing until you forget."
+    if p.selection in ("approval", "mix"):
+        who = "Each of the others who cites" if p.agents > 2 else "The other who cites"
+        text += f" {who} your claim of a thing brings{' you' if p.pays == 'own' else ''} {_pay_of_a_citation(p)}."
+    text += " With one of its two things in your hand you can replicate a claim; what comes of it is attached for all to read."
+    text += " You can cite claims of others" if p.agents > 1 else " You can"
+    text += ", and retract your own." if p.agents > 1 else " retract your own."
+    if p.illusions:
+        text += f" An experiment that fails seems to work with chance {p.illusions:g}; what it seems to make is worthless."
+    if p.corruption:
+        text += f" What has stood on the board for {p.lifespan} steps is corrupted with chance {p.corruption:g}."
+    return text
+
+
+def _pay_of_a_citation(p: SimpleNamespace) -> str:
+    """What it pays an author to be cited by one of the others."""
+    part = "" if p.selection == "approval" else f"{p.mix:g} times "
+    share = f"1/{p.agents - 1} of " if p.agents > 2 else ""
+    return f"{part}{share}{pay_in_words(p)}"
+
+
 CLAIMS = Mechanism(
     parameters={
         "selection": Choice("none", SELECTIONS),
@@ -430,4 +455,5 @@ CLAIMS = Mechanism(
     due=share_of_makers,
     credit=credit_of,
     seen=Numbers(count_numbers, show_claims),
+    rules=rules_of_claims,
 )

@@ -244,3 +244,11 @@ def pay_first(params, state):
             state.reward[i] = 0.0
         total += state.reward[i]
     return total
+
+
+def pay_in_words(p: SimpleNamespace) -> str:
+    """What something new pays."""
+    level = "its level" if p.value_bias == 1 else f"its level (of the first colour {p.value_bias:g} times that)"
+    if p.agents == 1:
+        return level if p.pays != "first" else f"{level}, the first time"
+    return {"own": level, "first": f"{level} to who is the first in the box", "mean": f"{level}, shared by all"}[p.pays]

@@ -53,9 +53,18 @@ def _relabel_error(p: SimpleNamespace) -> str | None:
     return None
 
 
+def rules_of_days(p: SimpleNamespace) -> str:
+    """That all is forgotten each day, and how little things are called the same."""
+    if not p.day:
+        return ""
+    text = f"Every {p.day} steps all is forgotten but what is written."
+    return text + (" Each day all things have other names, in the notes too." if p.relabel == "dawn" else "")
+
+
 DAYS = Mechanism(
     parameters={"day": Integer(0, 0, 32767), "relabel": Choice("never", ("never", "dawn"))},
     error=_relabel_error,
     after_step=wake_at_dawn,
     seen=Numbers(one_number, show_day),
+    rules=rules_of_days,
 )

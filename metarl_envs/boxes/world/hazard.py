@@ -496,6 +496,42 @@ def is_out(state: Any, i: int) -> bool:
     return not plain(is_in)(None, state, i)
 
 
+#: What an agent did to others, as a word.
+DEEDS = {FORCED: "used force", STOLE: "stole", SABOTAGED: "sabotaged", GAVE: "gave", PUBLISHED: "published"}
+
+
+def rules_of_hazards(p: SimpleNamespace) -> str:
+    """What luck, health and the others have to do with each other."""
+    text = f"A right pair works with chance {p.p_clean:g}, less where your health is below half of {p.health:g}."
+    if not p.harm_mask:
+        text += f" Force it instead, and the chance is {p.p_toxic:g}; but whether it works or not, that costs every other agent"
+        text += f" {p.harm:g} of its health."
+    text += f" Health grows back by {p.regeneration:g} a step; who has none left is out"
+    text += f" for {p.recover} steps." if p.recover else " for good."
+    if p.agents > 1:
+        text += " What is in your hand you can give to one, or publish for all."
+    if p.agents > 1 and not p.harm_mask:
+        text += " You can steal the best thing that another has and you lack."
+    if p.board and not p.harm_mask:
+        text += f" You can {p.sabotage} what stands on the board."
+    return text
+
+
+def told_of_hazards(p: SimpleNamespace, state: Any, agent: int) -> list[str]:
+    """Everybody's health, and what was done to others just now, as far as it is told."""
+    of_each = [f"{state.health[j]:.2f}" if not is_out(state, j) else "out" for j in range(p.agents)]
+    others = ", ".join(f"agent_{j} {of_each[j]}" for j in range(p.agents) if j != agent)
+    lines = [f"Your health: {of_each[agent]} of {p.health:g}." + (f" Others: {others}." if others else "")]
+    if is_out(state, agent):
+        lines.append("You are out: you can only wait.")
+    if state.lost[agent] > 0 and not state.forgot[agent]:
+        lines.append(f"By force others just cost you {state.lost[agent]:.2f} health.")
+    if told := deeds_told(p, state, agent):
+        who = [f"{'you' if j == agent else f'agent_{j}'} {DEEDS[deed]}" for j, deed in told]
+        lines.append(f"Just now: {', '.join(who)}.")
+    return lines
+
+
 HAZARD = Mechanism(
     parameters={
         "health": Real(0.0, 0.0, 1000.0),
@@ -521,4 +557,6 @@ HAZARD = Mechanism(
     due=was_not_paid,
     anew=must_look_anew,
     seen=Numbers(count_numbers, show_hazard),
+    rules=rules_of_hazards,
+    told=told_of_hazards,
 )

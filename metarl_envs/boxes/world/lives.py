@@ -25,6 +25,7 @@ from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, wipe
 from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import NOTHING, first_of, items_in, level_of, size_of
 from metarl_envs.engine import Choice, Flag, Integer, Real, kernel, randint, uniform
+from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.streams import keyed
 
 #: `channel`, `teacher` and `inherit`, in the order of their numbers.
@@ -287,6 +288,37 @@ def _lives_error(p: SimpleNamespace) -> str | None:
     return None
 
 
+def teachers_of(p: SimpleNamespace, state: Any, agent: int) -> list[int]:
+    """From whom an agent learns now; nobody where there are no lives."""
+    if not has_lives(p):
+        return []
+    params = SimpleNamespace(**{**vars(p), "channel": CHANNELS.index(p.channel), "teacher": TEACHERS.index(p.teacher)})
+    return [j for j in range(p.agents) if plain(learns_from)(params, state, agent, j)]
+
+
+def rules_of_lives(p: SimpleNamespace) -> str:
+    """That agents die, what stays, and how the newborn learn."""
+    if not has_lives(p):
+        return ""
+    text = f"After {p.lifespan} steps you die, and another begins in your place with nothing"
+    text += ", but that what is written stays." if p.board or p.inherit == "notes" else "."
+    if p.channel in ("demonstration", "both"):
+        text += f" In the first {p.apprenticeship} steps of a life you copy what a teacher has."
+    return text
+
+
+def told_of_life(p: SimpleNamespace, state: Any, agent: int) -> list[str]:
+    """How long an agent has to live, from whom it learns, and whether anybody learns from it."""
+    if not has_lives(p):
+        return []
+    line = f"You have {p.lifespan - int(state.t - state.born[agent])} of {p.lifespan} steps to live."
+    if teachers := teachers_of(p, state, agent):
+        line += f" You learn from {', '.join(f'agent_{j}' for j in teachers)}."
+    if any(agent in teachers_of(p, state, j) for j in range(p.agents)):
+        line += " Somebody learns from you."
+    return [line]
+
+
 LIVES = Mechanism(
     parameters={
         "lifespan": Integer(0, 0, 32767),
@@ -305,4 +337,6 @@ LIVES = Mechanism(
     after_step=grow_old,
     birth=hand_down,
     seen=Numbers(life_numbers, show_life, changed=copied_item),
+    rules=rules_of_lives,
+    told=told_of_life,
 )

@@ -72,6 +72,9 @@ class Mechanism:
         anew: `anew(params, state, i)`: whether agent i must look at everything anew, because what it holds or may do changed in
             this step by more than its own experiments and what was made. [default: never]
         seen: what an agent sees of it.
+        rules: `rules(p)`: what there is to know of it, in sentences, for people and language models alike; "" for nothing.
+        told: `told(p, state, i)`: what agent i is told of it in words now, a list of lines (`state` has fields as attributes):
+            no more than it sees.
     """
 
     parameters: dict[str, Parameter]
@@ -92,3 +95,5 @@ class Mechanism:
     credit: Callable | None = None
     anew: Callable | None = None
     seen: Numbers | None = None
+    rules: Callable[[SimpleNamespace], str] | None = None
+    told: Callable[[SimpleNamespace, Any, int], list[str]] | None = None

@@ -349,6 +349,11 @@ def strike_marks(params, state, i, view, plane, at):
         at += 4
 
 
+def rules_of_notes(p: SimpleNamespace) -> str:
+    """What is written."""
+    return "What is written is your last experiment at that time."
+
+
 NOTES = Mechanism(
     parameters={
         "notes": Integer(0, 0, 1024),
@@ -362,4 +367,5 @@ NOTES = Mechanism(
     open=open_books,
     forget=close_pages,
     seen=Numbers(note_numbers, read_all, strike=strike_marks, planes=note_planes),
+    rules=rules_of_notes,
 )

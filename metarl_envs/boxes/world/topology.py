@@ -166,6 +166,13 @@ def _nobody_to_visit(p: SimpleNamespace) -> str | None:
     return None
 
 
+def rules_of_topology(p: SimpleNamespace) -> str:
+    """What comes of seeing others."""
+    if p.topology == "isolated" or p.fidelity == 0:
+        return ""
+    return f"What others make while you see them {'is' if p.fidelity == 1 else 'may be'} yours too."
+
+
 TOPOLOGY = Mechanism(
     parameters={
         "topology": Choice("full", TOPOLOGIES),
@@ -183,4 +190,5 @@ TOPOLOGY = Mechanism(
     after_step=wander_about,
     birth=go_home,
     seen=Numbers(one_number_each, look_for_others, look_for_movers),
+    rules=rules_of_topology,
 )
