@@ -14,7 +14,7 @@ from metarl_envs.engine.compiling import cache
 from metarl_envs.engine.compiling.kernels import PLAIN
 from tests.worlds import SELDOM_COMPILED
 
-MOST_DRIVERS = 380
+MOST_DRIVERS = 335
 SLOW = "\npytestmark = pytest.mark.slow\n"
 #: Files of tests that between them go through most of the package in a minute: `pytest -m smoke`.
 SMOKE = {

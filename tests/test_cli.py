@@ -62,7 +62,6 @@ def test_evaluate_prints_a_table_and_writes_files(tmp_path):
         (["verdict", "q_learning:", "DarkRoom"], "agent='q_learning:' must be the name of a player, or module:Name"),
         (["verdict", "nowhere:Mine", "DarkRoom"], "agent='nowhere:Mine' names a module that is not found"),
         (["verdict", "json:Mine", "DarkRoom"], "agent='json:Mine': json has no 'Mine'"),
-        (["verdict", "q_learning", "Mixture"], "wrappers do not show the task"),
         (["verdict", "q_learning", "DarkRoom", "--tasks", "1"], "tasks=1 must be an integer of at least 2"),
     ],
 )
