@@ -1,6 +1,6 @@
 """A server that speaks MCP (mcp 1 or 2): one trial a session, by the tools `look` and `act`. `metarl-envs mcp DarkRoom`."""
 
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import contextlib
