@@ -16,6 +16,7 @@ from metarl_envs.engine.compiling.kernels import PLAIN
 from tests.worlds import SELDOM_COMPILED
 
 MOST_DRIVERS = 335
+ALL_THAT_IS_PLAIN = "test_what_is_marked_plain_passes_as_ordinary_python"
 SLOW = "\npytestmark = pytest.mark.slow\n"
 #: Files of tests that between them go through most of the package in a minute: `pytest -m smoke`.
 SMOKE = {
@@ -42,6 +43,7 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("slow")
     if PLAIN:
         return
+    items.sort(key=lambda item: item.name != ALL_THAT_IS_PLAIN)  # which takes minutes: who begins with it is not last
     left_out = [item for item in items if item.get_closest_marker("plain")]
     items[:] = [item for item in items if not item.get_closest_marker("plain")]
     config.hook.pytest_deselected(items=left_out)

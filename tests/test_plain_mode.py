@@ -54,10 +54,9 @@ MARKED = [path for path in sorted(HERE.parent.rglob("test_*.py")) if path != HER
 
 
 @pytest.mark.skipif(PLAIN, reason="they run by themselves")
-@pytest.mark.parametrize("paths", [MARKED[::2], MARKED[1::2]], ids=["one half", "other half"])
-def test_what_is_marked_plain_passes_as_ordinary_python(paths):
-    """In two processes, since each takes seconds to begin."""
-    run_plain("plain and not slow", *paths)
+def test_what_is_marked_plain_passes_as_ordinary_python():
+    """In a process of its own, which begins before all other tests (see conftest.py)."""
+    run_plain("plain and not slow", *MARKED)
 
 
 @pytest.mark.slow
