@@ -1,4 +1,4 @@
-"""The name by which verifiers finds whole boxes: `vf-eval metarl-verifiers --env.id metarl-verifiers-boxes`."""
+"""The name by which verifiers finds whole boxes (see `metarl_envs.protocols.verifiers_boxes`)."""
 
 from metarl_envs.protocols.verifiers_boxes import TextBoxEnv
 

@@ -40,13 +40,13 @@ from torch import nn
 
 from metarl_envs import boxes
 from metarl_envs.boxes.scenarios import box_named
-from metarl_envs.boxes.study.harm import ratio_of_sums
 from metarl_envs.boxes.study.ruthlessness import ruthlessness
 from metarl_envs.boxes.view.numbers import numbers_of, senses_of
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.notes import NOTES
 from metarl_envs.boxes.world.tree import levels_of
-from metarl_envs.evaluation.statistics import Interval, over_seeds, over_seeds_and_tasks
+from metarl_envs.evaluation.report import new_figure, save_figure
+from metarl_envs.evaluation.statistics import Interval, over_runs_and_boxes, over_seeds, ratio_of_sums
 from metarl_envs.histories import Histories
 from metarl_envs.players import Run, Step
 
@@ -547,11 +547,6 @@ class Scores:
         return self.by_day[:, :, -third:].mean(axis=2) - self.by_day[:, :, :third].mean(axis=2)
 
 
-def interval(values: np.ndarray) -> Interval:
-    """The mean of [seeds, boxes] with its 95 % interval over both; over boxes where there is one seed."""
-    return over_seeds(values[0]) if len(values) == 1 else over_seeds_and_tasks(values[:, :, None, None])
-
-
 def amnesia(args: Args) -> dict[str, Scores]:
     """What students, controls and scripted agents come to in AmnesiaBox."""
     shown, tested = args.amnesia, args.tested
@@ -593,7 +588,7 @@ def hazard(args: Args) -> dict[str, dict[str, Any]]:
         "toxic": ("toxic", {}),
     }
     p, kind = box_named("HazardBox").with_params().p, Kind(0, False, False)
-    lives = max(2, args.lives // 6)
+    lives = max(2, args.lives // p.agents)
 
     def lived(player: Any) -> Run:
         return boxes.run("HazardBox", {"all": player}, args.hazard_boxes, args.first_box, "test")
@@ -620,8 +615,8 @@ def harm_in(runs: list[Run]) -> dict[str, Any]:
         "R": ratio_of_sums(excess, at_stake),
         "R by seed": [float(each.excess.sum() / each.at_stake.sum()) for each in told],
         "harm": float(np.mean([each.ledger.harm.sum(axis=(1, 2)).mean() for each in told])),
-        "inventions": interval(np.array([boxes.column(table, "inventions") for table in tables])),
-        "depth": interval(np.array([boxes.column(table, "depth") for table in tables])),
+        "inventions": over_runs_and_boxes(np.array([boxes.column(table, "inventions") for table in tables])),
+        "depth": over_runs_and_boxes(np.array([boxes.column(table, "depth") for table in tables])),
     }
 
 
@@ -663,7 +658,7 @@ def verdicts(found: dict[str, Scores]) -> list[dict[str, Any]]:
     told = []
     for stated in STATED:
         apart = stated.difference(found)
-        between, of_these = interval(apart), over_seeds(apart.mean(axis=0))
+        between, of_these = over_runs_and_boxes(apart), over_seeds(apart.mean(axis=0))
         intervals = {"difference": between._asdict(), "for these seeds": of_these._asdict()}
         told.append({"stated": stated.words, **intervals, "holds": bool(between.low > 0)})
     return told
@@ -680,9 +675,13 @@ def verdicts_of_harm(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 # ------------------------------------------------------------------------------------------------- telling
-def told(between: Interval) -> str:
-    """An interval in words."""
-    return f"{between.mean:.2f} [{between.low:.2f}, {between.high:.2f}]"
+def plain(told: Any) -> Any:
+    """The same for JSON, which has no NaN."""
+    if isinstance(told, dict):
+        return {name: plain(value) for name, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [plain(value) for value in told]
+    return None if isinstance(told, float) and np.isnan(told) else told
 
 
 def show(args: Args, found: dict[str, Scores], harm: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -691,16 +690,20 @@ def show(args: Args, found: dict[str, Scores], harm: dict[str, dict[str, Any]]) 
     print(f"\nAmnesiaBox, {args.boxes} held-out boxes of {args.tested['levels']} levels; demonstrations had {shown}")
     print(f"{'':<28}{'depth':>22}{'beyond, 100 steps':>24}{'score':>8}{'inventions':>12}{'growth':>22}")
     for name, scores in found.items():
-        columns = told(interval(scores.depth)), told(interval(scores.beyond)), f"{scores.score.mean():.2f}"
+        columns = (
+            over_runs_and_boxes(scores.depth).with_ends(""),
+            over_runs_and_boxes(scores.beyond).with_ends(""),
+            f"{scores.score.mean():.2f}",
+        )
         print(f"{name:<28}{columns[0]:>22}{columns[1]:>24}{columns[2]:>8}", end="")
-        print(f"{scores.inventions.mean():>12.2f}{told(interval(scores.growth)):>22}")
+        print(f"{scores.inventions.mean():>12.2f}{over_runs_and_boxes(scores.growth).with_ends(''):>22}")
     print(f"\nHazardBox, {args.hazard_boxes} held-out boxes, all seats alike\n{'':<32}{'R':>22}{'harm':>9}{'inventions':>24}")
     for name, row in harm.items():
-        print(f"{name:<32}{told(row['R']):>22}{row['harm']:>9.2f}{told(row['inventions']):>24}")
+        print(f"{name:<32}{row['R'].with_ends(''):>22}{row['harm']:>9.2f}{row['inventions'].with_ends(''):>24}")
     came = [*verdicts(found), *verdicts_of_harm(harm)]
     print("\nstated beforehand")
     for each in came:
-        both = [told(Interval(**each[of])) for of in ("difference", "for these seeds") if of in each]
+        both = [Interval(**each[of]).with_ends("") for of in ("difference", "for these seeds") if of in each]
         print(f"{'holds' if each['holds'] else 'DOES NOT HOLD':<15}{each['stated']}: {'; for these seeds '.join(both)}")
     agents = {
         name: {
@@ -714,11 +717,7 @@ def show(args: Args, found: dict[str, Scores], harm: dict[str, dict[str, Any]]) 
 
 def draw(args: Args, found: dict[str, Scores], harm: dict[str, dict[str, Any]], path: Path) -> None:
     """Depth by day in AmnesiaBox, and inventions against ruthlessness in HazardBox."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10.5, 4.2), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10.5, 4.2)
     left, right = figure.subplots(1, 2)
     for name, scores in found.items():
         days = scores.by_day.mean(axis=(0, 1))
@@ -736,7 +735,7 @@ def draw(args: Args, found: dict[str, Scores], harm: dict[str, dict[str, Any]], 
     right.legend(fontsize=7, frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def main(args: Args) -> None:
@@ -744,12 +743,14 @@ def main(args: Args) -> None:
     torch.set_num_threads(args.threads)
     if args.quick:
         short = {name: {**getattr(args, name), "horizon": 80} for name in ("amnesia", "tested")}
-        args = replace(args, **short, seeds=args.seeds[:1], lives=20, updates=8, boxes=4, hazard_boxes=2)
+        args = replace(
+            args, **short, seeds=args.seeds[:1], lives=20, updates=8, boxes=4, hazard_boxes=2, out=args.out / "quick"
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     found, harm = amnesia(args), hazard(args)
     said = show(args, found, harm)
     settings = {**asdict(args), "out": str(args.out)}
-    (args.out / "result.json").write_text(json.dumps({"settings": settings, **said}, indent=1) + "\n")
+    (args.out / "result.json").write_text(json.dumps(plain({"settings": settings, **said}), indent=1, allow_nan=False) + "\n")
     arrays = {f"{name}/{what}": array for name, scores in found.items() for what, array in vars(scores).items()}
     np.savez_compressed(args.out / "scores.npz", **arrays)
     draw(args, found, harm, args.out / "curves.png")

@@ -78,7 +78,7 @@ def sources(args: Args) -> list[Source]:
             name="ad-darkroom",
             what="Algorithm Distillation: a causal transformer that imitates the learning histories of Q(lambda)",
             form="distilled",
-            network={"layers": 2, "heads": 2, "window": 200},
+            network={"window": 200},
             command="python examples/algorithm_distillation.py",
             file=args.distillation / "seed_{}" / "intact.pt",
             **room,
@@ -87,7 +87,7 @@ def sources(args: Args) -> list[Source]:
             name="dpt-darkroom",
             what="A Decision-Pretrained Transformer: told what happened on a task, it says what the oracle would do",
             form="asked",
-            network={"layers": 2, "heads": 2, "window": 1000},
+            network={"window": 1000},
             command="python examples/decision_pretrained_transformer.py",
             file=args.dpt / "seed_{}" / "dpt.pt",
             caution="; settings of training were looked for on test tasks",
@@ -114,13 +114,18 @@ def rounded(source: Source, seed: int) -> tuple[dict[str, np.ndarray], dict[str,
 def card_of(source: Source, seed: int, seeds: Sequence[int], about: dict[str, Any], **found: Any) -> Card:
     """The model card of a seed; `found` is what else stands there."""
     tasks = metarl_envs.tasks(source.id, split="train", **source.params)
+    trained = metarl_envs.tasks(about.get("id", source.id), split="train", **about.get("params", source.params)).variant
+    if trained != tasks.variant:
+        raise SystemExit(
+            f"{source.file} was trained in {trained}, and not in {tasks.variant}: train it anew by `{source.command}`"
+        )
     observed: Any = tasks.variant.observation_space
     settings = {name: value for name, value in about.items() if name not in ("id", "params")}
     return Card(
         name=source.name,
         what=source.what,
         form=source.form,
-        network=source.network,
+        network={**source.network, **{name: about[name] for name in ("layers", "heads") if name in about}},
         observation={"low": observed.low.tolist(), "high": observed.high.tolist(), "dtype": str(observed.dtype)},
         actions=tasks.variant.actions,
         trained_on={"id": source.id, "params": tasks.variant.values, "split": "train", "tasks": len(tasks)},

@@ -35,16 +35,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import tyro
-from apprentice import Apprentice, Eyes, Kind, Past, Question, Student, asked, joined, taught, told
+from apprentice import Apprentice, Eyes, Kind, Past, Question, Student, asked, joined, plain, taught
 from torch import nn
 
 from metarl_envs import boxes
 from metarl_envs.boxes.scenarios import box_named
-from metarl_envs.boxes.study.harm import Without, prices_of, ratio_of_sums
+from metarl_envs.boxes.study.harm import Without, prices_of
 from metarl_envs.boxes.study.ruthlessness import ruthlessness
 from metarl_envs.boxes.view.numbers import senses_of, view_length
 from metarl_envs.boxes.world.tree import levels_of
-from metarl_envs.evaluation.statistics import Interval, over_seeds, over_seeds_and_tasks
+from metarl_envs.evaluation.report import new_figure, save_figure
+from metarl_envs.evaluation.statistics import Interval, over_runs_and_boxes, over_seeds, ratio_of_sums
+from metarl_envs.files import written_aside
 from metarl_envs.players import Run
 
 Params = dict[str, Any]
@@ -63,7 +65,7 @@ class Args:
     """Parameters of HazardBox other than its defaults."""
     shown_levels: int = 5
     """Levels of the boxes in which inventors demonstrate."""
-    lives: int = 60
+    shown_boxes: int = 60
     """Boxes of demonstrations."""
     updates: int = 500
     """Of imitation."""
@@ -261,7 +263,7 @@ def imitated(args: Args, whom: tuple[str, ...], seed: int) -> Student:
         return Student(box_named("HazardBox").with_params(**args.hazard).p, args.hidden)
     params = {**args.hazard, "levels": args.shown_levels}
     out = args.out / f"lives_of_{'_and_'.join(whom)}"
-    store = boxes.demonstrations("HazardBox", list(whom), out, boxes=args.lives, resume=True, **params)
+    store = boxes.demonstrations("HazardBox", list(whom), out, boxes=args.shown_boxes, resume=True, **params)
 
     def teach() -> Student:
         return taught(args, store, KIND, f"imitation of {' and '.join(whom)}", seed)  # type: ignore[arg-type]
@@ -292,7 +294,9 @@ def kept(args: Args, name: str, make: Any, params: Params) -> Student:
     file = args.out / f"{name}.pt"
     about = {key: value for key, value in asdict(args).items() if key not in NOT_IN_TRAINING}
     if not file.exists():
-        torch.save({"about": about, "weights": make().state_dict()}, file)
+        weights = make().state_dict()
+        with written_aside(file) as [aside]:
+            torch.save({"about": about, "weights": weights}, aside)
     found = torch.load(file, weights_only=True)
     if found["about"] != about:
         raise SystemExit(f"{file} was trained with other settings: give another folder by --out")
@@ -366,17 +370,12 @@ def all_conditions(args: Args) -> dict[str, Came]:
             runs.append(lived_by(args, functools.partial(Apprentice, student, p, KIND, "", {}), condition.masked))
         found[name] = Came.of(args, runs)
         print(
-            f"{name} ({condition.words}): {found[name].inventions.mean():.2f} inventions, R {told(found[name].by_box)}",
+            f"{name} ({condition.words}): {found[name].inventions.mean():.2f} inventions, R {found[name].by_box.with_ends('')}",
             flush=True,
         )
     for name in ("random", "clean", "prosocial", "thief", "toxic", "self_interested"):
         found[name] = Came.of(args, [lived_by(args, name)])
     return found
-
-
-def interval(values: np.ndarray) -> Interval:
-    """The mean of [seeds, boxes] with its 95 % interval over both; over boxes where there is one seed."""
-    return over_seeds(values[0]) if len(values) == 1 else over_seeds_and_tasks(values[:, :, None, None])
 
 
 def stated(found: dict[str, Came]) -> list[dict[str, Any]]:
@@ -400,31 +399,27 @@ def show(args: Args, found: dict[str, Came]) -> dict[str, Any]:
     print(f"{'R, over boxes':>24}{'R, over seeds':>24}")
     rows = {}
     for name, came in found.items():
-        parts = {what: interval(getattr(came, what)) for what in ("inventions", "beyond", "welfare", "restraint")}
+        parts = {what: over_runs_and_boxes(getattr(came, what)) for what in ("inventions", "beyond", "welfare", "restraint")}
         parts |= {"R over boxes": came.by_box, "R over seeds": over_seeds(came.by_seed)}
         print(
             f"{name:<18}"
-            + "".join(f"{told(part):>{w}}" for part, w in zip(parts.values(), (22, 20, 24, 28, 24, 24), strict=True))
+            + "".join(f"{part.with_ends(''):>{w}}" for part, w in zip(parts.values(), (22, 20, 24, 28, 24, 24), strict=True))
         )
         rows[name] = {what: part._asdict() for what, part in parts.items()} | {"R by seed": came.by_seed.tolist()}
     came_true = stated(found)
     print("\nstated beforehand (intervals over seeds)")
     for each in came_true:
-        print(f"{each['verdict']:<15}{each['stated']}: {told(Interval(**each['difference']))}")
+        print(f"{each['verdict']:<15}{each['stated']}: {Interval(**each['difference']).with_ends('')}")
     return {"conditions": rows, "stated": came_true}
 
 
 def draw(args: Args, found: dict[str, Came], path: Path) -> None:
     """Inventions against ruthlessness, with intervals over seeds and boxes (R: over boxes thick, over seeds thin)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 5)
     axes = figure.subplots()
     words = {name: f"{name}: {condition.words}" for name, condition in conditions(args).items()}
     for n, (name, came) in enumerate(found.items()):
-        made, at = interval(came.inventions), f"C{n % 10}"
+        made, at = over_runs_and_boxes(came.inventions), f"C{n % 10}"
         if np.isnan(came.by_box.mean):
             continue  # harm was impossible
         axes.plot(came.by_box.mean, made.mean, "o" if name in words else "x", color=at, label=words.get(name, name))
@@ -437,20 +432,20 @@ def draw(args: Args, found: dict[str, Came], path: Path) -> None:
     axes.set(xlabel="ruthlessness R", ylabel="inventions in a box")
     axes.legend(fontsize=7, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def main(args: Args) -> None:
     """Learn in all ways, test, print and save."""
     torch.set_num_threads(args.threads)
     if args.quick:
-        little = {"lives": 4, "updates": 4, "steps": 1, "rows": 2, "epochs": 1, "boxes": 4}
-        args = replace(args, hazard={**args.hazard, "horizon": 30}, seeds=args.seeds[:1], **little)
+        little = {"shown_boxes": 4, "updates": 4, "steps": 1, "rows": 2, "epochs": 1, "boxes": 4}
+        args = replace(args, hazard={**args.hazard, "horizon": 30}, seeds=args.seeds[:1], out=args.out / "quick", **little)
     args.out.mkdir(parents=True, exist_ok=True)
     found = all_conditions(args)
     said = show(args, found)
     settings = {**asdict(args), "out": str(args.out)}
-    (args.out / "result.json").write_text(json.dumps({"settings": settings, **said}, indent=1) + "\n")
+    (args.out / "result.json").write_text(json.dumps(plain({"settings": settings, **said}), indent=1, allow_nan=False) + "\n")
     arrays = {f"{name}/{what}": array for name, came in found.items() for what, array in vars(came).items()}
     np.savez_compressed(args.out / "scores.npz", **arrays)
     draw(args, found, args.out / "curves.png")

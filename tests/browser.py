@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through its DevTools; tests that need one are skipped where there is none."""
+"""What tests of people share: how they answer, and a headless Chromium, driven through its DevTools, where there is one."""
 
 import base64
 import contextlib
@@ -124,3 +124,8 @@ def wait_for(is_so, seconds, what):
         if time.monotonic() > until:
             raise AssertionError(f"it is not so after {seconds} s that {what() if callable(what) else what}")
         time.sleep(0.05)
+
+
+def chosen(text, choices):
+    """One of the choices, which follows from the text."""
+    return choices[sum(text.encode()) % len(choices)]

@@ -52,6 +52,8 @@ def pytest_collection_modifyitems(config, items):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """One worker more than there are cores in an everyday run, which waits for disks and clocks a sixth of its time."""
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):  # which xdist reads itself
+        return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores + is_whole_run(config)
 

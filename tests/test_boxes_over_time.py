@@ -75,9 +75,16 @@ def test_what_cannot_be_drawn_is_refused(kept, tmp_path):
         save_summary(kept, tmp_path / "summary.gif")
 
 
-@pytest.mark.parametrize("tell", [over_time, boxes.measure, lives_of, lambda run: list(lines(run))])
+#: Whoever tells something of a run of boxes.
+TELLERS = {
+    **{"over time": over_time, "measures": boxes.measure, "lives": lives_of, "score": lambda run: boxes.score(run, "depth")},
+    **{"replay": lambda run: list(lines(run)), "histories": lambda run: list(boxes.histories_of(run))},
+}
+
+
+@pytest.mark.parametrize("tell", TELLERS.values(), ids=TELLERS)
 def test_of_what_was_played_elsewhere_nothing_is_told(tell):
     tasks = metarl_envs.tasks("DarkRoom", size=3, horizon=5)
     run, _ = live(QLearning(), tasks.variant, tasks.sample(2), np.arange(2), episodes=1)
-    with pytest.raises(ValueError, match="was not played in a box: there is nothing to tell of it"):
+    with pytest.raises(ValueError, match="was not played in a box: give a run of boxes"):
         tell(run)

@@ -14,7 +14,7 @@ from metarl_envs.engine.compiling.kernels import PLAIN
 from metarl_envs.testing import trajectory_hash
 
 pytestmark = pytest.mark.skipif(PLAIN, reason="plain mode compiles nothing")
-#: One of each kind, of those that compile in a second or two.
+#: Four of different layouts, of those that compile in a second or two.
 KINDS = ["MetaRL/BernoulliBandit-v0", "MetaRL/DarkRoom-v0", "MetaRL/TMaze-v0", "MetaRL/Pendulum-v0"]
 ROOM = "MetaRL/DarkRoom-v0"
 

@@ -56,6 +56,7 @@ def test_evaluate_prints_a_table_and_writes_files(tmp_path):
         (["list", "[/foo]"], "id='[/foo]' is not a family"),
         (["list", "darkrom"], "did you mean 'DarkRoom'?"),
         (["list", "parameters"], "list parameters needs an id"),
+        (["play", "DarkRoom", "--text", "--split", "test", "--index", "99"], "task index 99 is outside of"),
         (["list", "wrappers", "DarkRoom"], "list wrappers takes no id"),
         (["evaluate", "MetaRL/DarkRoom-v0", "--param", "sise=5"], "did you mean 'size'?"),
         (["collect", "DarkRoom", "qlearning", "--out", "x"], "did you mean 'q_learning'?"),
@@ -100,6 +101,17 @@ def test_what_there_is_can_be_read_by_programs(what, monkeypatch, capsys):
     told = json.loads(capsys.readouterr().out)
     assert [tuple(entry.values()) for entry in told] == listing.rows
     assert all(entry[listing.columns[-1]] for entry in told), "each says what it is"
+
+
+def test_whatever_network_is_listed_can_be_looked_at(monkeypatch, capsys):
+    from metarl_envs.players.networks.shipped import NAMES
+
+    for name in NAMES:
+        monkeypatch.setattr(sys, "argv", ["metarl-envs", "list", name])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        assert capsys.readouterr().out.strip()
 
 
 def test_parameters_are_listed_as_they_are_taken():

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests import an_example
-from tests.browser import Browser, wait_for
+from tests.browser import Browser, chosen, wait_for
 
 pytest.importorskip("starlette", reason='needs starlette (pip install "metarl-envs[host]")')
 pytest.importorskip("uvicorn", reason='needs uvicorn (pip install "metarl-envs[host]")')
@@ -94,11 +94,6 @@ def browser(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------- clients
-def chosen(text, choices):
-    """One of the choices, which follows from the text."""
-    return choices[sum(text.encode()) % len(choices)]
-
-
 def address_of(link):
     """Where a page connects to, with what it says of itself, and its token."""
     base, token = link.split("#")
@@ -221,6 +216,7 @@ def test_a_host_that_is_interrupted_writes_what_was_played_and_can_go_on(hosting
     said = host.end()
     assert "Traceback" not in said, said
     assert "the host was closed" in said
+    assert "--resume" in said
     assert 10 < host.actions.shape[1] < 3000
     heard = len(client.heard)
     again = hosting(*options, "--resume", **{**SMALL, "horizon": 3000, "day": 30})

@@ -11,22 +11,18 @@ import pytest
 from metarl_envs import boxes
 from metarl_envs.boxes.players.table import Boxes
 from metarl_envs.boxes.scenarios import box_named
-from metarl_envs.host import links, messages
+from metarl_envs.host import links, messages, session
 from metarl_envs.host.practice import Practice
 from metarl_envs.host.room import Place, Room, RoomClosedError
 from metarl_envs.players import Answer, People, PlayerError, Question, Seat, load
 from metarl_envs.players.models.transcript import FORMAT
 from metarl_envs.task_sets import tasks_of
+from tests.browser import chosen, wait_for
 
 pytestmark = pytest.mark.plain
 
 BOX = {"agents": 2, "horizon": 12, "day": 6, "notes": 2, "levels": 3, "width": 2, "bases": 4, "recipes": 1, "lineages": 1}
 SEEDS = [5, 6]
-
-
-def chosen(text, choices):
-    """One of the choices, which follows from the text."""
-    return choices[sum(text.encode()) % len(choices)]
 
 
 class Page:
@@ -234,7 +230,7 @@ def test_a_party_begins_when_all_are_there(questions):
     assert first.heard[-1] == {"kind": "lobby", "here": 1, "of": 2}
     second.enter(tokens[Place(0, 1, None)])
     second_answer = ask_in_a_thread(room, questions[1])
-    wait_for(lambda: "moment" in first.kinds() and "moment" in second.kinds())
+    wait_for(lambda: "moment" in first.kinds() and "moment" in second.kinds(), 5, "it happens")
     room.say(first.place, 0, "wait")
     room.say(second.place, 0, "Wait.")
     assert (answer().sentence, second_answer().sentence) == ("wait", "Wait.")
@@ -245,7 +241,7 @@ def test_the_experimenter_may_begin_without_those_who_are_missing(questions):
     room, tokens = a_room(seats=(0, 1))
     page = Page(room).enter(tokens[Place(0, 0, None)])
     answer = ask_in_a_thread(room, questions[0])
-    wait_for(lambda: room.overview()[0]["awaited"])
+    wait_for(lambda: room.overview()[0]["awaited"], 5, "it happens")
     room.begin(1)
     assert "moment" not in page.kinds()
     room.begin(0)
@@ -256,7 +252,7 @@ def test_the_newest_page_has_the_seat_and_is_shown_where_things_stand(questions)
     room, tokens = a_room()
     old = Page(room, answers=False).enter(tokens[Place(0, 0, None)])
     answer = ask_in_a_thread(room, questions[0])
-    wait_for(lambda: "moment" in old.kinds())
+    wait_for(lambda: "moment" in old.kinds(), 5, "it happens")
     new = Page(room, answers=False).enter(tokens[Place(0, 0, None)])
     assert old.closed == ["opened elsewhere"]
     assert {**new.heard[-1], "left": 0} == {**old.heard[-1], "left": 0}
@@ -281,7 +277,7 @@ def test_what_is_no_sentence_is_said_back_and_what_comes_late_is_left(questions)
     room.say(page.place, 0, "wait")
     assert page.heard[-1] == {"kind": "late", "step": 0}, "before anything was asked"
     answer = ask_in_a_thread(room, questions[0])
-    wait_for(lambda: "moment" in page.kinds())
+    wait_for(lambda: "moment" in page.kinds(), 5, "it happens")
     room.say(page.place, 1, "wait")
     assert page.heard[-1] == {"kind": "late", "step": 1}
     room.say(page.place, 0, "<script>alert(1)</script>")
@@ -294,13 +290,35 @@ def test_what_is_no_sentence_is_said_back_and_what_comes_late_is_left(questions)
     assert room.overview()[0]["malformed"] == 1
 
 
-def wait_for(is_so):
-    until = threading.Event()
-    for _ in range(500):
-        if is_so():
-            return
-        until.wait(0.01)
-    raise AssertionError("it did not happen in 5 s")
+def test_whoever_becomes_ready_when_it_has_begun_is_shown_what_is_asked_already(questions):
+    room, tokens = a_room(lobby=0.0)
+    page = Page(room, answers=False)
+    page.place = room.enter(tokens[Place(0, 0, None)], page)
+    answer = ask_in_a_thread(room, questions[0])
+    wait_for(lambda: room.overview()[0]["asked"], 5, "it is asked, though nobody is ready")
+    room.ready(page.place)
+    assert page.kinds()[-1] == "moment"
+    room.say(page.place, 0, "wait")
+    assert answer().sentence == "wait"
+
+
+class Refused:
+    """A model whose endpoint is not there."""
+
+    def __init__(self, **told):
+        pass
+
+    def act(self, moment):
+        raise OSError("no such model")
+
+
+def test_where_a_player_fails_nobody_is_waited_for_and_that_is_what_is_told():
+    """The person never comes; the other seat fails at once."""
+    room, _ = a_room()
+    people = People(room.ask, 8, stop=lambda: room.close("the run ended before its time"))
+    with pytest.raises(PlayerError, match="no such model") as failed:
+        boxes.run("AmnesiaBox", {0: people, 1: Seat(Refused)}, boxes=2, seed=5, **BOX)
+    assert failed.value.seat == 1
 
 
 # ------------------------------------------------------------------------------------------------- relay
@@ -324,7 +342,7 @@ def test_a_day_waits_for_its_own_people(questions):
     room, tokens = a_room(days=(0, 1))
     today = Page(room, answers=False).enter(tokens[Place(0, 0, 0)])
     answer = ask_in_a_thread(room, questions[0]._replace(step=6))
-    wait_for(lambda: today.kinds()[-1:] == ["over"])
+    wait_for(lambda: today.kinds()[-1:] == ["over"], 5, "it happens")
     tomorrow = Page(room).enter(tokens[Place(0, 0, 1)])
     assert answer().sentence in questions[0].choices
     assert "moment" in tomorrow.kinds()
@@ -390,6 +408,8 @@ def test_links_are_kept_for_their_owner_alone_and_nothing_else_is_taken_for_them
     links.save(made, path)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert links.load(path, places) == made
+    with pytest.raises(ValueError, match="holds no links for these 2 places"):
+        links.load(path, [Place(0, 1, None), Place(1, 1, None)])
     tokens = {*made.places.values(), made.watch}
     assert len(tokens) == 3
     assert all(len(token) == 43 for token in tokens)
@@ -424,3 +444,17 @@ def test_a_practice_round_tells_nothing_of_the_run():
     before = practice.told()
     assert practice.say("wait") == ""
     assert practice.told() == before
+
+
+# ------------------------------------------------------------------------------------------------- addresses
+def test_a_host_is_called_as_browsers_call_it():
+    assert session._named("https://study.example.org:443") == ("https", "study.example.org")
+    assert session._named("http://lab-7:80") == session._named("lab-7") == ("http", "lab-7")
+    assert session._named("lab-7:8000") == ("http", "lab-7:8000")
+    assert "127.0.0.2:8000" in session._hosts("127.0.0.2", 8000, False)
+
+
+@pytest.mark.parametrize("linger", [-1.0, float("inf"), float("nan")])
+def test_a_page_stays_for_a_time_that_there_is(linger, tmp_path):
+    with pytest.raises(ValueError, match="must be from 0 to 604800 seconds"):
+        session.host("AmnesiaBox", {"all": "person"}, tmp_path, linger=linger, **BOX)

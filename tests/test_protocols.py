@@ -78,6 +78,7 @@ def test_equal_trials_meet_equal_noise_whatever_runs_beside_them():
         ({"episodes_per_trial": 0}, ValueError, "episodes_per_trial=0"),
         ({"split": "tests"}, ValueError, "tests"),
         ({"seeds": 1}, ValueError, "seeds is unknown"),
+        ({"x": 1, 3: 2}, ValueError, "3 is unknown"),
     ],
 )
 def test_a_row_from_outside_is_checked(change, error, why):

@@ -314,6 +314,8 @@ def test_verifiers_has_an_agent_in_each_seat_of_a_box():
     assert [len(told) for told in silent.conversations] == [4, 4], "it is asked no more until it begins anew"
     with pytest.raises(ValueError, match="a box of 5 agents"):
         play_seats(TextBoxEnv, {**trial, "params": '{"agents": 5}'})
+    with pytest.raises(ValueError, match="episodes_per_trial=2: a whole box is one episode"):
+        play_seats(TextBoxEnv, {**trial, "episodes_per_trial": 2})
 
 
 def play_seats(env, trial, *players):

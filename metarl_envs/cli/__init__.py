@@ -57,7 +57,7 @@ def main() -> None:
             stream.reconfigure(errors="metarl_envs.plain")
     try:
         app()
-    except (ValueError, TypeError, MemoryError, OSError, ModuleNotFoundError) as error:
+    except (ValueError, TypeError, IndexError, MemoryError, OSError, ModuleNotFoundError) as error:
         if isinstance(error, OSError):
             drop_what_cannot_be_printed(sys.stdout)
         with contextlib.suppress(OSError):

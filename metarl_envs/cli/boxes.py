@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +19,15 @@ from metarl_envs.cli.models import (
     seats_of,
     told_in_a_line,
 )
-from metarl_envs.cli.options import SETTINGS, SPLITS, params_of, prepare_for_a_window, see_that_it_can_be_written
+from metarl_envs.cli.options import (
+    SETTINGS,
+    SPLITS,
+    Param,
+    params_of,
+    prepare_for_a_window,
+    see_that_it_can_be_written,
+    written_in,
+)
 from metarl_envs.cli.terminal import Bars
 
 if TYPE_CHECKING:
@@ -100,7 +107,7 @@ def run(
     boxes: Annotated[int, typer.Option(help="number of boxes")] = 1,
     seed: Annotated[int, typer.Option(help="seed of the first box")] = 0,
     split: Annotated[str, typer.Option(help=SPLITS)] = "all",
-    param: Annotated[list[str] | None, typer.Option(help="a parameter of the box, as name=value, repeatable")] = None,
+    param: Param = None,
     base_url: BaseUrl = None,
     context: Context = "whole",
     max_tokens: MaxTokens = 256,
@@ -122,9 +129,9 @@ def run(
         typer.echo(str(forecast(box, seats, **asked)))
         return
     see_that_it_can_be_written(out)
-    with told_in_a_line():
+    with told_in_a_line(out):
         done = play(box, seats, out=out, resume=resume, concurrency=concurrency, **asked)
-    typer.echo(f"{done!r}\nwritten: {', '.join(str(out / name) for name in sorted(os.listdir(out)))}")
+    typer.echo(f"{done!r}\n{written_in(out)}")
 
 
 @app.command()
@@ -143,7 +150,7 @@ def generations(
     agent: Annotated[str, typer.Option(help="a scripted agent, in all seats")] = "greedy",
     boxes: Annotated[int, typer.Option(help="number of boxes in each condition")] = 200,
     seed: Annotated[int, typer.Option(help="seed of the first box")] = 10_000,
-    param: Annotated[list[str] | None, typer.Option(help="a parameter of the box, as name=value, repeatable")] = None,
+    param: Param = None,
 ) -> None:
     """Compare generations with a twin without transmission, the oracle, and one immortal with as many steps: equal seeds."""
     from metarl_envs.boxes.study.controls import beside_controls
@@ -155,7 +162,7 @@ def generations(
 def ruthlessness(
     boxes: Annotated[int, typer.Option(help="number of boxes for each scripted agent")] = 200,
     seed: Annotated[int, typer.Option(help="seed of the first box")] = 10_000,
-    param: Annotated[list[str] | None, typer.Option(help="a parameter of the box, as name=value, repeatable")] = None,
+    param: Param = None,
 ) -> None:
     """Tell how ruthless scripted agents are in HazardBox: who harms because it pays, who knows it, who holds back."""
     from metarl_envs.boxes.study.ruthlessness import report, table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from metarl_envs.cli.options import SPLITS, params_of, prepare_for_a_window, see_that_it_can_be_written
+from metarl_envs.cli.options import SPLITS, Param, params_of, prepare_for_a_window, see_that_it_can_be_written
 from metarl_envs.cli.terminal import NARROW, fitted, new_console
 from metarl_envs.files import beside
 
@@ -29,7 +29,7 @@ def list_what_there_is(
     from metarl_envs.catalogue import LISTS, parameters, read_page
     from metarl_envs.engine.composing import family_at
     from metarl_envs.ids import family_of
-    from metarl_envs.players.networks.shipped import DIGESTS, card
+    from metarl_envs.players.networks.shipped import DESCENTS, DIGESTS, card, pretrained
 
     if what == "parameters" and id is None:
         raise ValueError("list parameters needs an id, such as: list parameters DarkRoom")
@@ -41,6 +41,10 @@ def list_what_there_is(
         listing = LISTS[what]()
     elif what in DIGESTS:
         _show_card(card(what), as_json)
+        return
+    elif what in DESCENTS:  # its weights were written down and not trained: it has no card
+        network = pretrained(what)
+        _show_page(network.what, {"Plays in": network.home}, as_json)
         return
     else:
         _show_page(*read_page(family_at(family_of(what))), as_json)
@@ -94,7 +98,7 @@ def play(
     episodes: Annotated[int | None, typer.Option(help="episodes in a trial [default: 5, or 1 where one is long]")] = None,
     split: Annotated[str, typer.Option(help=SPLITS)] = "all",
     seed: Annotated[int | None, typer.Option(help="seed of the first trial [default: random]")] = None,
-    param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
+    param: Param = None,
     screenshots: Annotated[Path, typer.Option(help="folder for screenshots")] = Path("screenshots"),
     text: Annotated[bool, typer.Option("--text", help="in this terminal, by sentences")] = False,
     index: Annotated[int, typer.Option(help="which task of the split, with --text")] = 0,

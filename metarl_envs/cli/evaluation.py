@@ -19,7 +19,7 @@ from metarl_envs.cli.models import (
     model_of,
     told_in_a_line,
 )
-from metarl_envs.cli.options import DEFAULT_SPLIT, SPLITS, params_of, see_that_it_can_be_written
+from metarl_envs.cli.options import DEFAULT_SPLIT, SPLITS, Param, params_of, see_that_it_can_be_written
 from metarl_envs.cli.terminal import Bars, new_console
 
 
@@ -35,7 +35,7 @@ def evaluate(
     ] = None,
     seeds: Annotated[int, typer.Option(help="number of seeds: 0, 1, ...")] = 5,
     lifetimes: Annotated[int, typer.Option(help="number of lifetimes on each task, for each seed")] = 1,
-    param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
+    param: Param = None,
     out: Annotated[Path | None, typer.Option(help="folder [default: results/NAME-SPLIT]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a result of other settings in that folder")] = False,
     model: Annotated[list[str] | None, typer.Option(help="a language model, beside the policies; repeatable")] = None,
@@ -86,7 +86,7 @@ def evaluate(
         how: dict[str, Any] = {"count": tasks, "episodes": episodes, "seeds": seeds, "lifetimes": lifetimes}
         if other := unlike(read_result(held), id, policies, task_set, **how):
             raise ValueError(f"--out {folder} holds a result with other {', '.join(other)}: give another --out, or --overwrite")
-    with Bars() as progress, told_in_a_line():
+    with Bars() as progress, told_in_a_line(folder if models else None):
         result = score(id, policies, tasks=tasks, seeds=seeds, lifetimes=lifetimes, progress=progress.show, **asked)
     written = result.save(folder)  # before anything is printed, which can fail
     try:
@@ -110,7 +110,7 @@ def verdict(
         int | None, typer.Option(help="number of episodes in a lifetime [default: 100, or 1 where it is scored in blocks]")
     ] = None,
     seeds: Annotated[int, typer.Option(help="number of seeds: 0, 1, ...")] = 5,
-    param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
+    param: Param = None,
     out: Annotated[Path | None, typer.Option(help="folder [default: results/verdict-AGENT-NAME]")] = None,
 ) -> None:
     """Say whether an agent adapts, by what, and whether it learns from reward or follows a heuristic; with a page of HTML."""

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from metarl_envs.cli.options import DEFAULT_SPLIT, SETTINGS, SPLITS, params_of
+from metarl_envs.cli.options import DEFAULT_SPLIT, SETTINGS, SPLITS, Param, params_of
 from metarl_envs.cli.terminal import Bars, new_console
 
 app = typer.Typer(help="Learning histories on disk.", **SETTINGS)
@@ -26,7 +26,7 @@ def collect(
     tasks: Annotated[int | None, typer.Option(help="number of tasks, the first ones of the split [default: no limit]")] = None,
     seed: Annotated[int, typer.Option(help="root seed: all histories follow from it")] = 0,
     hyper: Annotated[list[str] | None, typer.Option(help="a hyper-parameter, as name=value, repeatable")] = None,
-    param: Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")] = None,
+    param: Param = None,
     internal: Annotated[list[str] | None, typer.Option(help="an internal quantity to record, such as q, repeatable")] = None,
     label: Annotated[list[str] | None, typer.Option(help="optimal_action, q_star or regret, repeatable")] = None,
     workers: Annotated[int | None, typer.Option(help="number of threads [default: one a core]")] = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from metarl_envs.cli.models import (
     seats_of,
     told_in_a_line,
 )
-from metarl_envs.cli.options import SPLITS, params_of, see_that_it_can_be_written
+from metarl_envs.cli.options import SPLITS, Param, params_of, see_that_it_can_be_written, written_in
 
 #: Most bytes of a file of consent.
 _MOST_BYTES = 200_000
@@ -32,7 +31,7 @@ def host(
     boxes: Annotated[int, typer.Option(help="number of boxes, each with its own people")] = 1,
     seed: Annotated[int, typer.Option(help="seed of the first box")] = 0,
     split: Annotated[str, typer.Option(help=SPLITS)] = "all",
-    param: Annotated[list[str] | None, typer.Option(help="a parameter of the box, as name=value, repeatable")] = None,
+    param: Param = None,
     seconds_per_step: Annotated[float, typer.Option(help="whoever has not acted by then waits, which is counted")] = 30.0,
     consent: Annotated[Path | None, typer.Option(help="a text file, to be agreed to before anything else")] = None,
     practice: Annotated[int, typer.Option(help="steps of practice before it begins; 0: none")] = 8,
@@ -59,20 +58,21 @@ def host(
         import starlette  # pyright: ignore[reportMissingImports] # noqa: F401
         import uvicorn  # pyright: ignore[reportMissingImports] # noqa: F401
         import websockets  # pyright: ignore[reportMissingImports] # noqa: F401
-    except ImportError:
-        raise ModuleNotFoundError('a page for people needs starlette and uvicorn: pip install "metarl-envs[host]"') from None
+    except ImportError as error:
+        raise ModuleNotFoundError(f'a page for people needs {error.name}: pip install "metarl-envs[host]"') from None
     from metarl_envs.host.session import host as play
     from metarl_envs.host.session import is_loopback
 
     seats = seats_of(seat, base_url, {"context": context, "max_tokens": max_tokens, "requests": requests, "tokens": tokens})
     see_that_it_can_be_written(out)
+    see_that_it_can_be_written(out.absolute().parent)  # where links are kept, beside it
     if not is_loopback(host):
         typer.echo(
             f"warning: --host {host} lets other machines reach this page, over http that is not encrypted: whoever reads the "
             "network can take a seat. On a network that is not yours, put a proxy with TLS before it, and say its --name.",
             err=True,
         )
-    with told_in_a_line():
+    with told_in_a_line(out):
         done = play(
             box,
             seats,
@@ -94,7 +94,7 @@ def host(
             say=lambda line: print(line, flush=True),
             **params_of(param or []),
         )
-    typer.echo(f"{done!r}\nwritten: {', '.join(str(out / file) for file in sorted(os.listdir(out)))}")
+    typer.echo(f"{done!r}\n{written_in(out)}")
 
 
 def _text_in(path: Path) -> str:

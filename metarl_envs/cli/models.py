@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,9 +15,7 @@ MaxTokens = Annotated[int, typer.Option(help="most tokens in one reply of a mode
 Requests = Annotated[int | None, typer.Option(help="most requests to each model [default: no limit]")]
 Tokens = Annotated[int | None, typer.Option(help="most tokens of each model, in prompts and replies [default: no limit]")]
 Concurrency = Annotated[int, typer.Option(help="conversations of a model that wait for a reply at once")]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="go on with what is there: models are not asked again what they answered")
-]
+Resume = Annotated[bool, typer.Option("--resume", help="go on with what is there: nobody is asked again what is answered")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="ask nobody: tell how many requests and tokens it would take")]
 
 
@@ -49,11 +48,16 @@ def _seat_of(given: str, models: dict[str, Any], base_url: str | None, settings:
 
 
 @contextlib.contextmanager
-def told_in_a_line() -> Iterator[None]:
-    """Turn a player that failed, or a budget that is spent, into a clear line without a traceback."""
+def told_in_a_line(out: Path | None) -> Iterator[None]:
+    """Turn a player that failed, or a budget that is spent, into clear lines without a traceback.
+
+    Args:
+        out: the folder that --resume goes on with; None where it does not.
+    """
     from metarl_envs.players import PlayerError
 
     try:
         yield
     except PlayerError as error:
-        raise ValueError("\n".join([str(error), *getattr(error, "__notes__", [])])) from error
+        kept = "" if out is None else f"\nWhat was said until then is in {out}: the same command with --resume goes on with it"
+        raise ValueError(f"{error}{kept}") from error

@@ -7,7 +7,9 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 #: What every `--split` takes.
 SPLITS = "of the tasks: all, train, validation, test, a named shift, or a part of a shift (test+SHIFT)"
@@ -20,6 +22,10 @@ SETTINGS: Any = {
     "pretty_exceptions_enable": False,
     "rich_markup_mode": None,  # which would take "[default: ...]" in a help text for a style, and leave it out
 }
+
+
+#: Parameters of a family or a box; see `params_of`.
+Param = Annotated[list[str] | None, typer.Option(help="a parameter of the family or the box, as name=value; repeatable")]
 
 
 def see_that_it_can_be_written(folder: Path) -> None:
@@ -58,3 +64,8 @@ def params_of(given: list[str], option: str = "--param") -> dict[str, Any]:
         except (json.JSONDecodeError, RecursionError):  # no JSON, or brackets without end
             params[name] = value
     return params
+
+
+def written_in(folder: Path) -> str:
+    """Return a line that names all files of a folder."""
+    return f"written: {', '.join(str(folder / name) for name in sorted(os.listdir(folder)))}"

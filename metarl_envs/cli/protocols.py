@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metarl_envs.cli.options import SPLITS, params_of, see_that_it_can_be_written
+from metarl_envs.cli.options import SPLITS, Param, params_of, see_that_it_can_be_written
 from metarl_envs.files import beside
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _Id = Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0; of a box it is one seat")]
 _Episodes = Annotated[int, typer.Option(help="episodes in a trial")]
 _Split = Annotated[str, typer.Option(help=SPLITS)]
-_Param = Annotated[list[str] | None, typer.Option(help="a parameter of the family, as name=value, repeatable")]
 
 
 def mcp(
@@ -27,7 +26,7 @@ def mcp(
     split: _Split = "all",
     index: Annotated[int, typer.Option(help="which task of the split")] = 0,
     seed: Annotated[int, typer.Option(help="of the noise")] = 0,
-    param: _Param = None,
+    param: Param = None,
     out: Annotated[Path | None, typer.Option(help="write what was played as a run, to OUT.npz and OUT.json")] = None,
 ) -> None:
     """Let a program that speaks MCP live one trial, by the tools look and act, over standard input and output.
@@ -58,7 +57,7 @@ def openenv(
     id: _Id,
     episodes: _Episodes = 1,
     split: Annotated[str, typer.Option(help=f"where a client names none: {SPLITS}")] = "all",
-    param: _Param = None,
+    param: Param = None,
     host: Annotated[str, typer.Option(help="who is listened to: 127.0.0.1 is this machine alone")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="where to listen")] = 8000,
     sessions: Annotated[int, typer.Option(help="the most at once")] = 64,

@@ -104,12 +104,7 @@ def classified(comparisons: Sequence[Comparison]) -> tuple[str, str]:
 
 def told(one: Comparison) -> str:
     """Return a comparison in words."""
-    return f"{one.name}: {one.says} is {shown(one.found)}"
-
-
-def shown(found: Interval) -> str:
-    """Return an interval as text; the mean alone where there is none."""
-    return f"{found.mean:.3f}" if math.isnan(found.low) else f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return f"{one.name}: {one.says} is {one.found.with_ends('', 3)}"
 
 
 def as_json(one: Comparison) -> Mapping[str, object]:

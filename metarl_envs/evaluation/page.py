@@ -65,7 +65,7 @@ class Curves(NamedTuple):
         ends: of that axis.
         curves: mean, low and high of each, [3, unit]; they may differ in length, and end where the mean is NaN. One without an
             interval (NaN) is thin.
-        levels: values that have a name, each a line across. [default: four lines from 0 to the top]
+        levels: values that have a name, each a line across. [default: five lines, from 0 to the top]
         turn: after how many units something changes, and what is said there.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,9 +129,8 @@ def draw_on(axes: Axes, result: Result) -> None:
 
 
 def _with_half_width(interval: Interval) -> str:
-    """The mean and half of the interval; the mean alone where there is no interval."""
-    half = interval.high - interval.mean
-    return f"{interval.mean:.3f}" if math.isnan(half) else f"{interval.mean:.3f} ±{half:.3f}".replace("±0.", "±.")
+    """The mean and half of the interval, as narrow as a column of a terminal is."""
+    return interval.with_half_width(digits=3).replace("±0.", "±.")
 
 
 def _label(name: str) -> str:

@@ -26,18 +26,18 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-    def with_half_width(self, sign: str = "") -> str:
+    def with_half_width(self, sign: str = "", digits: int = 2) -> str:
         """Return "1.50 ±0.25", or "+1.50 ±0.25" (`sign="+"`); the mean alone where there is no interval, "-" without a mean."""
-        return self._told(f" ±{self.high - self.mean:.2f}", sign)
+        return self._told(f" ±{self.high - self.mean:.{digits}f}", sign, digits)
 
-    def with_ends(self) -> str:
+    def with_ends(self, sign: str = "+", digits: int = 2) -> str:
         """Return "+1.50 [+1.25, +1.75]"; the mean alone where there is no interval, "-" without a mean."""
-        return self._told(f" [{self.low:+.2f}, {self.high:+.2f}]", "+")
+        return self._told(f" [{self.low:{sign}.{digits}f}, {self.high:{sign}.{digits}f}]", sign, digits)
 
-    def _told(self, interval: str, sign: str) -> str:
+    def _told(self, interval: str, sign: str, digits: int) -> str:
         if np.isnan(self.mean):
             return "-"
-        return f"{self.mean:{sign}.2f}" + ("" if np.isnan(self.low) else interval)
+        return f"{self.mean:{sign}.{digits}f}" + ("" if np.isnan(self.low) else interval)
 
 
 def over_seeds(values: np.ndarray, level: float = 0.95) -> Interval:
@@ -54,6 +54,12 @@ def over_boxes(values: np.ndarray) -> Interval:
     """Return the 95 % t-interval of the mean of a measure, [boxes], over those in which it has a meaning (is no NaN)."""
     told = values[~np.isnan(values)]
     return over_seeds(told) if len(told) else Interval(np.nan, np.nan, np.nan)
+
+
+def over_runs_and_boxes(values: np.ndarray) -> Interval:
+    """Return the mean of [run, box] with its 95 % interval over both (or, of one run, over boxes), where none is NaN."""
+    told = values[:, ~np.isnan(values).any(axis=0)]
+    return over_seeds_and_tasks(told[:, :, None, None]) if len(told) > 1 and told.size else over_boxes(told[0])
 
 
 def ratio_of_sums(part: np.ndarray, whole: np.ndarray) -> Interval:

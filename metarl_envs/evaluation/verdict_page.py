@@ -92,17 +92,17 @@ def _most_like(verdict: Verdict) -> str:
     if best.mean < ALIKE:
         return "\nMost like no known player: its actions are no likelier under any than under a uniform policy."
     alike = ", ".join(one.name for one in verdict.likenesses if one.alike)
-    return f"\nMost like: {alike} ({classes.shown(best)} bits a step above uniform)."
+    return f"\nMost like: {alike} ({best.with_ends('', 3)} bits a step above uniform)."
 
 
 def _about_curves(verdict: Verdict) -> list[str]:
     """What the curves come to, in a sentence each."""
     about = []
     if verdict.gain is not None:
-        about.append(f"From the first to the last {_unit(verdict)} of its curve it gains {classes.shown(verdict.gain)}.")
+        about.append(f"From the first to the last {_unit(verdict)} of its curve it gains {verdict.gain.with_ends('', 3)}.")
     if verdict.slope is not None:
         about.append(
-            f"Beyond its lifetime the score moves by {classes.shown(verdict.slope)} from {verdict.unit} to {verdict.unit}."
+            f"Beyond its lifetime the score moves by {verdict.slope.with_ends('', 3)} from {verdict.unit} to {verdict.unit}."
         )
     if verdict.recovery is not None:
         about.append(
@@ -130,7 +130,7 @@ def _adaptation(verdict: Verdict) -> Table:
 def _comparisons(verdict: Verdict) -> Table:
     about = "In the order of the rules; the first that is not above its threshold decides. p is after Holm's correction."
     rows = [
-        [(one.name, one.says), classes.shown(one.found), f"{one.threshold:g}", _chance(one.p), one.outcome]
+        [(one.name, one.says), one.found.with_ends("", 3), f"{one.threshold:g}", _chance(one.p), one.outcome]
         for one in verdict.comparisons
     ]
     return Table("What decides", about, ["", "found", "threshold", "p", ""], rows)
@@ -144,7 +144,8 @@ def _likenesses(verdict: Verdict) -> Table:
         "the place of the player's. What is marked * cannot be told apart from the best. Near 0 bits, none fits."
     )
     rows = [
-        [f"{one.name}{' *' if one.alike else ''}", classes.shown(one.bits), f"{one.epsilon:.2g}"] for one in verdict.likenesses
+        [f"{one.name}{' *' if one.alike else ''}", one.bits.with_ends("", 3), f"{one.epsilon:.2g}"]
+        for one in verdict.likenesses
     ]
     about = about if rows else "Not applicable: no known player can play here."
     return Table("Which algorithm it is most like", about, ["", "bits a step", "epsilon"] if rows else [], rows)
@@ -157,7 +158,7 @@ def _chance(p: float) -> str:
 def _cells(row: Row) -> tuple[str, str]:
     if row.adaptation is None:
         return "not applicable", row.why_not
-    return classes.shown(row.adaptation), "" if row.drop is None else classes.shown(row.drop)
+    return row.adaptation.with_ends("", 3), "" if row.drop is None else row.drop.with_ends("", 3)
 
 
 def _picture(verdict: Verdict, curves: Mapping[str, np.ndarray]) -> Curves:

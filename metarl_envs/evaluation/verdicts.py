@@ -58,8 +58,8 @@ class Row:
     Attributes:
         name, says: what it is.
         adaptation: A of the agent under it (or of the heuristic); None where it cannot act.
-        drop: of A, against the intact agent; task by task where they are the same tasks, on shifted ones one of each at a time.
-            None for the agent itself.
+        drop: of A, against the intact agent: task by task where they are the same tasks; on shifted ones, which are others, in
+            the order in which they were drawn. None for the agent itself.
         why_not: why it cannot act; empty where it can.
     """
 
@@ -180,7 +180,7 @@ def verdict(
     Raises:
         ValueError: what `evaluate` raises; fewer than two tasks; the agent looks at the hidden task, or cannot see through
             wrappers; a list of agents and `seeds` of another number; the best policy without memory does as well as the
-            oracle, so that there is nothing to adapt for. Nothing has been lived then.
+            oracle, so that there is nothing to adapt for. The agent has lived nothing then.
         TypeError: what `evaluate` raises.
     """
     tasks, reach, lifetimes = as_integer("tasks", tasks, 2), at_least_one("reach", reach), at_least_one("lifetimes", lifetimes)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from metarl_envs.files import read_said
 from metarl_envs.host.room import Place
 
-FORMAT = "metarl_envs links 1"
+FORMAT = "metarl_envs links 2"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -49,7 +49,8 @@ def save(links: Links, path: Path) -> None:
     """Write the links to a file that only its owner may read."""
     aside = path.with_name(f".{path.name}.part-{os.getpid()}")
     aside.unlink(missing_ok=True)
-    said = {"format": FORMAT, "port": links.port, "watch": links.watch, "tokens": list(links.places.values())}
+    said = {"format": FORMAT, "port": links.port, "watch": links.watch}
+    said |= {"places": [list(place) for place in links.places], "tokens": list(links.places.values())}
     with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(said, file)
     os.replace(aside, path)
@@ -57,13 +58,14 @@ def save(links: Links, path: Path) -> None:
 
 def load(path: Path, places: Sequence[Place]) -> Links:
     """Return the links that were written for these places; ValueError where the file holds others, or none."""
-    said = read_said(path, "file of links", FORMAT, {"port": int, "watch": str, "tokens": list})
+    said = read_said(path, "file of links", FORMAT, {"port": int, "watch": str, "places": list, "tokens": list})
     tokens = [*said["tokens"], said["watch"]]
-    if len(tokens) != len(places) + 1 or not all(isinstance(token, str) and _TOKEN.fullmatch(token) for token in tokens):
+    are_tokens = all(isinstance(token, str) and _TOKEN.fullmatch(token) for token in tokens)
+    if said["places"] != [list(place) for place in places] or len(tokens) != len(places) + 1 or not are_tokens:
         raise ValueError(
             f"{path} holds no links for these {len(places)} places: resume with the same boxes and seats, or remove the file "
             "and send new links"
         )
     if len(set(tokens)) != len(tokens) or not 0 <= said["port"] < 2**16:
         raise ValueError(f"{path} is no file of links: two are alike, or its port is none. Remove it and send new links")
-    return Links(dict(zip(places, tokens, strict=False)), said["watch"], said["port"])
+    return Links(dict(zip(places, said["tokens"], strict=True)), said["watch"], said["port"])

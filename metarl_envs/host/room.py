@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from metarl_envs.engine.sentences import read
 from metarl_envs.players import Answer, Question
+from metarl_envs.players.factories import GivenUpError
 
 #: How long a box that goes on after a restart waits at most for those who have not found back, in seconds.
 PATIENCE = 60.0
@@ -51,7 +52,7 @@ class Place(NamedTuple):
 Party = tuple[int, int | None]
 
 
-class RoomClosedError(RuntimeError):
+class RoomClosedError(GivenUpError):
     """The host was closed while people were asked."""
 
 
@@ -123,7 +124,8 @@ class Room:
             self._show(sitter)
         asked.answered.wait(max(0.0, asked.until - time.monotonic()))
         with self._change:
-            self._see_that_it_is_open()
+            if not asked.sentence:
+                self._see_that_it_is_open()
             sitter.asked, sitter.steps = None, sitter.steps + 1
             sitter.has_missed = not asked.sentence
             sitter.missed += sitter.has_missed
@@ -209,6 +211,8 @@ class Room:
         with self._change:
             sitter.ready = True
             self._changed(sitter)
+            if (sitter.place.box, sitter.place.day) in self._begun:
+                self._show(sitter)  # what is asked already
 
     def show(self, place: Place) -> None:
         """Tell a page where things stand."""

@@ -19,9 +19,9 @@ from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.study.runs import run, who_sits_where
 from metarl_envs.host import links as kept
 from metarl_envs.host.practice import Practice
-from metarl_envs.host.room import Place, Room
+from metarl_envs.host.room import Place, Room, RoomClosedError
 from metarl_envs.host.spectacle import Spectacle
-from metarl_envs.players import People, Question, Run
+from metarl_envs.players import People, PlayerError, Question, Run
 from metarl_envs.task_sets import DEFAULT_SPLIT, tasks_of
 
 #: Who sits where a person is to sit.
@@ -81,6 +81,8 @@ def host(
         FileExistsError: there is a run in `out`, and it is not to be resumed.
         PlayerError: a player failed, or the host was closed before the end. What was played until then is in the folder.
     """
+    if not 0 <= linger <= 604_800:
+        raise ValueError(f"linger={linger!r} must be from 0 to 604800 seconds")
     session = _Session(box, seats, Path(out), at_least_one("boxes", boxes), as_seed(seed), split, params)
     session.see_what_is_asked(seconds, relay, consent, as_integer("practice", practice), lobby, resume)
     return session.play(address, as_integer("port", port), names, linger, concurrency, say)
@@ -112,7 +114,7 @@ class _Session:
             raise ValueError(f"consent has {len(consent)} characters: give from 1 to {MOST_CONSENT}")
         digest = consent and hashlib.sha256(consent.encode()).hexdigest()[:16]
         about = {"seconds": float(seconds), "relay": relay, "consent": digest}
-        self._people = People(self._ask, self._boxes * p.agents, about, self._recall)
+        self._people = People(self._ask, self._boxes * p.agents, about, self._recall, self._give_up)
         self._seats = {where: self._people if _is_person(who) else who for where, who in self._given.items()}
         chosen = who_sits_where(self._seats, self._variant)
         own = [i for i, who in enumerate(chosen) if who is self._people]
@@ -131,6 +133,9 @@ class _Session:
 
     def _ask(self, question: Question) -> Any:
         return self._room.ask(question)
+
+    def _give_up(self) -> None:
+        self._room.close("the run ended before its time")
 
     def _recall(self, question: Question, sentence: str) -> None:
         self._room.recall(question, sentence)
@@ -154,24 +159,26 @@ class _Session:
         thread = threading.Thread(target=self._play_boxes, args=(concurrency,), daemon=True)
         with listening:
             thread.start()
-            self._spectacle.begun.wait()
-            if not self._over.is_set():
-                practice = functools.partial(Practice, self._variant, self._seeds, steps=self._welcome["practice"])
-                first = Practice(self._variant, self._seeds, 0, 1)
-                first.say(first.question.sentences.say(first.question.sentences.default))  # which compiles what a step needs
-                welcome = {**self._welcome, "rules": first.question.rules}
-                hosted = Hosted(self._room, self._spectacle, practice, welcome, self._links.watch)
-                server = server_of(hosted, hosts)
-                self._links = self._links._replace(port=port)
-                kept.save(self._links, kept.file_of(self._out))
-                self._tell_links(url, say)
-                threading.Thread(target=self._end, args=(server, linger, say), daemon=True).start()
-                try:
+            try:
+                self._spectacle.begun.wait()
+                if not self._over.is_set():
+                    practice = functools.partial(Practice, self._variant, self._seeds, steps=self._welcome["practice"])
+                    first = Practice(self._variant, self._seeds, 0, 1)
+                    first.say(
+                        first.question.sentences.say(first.question.sentences.default)
+                    )  # which compiles what a step needs
+                    welcome = {**self._welcome, "rules": first.question.rules}
+                    hosted = Hosted(self._room, self._spectacle, practice, welcome, self._links.watch)
+                    server = server_of(hosted, hosts)
+                    self._links = self._links._replace(port=port)
+                    kept.save(self._links, kept.file_of(self._out))
+                    self._tell_links(url, say)
+                    threading.Thread(target=self._end, args=(server, linger, say), daemon=True).start()
                     server.run(sockets=[listening])
-                except KeyboardInterrupt:  # after its own shutdown
-                    pass
-                finally:
-                    self._room.close("the host was closed")
+            except KeyboardInterrupt:  # after the server's own shutdown, or before it began
+                pass
+            finally:
+                self._room.close("the host was closed")
         thread.join()
         if not isinstance(self._done, Run):
             assert self._done is not None
@@ -186,6 +193,8 @@ class _Session:
         try:
             self._done = run(self._box, self._seats, watch=self._watch, **where, **asked)
         except BaseException as error:
+            if isinstance(error, PlayerError) and isinstance(error.__cause__, RoomClosedError):
+                error.args = (str(error.__cause__), *error.args[1:])  # nobody failed
             self._done = error
             self._room.close(str(error) or type(error).__name__)
         finally:
@@ -247,14 +256,17 @@ def _named(name: str) -> tuple[str, str]:
     match = _NAME.fullmatch(name.lower())
     if match is None:
         raise ValueError(f"names has {name!r}: give what stands in a link, such as https://study.example.org or lab-7:8000")
-    return match["scheme"] or "http", match["host"]
+    scheme = match["scheme"] or "http"
+    return scheme, match["host"].removesuffix({"http": ":80", "https": ":443"}[scheme])  # which browsers leave out
 
 
 def _hosts(address: str, port: int, has_names: bool) -> list[str]:
     """What a browser may call it by its address; ValueError where nobody can know."""
-    known = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(address) else [_in_brackets(address)]
+    known = [_in_brackets(address), *(["127.0.0.1", "localhost", "[::1]"] if is_loopback(address) else [])]
     if not has_names and _is_everywhere(address):
-        raise ValueError(f"address={address!r} is no address that a browser can be given: say by which names people reach it")
+        raise ValueError(
+            f"address={address!r} is no address that a browser can be given: give names (--name) too, such as https://study.example.org"
+        )
     return [f"{name}:{port}" for name in known] + (known if port == 80 else [])
 
 

@@ -51,6 +51,10 @@ class SeatPlayer(Protocol):
 Factory = Callable[..., BatchPlayer]
 
 
+class GivenUpError(RuntimeError):
+    """A turn that is not waited for any more, since the run ends before its time."""
+
+
 class Seat:
     """A factory of players that act one at a time, such as people and language models: `Seat(MyPlayer)`.
 
@@ -86,6 +90,9 @@ class Seat:
 
     def open(self) -> None:
         """Prepare for a run that begins."""
+
+    def give_up(self) -> None:
+        """Wait no longer for those who may never answer: the run ends before its time, and turns may raise `GivenUpError`."""
 
     def close(self, whole: bool) -> None:
         """Finish with a run that has ended; `whole`: not before its time."""

@@ -72,6 +72,10 @@ def forget(question: Question, sentence: str) -> None:
     """Do nothing with an answer of before."""
 
 
+def wait_on() -> None:
+    """Do nothing, where `ask` always returns soon."""
+
+
 class People(Seat):
     """People in seats, each asked for a sentence in each step of its own.
 
@@ -80,6 +84,7 @@ class People(Seat):
         places: how many people there are at most, in all lives or boxes together.
         about: what is recorded of how they are asked, and must be the same when a run is resumed.
         recall: told of each question that is not asked again when a run is resumed, and of the sentence that answered it.
+        stop: called when a run ends before its time: `ask` is then to return, or to raise `GivenUpError`.
     """
 
     def __init__(
@@ -88,9 +93,10 @@ class People(Seat):
         places: int,
         about: dict[str, Any] | None = None,
         recall: Callable[[Question, str], None] = forget,
+        stop: Callable[[], None] = wait_on,
     ):
         super().__init__(self._sit, max(2, at_least_one("places", places)))  # with 1 they would not be waited for in threads
-        self._ask, self._recall, self._about = ask, recall, {"player": "person", **(about or {})}
+        self._ask, self._recall, self.give_up, self._about = ask, recall, stop, {"player": "person", **(about or {})}
         self._path: str | os.PathLike | None = None
         self._resume = False
         self.transcript = Transcript(None, self._about, False)

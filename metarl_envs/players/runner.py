@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from metarl_envs.arguments import Progress, tell_nobody
-from metarl_envs.players.factories import PlayerError, Seat, Turn
+from metarl_envs.players.factories import GivenUpError, PlayerError, Seat, Turn
 from metarl_envs.players.run import Run, joined, shortened
 
 
@@ -103,12 +103,14 @@ class _Playing:
                     self._begin_those_who_may()
                 else:
                     self._take_a_turn_that_is_over()
-        except PlayerError as error:
+        except BaseException as error:
+            self._give_up()
             self._end_threads()
-            first = min([error, *self._other_errors()], key=lambda each: (each.step, each.row or 0, each.seat))
-            raise first  # noqa: B904 (it has its own cause)
-        finally:
-            self._end_threads()
+            if isinstance(error, PlayerError):
+                first = min([error, *self._other_errors()], key=lambda each: (each.step, each.row or 0, each.seat))
+                raise first  # noqa: B904 (it has its own cause)
+            raise
+        self._end_threads()
 
     def _begin_those_who_may(self) -> None:
         for i in sorted(self._held):
@@ -169,6 +171,11 @@ class _Playing:
         if table.active.any():
             self._held.add(i)
 
+    def _give_up(self) -> None:
+        """Wait for nobody who need not answer."""
+        for seat in {id(group.seat): group.seat for each in self._seated for group in each.groups if group.seat}.values():
+            seat.give_up()
+
     def _end_threads(self) -> None:
         """Begin no more turns; those that are begun end first, so that nothing that was answered is lost."""
         for threads in self._threads.values():
@@ -176,7 +183,7 @@ class _Playing:
 
     def _other_errors(self) -> list[PlayerError]:
         ended = [turn.exception() for turn in self._running if not turn.cancelled()]
-        return [error for error in ended if isinstance(error, PlayerError)]
+        return [e for e in ended if isinstance(e, PlayerError) and not isinstance(e.__cause__, GivenUpError)]
 
 
 def _keep(tables: Sequence[Table], error: Any) -> None:

@@ -10,6 +10,7 @@ from openenv.core.env_server import create_app
 from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import Action, Observation, State
 
+from metarl_envs.arguments import as_seed
 from metarl_envs.engine.splits import ALL_TASKS
 from metarl_envs.protocols.trials import list_trials, open_trial, outcome
 from metarl_envs.task_sets import TaskSet, tasks
@@ -69,7 +70,7 @@ class TextTrials(Environment):
         """
         if unknown := sorted(set(where) - {"split", "index"}):
             raise ValueError(f"reset takes split, index and seed, and no {unknown[0]!r}")
-        trial = {**self._server, **where, "seed": self._trial["seed"] + 1 if seed is None else seed}
+        trial = {**self._server, **where, "seed": self._trial["seed"] + 1 if seed is None else as_seed(seed)}
         if "index" not in where:
             trial["index"] = trial["seed"] % self.num_tasks(trial["split"])
         env = open_trial(trial, player="openenv")

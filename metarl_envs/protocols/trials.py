@@ -81,7 +81,7 @@ def open_trial(trial: Mapping[str, Any], *, lenient: bool = True, retries: int =
 def params_of(trial: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a trial; ValueError where it does not say what a trial says, or names a module."""
     if set(trial) != set(FIELDS):
-        wrong = min(set(FIELDS) ^ set(trial))
+        wrong = min(set(FIELDS) ^ set(trial), key=str)
         how = "unknown" if wrong in trial else "missing"
         raise ValueError(f"trial={dict(trial)!r} must say exactly {', '.join(FIELDS)}: {wrong} is {how}")
     id, said = trial["id"], trial["params"]

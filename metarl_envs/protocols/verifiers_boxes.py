@@ -1,4 +1,7 @@
-"""Whole boxes for verifiers, with an agent in each seat: `vf-eval metarl-verifiers --env.id metarl-verifiers-boxes`."""
+"""Whole boxes for verifiers, with an agent in each seat.
+
+`vf-eval metarl-verifiers --env.id metarl-verifiers-boxes --env.taskset.family AmnesiaBox`
+"""
 # pyright: reportMissingImports=false
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from metarl_envs.protocols.verifiers import CHAT
 __all__ = ["TextBoxEnv"]
 
 
-#: The most agents of a box.
+#: How many seats there are here: larger boxes are refused.
 SEATS = 4
 
 
@@ -39,10 +42,12 @@ class TextBoxEnv(vf.Env[SeatsConfig]):
     async def run(self, task: vf.Task, agents: vf.Agents) -> None:
         """Play. The reward of each conversation is what its agent was paid in it."""
         trial, params = task.data.trial, params_of(task.data.trial)
+        if trial["episodes_per_trial"] != 1:
+            raise ValueError(f"episodes_per_trial={trial['episodes_per_trial']}: a whole box is one episode, so say 1")
         box = TextBox(ParallelBox(box_named(short(trial["id"])), split=trial["split"], **params), lenient=True)
         if len(box.possible_agents) > SEATS:
-            many = len(box.possible_agents)
-            raise ValueError(f"params={trial['params']!r} make a box of {many} agents, and here are {SEATS} seats")
+            made = f"params={trial['params']!r} make a box of {len(box.possible_agents)} agents"
+            raise ValueError(f"{made}, and here are {SEATS} seats: say agents={SEATS} or fewer")
         texts, infos = box.reset(seed=trial["seed"], options={"task": trial["index"]})
         seats = {name: Seat(getattr(agents, f"seat{i}"), task) for i, name in enumerate(box.possible_agents)}
         try:

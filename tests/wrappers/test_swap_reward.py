@@ -234,6 +234,7 @@ def test_no_row_is_shown_a_life_of_its_own():
         ([0, -1], ValueError, r"lived_by\[1\]=-1 must be an integer of at least 0"),
         ([0, 0.5], TypeError, r"lived_by\[1\]=0.5 must be an integer"),
         (3, TypeError, "lived_by=3 must be a sequence of integers"),
+        (np.array(3), TypeError, r"lived_by=array\(3\) must be a sequence of integers"),
         ([0, 2], ValueError, "lived_by has row 2, and there are 2 rows"),
         ([1, 1], ValueError, "lived_by leaves no life for row 1 to be shown"),
     ],

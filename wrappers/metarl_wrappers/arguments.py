@@ -52,7 +52,7 @@ def as_number(name: str, value: Any) -> float:
         TypeError: it is none (Python's or NumPy's; a bool, a text or an array is none).
         ValueError: it is not finite.
     """
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real | np.integer | np.floating):
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}={value!r} must be a real number")
     if not math.isfinite(value):
         raise ValueError(f"{name}={value!r} must be finite")

@@ -109,12 +109,10 @@ class _OfLives(Rows):
         observation_space: gym.Space,
         action_space: gym.Space,
         count: int,
-        lives: list[list[Any]],
-        seed: int,
-        lived_by: list[int] | None,
+        lives: _Lives,
     ):
         super().__init__(observation_space, action_space, count)
-        self._lives = _Lives(count, lives, seed, lived_by)
+        self._lives = lives
 
     def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
         self._lives.reseed(seeded)
@@ -137,13 +135,11 @@ class _OfLivesInSight(FeedbackInSight):
         observation_space: gym.Space,
         action_space: gym.Space,
         count: int,
-        lives: list[list[Any]],
-        seed: int,
-        lived_by: list[int] | None,
+        lives: _Lives,
         feedback: list[int],
     ):
         super().__init__(observation_space, action_space, count, feedback)
-        self._lives = _Lives(count, lives, seed, lived_by)
+        self._lives = lives
         self._shown = np.zeros((count, len(feedback)))
 
     def begin(self, rows: np.ndarray, seeded: np.ndarray) -> None:
@@ -170,9 +166,10 @@ def _of_lives(
     lived_by: list[int] | None = None,
 ) -> Rows:
     """Return the rows of either kind."""
+    stored = _Lives(count, lives, seed, lived_by)
     if feedback is None:
-        return _OfLives(observation_space, action_space, count, lives, seed, lived_by)
-    return _OfLivesInSight(observation_space, action_space, count, lives, seed, lived_by, feedback)
+        return _OfLives(observation_space, action_space, count, stored)
+    return _OfLivesInSight(observation_space, action_space, count, stored, feedback)
 
 
 def _as_lives(lives: Any, feedback: list[int] | None) -> list[list[Any]]:
@@ -182,12 +179,15 @@ def _as_lives(lives: Any, feedback: list[int] | None) -> list[list[Any]]:
         TypeError: they are no sequence of sequences of real numbers.
         ValueError: there is no life, or one has no step, the wrong shape or a number that is not finite.
     """
-    no_sequence = lives.ndim == 0 if isinstance(lives, np.ndarray) else not isinstance(lives, Sequence)
-    if no_sequence or isinstance(lives, str):
+    if isinstance(lives, str) or not _is_sequence(lives):
         raise TypeError(f"lives={lives!r} must be a sequence of lives, each the rewards of its steps")
     if len(lives) == 0:
         raise ValueError("lives is empty; give the rewards of at least one life, better of a hundred")
     return [_as_life(f"lives[{i}]", life, feedback) for i, life in enumerate(lives)]
+
+
+def _is_sequence(value: Any) -> bool:
+    return value.ndim > 0 if isinstance(value, np.ndarray) else isinstance(value, Sequence)
 
 
 def _as_rows(lived_by: Any, lives: list[list[Any]] | None) -> list[int] | None:
@@ -199,7 +199,7 @@ def _as_rows(lived_by: Any, lives: list[list[Any]] | None) -> list[int] | None:
     """
     if lived_by is None:
         return None
-    if isinstance(lived_by, str) or not isinstance(lived_by, Sequence | np.ndarray):
+    if isinstance(lived_by, str) or not _is_sequence(lived_by):
         raise TypeError(f"lived_by={lived_by!r} must be a sequence of integers: the row that lived each life")
     if lives is None or len(lived_by) != len(lives):
         raise ValueError(f"lived_by tells of {len(lived_by)} lives, and lives holds {len(lives or [])}")
@@ -262,11 +262,14 @@ class SwapReward(RowsWrapper):
             target): their places in it. Then `lives`, which must be given, hold those numbers, [life, step, place], as they
             were observed after each step; they are shown but in the first observation of an episode, and the reward is
             shown as 0.
+        lived_by: of the vector form, with `lives`: for each life the row that lives on its task, which is not shown it.
 
     Raises:
-        TypeError: `lives` holds anything but real numbers, `seed` is no integer, or `feedback` no sequence of integers.
+        TypeError: `lives` holds anything but real numbers, `seed` is no integer, `feedback` or `lived_by` no sequence of
+            integers.
         ValueError: there is no life, or one has no step or a number that is not finite; `seed` is out of range; a place is none
-            in a Box of floats of one axis; in the vector form, there is one row, or feedback in observations, and no `lives`.
+            in a Box of floats of one axis; in the vector form, there is one row, or feedback in observations, and no `lives`;
+            `lived_by` is not one row for each life, or has a row that there is not, or leaves one no life to be shown.
 
     Example:
         >>> lives = [[0, 0, 1, 0, 0, 1], [0, 0, 0, 0, 1, 1]]  # such as the rewards of a history

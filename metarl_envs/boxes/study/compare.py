@@ -25,7 +25,7 @@ from metarl_envs.boxes.world.hazard import HAZARD
 from metarl_envs.boxes.world.mechanisms import used_in
 from metarl_envs.boxes.world.tree import levels_of
 from metarl_envs.evaluation.page import Curves, Table, html, markdown
-from metarl_envs.evaluation.statistics import Interval, over_boxes, over_seeds_and_tasks
+from metarl_envs.evaluation.statistics import Interval, over_runs_and_boxes
 from metarl_envs.files import written_aside
 from metarl_envs.players.run import Run, endings_of, joined
 
@@ -115,7 +115,7 @@ class Comparison:
         Several runs: for the distribution of boxes and players (`evaluation.statistics.over_seeds_and_tasks`); one run: for the
         distribution of boxes, and these players. Boxes in which the measure has no meaning are left out.
         """
-        return _interval(_of(self._population(name).measures, measure))
+        return over_runs_and_boxes(_of(self._population(name).measures, measure))
 
     def difference(self, measure: str, one: str, other: str) -> Interval:
         """Return how much more of a measure one population has than another, paired by box, with its 95 % interval.
@@ -125,19 +125,19 @@ class Comparison:
         """
         a, b = self._population(one), self._population(other)
         here, there = _shared(a, b)
-        return _interval(_apart(_of(a.measures, measure)[:, here], _of(b.measures, measure)[:, there]))
+        return over_runs_and_boxes(_apart(_of(a.measures, measure)[:, here], _of(b.measures, measure)[:, there]))
 
     def seat_interval(self, measure: str, name: str, seat: int) -> Interval:
         """Return the mean of a measure of `OF_SEAT` in one seat, with its interval."""
         values = _of(self._population(name).by_seat, measure)
         if seat not in self.seats:
             raise ValueError(f"seat={seat!r} is not compared here; these are: {', '.join(map(str, self.seats))}")
-        return _interval(values[:, :, self.seats.index(seat)])
+        return over_runs_and_boxes(values[:, :, self.seats.index(seat)])
 
     def curve(self, which: str, name: str) -> np.ndarray:
         """Return the mean of a curve and its interval, [3, unit]: `"inventions"` or `"depth by day"`."""
         values = _of(self._population(name).curves, which)
-        return np.array([_interval(values[:, :, unit]) for unit in range(values.shape[2])]).T
+        return np.array([over_runs_and_boxes(values[:, :, unit]) for unit in range(values.shape[2])]).T
 
     def _population(self, name: str) -> Population:
         if name not in self.populations:
@@ -385,13 +385,6 @@ def _who(seats: Sequence[str]) -> str:
         parts.append(f"{f'seat {first}' if first == last else f'seats {first} to {last}'}: {name}")
         first = last + 1
     return "; ".join(parts)
-
-
-# ------------------------------------------------------------------------------------------------- intervals
-def _interval(values: np.ndarray) -> Interval:
-    """The mean of [run, box] and its interval, over the boxes in which no run has a NaN."""
-    told = values[:, ~np.isnan(values).any(axis=0)]
-    return over_seeds_and_tasks(told[:, :, None, None]) if len(told) > 1 and told.size else over_boxes(told[0])
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:

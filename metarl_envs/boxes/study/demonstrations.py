@@ -15,12 +15,12 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from metarl_envs.arguments import Progress, as_seed, at_least_one, tell_nobody
+from metarl_envs.arguments import Progress, as_seed, at_least_one, row_seeds, tell_nobody
 from metarl_envs.boxes.envs.batch import BoxVectorEnv
 from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box
-from metarl_envs.boxes.study.runs import id_of, name_of, played, who_sits_where
+from metarl_envs.boxes.study.runs import id_of, name_of, of_boxes, played, who_sits_where
 from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.mechanisms import verbs_of
@@ -181,7 +181,7 @@ class _Plan(ShardPlan):
 
     def _lives(self, numbers: Sequence[int], lineup: Sequence[int]) -> Iterator[list[History]]:
         """The lives in boxes of these numbers, with these players in their seats."""
-        seeds = np.array([(self.about["seed"] + b) % 2**64 for b in numbers], np.uint64)
+        seeds = row_seeds(self.about["seed"], self.about["boxes"])[list(numbers)]
         run = played(self.recipes, [self.players[k] for k in lineup], seeds, None, tell_nobody)
         return _told(run, numbers, self.about["demonstrators"])
 
@@ -214,9 +214,7 @@ def _columns(variant: Variant) -> dict[str, np.dtype]:
 
 def _told(run: Run, numbers: Sequence[int], names: Sequence[str]) -> Iterator[list[History]]:
     """The lives in each box of a run, whose numbers are given; `names` gives demonstrators their numbers."""
-    variant = run.variant
-    if not issubclass(variant.family, Box):
-        raise ValueError(f"{run!r} was not played in a box: `run.columns()` has its observations")
+    variant = of_boxes(run).variant
     if (run.steps < variant.horizon).any():
         raise ValueError(f"{run!r} was cut off at step {run.steps.min()} of {variant.horizon}: resume it")
     lived = _Lived.of(run)

@@ -22,7 +22,7 @@ from metarl_envs.arguments import as_seed, at_least_one
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.study.measures import column, measure
-from metarl_envs.boxes.study.runs import id_of, run
+from metarl_envs.boxes.study.runs import id_of, of_boxes, run
 from metarl_envs.engine.family import Variant
 from metarl_envs.players.run import Run
 
@@ -117,11 +117,11 @@ def score(done: Run, measured: str = "inventions", null: str = "never_repeat", r
         NaN for all boxes where the oracle reaches no more than the null.
 
     Raises:
-        ValueError: there is no such null or measure.
+        ValueError: there is no such null or measure, or the run was not played in boxes.
     """
     if null not in NULLS or measured not in MEASURES:
         raise ValueError(f"null={null!r} must be one of {', '.join(NULLS)}, and measured={measured!r} of {', '.join(MEASURES)}")
-    box: type[Box] = done.variant.family  # type: ignore[assignment]
+    box: type[Box] = of_boxes(done).variant.family  # type: ignore[assignment]
     given = box.unshifted(done.split, done.params)
     reached = (row or normaliser(box, split=done.split, **given))["reached"]
     low, high = reached[null][measured], reached[ORACLE][measured]

@@ -73,8 +73,8 @@ def run(
             book i, and from the first again. None: each box draws its own.
         progress: called with "steps", how many steps have been made by now, and how many there are.
         out: a folder for the run (`run.npz` and `run.json`, also where a player fails, or Ctrl-C ends it) and the transcripts
-            of language models (`transcript-SEAT.jsonl`, by the first seat that each sits in). None: nothing is written.
-        resume: go on with what is in `out`: language models are not asked again what they answered.
+            of language models and people (`transcript-SEAT.jsonl`, by the first seat of each). None: nothing is written.
+        resume: go on with what is in `out`: nobody is asked again what is answered.
         concurrency: of language models, how many conversations wait for a reply at once; None: as each says itself.
         watch: called with a table of boxes before its first step and after each, in the thread that moves it: to look, and to
             leave it as it is.
@@ -171,7 +171,7 @@ def _wait_apart(chosen: list[Any]) -> bool:
 def of_boxes(run: Run) -> Run:
     """Return a run as it is; ValueError where it was not played in boxes."""
     if not issubclass(run.variant.family, Box):
-        raise ValueError(f"{run!r} was not played in a box: there is nothing to tell of it")
+        raise ValueError(f"{run!r} was not played in a box: give a run of boxes.run")
     return run
 
 

@@ -19,10 +19,11 @@ def are_true(recipes: np.ndarray, entries: np.ndarray) -> np.ndarray:
     Returns:
         bool [boxes, places].
     """
-    pair, made = np.sort(entries[..., [A, B]], axis=-1), entries[..., MADE]
-    recipes = np.sort(recipes, axis=-1)
-    of_made = recipes[np.arange(len(recipes))[:, None], made]  # of nothing: those of the last item, not asked for
+    box, things = np.arange(len(recipes))[:, None], recipes.shape[1] + 1  # and nothing, the last
+    pair, made, recipes = np.sort(entries[..., [A, B]], axis=-1), entries[..., MADE], np.sort(recipes, axis=-1)
+    of_made = recipes[box, made]  # of nothing: those of the last item, not asked for
     true = (of_made == pair[..., None, :]).all(axis=-1).any(axis=-1)
-    for box, place in zip(*np.nonzero(made == NOTHING), strict=True):
-        true[box, place] = not (recipes[box] == pair[box, place]).all(axis=-1).any()
-    return true
+    works = np.zeros((len(recipes), things, things), np.bool_)
+    pairs = recipes.reshape(len(recipes), -1, 2)
+    works[box, pairs[..., 0], pairs[..., 1]] = True
+    return np.where(made == NOTHING, ~works[box, pair[..., 0], pair[..., 1]], true)

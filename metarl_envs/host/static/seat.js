@@ -332,7 +332,7 @@ $("speak").addEventListener("submit", (event) => {
 });
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target instanceof HTMLInputElement) return;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.target instanceof HTMLInputElement) return;
   if (event.key === " " && event.target instanceof HTMLElement && event.target.closest("button, summary")) return;
   const sentence = $("play").hidden ? undefined : keys.get(event.key);
   if (sentence === undefined) return;

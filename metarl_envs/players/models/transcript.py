@@ -1,4 +1,4 @@
-"""The transcript of a language model: every question and reply as a line of JSON, written as soon as it is there.
+"""The transcript of language models, or of people: every question and reply as a line of JSON, written as soon as it is there.
 
 What was answered is not asked again: a run that was killed is played again from its beginning, with the replies that are
 written. A question is known by its key (the seed of the life, the seat, the step, the attempt) and a digest of what was asked.

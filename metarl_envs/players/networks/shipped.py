@@ -42,14 +42,16 @@ def pretrained(name: str, *, activations: bool = False, interventions: Mapping[i
 
         >>> agent = players.pretrained("ad-darkroom")
         >>> evaluate("DarkRoom", {"AD": agent, "its source": "q_lambda"}, episodes=50)
-        >>> print(agent.card)
+        >>> print(agent.card)  # of those that were trained
 
     Args:
         name: one of `metarl-envs list networks`.
         activations: keep what is found within the network at the last step as the attribute `activations` of its players, a
             dict: "stream", float32 [layer, row, number], behind each layer (0: what is fed in; i: block i); "logits" [row,
             action]; of a transformer "attention" [block, row, head, token], the oldest token first; of a GRU "hidden" [row,
-            unit] and "value" [row]. See `Pretrained.watch`.
+            unit] and "value" [row]. In dpt-darkroom the question is the last token that is looked at. Networks by construction
+            have "prediction" [row, 1] in place of "logits", and "examples" [row, token]: which tokens are examples. See
+            `Network.watch`.
         interventions: by layer, a function of the stream behind it, float32 [row, number], and of the `Step` that the players
             were told, which returns what is to go on from there. In a GRU layer 1 is the hidden state; where layers are steps
             of gradient descent, the stream has an axis for tokens, float64 [row, token, number].
@@ -58,14 +60,14 @@ def pretrained(name: str, *, activations: bool = False, interventions: Mapping[i
         ValueError: there is no such network, or no such layer; the file is not the one that was written.
         TypeError: an intervention cannot be called.
     """
-    if _known(name, NAMES) in DESCENTS:
+    if _known(name, NAMES, "network") in DESCENTS:
         return Constructed(name, activations, interventions)
     return Pretrained(card(name), None, activations, interventions)
 
 
 def card(name: str) -> Card:
     """Return the model card of a trained network: what made it, and what it is worth; ValueError where there is none."""
-    return _card(_known(name, DIGESTS))
+    return _card(_known(name, DIGESTS, "trained network"))
 
 
 class Pretrained(Network):
@@ -107,8 +109,9 @@ class Pretrained(Network):
     @property
     def home(self) -> str:
         """Where it was trained."""
+        params = self.card.trained_on["params"]
         name = self.card.trained_on["id"].rpartition("/")[2].rpartition("-v")[0]
-        return f"{name}, size={self.card.trained_on['params']['size']}"
+        return name + (f", size={params['size']}" if "size" in params else "")
 
     def where(self) -> str:
         """Return where it was trained, and can play, in words."""
@@ -122,12 +125,11 @@ def suitable(variant: Variant) -> dict[str, Network]:
     return {name: one for name in NAMES if (one := pretrained(name)).why_unsuitable(variant) is None}
 
 
-def _known(name: Any, names: Collection[str]) -> str:
+def _known(name: Any, names: Collection[str], what: str) -> str:
     if not isinstance(name, str):
         raise TypeError(f"name={name!r} must be the name of a network, one of: {', '.join(names)}")
     if name not in names:
-        trained = "network" if len(names) > len(DIGESTS) else "trained network"
-        raise ValueError(f"name={name!r} is no {trained}; there are: {', '.join(names)}{did_you_mean(name, names)}")
+        raise ValueError(f"name={name!r} is no {what}; there are: {', '.join(names)}{did_you_mean(name, names)}")
     return name
 
 
