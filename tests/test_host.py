@@ -295,7 +295,7 @@ def test_a_hostile_client_is_shown_out_and_the_others_play_on(hosting):
 
 def test_other_machines_reach_it_only_if_one_says_so(hosting):
     host = hosting("--seat=all=person", "--host=0.0.0.0", **SMALL)
-    assert "say by which names people reach it" in host.end()
+    assert "is no address that a browser can be given: give names (--name) too" in host.end()
     assert "give what stands in a link" in hosting("--seat=all=person", "--name=a b", **SMALL).end()
     host = hosting("--seat=all=person", "--host=0.0.0.0", "--name=https://study.example.org", name="named", **SMALL)
     links = host.links()
