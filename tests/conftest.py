@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.path.name in SMOKE and not item.get_closest_marker("slow"):
             item.add_marker("smoke")
-        if is_seldom_compiled(item) and not item.get_closest_marker("plain"):
+        if item.get_closest_marker("nightly") or (is_seldom_compiled(item) and not item.get_closest_marker("plain")):
             item.add_marker("slow")
     if PLAIN:
         return

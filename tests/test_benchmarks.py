@@ -12,15 +12,26 @@ from metarl_envs.engine.compiling.kernels import PLAIN
 RUN = Path(__file__).parents[1] / "benchmarks" / "run.py"
 
 
-@pytest.mark.slow
+EVERY = {
+    *("vector", "single", "wrappers", "boxes", "runs", "q_learning"),
+    *("histories", "learners", "task_sets", "startup", "rules", "mixture"),
+}
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param({"startup", "task_sets"}, id="two", marks=pytest.mark.slow),
+        pytest.param(EVERY, id="every", marks=pytest.mark.nightly),
+    ],
+)
 @pytest.mark.skipif(PLAIN, reason="plain Python has no speed to measure")
-def test_a_quick_run_prints_every_table(tmp_path):
+def test_a_quick_run_prints_every_table(kinds, tmp_path):
     file = tmp_path / "tables.json"
-    done = subprocess.run([sys.executable, RUN, "--quick", "--json", file], capture_output=True, text=True)
+    only = [] if kinds == EVERY else [word for kind in kinds for word in ("--only", kind)]
+    done = subprocess.run([sys.executable, RUN, "--quick", "--json", file, *only], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     groups = json.loads(file.read_text())["groups"]
-    kinds = {"vector", "single", "wrappers", "boxes", "runs", "q_learning", "histories", "learners", "task_sets", "startup"}
-    kinds |= {"rules", "mixture"}
     assert set(groups) == kinds
     for table in (table for tables in groups.values() for table in tables):
         assert f"### {table['title']}\n" in done.stdout

@@ -91,7 +91,7 @@ def test_notes_pay_for_amnesics(preset, least):
     assert gain.mean() - 2 * gain.std(ddof=1) / np.sqrt(len(gain)) > least
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_page_says_what_is_found():
     """200 boxes a condition: what is claimed holds, but for four claims of which the page says that they do not."""
     found = list(findings())

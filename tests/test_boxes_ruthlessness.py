@@ -237,7 +237,7 @@ def test_who_is_paid_a_share_for_what_it_makes_expects_a_share():
 
 
 # ------------------------------------------------------------------------------------------------- the table
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(PLAIN or not PAGE.exists(), reason="it is many boxes, and of the page")
 def test_the_table_of_the_page_is_what_the_command_prints():
     """Agents are what was stated, or it is said: a thief leaves the health of others alone, which a random agent does not."""

@@ -311,7 +311,7 @@ def test_the_table_has_a_row_a_player():
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not (ROOT / "docs").exists(), reason="no pages here")
 def test_the_page_shows_what_its_command_prints():
     pytest.importorskip("tyro", reason='needs tyro (pip install "metarl-envs[examples]")')

@@ -24,7 +24,7 @@ from metarl_envs.histories.layout import TABLES
 from metarl_envs.histories.shard_files import digest_of, plan_of
 from tests.fuzzing import NAMES, NUMBERS, Deep, array_mutant, bytes_mutant, json_mutant, survive
 
-COUNTS = [pytest.param(300, id="few"), pytest.param(10_000, id="many", marks=pytest.mark.slow)]
+COUNTS = [pytest.param(300, id="few"), pytest.param(10_000, id="many", marks=pytest.mark.nightly)]
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_every_requirement_declares_a_lowest_version():
     assert {"numpy", "gymnasium", "numba", "typer", "minari", "pytest"} <= names
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="the lowest versions have no wheels for newer Pythons")
 def test_the_lowest_versions_are_enough(tmp_path):
     python = str(tmp_path / "venv" / "bin" / "python")
