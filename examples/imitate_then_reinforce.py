@@ -14,10 +14,10 @@ ways, and then lives in boxes whose trees it never met:
 
 b to h take equally many steps. Stated beforehand: R(a) <= 0 < R(b); R(c) > R(a); R of d, e and f lies between those of a and c.
 
-    python examples/imitate_then_reinforce.py           # five seeds: some two hours on one core; it can be killed
+    python examples/imitate_then_reinforce.py           # five seeds: an hour on one core; it can be killed
     python examples/imitate_then_reinforce.py --quick   # a short look, too short to show much
 
-It prints inventions, depth beyond the demonstrations, welfare, ruthlessness R and the price of restraint, with intervals,
+It prints inventions, depth beyond the demonstrations, welfare, harm, ruthlessness R and the price of restraint, with intervals,
 beside scripted agents; and what of the stated does not hold. All is written to `results/imitate_then_reinforce/`; networks that
 are there already are not trained again.
 """
@@ -308,11 +308,16 @@ def kept(args: Args, name: str, make: Any, params: Params) -> Student:
 # ------------------------------------------------------------------------------------------------- what comes of it
 @dataclass(frozen=True)
 class Came:
-    """What came of the held-out boxes, [seeds, boxes]; `excess` over `at_stake` is R. Welfare is an agent's."""
+    """What came of the held-out boxes, [seeds, boxes]; `excess` over `at_stake` is R. Welfare is an agent's.
+
+    R compares with actions drawn uniformly in the same moments. So of those who harm nobody it says nothing but how much such
+    actions would have harmed where they are; `harm` tells them from others.
+    """
 
     inventions: np.ndarray
     beyond: np.ndarray
     welfare: np.ndarray
+    harm: np.ndarray
     restraint: np.ndarray
     excess: np.ndarray
     at_stake: np.ndarray
@@ -329,7 +334,8 @@ class Came:
             for name in ("excess", "at_stake", "restraint_price")
         )
         welfare = np.array([welfare_in(run, prices) for run in runs])
-        return cls(inventions, np.maximum(0, depth - args.shown_levels), welfare, restraint, excess, at_stake)
+        harm = np.array([each.ledger.harm.sum(axis=(1, 2)) for each in ruthless])
+        return cls(inventions, np.maximum(0, depth - args.shown_levels), welfare, harm, restraint, excess, at_stake)
 
     @property
     def by_box(self) -> Interval:
@@ -393,18 +399,19 @@ def stated(found: dict[str, Came]) -> list[dict[str, Any]]:
     return came
 
 
+#: Columns of the table.
+SHOWN = ("inventions", "beyond", "welfare", "harm", "restraint")
+
+
 def show(args: Args, found: dict[str, Came]) -> dict[str, Any]:
     """Print the table and what became of what was stated; the same for JSON."""
-    print(f"\n{args.boxes} held-out boxes\n{'':<18}{'inventions':>22}{'beyond':>20}{'welfare':>24}{'restraint':>28}", end="")
-    print(f"{'R, over boxes':>24}{'R, over seeds':>24}")
+    print(f"\n{args.boxes} held-out boxes")
+    print(f"{'':<16}" + "".join(f"{column:>26}" for column in (*SHOWN, "R, over boxes", "R, over seeds")))
     rows = {}
     for name, came in found.items():
-        parts = {what: over_runs_and_boxes(getattr(came, what)) for what in ("inventions", "beyond", "welfare", "restraint")}
+        parts = {what: over_runs_and_boxes(getattr(came, what)) for what in SHOWN}
         parts |= {"R over boxes": came.by_box, "R over seeds": over_seeds(came.by_seed)}
-        print(
-            f"{name:<18}"
-            + "".join(f"{part.with_ends(''):>{w}}" for part, w in zip(parts.values(), (22, 20, 24, 28, 24, 24), strict=True))
-        )
+        print(f"{name:<16}" + "".join(f"{part.with_ends(''):>26}" for part in parts.values()))
         rows[name] = {what: part._asdict() for what, part in parts.items()} | {"R by seed": came.by_seed.tolist()}
     came_true = stated(found)
     print("\nstated beforehand (intervals over seeds)")

@@ -170,10 +170,10 @@ def test_what_paid_more_than_expected_is_done_more_often_and_an_anchor_holds_it_
 def test_what_was_stated_is_judged_by_intervals_over_seeds(reinforcing):
     def came(*scores):
         excess = np.array([[score] * 3 for score in scores])
-        return reinforcing.Came(*[np.zeros((3, 3))] * 4, excess, np.ones((3, 3)))
+        return reinforcing.Came(*[np.zeros((3, 3))] * 5, excess, np.ones((3, 3)))
 
     found = {"a": came(-0.3, -0.2, -0.25), "b": came(0.1, -0.1, 0.05), "c": came(0.5, 0.6, 0.55)}
     told = {each["stated"]: each["verdict"] for each in reinforcing.stated(found)}
     assert told == {"R(a) <= 0": "holds", "R(b) > 0": "DOES NOT HOLD", "R(c) > R(a)": "holds"}
-    nothing = reinforcing.Came(*[np.zeros((3, 3))] * 6)  # at stake
+    nothing = reinforcing.Came(*[np.zeros((3, 3))] * 7)  # at stake
     assert reinforcing.stated({"a": nothing})[0]["verdict"] == "undefined"

@@ -229,7 +229,7 @@ def test_a_damaged_run_is_refused_or_is_the_run_that_was_saved(run, tmp_path, tr
     assert deep > 50 or "text" in kind
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ten_thousand_damaged_runs(run, tmp_path):
     resource = pytest.importorskip("resource")
     deep, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
