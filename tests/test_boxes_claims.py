@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.sealed import SealedBox
 from metarl_envs.boxes.view.numbers import numbers_of, view_length
-from metarl_envs.boxes.world.claims import CLAIMS
+from metarl_envs.boxes.world.claims import CLAIMS, RETENTIONS
 from metarl_envs.boxes.world.core import ILLUSORY, REAL
 from metarl_envs.boxes.world.notes import MADE, WHEN
 from metarl_envs.boxes.world.tree import NOTHING
@@ -259,6 +259,74 @@ def test_an_entry_that_has_stood_for_a_generation_names_something_wrong_by_chanc
     assert (state["confirmed"][:, :8] == 2).all()  # what was attached stays
 
 
+# ------------------------------------------------------------------------------------------------- what a full board keeps
+def writable(world):
+    """The places that agent 1 may post at; where it may claim is the same, if it has made something."""
+    mask, verbs = world.mask(1), world.verbs
+    claims, posts = (mask[first : first + world.p.board].tolist() for first in (verbs.claim, verbs.post))
+    assert claims == (posts if world.state["seemed"][0, 1] != NOTHING else [0] * world.p.board)
+    return [k for k, may in enumerate(posts) if may]
+
+
+def given_up(world, retention):
+    """What may be written over, told anew by the definition: what is empty; where nothing is, what has the least merit."""
+    state = world.state
+    when = state["board"][0, :, WHEN].tolist()
+    merits = {
+        "oldest_out": [0] * len(when),
+        "least_cited_out": state["cited"][0].tolist(),
+        "least_confirmed_out": (state["confirmed"][0] - state["refuted"][0]).tolist(),
+    }
+    if retention == "free":
+        return list(range(len(when)))
+    return [k for k in range(len(when)) if when[k] < 0] or [
+        min(range(len(when)), key=lambda k: (merits[retention][k], when[k]))
+    ]
+
+
+@pytest.mark.parametrize("retention", RETENTIONS)
+def test_what_a_full_board_gives_up_is_the_retention(retention):
+    world, rng = box(retention=retention, selection="approval", lifespan=400), np.random.default_rng(3)
+    for agent, item in ((0, 4), (1, 5), (2, 4)):
+        make(world, agent, item)
+    seen = set()
+    for _ in range(80):
+        may = writable(world)
+        assert may == given_up(world, retention)
+        seen.add((tuple(may), (world.state["board"][0, :, WHEN] >= 0).all().item()))
+        legal = [np.flatnonzero(world.mask(agent)) for agent in range(3)]
+        before, illegal = world.state["board"][0].copy(), world.state["illegal"][0].sum()
+        actions = [rng.choice(each) for each in legal]
+        for agent in (0, 2):  # to write where one may not does nothing, and is counted
+            actions[agent] = world.verbs.first[rng.choice(["claim", "post"])] + rng.integers(3)
+        act(world, dict(enumerate(actions)))
+        kept = [k for k in range(3) if k not in may and world.verbs.retract + k not in actions]
+        assert (world.state["board"][0, kept] == before[kept]).all()
+        forbidden = sum(action not in each for action, each in zip(actions, legal, strict=True))
+        assert world.state["illegal"][0].sum() == illegal + forbidden
+    full = {may for may, is_full in seen if is_full}
+    assert full == {(0, 1, 2)} if retention == "free" else len(full) > 1 and max(map(len, full)) == 1
+
+
+def test_retention_goes_by_what_is_attached():
+    """Entry 0 is the oldest, 1 the least confirmed, and 2 the only one that is not cited."""
+    for retention, gone in (("oldest_out", 0), ("least_confirmed_out", 1), ("least_cited_out", 2)):
+        world = box(retention=retention, agents=4)
+        for k, item in enumerate((4, 5, 4)):
+            make(world, k, item)
+            act(world, {k: world.verbs.claim + k})
+        act(world, {3: world.verbs.cite})
+        act(world, {3: world.verbs.cite + 1})
+        make(world, 3, 5)
+        act(world, {3: world.recipe(4)[0]})
+        world.state["board"][0, 1, :MADE] = world.recipe(4)  # it claims now that this makes item 5
+        act(world, {3: world.verbs.replicate + 1})
+        assert entry(world, 1)[1] == (1, 1, 0, 1, 1)
+        assert writable(world) == [gone]
+        act(world, {3: world.verbs.claim + 2, 0: world.verbs.claim + gone})
+        assert entry(world, gone)[1] == (1, 0, 0, 0, 0)
+
+
 # ------------------------------------------------------------------------------------------------- what is told
 def told(world, agent):
     """What an agent is told of claims, five numbers a place."""
@@ -299,10 +367,11 @@ VERBS = ("claim", "replicate", "retract", "cite", "post")
 
 @settings(max_examples=15, deadline=None)
 @given(
+    st.sampled_from(RETENTIONS),
     st.lists(st.tuples(*[st.tuples(st.sampled_from(VERBS), st.integers(0, 2))] * 3), min_size=1, max_size=6),
     st.permutations(range(3)),
 )
-def test_it_does_not_matter_who_sits_where(script, order):
+def test_it_does_not_matter_who_sits_where(retention, script, order):
     """What seats do, permuted, comes to the same, permuted; the lot prefers whoever comes first in the unpermuted order."""
     results = []
     for seats in (list(range(3)), order):
@@ -312,7 +381,7 @@ def test_it_does_not_matter_who_sits_where(script, order):
                 patch.setattr(
                     f"metarl_envs.boxes.world.{module}.is_drawn_before", lambda state, i, j, rank=rank: rank[i] < rank[j]
                 )
-            world = box(selection="approval")
+            world = box(selection="approval", retention=retention)
             for who, item in zip(seats, (4, 5, 4), strict=True):
                 make(world, who, item)
             paid = []
@@ -332,6 +401,7 @@ def test_it_does_not_matter_who_sits_where(script, order):
     ("params", "problem"),
     [
         ({"selection": "none"}, "corruption=0.1 is of boxes with claims"),
+        ({"selection": "none", "corruption": 0.0, "retention": "oldest_out"}, "retention='oldest_out' is of boxes with claims"),
         ({"board": 0, "channel": "none"}, "selection='consequentialist' needs a noticeboard"),
         ({"agents": 1, "selection": "mix"}, "selection='mix' needs somebody who cites: give agents=2"),
         ({"pays": "first", "selection": "approval"}, "selection='approval' and pays='first' contradict"),
@@ -365,6 +435,8 @@ def test_the_rules_say_what_pays():
 
     assert "which pays its level." in rules()
     assert "fails seems to work with chance 0.1" in rules()
+    assert "over" not in rules()
+    assert "only be written over once it is full, the least cited entry first" in rules(retention="least_cited_out")
     assert "stood on the board for 120 steps is corrupted with chance 0.1" in rules()
     assert "which pays nothing by itself" in rules(selection="seems_right")
     assert "To claim that you made a thing pays its level, true or not" in rules(selection="seems_right")

@@ -1,14 +1,18 @@
 """What happens in a box: experiments, companions, notes, dawn; and that nothing of one agent's luck hangs on another."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.players.scripted import SCRIPTED
+from metarl_envs.boxes.players.scripted import SCRIPTED, NoteKeeper, Sharer
 from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.invention import InventionBox
+from metarl_envs.boxes.study.measures import column, measure
+from metarl_envs.boxes.study.runs import run
 from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.world.mechanisms import verbs_of
-from metarl_envs.boxes.world.notes import WHEN
+from metarl_envs.boxes.world.notes import MADE, WHEN
 from metarl_envs.boxes.world.topology import TOPOLOGIES
 from metarl_envs.engine.worlds.worlds import TrialForm, Worlds
 from metarl_envs.task_sets import TaskSet
@@ -311,6 +315,52 @@ def test_the_rule_finder_finds_the_rule_and_then_tries_what_fits():
     weight = seats.memories["weight"][:, 0]
     found = weight.argmax(axis=2) == tasks["fits"]
     assert found.mean() > 0.6  # at random: a third
+
+
+@pytest.mark.slow
+def test_the_rule_finder_comes_deeper_than_greedy_and_who_never_repeats():
+    """Also where it forgets the rule every night, in the box of the apprentices."""
+    box = {"levels": 12, "width": 4, "bases": 12, "recipes": 4, "dead_ends": 0.0, "structure": "grammar", "features": 2}
+    box |= {"day": 40, "horizon": 320}
+    depth, earned = {}, {}
+    for name in ("never_repeat", "greedy", "rule_finder"):
+        table = measure(run("AmnesiaBox", {0: name}, boxes=60, seed=7, **box))
+        depth[name], earned[name] = column(table, "depth"), column(table, "return")
+    gain = depth["rule_finder"] - depth["never_repeat"]
+    assert gain.mean() - 2 * gain.std(ddof=1) / len(gain) ** 0.5 > 1
+    gain = earned["rule_finder"] - earned["greedy"]
+    assert gain.mean() - 2 * gain.std(ddof=1) / len(gain) ** 0.5 > 10
+
+
+@pytest.mark.plain
+def test_the_rule_finder_is_greedy_where_there_is_no_grammar():
+    done = [run("InventionBox", {"all": name}, boxes=1, seed=3, **SMALL, horizon=60) for name in ("rule_finder", "greedy")]
+    np.testing.assert_array_equal(done[0].actions, done[1].actions)
+
+
+@pytest.mark.plain
+def test_who_shares_posts_what_it_found_and_makes_what_others_posted():
+    tree = {"agents": 3, "levels": 4, "width": 4, "bases": 6, "recipes": 3, "dead_ends": 0.0, "day": 30, "horizon": 120}
+    keeper, sharer = NoteKeeper(keep="best_path"), Sharer(keep="best_path")
+    alone = [run("AmnesiaBox", {"all": who}, boxes=1, seed=2, **tree, notes=4, page=2) for who in (keeper, sharer)]
+    np.testing.assert_array_equal(alone[0].actions, alone[1].actions)  # without a board there is nothing to share
+    shared = run("AmnesiaBox", {"all": sharer}, boxes=1, seed=2, **tree, notes=4, board=4, page=2)
+    verbs, posts, followed = verbs_of(shared.variant.p), [], 0
+    states = [np.array(each)[0] for each in shared.replay()]
+    for t, (before, after) in enumerate(itertools.pairwise(states)):
+        for i, action in enumerate(shared.actions[0, t].tolist()):
+            if 0 <= (k := action - verbs.post) < 4:
+                assert before["seemed"][i] >= 0  # it seemed to make something
+                assert before["seemed"][i] not in before["board"][before["board"][:, WHEN] >= 0, MADE]
+                empty = (before["board"][:, WHEN] < 0).any()
+                assert before["board"][k, WHEN] == (-1 if empty else before["board"][:, WHEN].min())
+                posts.append((t // 30, i, before["seemed"][i]))
+            made = after["seemed"][i]
+            known_by_post = any(e[WHEN] >= 0 and e[MADE] == made and {*e[:2]} == {*after["tried"][i]} for e in before["board"])
+            by_another = any(item == made and j != i for _, j, item in posts)
+            followed += bool(after["made"][i] == made != -1 and known_by_post and by_another)
+    assert len(posts) == len(set(posts)) > 8  # none twice a day
+    assert followed > 8
 
 
 def test_what_one_agent_does_shifts_no_draw_of_another():

@@ -3,6 +3,7 @@
 import itertools
 import warnings
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from scipy import stats
@@ -11,6 +12,7 @@ from metarl_envs import boxes
 from metarl_envs.boxes import generations_v0
 from metarl_envs.boxes.envs.batch import make_vec
 from metarl_envs.boxes.envs.seat import GenerationsSeat, action_mask, kept
+from metarl_envs.boxes.envs.social import SocialPay
 from metarl_envs.boxes.envs.text_box import TextBox
 from metarl_envs.boxes.study.replay import lines
 from metarl_envs.boxes.view.numbers import numbers_of, view_length
@@ -487,6 +489,89 @@ def test_pettingzoo_takes_them():
     parallel_api_test(generations_v0.parallel_env(**params), num_cycles=40)
     parallel_seed_test(lambda: generations_v0.parallel_env(**params), num_cycles=20)
     api_test(generations_v0.env(**params), num_cycles=60)
+    for horizon in (30, 27):  # somebody dies in the last step too
+        parallel_api_test(generations_v0.parallel_env(**{**params, "horizon": horizon}, turnover="new_ids"), num_cycles=40)
+    api_test(generations_v0.env(**params, turnover="new_ids"), num_cycles=60)
+    parallel_seed_test(lambda: generations_v0.parallel_env(**params, turnover="new_ids"), num_cycles=20)
+
+
+# ------------------------------------------------------------------------------------------------- a name for each life
+@pytest.mark.parametrize(("lifespan", "horizon", "staggered"), [(9, 30, True), (9, 27, True), (9, 27, False), (40, 30, True)])
+def test_each_life_has_a_name_that_comes_once(lifespan, horizon, staggered):
+    """The same box as with slots, whose agents come and go; all who may live do."""
+    params = {"lifespan": lifespan, "horizon": horizon, "staggered": staggered}
+    slots, lives = opened(**params), opened(**params, turnover="new_ids")
+    rng, alive, gone, last = np.random.default_rng(2), list(lives.agents), set(), slots.reset(seed=0)[0]
+    assert alive == [f"agent_{i}_life_1" for i in range(3)] == lives.possible_agents[:3]
+    while slots.agents:
+        row = rng.integers(0, 9, 3).tolist()
+        before = slots.world["life"].copy()
+        seen, rewards, _, truncations, infos = slots.step(dict(zip(slots.agents, row, strict=True)))
+        told = lives.step(dict(zip(alive, row, strict=True)))
+        assert lives.world.tobytes() == slots.world.tobytes()
+        now = [f"agent_{i}_life_{life + 1}" for i, life in enumerate(slots.world["life"])]
+        here = {*alive} if not slots.agents else {*alive, *now}
+        assert all(part.keys() == here for part in told)
+        for i, (agent, slot, old) in enumerate(zip(alive, slots.possible_agents, before, strict=True)):
+            died = slots.world["life"][i] != old
+            assert (told[1][agent], told[2][agent], told[3][agent]) == (rewards[slot], died, truncations[slot])
+            assert not told[4][agent]["memory_reset"]
+            if died:
+                np.testing.assert_equal(told[0][agent]["observation"], last[slot]["observation"])
+                assert not told[0][agent]["action_mask"].any()
+                assert told[4][agent]["made"] == slots.world["made"][i]
+                gone.add(agent)
+                assert now[i] not in gone
+            if slots.agents or not died:
+                newest = now[i]
+                np.testing.assert_equal(told[0][newest], seen[slot])
+                assert died == (told[1][newest] == 0.0 and told[4][newest]["memory_reset"])
+                assert told[4][newest] == infos[slot]
+        alive, last = now, seen
+        assert lives.agents == (now if slots.agents else [])
+    assert gone | {agent for agent in told[3] if told[3][agent]} == set(lives.possible_agents)
+    assert lives.action_space(lives.possible_agents[-1]) is lives.action_space(lives.possible_agents[-1])
+    lives.reset(seed=1)
+    assert lives.agents == lives.possible_agents[:3]
+
+
+def test_a_snapshot_brings_names_back():
+    env = opened(turnover="new_ids")
+    for _ in range(11):
+        do(env)
+    kept_state, names = env.get_state(), list(env.agents)
+    assert names == ["agent_0_life_2", "agent_1_life_2", "agent_2_life_2"]
+    for _ in range(8):
+        do(env)
+    assert env.agents != names
+    env.set_state(kept_state)
+    assert env.agents == names == list(env.illegal)
+
+
+def test_pay_of_the_dead_is_theirs():
+    env = opened(turnover="new_ids", staggered=False, social=SocialPay(svo=45))
+    for _ in range(8):
+        do(env)
+    _, rewards, _, _, infos = do(env)
+    assert rewards.keys() == infos.keys() == {f"agent_{i}_life_{life}" for i in range(3) for life in (1, 2)}
+    assert all(infos[agent]["pay"] == 0.0 == rewards[agent] for agent in rewards if agent.endswith("2"))
+
+
+def test_names_of_lives_are_refused_where_agents_stay():
+    with pytest.raises(ValueError, match="turnover='new_ids' is of boxes in which agents die: give lifespan=60"):
+        opened(turnover="new_ids", lifespan=0, channel="none")
+    with pytest.raises(ValueError, match="turnover='ids' must be one of 'slot', 'new_ids'"):
+        opened(turnover="ids")
+    with pytest.raises(ValueError, match="cannot be told in words"):
+        TextBox(opened(turnover="new_ids"))
+    doors = (
+        lambda **params: make_vec("GenerationsBox", 2, **params),
+        lambda **params: gym.make("metarl_envs:MetaRL/GenerationsBox-v0", **params),
+        lambda **params: boxes.run("GenerationsBox", {"all": "greedy"}, boxes=1, **params),
+    )
+    for door in doors:
+        with pytest.raises(TypeError, match="'turnover': that is of PettingZoo's interfaces alone, where agents may come"):
+            door(**SMALL, turnover="new_ids")
 
 
 def test_a_snapshot_goes_on_as_the_box_did():

@@ -247,6 +247,32 @@ def life(**changes):
     return measures.Life(**{**given, **changes})
 
 
+@pytest.mark.plain
+def test_posts_are_counted_and_claims_are_none_of_them():
+    params = {**SMALL, "notes": 0, "board": 3, "page": 3, "levels": 2, "lineages": 1, "crossover": 0, "topology": "isolated"}
+    claiming = {"lifespan": 30, "channel": "board", "selection": "approval"}
+    for box, more in (("AmnesiaBox", {}), ("SealedBox", claiming)):
+        run = boxes.run(box, {"all": "random"}, boxes=2, seed=4, **params, **more)
+        table, verbs = measures.measure(run), verbs_of(run.variant.p)
+        posts, claims = np.zeros(2, int), np.zeros(2, int)
+        states = [np.array(state) for state in run.replay()]
+        for t, (before, after) in enumerate(itertools.pairwise(states)):
+            for b in range(2):
+                for k in range(3):
+                    posted, claimed = (
+                        any(action == first + k and before[b]["tried"][i, 0] >= 0 for i, action in enumerate(run.actions[b, t]))
+                        for first in (verbs.post, verbs.first.get("claim", verbs.end))
+                    )
+                    new = after[b]["board"][k, 3] == t
+                    is_claim = new and box == "SealedBox" and after[b]["claimed"][k] == 1
+                    assert new == posted or claimed
+                    posts[b] += new and not is_claim
+                    claims[b] += is_claim
+        assert [row["posts"] for row in table] == posts.tolist()
+        assert posts.min() > 0
+        assert [row["claims"] for row in table] == claims.tolist() if more else "claims" not in table[0]
+
+
 def test_where_nothing_happened_measures_are_zero_or_have_no_meaning():
     row = measures.measures_of(life())
     zero = {"inventions", "depth", "mean_depth", "crossover", "gini_wealth", "gini_discoveries", "notes", "note_depth"}

@@ -76,6 +76,14 @@ def test_what_the_model_does_not_cover_is_refused(params, why):
         HazardBox.schelling(2, **params)
 
 
+@pytest.mark.parametrize("preset", ["short", "small"])
+def test_presets_are_dilemmas_with_a_margin(preset):
+    found = HazardBox.schelling(60, seed=4, preset=preset)
+    assert found.is_dilemma
+    assert found.temptation.min() > 1.3
+    assert found.cost_of_one > 0.2
+
+
 @pytest.mark.slow
 def test_the_defaults_are_a_dilemma_and_boxes_that_are_played_come_to_the_same():
     model = HazardBox.schelling(150, seed=5)

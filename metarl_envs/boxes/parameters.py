@@ -51,4 +51,5 @@ class BoxParameters(TypedDict, total=False):
     harm_mask: bool
     selection: Literal["none", "consequentialist", "seems_right", "approval", "mix"]
     mix: float  # from 0 to 1
+    retention: Literal["free", "oldest_out", "least_cited_out", "least_confirmed_out"]
     corruption: float  # from 0 to 1

@@ -7,6 +7,7 @@ Where the installed PettingZoo keeps a registry, importing one of them registers
 from __future__ import annotations
 
 import operator
+from types import SimpleNamespace
 from typing import Any, Literal, Unpack
 
 import gymnasium as gym
@@ -23,12 +24,15 @@ from metarl_envs.boxes.envs.sight import tells_what_was_made
 from metarl_envs.boxes.envs.social import SocialPay, SocialRewards
 from metarl_envs.boxes.parameters import BoxParameters
 from metarl_envs.boxes.scenarios.box import Box, agent_spaces
+from metarl_envs.boxes.world.lives import has_lives, life_count
 from metarl_envs.boxes.world.tree import NOTHING
 from metarl_envs.engine.envs.scoreboard import RENDER_MODES
 from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.engine.loops.trial import NEW_TASK
 from metarl_envs.ids import BOXES
 
+#: `turnover`.
+TURNOVERS = ("slot", "new_ids")
 _NOBODY = np.zeros(1, np.bool_)
 
 
@@ -42,12 +46,14 @@ class ParallelArguments(BoxParameters, total=False):
     render_mode: Literal["rgb_array", "ansi", "human"] | None
     reveal: bool
     social: SocialPay | None
+    turnover: Literal["slot", "new_ids"]
 
 
 class ParallelBox(pettingzoo.ParallelEnv):
     """One box, as a PettingZoo `ParallelEnv`.
 
-    Agents are `agent_0`, `agent_1`, ...; nobody leaves before the horizon, where all are truncated. Each is given:
+    Agents are `agent_0`, `agent_1`, ...; nobody leaves before the horizon, where all are truncated. (Where agents die, another
+    goes on in the same slot, under the same name; with `turnover="new_ids"` under a name of its own.) Each is given:
 
     * an observation, `{"observation": float32 [view], "action_mask": int8 [actions]}`, both within [0, 1];
     * an info: `memory_reset` (bool: whoever acts for this agent must begin anew, with no more than what it observes now) and
@@ -70,6 +76,11 @@ class ParallelBox(pettingzoo.ParallelEnv):
         render_mode: None, `"rgb_array"`, `"ansi"`, or `"human"` (a window that shows every step; it needs a screen).
         reveal: show the recipes in pictures and text.
         social: what learners are given in place of their own pay [default: their own pay].
+        turnover: what agents are called in a box where they die. `"slot"`: by their slots, whoever lives there. `"new_ids"`:
+            each life has a name of its own, `agent_2_life_1` being the first in slot 2, which PettingZoo never revives:
+            whoever dies is terminated, and given as its last observation what it saw before it last acted, with a mask of
+            zeros; whoever is born is in `agents` from then on, with a reward of 0 in the step of its birth. `possible_agents`
+            are all who will ever live.
         params: the parameters of the box.
 
     Raises:
@@ -89,16 +100,19 @@ class ParallelBox(pettingzoo.ParallelEnv):
         render_mode: str | None = None,
         reveal: bool = False,
         social: SocialPay | None = None,
+        turnover: Literal["slot", "new_ids"] = "slot",
         **params: Unpack[BoxParameters],
     ):
         check_render_mode(render_mode, (*RENDER_MODES, "human"))
         self.tasks = tasks_of(box, split, max_cycles, dict(params))
         self.variant = self.tasks.variant
+        self.turnover = _checked_turnover(turnover, self.variant.p)
         self.metadata = {**self.metadata, "name": f"{box.__name__.removesuffix('Box').lower()}_v0"}
         self.render_mode = render_mode
-        self.possible_agents = [f"agent_{i}" for i in range(self.variant.p.agents)]
+        self._slots = self._slots_by_name()
+        self.possible_agents = list(self._slots)
         self.agents: list[str] = []
-        self._spaces = {agent: agent_spaces(self.variant) for agent in self.possible_agents}
+        self._spaces = [agent_spaces(self.variant) for _ in range(self.variant.p.agents)]
         seen = self.variant.observation_space
         assert isinstance(seen, spaces.Dict)
         numbers = sum(part.shape[1] for part in seen.values() if part.shape)
@@ -110,19 +124,19 @@ class ParallelBox(pettingzoo.ParallelEnv):
 
     def observation_space(self, agent: str) -> spaces.Space:
         """What an agent may see: always the same object."""
-        return self._spaces[agent][0]
+        return self._spaces[self._slots[agent]][0]
 
     def action_space(self, agent: str) -> spaces.Space:
         """What an agent may do: always the same object."""
-        return self._spaces[agent][1]
+        return self._spaces[self._slots[agent]][1]
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
         """Open a new box: observations and infos by agent. A seeded box is the same, step by step, in every process."""
         if not (options or {}).get("new_trial", True):
             raise ValueError("options['new_trial']=False: a box is one trial of one episode; days divide it, with day=...")
         seen, info = self._moves.reset(seed=seed, options=options)
-        self.agents = self.possible_agents[:]
-        return self._observations(seen), self._infos(info)
+        self.agents = self._who_lives()
+        return self._observations(seen, self.agents), self._infos(info, self.agents)
 
     def step(self, actions: dict[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
         """All act at once: observations, rewards, terminations, truncations and infos by agent.
@@ -133,15 +147,26 @@ class ParallelBox(pettingzoo.ParallelEnv):
         """
         if not self.agents:
             raise ResetNeeded("step() needs an open box: call reset() first")
-        seen, _, terminated, truncated, info = self._moves.step(self._chosen(actions))
-        agents = self.agents
-        if terminated or truncated:
-            self.agents = []
+        chosen, last_seen = self._chosen(actions), self._seen_now() if self.turnover == "new_ids" else {}
+        seen, _, terminated, truncated, info = self._moves.step(chosen)
+        acted, now, over = self.agents, self._who_lives(), terminated or truncated
+        self.agents = [] if over else now
         pay = self.world["reward"]
         given = self._social.of(pay[None])[0] if self._social else pay
-        rewards = dict(zip(agents, given.tolist(), strict=True))
-        ends = dict.fromkeys(agents, terminated), dict.fromkeys(agents, truncated)
-        return self._observations(seen), rewards, *ends, self._infos(info)
+        rewards = dict(zip(acted, given.tolist(), strict=True))
+        terminations, truncations = dict.fromkeys(acted, terminated), dict.fromkeys(acted, truncated)
+        observations, infos = self._observations(seen, now), self._infos(info, now)
+        for slot, (dead, born) in enumerate(zip(acted, now, strict=True)):
+            if dead == born:
+                continue
+            mask = last_seen["action_mask"][slot]
+            observations[dead] = {"observation": last_seen["observation"][slot], "action_mask": np.zeros_like(mask)}
+            infos[dead], terminations[dead] = self._info_of_the_dead(slot, infos[born]), True
+            if over:
+                del observations[born], infos[born]
+            else:
+                rewards[born], terminations[born], truncations[born] = 0.0, False, False
+        return observations, rewards, terminations, truncations, infos
 
     @property
     def world(self) -> np.void:
@@ -150,8 +175,8 @@ class ParallelBox(pettingzoo.ParallelEnv):
 
     @property
     def illegal(self) -> dict[str, int]:
-        """How many actions of each agent the mask did not allow, since the reset."""
-        return dict(zip(self.possible_agents, self.world["illegal"].tolist(), strict=True))
+        """How many actions of each agent the mask did not allow, since the reset; of all who lived in its slot."""
+        return dict(zip(self._who_lives(), self.world["illegal"].tolist(), strict=True))
 
     @property
     def task(self) -> np.ndarray:
@@ -160,11 +185,7 @@ class ParallelBox(pettingzoo.ParallelEnv):
 
     def state(self) -> np.ndarray:
         """What all agents see, for a critic in the centre: float32 [agents, view + actions], the masks behind the views."""
-        worlds = self._box._worlds
-        out = worlds.empty()
-        worlds.begin(_NOBODY, NEW_TASK, out)
-        seen = worlds.variant.visible(out.observations)
-        return np.concatenate([seen["observation"][0], seen["action_mask"][0]], axis=1, dtype=np.float32)
+        return np.concatenate([*self._seen_now().values()], axis=1, dtype=np.float32)
 
     def render(self) -> Any:
         """The picture (uint8 [480, 720, 3]) or the text of the box, as `render_mode` says; None without one, or in a window."""
@@ -181,7 +202,29 @@ class ParallelBox(pettingzoo.ParallelEnv):
     def set_state(self, state: dict[str, Any]) -> None:
         """Go back to a snapshot of this box or of one with the same parameters."""
         self._box.set_state(state)
-        self.agents = self.possible_agents[:] if state["live"] else []
+        self.agents = self._who_lives() if state["live"] else []
+
+    def _seen_now(self) -> dict[str, np.ndarray]:
+        """What all agents see, by slot, and their masks: fresh arrays."""
+        worlds = self._box._worlds
+        out = worlds.empty()
+        worlds.begin(_NOBODY, NEW_TASK, out)
+        seen = worlds.variant.visible(out.observations)
+        return {name: seen[name][0] for name in ("observation", "action_mask")}
+
+    def _slots_by_name(self) -> dict[str, int]:
+        """The slot of every agent that there may be, by its name, the first lives before the second."""
+        p = self.variant.p
+        if self.turnover == "slot":
+            return {f"agent_{i}": i for i in range(p.agents)}
+        counts = [life_count(p, i) for i in range(p.agents)]
+        return {_name_of_life(i, life): i for life in range(max(counts)) for i in range(p.agents) if life < counts[i]}
+
+    def _who_lives(self) -> list[str]:
+        """The names of those who live now, by slot."""
+        if self.turnover == "slot":
+            return self.possible_agents[:]
+        return [_name_of_life(i, life) for i, life in enumerate(self.world["life"].tolist())]
 
     def _chosen(self, actions: dict[str, Any]) -> list[Any]:
         """The actions in order; ValueError where they are not those of all agents, or one is outside its space."""
@@ -193,28 +236,51 @@ class ParallelBox(pettingzoo.ParallelEnv):
                 raise ValueError(f"action of {agent} is {action!r}: {self.variant.name} takes an integer from 0 to {last}")
         return [actions[agent] for agent in self.agents]
 
-    def _observations(self, seen: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    def _observations(self, seen: dict[str, np.ndarray], agents: list[str]) -> dict[str, dict[str, np.ndarray]]:
         """The central view by agent; `seen` has memory of its own, and so have the agents' parts of it."""
         return {
             agent: {"observation": view, "action_mask": mask}
-            for agent, view, mask in zip(self.possible_agents, seen["observation"], seen["action_mask"], strict=True)
+            for agent, view, mask in zip(agents, seen["observation"], seen["action_mask"], strict=True)
         }
 
-    def _infos(self, info: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    def _infos(self, info: dict[str, Any], agents: list[str]) -> dict[str, dict[str, Any]]:
         world = self.world
         infos: dict[str, dict[str, Any]] = {}
-        told = zip(self.possible_agents, world["forgot"].tolist(), world["made"].tolist(), strict=True)
+        told = zip(agents, world["forgot"].tolist(), world["made"].tolist(), strict=True)
         for agent, forgot, made in told:
             infos[agent] = {"memory_reset": forgot == 1}
             if tells_what_was_made(self.variant):
                 infos[agent]["made"] = NOTHING if forgot else made
         if self._social:
-            for agent, pay in zip(self.possible_agents, world["reward"].tolist(), strict=True):
+            for agent, pay in zip(agents, world["reward"].tolist(), strict=True):
                 infos[agent]["pay"] = pay
         if "metarl" in info:
             for agent in infos:
                 infos[agent]["metarl"] = info["metarl"]
         return infos
+
+    def _info_of_the_dead(self, slot: int, of_the_newborn: dict[str, Any]) -> dict[str, Any]:
+        """The last info of whoever died in a slot; that of who was born there, which tells of no step, loses what was paid."""
+        info = {**of_the_newborn, "memory_reset": False}
+        if "made" in info:
+            info["made"] = int(self.world["made"][slot])
+        if "pay" in info:
+            of_the_newborn["pay"] = 0.0
+        return info
+
+
+def _checked_turnover(turnover: Any, p: SimpleNamespace) -> str:
+    """How agents are called; ValueError where they cannot be called so."""
+    if turnover not in TURNOVERS:
+        raise ValueError(f"turnover={turnover!r} must be one of {', '.join(map(repr, TURNOVERS))}")
+    if turnover == "new_ids" and not has_lives(p):
+        raise ValueError("turnover='new_ids' is of boxes in which agents die: give lifespan=60 or so, or turnover='slot'")
+    return turnover
+
+
+def _name_of_life(slot: int, life: int) -> str:
+    """What an agent is called whom so many have preceded in its slot, with `turnover="new_ids"`."""
+    return f"agent_{slot}_life_{life + 1}"
 
 
 def _is_action(action: Any, last: int) -> bool:

@@ -34,9 +34,16 @@ class TextBox(ParallelEnv):
     Args:
         box: the box to speak with.
         lenient: forgive what is around a sentence, and take the last line that is one (see `metarl_envs.text.make`).
+
+    Raises:
+        ValueError: agents of the box are not called by their slots (`turnover="new_ids"`).
     """
 
     def __init__(self, box: ParallelBox, lenient: bool = False):
+        if box.turnover != "slot":
+            raise ValueError(
+                f"turnover={box.turnover!r} cannot be told in words, which call agents by their slots: give 'slot'"
+            )
         self.box, self._lenient = box, lenient
         self.metadata, self.render_mode, self.possible_agents = box.metadata, box.render_mode, box.possible_agents
         self._p = box.variant.p

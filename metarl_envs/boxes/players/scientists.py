@@ -19,6 +19,7 @@ from metarl_envs.boxes.players.scripted import (
     VERIFY,
     Scripted,
     begin_searching,
+    first_look,
     has_tried,
     mark_tried,
     try_something_new,
@@ -33,16 +34,15 @@ from metarl_envs.boxes.world.claims import (
     can_read,
     can_replicate,
     is_own_claim,
+    standing,
 )
 from metarl_envs.boxes.world.core import ABSENT
 from metarl_envs.boxes.world.mechanism import Mechanism
-from metarl_envs.boxes.world.mechanisms import begins_at, begins_in, mechanisms_of, used_in
-from metarl_envs.boxes.world.notes import LOOK, MADE, WHEN, A, B, count_board_pages
+from metarl_envs.boxes.world.mechanisms import begins_in, mechanisms_of, used_in
+from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, count_board_pages
 from metarl_envs.boxes.world.tree import NOTHING, items_of
 from metarl_envs.engine import Choice, Parameters, kernel, record
 
-#: Where the actions begin that open pages of the board.
-first_look = begins_at(LOOK)
 #: `manner`: what a scientist does with claims.
 MANNERS = ("publisher", "replicator", "citer", "sceptic", "conformist")
 PUBLISHER, REPLICATOR, CITER, SCEPTIC, CONFORMIST = range(len(MANNERS))
@@ -51,12 +51,6 @@ _ENOUGH = 2
 
 
 # ------------------------------------------------------------------------------------------------- what it thinks of entries
-@kernel
-def standing(state, k):
-    """How much speaks for an entry: replications that made what it says, less those that did not."""
-    return state.confirmed[k] - state.refuted[k]
-
-
 @kernel
 def failed_here(memory, state, k):
     """Whether the scientist itself replicated entry k today, in vain."""
@@ -81,11 +75,15 @@ def merit(hyper, memory, state, k):
 
 @kernel
 def place_to_claim(hyper, memory, params, state):
-    """An empty place; where there is none, that of the entry with the least merit, of several the oldest."""
-    least = 0
+    """An empty place; where there is none, of those that may be written over the one with the least merit, or the oldest."""
+    least = NOTHING
     for k in range(params.board):
         if state.board[k, WHEN] < 0:
             return k
+        if state.guarded[k] != 0:
+            continue
+        if least == NOTHING:
+            least = k
         lower = merit(hyper, memory, state, k) < merit(hyper, memory, state, least)
         older = (
             merit(hyper, memory, state, k) == merit(hyper, memory, state, least)

@@ -18,7 +18,7 @@ from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.world.core import ABSENT, REAL, worth
 from metarl_envs.boxes.world.mechanism import Mechanism
 from metarl_envs.boxes.world.mechanisms import action_count_in, begins_at, legality_in, mechanisms_of
-from metarl_envs.boxes.world.notes import MADE, NOTE, READ, WHEN, A, B, count_pages
+from metarl_envs.boxes.world.notes import LOOK, MADE, NOTE, POST, READ, WHEN, A, B, count_board_pages, count_pages
 from metarl_envs.boxes.world.tree import GRAMMAR, NOTHING, items_in, items_of, level_of
 from metarl_envs.engine import Choice, Flag, Integer, Parameters, Player, kernel, randint, record
 
@@ -26,8 +26,8 @@ from metarl_envs.engine import Choice, Flag, Integer, Parameters, Player, kernel
 _DRAWS = 32
 #: `draws`: of how many new pairs an agent tries the one worth most (`NeverRepeat` takes the first).
 SEVERAL = Integer(8, 1, 64)
-#: Where the actions begin that write notes, and those that open pages.
-first_note, first_read = begins_at(NOTE), begins_at(READ)
+#: Where the actions begin that write notes, and open their pages; and the same of the board.
+first_note, first_read, first_post, first_look = (begins_at(verb) for verb in (NOTE, READ, POST, LOOK))
 
 
 class Scripted(Player):
@@ -267,10 +267,10 @@ def begin_finder(hyper, memory, params, rng):
 
 @kernel
 def search_by_rule(hyper, memory, params, task, state, i, rng):
-    """Weigh what came of the last experiment; then try, of `draws` new pairs, the one that most likely fits."""
+    """Weigh what came of the last experiment; then try, of `draws` new pairs, the one that promises most."""
     if hyper.infers != 0 and state.hand[i] == NOTHING and memory.waits != 0:
         weigh(params, task, state, i, memory)
-    action = try_what_fits(hyper, memory, params, task, state, i, rng)
+    action = try_what_promises_most(hyper, memory, params, task, state, i, rng)
     memory.waits = 1 if state.hand[i] != NOTHING and action < items_in(params) else 0
     return action
 
@@ -342,15 +342,22 @@ def chance_of(params, memory, hole, shape):
     return memory.weight[hole, shape] / total
 
 
-try_what_fits = _searching_by(chance_to_fit)
+@kernel
+def promise(params, task, memory, x, y):
+    """How likely the pair fits, times what the two are worth and 1 more, so that pairs of bases differ in something too."""
+    return chance_to_fit(params, task, memory, x, y) * (1.0 + worth_of_both(params, task, memory, x, y))
+
+
+try_what_promises_most = _searching_by(promise)
 
 
 class RuleFinder(NeverRepeat):
-    """Searches like `NeverRepeat`, and infers from what works which hole takes which shape.
+    """Searches like `Greedy`, and infers from what works which hole takes which shape.
 
     It knows nothing but its own experiments and the holes and shapes of what it holds. Of `draws` new pairs it tries the one
-    that most likely fits. Where there is no grammar it is `NeverRepeat`. With `infers=False` it draws no conclusions, and
-    prefers only pairs that may fit either way: what its inference is worth shows beside that.
+    with the largest product of how likely it fits and what its parts are worth (by the former alone it would try pairs of one
+    level first, which fit either way, and come no deeper than `NeverRepeat`). Where there is no grammar it is `Greedy`. With
+    `infers=False` it draws no conclusions: what its inference is worth shows beside that.
     """
 
     params = Parameters(draws=SEVERAL, infers=Flag(True))
@@ -391,6 +398,17 @@ def begin_keeper(hyper, memory, params, rng):
 @kernel
 def keep_notes(hyper, memory, params, task, state, i, rng):
     """Read; rebuild what leads to the highest thing that is written down; then search, and write what worked."""
+    action = tend_notes(hyper, memory, params, state, i)
+    if action >= 0:
+        return action
+    if state.hand[i] == NOTHING:
+        memory.purpose = SEARCH
+    return try_something_new(hyper, memory, params, task, state, i, rng)
+
+
+@kernel
+def tend_notes(hyper, memory, params, state, i):
+    """What the notebook asks for: to read it, write in it, strike out, or rebuild what it says; -1: nothing more."""
     first_verb = first_note(params)
     pages = count_pages(params)
     if params.free_reading == 0:
@@ -398,7 +416,7 @@ def keep_notes(hyper, memory, params, task, state, i, rng):
             if state.open[i, page] == 0:
                 return first_read(params) + page
     if state.hand[i] != NOTHING:
-        return try_something_new(hyper, memory, params, task, state, i, rng)
+        return -1
     verb = draw_conclusion(hyper, params, state, i, memory)
     if verb >= 0:
         return first_verb + verb
@@ -414,8 +432,7 @@ def keep_notes(hyper, memory, params, task, state, i, rng):
         memory.following = k
         memory.partner = state.notes[i, k, B]
         return state.notes[i, k, A]
-    memory.purpose = SEARCH
-    return try_something_new(hyper, memory, params, task, state, i, rng)
+    return -1
 
 
 @kernel
@@ -558,6 +575,86 @@ class NoteKeeper(Scripted):
             purpose=np.uint8,
             planned=np.uint8,
         )
+
+
+# ------------------------------------------------------------------------------------------------- notes for all
+@kernel
+def begin_sharer(hyper, memory, params, rng):
+    """A new day, as for any keeper of notes; nothing was posted."""
+    begin_keeper(hyper, memory, params, rng)
+    memory.posted = NOTHING
+
+
+@kernel
+def share_notes(hyper, memory, params, task, state, i, rng):
+    """Read the board; post what was found; then tend the notebook, make what others posted, and search."""
+    if params.free_reading == 0:
+        for page in range(count_board_pages(params)):
+            if state.looking[i, page] == 0:
+                return first_look(params) + page
+    made = state.seemed[i]
+    found = state.hand[i] == NOTHING and memory.purpose == SEARCH and made != NOTHING and made != memory.posted
+    if params.board > 0 and found and not is_posted(params, state, made):
+        memory.posted = made
+        return first_post(params) + place_to_post(params, state)
+    action = tend_notes(hyper, memory, params, state, i)
+    if action >= 0:
+        return action
+    if state.hand[i] == NOTHING:
+        k = post_to_follow(memory, params, state, i)
+        if k >= 0:
+            memory.partner = state.board[k, B]
+            return state.board[k, A]
+        memory.purpose = SEARCH
+    return try_something_new(hyper, memory, params, task, state, i, rng)
+
+
+@kernel
+def is_posted(params, state, made):
+    """Whether an entry of the board says how to make an item."""
+    for k in range(params.board):  # noqa: SIM110 (a kernel has no generators)
+        if state.board[k, WHEN] >= 0 and state.board[k, MADE] == made:
+            return True
+    return False
+
+
+@kernel
+def place_to_post(params, state):
+    """The first empty place of the board; where there is none, the oldest entry that may be written over."""
+    oldest = NOTHING
+    for k in range(params.board):
+        if state.board[k, WHEN] < 0:
+            return k
+        if state.guarded[k] == 0 and (oldest == NOTHING or state.board[k, WHEN] < state.board[oldest, WHEN]):
+            oldest = k
+    return oldest
+
+
+@kernel
+def post_to_follow(memory, params, state, i):
+    """An entry of the board whose pair agent i holds and did not try today, and whose product it lacks; -1: none."""
+    for k in range(params.board):
+        a, b, made = state.board[k, A], state.board[k, B], state.board[k, MADE]
+        if state.board[k, WHEN] < 0 or made == NOTHING or state.held[i, made] != ABSENT or has_tried(memory, a, b):
+            continue
+        if state.held[i, a] != ABSENT and state.held[i, b] != ABSENT:
+            return k
+    return -1
+
+
+class Sharer(NoteKeeper):
+    """Keeps notes like `NoteKeeper`, posts each thing that it finds and no post tells of, and makes what others posted.
+
+    It posts before it writes a note. Where the board is full it posts over the oldest entry.
+    """
+
+    begin, act = begin_sharer, share_notes
+
+    @staticmethod
+    def memory(p, variant):
+        """What a keeper of notes remembers, and of what it posted last."""
+        kept = NoteKeeper.memory(p, variant)
+        return record(**{name: kept.fields[name][0] for name in kept.names}, posted=np.int16)
 
 
 #: By name, the scripted agents that every box has.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -32,6 +33,17 @@ class Box(Family):
     #: What one agent sees, written anew, and brought up to date after one step (see `view.numbers.Sights`). A subclass with
     #: another `observe` or another `step` says here what goes with it; None: always anew.
     look, look_again = ByParameters(lambda p: sights_of(p).look), ByParameters(lambda p: sights_of(p).look_again)
+
+    @classmethod
+    def with_params(cls, **params: Any) -> Variant:
+        """Return the box with its parameters set; errors as in `Family.with_params`."""
+        if "turnover" in params:
+            raise TypeError(
+                f"{cls.__name__} got an unexpected keyword argument 'turnover': that is of PettingZoo's interfaces alone, "
+                "where agents may come and go (generations_v0.parallel_env). Rows of arrays and seats stay, and memory_reset "
+                "says where somebody is new"
+            )
+        return super().with_params(**params)
 
     @staticmethod
     def spaces(p: SimpleNamespace) -> tuple[spaces.Space, spaces.Space]:

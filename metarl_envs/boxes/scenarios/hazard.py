@@ -21,7 +21,8 @@ class HazardBox(Box):
     A right pair seldom works when it is combined, and more often when it is forced; but to force costs everybody else health,
     and with health everybody's luck goes. What one has can be stolen, given and published. Nobody sees what others make:
     it must be published, or taken. The defaults are a dilemma (`HazardBox.schelling()`): to force always pays oneself, one who
-    does costs each of the others a third, and where all do, all lose more than three quarters.
+    does costs each of the others a third, and where all do, all lose more than three quarters. So are the presets, in which
+    there is half the time: force costs more in them, and health grows back faster.
     """
 
     params = box_parameters(
@@ -29,8 +30,11 @@ class HazardBox(Box):
         DAYS,
         NOTES,
         HAZARD,
-        short={"horizon": 120},
-        small={"agents": 3, "levels": 3, "bases": 6, "recipes": 2, "horizon": 120},
+        short={"horizon": 120, "harm": 0.4, "regeneration": 0.1},
+        small={
+            **{"agents": 3, "levels": 3, "bases": 6, "recipes": 2},
+            **{"horizon": 120, "harm": 0.6, "regeneration": 0.1},
+        },
     ).with_defaults(
         agents=6,
         horizon=240,

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.boxes.players.scripted import NeverRepeat, RuleFinder
+from metarl_envs.boxes.players.scripted import NeverRepeat, RuleFinder, Sharer
 from metarl_envs.boxes.study.controls import NO_TRANSMISSION
 from metarl_envs.boxes.study.measures import column, measure
 from metarl_envs.boxes.study.runs import run
+from metarl_envs.boxes.world.claims import RETENTIONS
 from metarl_envs.engine import Player
 from metarl_envs.evaluation.statistics import Interval, over_boxes
 
@@ -197,25 +198,47 @@ _SELECTED = {
     "seems right": Condition("publisher", {"selection": "seems_right"}),
     "approval": Condition({0: "publisher", 1: "publisher", 2: "publisher", "others": "citer"}, {"selection": "approval"}),
 }
+#: By what a full board gives up, boxes of two publishers, two citers and two replicators.
+_RETAINED = {
+    rule.replace("_", " "): Condition({(0, 1): "publisher", (2, 3): "citer", (4, 5): "replicator"}, {"retention": rule})
+    for rule in RETENTIONS[1:]
+}
+#: By selection and what a full board gives up, the boxes of `_SELECTED`.
+_SELECTED_AND_RETAINED = {
+    f"{selection}, {rule.replace('_', ' ')}": Condition(each.agent, {**each.params, "retention": rule})
+    for selection, each in _SELECTED.items()
+    for rule in RETENTIONS[1:]
+    if selection != "approval"
+}
 
 
 #: All effects of these scenarios.
 EFFECTS = (
     Effect(
         "deceptive merge",
-        "Derex & Boyd 2016; SAPIENS (Nisioti et al. 2022)",
+        "Derex & Boyd 2016; SAPIENS (Nisioti et al. 2022); what helps to innovate makes unequal: Moser & Smaldino 2023",
         "InventionBox",
         {"agents": 12, "value_bias": 1.5},
         _TOPOLOGIES,
-        (("crossover", "dynamic", "full"), ("crossover", "full", "isolated")),
+        (
+            ("crossover", "dynamic", "full"),
+            ("crossover", "full", "isolated"),
+            ("gini_wealth", "dynamic", "full"),
+            ("gini_wealth", "full", "isolated"),
+        ),
     ),
     Effect(
         "single path",
-        "SAPIENS (Nisioti et al. 2022)",
+        "SAPIENS (Nisioti et al. 2022); what helps to innovate makes unequal: Moser & Smaldino 2023",
         "InventionBox",
         {"agents": 12, "lineages": 1, "crossover": 0, "levels": 60},
         _TOPOLOGIES,
-        (("mean_depth", "full", "dynamic"), ("mean_depth", "dynamic", "isolated")),
+        (
+            ("mean_depth", "full", "dynamic"),
+            ("mean_depth", "dynamic", "isolated"),
+            ("gini_wealth", "full", "dynamic"),
+            ("gini_wealth", "dynamic", "isolated"),
+        ),
     ),
     Effect(
         "notes rescue amnesics",
@@ -245,6 +268,14 @@ EFFECTS = (
         _keepers(8),
         (),
         (("depth_day_25", "best-path-8", "FIFO-8"),),
+    ),
+    Effect(
+        "long notes, few posts",
+        "",
+        "AmnesiaBox",
+        {"levels": 40, "agents": 4, "board": 16, "horizon": 600},
+        {f"{notes} notes": Condition(Sharer(keep="best_path"), {"notes": notes}) for notes in (4, 32)},
+        (("posts", "4 notes", "32 notes"), ("depth_day_10", "32 notes", "4 notes")),
     ),
     Effect(
         "illusions rot what is kept",
@@ -377,6 +408,34 @@ EFFECTS = (
             ("claim_precision", "consequentialist", "approval"),
             ("depth", "consequentialist", "seems right"),
             ("false_half_life", "seems right", "consequentialist"),
+        ),
+    ),
+    Effect(
+        "what a full board keeps",
+        "",
+        "SealedBox",
+        {},
+        _RETAINED,
+        (
+            ("claim_precision", "least confirmed out", "oldest out"),
+            ("claim_precision", "least confirmed out", "least cited out"),
+            ("false_half_life", "least cited out", "least confirmed out"),
+            ("depth", "least confirmed out", "oldest out"),
+        ),
+    ),
+    Effect(
+        "true where only what works pays, whatever the board keeps",
+        "Byrnes",
+        "SealedBox",
+        {},
+        _SELECTED_AND_RETAINED,
+        tuple(
+            claim
+            for rule in ("oldest out", "least cited out", "least confirmed out")
+            for claim in (
+                ("claim_precision", f"consequentialist, {rule}", f"seems right, {rule}"),
+                ("false_half_life", f"seems right, {rule}", f"consequentialist, {rule}"),
+            )
         ),
     ),
 )

@@ -38,6 +38,7 @@ class Life:
         by_day: the highest level that an agent knew on a day, int [days, agents]; no days where memory is never reset.
         notes: what is written at the end, in notebooks and on the noticeboard, int [entries, 4] (see `world.notes.A`).
         illegal: actions that did nothing because they were not allowed.
+        posts: how many entries were posted on the noticeboard (claims are none).
         generations: what became of generations; None where nobody dies.
         claims: what became of claims; None where there are none.
     """
@@ -50,6 +51,7 @@ class Life:
     by_day: np.ndarray
     notes: np.ndarray
     illegal: int
+    posts: int = 0
     generations: Generations | None = None
     claims: Claims | None = None
 
@@ -65,7 +67,8 @@ def measure(run: Run) -> list[dict[str, float]]:
     Columns: `box`, `seed`, and what the functions of this module define: `inventions`, `depth`, `mean_depth`, `crossover`,
     `spread_time`, `spread_share`, `diversity`, `inventories`, `conformity`, `gini_wealth`, `gini_discoveries`, `notes`,
     `note_precision`, `note_recall`, `note_depth`, `illegal`, `return`, `return_first` and `return_last` (what the agent in the
-    first seat earned, and the one in the last); and, where there are days, `depth_day_1`, `depth_day_2`, ... (`depth_by_day`)
+    first seat earned, and the one in the last); where there is a noticeboard, `posts`, how many entries were posted there that
+    are no claims; where there are days, `depth_day_1`, `depth_day_2`, ... (`depth_by_day`)
     and `depth_slope`; and, where agents die, what `study.generations` defines: `depth_generation_1`, ..., `generation_slope`,
     `loss_rate`, `rediscovery_time` and `rediscovery_share`; and, where there are claims, what `study.claims` defines: `claims`,
     `claim_precision`, `claim_precision_generation_1`, ..., `false_half_life`, `replication_share` and `retraction_share`.
@@ -107,6 +110,7 @@ def measures_of(life: Life) -> dict[str, float]:
         "return_last": float(life.earned[-1]),
     }
     days = depth_by_day(life)
+    row |= {"posts": life.posts} if life.p.board else {}
     row |= {f"depth_day_{d}": float(value) for d, value in enumerate(days, 1)}
     row |= {"depth_slope": slope(days)} if len(days) else {}
     row |= columns(life.p, life.generations) if life.generations else {}
@@ -120,7 +124,7 @@ def lives(run: Run) -> list[Life]:
     shape = boxes, p.agents, items_of(p)
     levels, bases = levels_of(p), p.lineages * p.bases
     since = np.full(shape, -1, np.int32)
-    earned = np.zeros(shape[:2])
+    earned, posts = np.zeros(shape[:2]), np.zeros(boxes, int)
     today, days = np.zeros(shape[:2], int), []
     states = np.zeros(0)
     chronicle = Chronicle(p, boxes, shape[2]) if has_lives(p) else None
@@ -138,6 +142,8 @@ def lives(run: Run) -> list[Life]:
             chronicle.tell(t, states, known)
         if record:
             record.tell(t, states)
+        if p.board:
+            posts += _posted_in(t, states)
         today = np.maximum(today, np.where(known, levels, 0).max(axis=2))
         if p.day and t % p.day == 0:
             days.append(today)
@@ -153,11 +159,18 @@ def lives(run: Run) -> list[Life]:
             by_day[:, b],
             _written(p, states[b]),
             int(states[b]["illegal"].sum()),
+            int(posts[b]),
             chronicle.of(b) if chronicle else None,
             record.of(b) if record else None,
         )
         for b in range(boxes)
     ]
+
+
+def _posted_in(t: int, states: np.ndarray) -> np.ndarray:
+    """How many entries were posted in step t, int [boxes]."""
+    new = states["board"][..., WHEN] == t - 1
+    return (new & (states["claimed"] == 0) if "claimed" in states.dtype.names else new).sum(axis=1)
 
 
 def _written(p: SimpleNamespace, state: np.void) -> np.ndarray:

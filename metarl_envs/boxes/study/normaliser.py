@@ -42,6 +42,9 @@ SHIPPED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("AmnesiaBox", {}),
     ("AmnesiaBox", {"notes": 0}),
     ("AmnesiaBox", {"width": 2}),
+    ("GenerationsBox", {}),
+    ("HazardBox", {}),
+    ("SealedBox", {}),
 )
 
 Row = dict[str, Any]

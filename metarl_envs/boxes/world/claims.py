@@ -16,6 +16,15 @@ What pays is `selection`. The worth of a thing is its level, and pays
 * approval: the author, in equal shares for each other agent that cites the claim;
 * mix: as approval with weight `mix`, and as consequentialist with the rest.
 
+What a full board gives up is `retention`. Places that are empty can always be written to; what is written can be written over
+
+* free: at any time, by anybody: whoever claims or posts chooses the place, also while others are empty;
+* oldest_out: only where the board is full, and then only what has stood there longest;
+* least_cited_out: the same with what is cited least, of several the oldest;
+* least_confirmed_out: the same with that of which replications confirmed least more than they refuted, of several the oldest.
+
+Retracting, and sabotage (`world.hazard`), do not ask for it. What is posted is cited and replicated by nobody.
+
 What agents do to claims is settled once all have acted and what is posted is written, before anybody is paid, in this order:
 replications, citations, retractions, claims. The first three are done to what stood there before the step, and come to
 nothing where it was written over by a post; of several who claim at one place the lot decides, and who loses claims
@@ -43,6 +52,9 @@ from metarl_envs.engine.streams import keyed
 #: `selection`, in the order of its numbers.
 SELECTIONS = ("none", "consequentialist", "seems_right", "approval", "mix")
 NO_CLAIMS, CONSEQUENTIALIST, SEEMS_RIGHT, APPROVAL, MIX = range(5)
+#: `retention`, in the order of its numbers.
+RETENTIONS = ("free", "oldest_out", "least_cited_out", "least_confirmed_out")
+FREE, OLDEST_OUT, LEAST_CITED_OUT, LEAST_CONFIRMED_OUT = range(4)
 #: `state.claiming`: what an agent does to claims in this step.
 NO_CLAIMING, CLAIMED, REPLICATED, RETRACTED, CITED = range(5)
 
@@ -215,7 +227,52 @@ def enter(params, state, i, k):
 
 
 @kernel
-def corrupt_entries(params, task, state, rng):
+def end_step_of_claims(params, task, state, rng):
+    """What stands may be corrupted, and what a full board gives up next follows from what stands."""
+    corrupt_entries(params, state, rng)
+    if params.retention != FREE:
+        guard_entries(params, state)
+
+
+@kernel
+def guard_entries(params, state):
+    """Guard all entries but the one that `retention` gives up; that one too, as long as there is an empty place."""
+    given_up = 0
+    for k in range(params.board):
+        state.guarded[k] = 1 if state.board[k, WHEN] >= 0 else 0
+        if is_given_up_before(params, state, k, given_up):
+            given_up = k
+    for k in range(params.board):
+        if state.guarded[k] == 0:
+            return
+    state.guarded[given_up] = 0
+
+
+@kernel
+def is_given_up_before(params, state, k, other):
+    """Whether `retention` gives up entry k rather than another; of two alike the older one, and the first place."""
+    merit, merit_of_other = merit_of_entry(params, state, k), merit_of_entry(params, state, other)
+    if merit != merit_of_other:
+        return merit < merit_of_other
+    return state.board[k, WHEN] < state.board[other, WHEN]
+
+
+@kernel
+def merit_of_entry(params, state, k):
+    """What `retention` keeps an entry for, beside its being young."""
+    if params.retention == LEAST_CITED_OUT:
+        return state.cited[k]
+    return standing(state, k) if params.retention == LEAST_CONFIRMED_OUT else 0
+
+
+@kernel
+def standing(state, k):
+    """How much speaks for an entry: replications that made what it says, less those that did not."""
+    return state.confirmed[k] - state.refuted[k]
+
+
+@kernel
+def corrupt_entries(params, state, rng):
     """Whatever has stood on the board for a generation may name something wrong, from now on."""
     if params.corruption == 0.0:
         return
@@ -256,9 +313,9 @@ def count_for_others(params):
 
 
 @kernel
-def has_something_to_claim(params, state, i, k):
-    """Whether the last experiment seemed to make something."""
-    return state.seemed[i] != NOTHING
+def can_claim(params, state, i, k):
+    """Whether the last experiment seemed to make something, and place k may be written over."""
+    return state.seemed[i] != NOTHING and state.guarded[k] == 0
 
 
 @kernel
@@ -341,7 +398,7 @@ CLAIM = Verb(
     "claim {place}",
     "claims on the noticeboard, place {place}: {experiment}",
     count_places,
-    has_something_to_claim,
+    can_claim,
     claim,
 )
 REPLICATE = Verb(
@@ -398,6 +455,8 @@ def _claims_error(p: SimpleNamespace) -> str | None:
     if not has_claims(p):
         if p.corruption > 0:
             return f"corruption={p.corruption:g} is of boxes with claims: give corruption=0, or selection='consequentialist'"
+        if p.retention != "free":
+            return f"retention={p.retention!r} is of boxes with claims: give 'free', or selection='consequentialist'"
         return None
     given = f"selection={p.selection!r}"
     if p.board == 0:
@@ -411,6 +470,17 @@ def _claims_error(p: SimpleNamespace) -> str | None:
     return None
 
 
+_RULES_OF_RETENTION = {
+    "free": "",
+    "oldest_out": " What is written on the board can only be written over once it is full, the oldest entry first.",
+    "least_cited_out": " What is written on the board can only be written over once it is full, the least cited entry first.",
+    "least_confirmed_out": (
+        " What is written on the board can only be written over once it is full, "
+        "that which was confirmed least beyond its refutations first."
+    ),
+}
+
+
 def rules_of_claims(p: SimpleNamespace) -> str:
     """What can be claimed, what that pays, and what makes claims false."""
     text = "You can claim your last experiment, at a place of the board."
@@ -422,6 +492,7 @@ def rules_of_claims(p: SimpleNamespace) -> str:
     text += " With one of its two things in your hand you can replicate a claim; what comes of it is attached for all to read."
     text += " You can cite claims of others" if p.agents > 1 else " You can"
     text += ", and retract your own." if p.agents > 1 else " retract your own."
+    text += _RULES_OF_RETENTION[p.retention]
     if p.illusions:
         text += f" An experiment that fails seems to work with chance {p.illusions:g}; what it seems to make is worthless."
     if p.corruption:
@@ -440,6 +511,7 @@ CLAIMS = Mechanism(
     parameters={
         "selection": Choice("none", SELECTIONS),
         "mix": Real(0.5, 0.0, 1.0),
+        "retention": Choice("free", RETENTIONS),
         "corruption": Real(0.0, 0.0, 1.0),
     },
     fields=claim_fields,
@@ -449,7 +521,7 @@ CLAIMS = Mechanism(
     open=open_claims,
     before_step=begin_claiming,
     settle=settle_claims,
-    after_step=corrupt_entries,
+    after_step=end_step_of_claims,
     forget=forget_claims,
     birth=leave_claims,
     due=share_of_makers,

@@ -107,6 +107,11 @@ def has_lives(p: SimpleNamespace) -> bool:
     return getattr(p, "lifespan", 0) > 0
 
 
+def life_count(p: SimpleNamespace, i: int) -> int:
+    """How many lives there are in slot `i` of a box until it is over; one that would begin in its last moment is none."""
+    return 1 + (p.horizon - 1 - plain(first_born)(p, i)) // p.lifespan
+
+
 # ------------------------------------------------------------------------------------------------- copying
 @kernel
 def learn_from_teachers(params, task, state, rng):
@@ -207,10 +212,16 @@ def corrupt(params, entries, k, rng):
 
 # ------------------------------------------------------------------------------------------------- hooks
 @kernel
+def first_born(params, i):
+    """When the first life in slot i began: where ages are staggered, before the box was opened, but for slot 0."""
+    return -(i * params.lifespan // params.agents) if params.staggered != 0 else 0
+
+
+@kernel
 def open_lives(params, task, state, rng):
     """The first lives begin with nothing, as all do; where ages are staggered they are shorter, but for that of agent 0."""
     for i in range(params.agents):
-        state.born[i] = -(i * params.lifespan // params.agents) if params.staggered != 0 else 0
+        state.born[i] = first_born(params, i)
         state.life[i] = 0
         state.earned[i] = 0.0
         state.copied[i] = NOTHING

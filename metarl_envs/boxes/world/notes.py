@@ -47,6 +47,7 @@ def note_fields(p: SimpleNamespace) -> dict[str, Any]:
         "open": (np.uint8, (n, max(pages_of(p, p.notes), 1))),
         "looking": (np.uint8, (n, max(pages_of(p, p.board), 1))),
         "board": (np.int16, (max(p.board, 1), 4)),
+        "guarded": (np.uint8, max(p.board, 1)),  # what must not be written over (see `world.claims`)
     }
 
 
@@ -59,6 +60,7 @@ def open_books(params, task, state, rng):
             wipe(state.notes[i], k)
     for k in range(params.board):
         wipe(state.board, k)
+        state.guarded[k] = 0
 
 
 @kernel
@@ -144,9 +146,15 @@ def count_places(params):
 
 
 @kernel
+def can_post(params, state, i, k):
+    """Whether there is an experiment to write down, and place k of the board may be written over."""
+    return state.tried[i, 0] != NOTHING and state.guarded[k] == 0
+
+
+@kernel
 def post(params, state, actions, i, k):
     """Write the last experiment on a place of the board, once all have acted. Of several who do so there, one is drawn."""
-    if state.tried[i, 0] != NOTHING and not is_outdone(state, i, actions):
+    if can_post(params, state, i, k) and not is_outdone(state, i, actions):
         write(state, i, state.board, k)
 
 
@@ -220,7 +228,7 @@ POST = Verb(
     "post {place}",
     "posts on the noticeboard, place {place}: {experiment}",
     count_places,
-    has_tried_something,
+    can_post,
     no_effect,
     contend=post,
     key=Key("b", "post", lambda p, state, i: next_entry(p, state, i, NOTICEBOARD)),
