@@ -11,6 +11,7 @@ from metarl_envs.boxes.study.effects import EFFECTS, Condition, Effect, Finding,
 from metarl_envs.evaluation.statistics import Interval
 from metarl_envs.ids import BOXES
 
+VERDICTS = {"holds", "no difference found", "does not hold"}
 PAGE = Path(__file__).parents[1] / "docs" / "boxes.md"
 SOME = Interval(1.0, 0.5, 1.5)
 
@@ -93,14 +94,30 @@ def test_notes_pay_for_amnesics(preset, least):
 
 @pytest.mark.nightly
 def test_the_page_says_what_is_found():
-    """200 boxes a condition: what is claimed holds, but for four claims of which the page says that they do not."""
+    """200 boxes a condition: what is claimed holds, but for eight effects of which the page says that they do not."""
     found = list(findings())
     assert [f.effect.name for f in found if not f.holds] == [
+        "deceptive merge",
         "note strategy, narrow tree (W=2)",
+        "long notes, few posts",
         "whom newborns learn from",
         "harm and invention",
         "the board is true where only what works pays",
+        "what a full board keeps",
+        "true where only what works pays, whatever the board keeps",
     ]
     written = re.search(r"^\| effect \|.*?(?=\n\n)", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
     assert written
     assert written.group() == report(found)
+
+
+def test_the_page_has_a_row_for_each_claim():
+    """In the order of the table, with the names that the command prints."""
+    rows = [row.split(" | ") for row in PAGE.read_text().splitlines() if row.count(" | ") == 5 and row.startswith("| ")]
+    told = [(row[0][2:], row[1].partition(" (")[0], row[2]) for row in rows if row[5].partition(":")[0].strip(" |") in VERDICTS]
+    claims = [
+        (effect.name, claim[0], f"{claim[1]} {'>' if claim in effect.claims else '='} {claim[2]}")
+        for effect in EFFECTS
+        for claim in effect.claims + effect.no_difference
+    ]
+    assert told == claims

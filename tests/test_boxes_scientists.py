@@ -13,7 +13,8 @@ from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.sealed import SealedBox
 from metarl_envs.boxes.study.claims import ClaimRecord, Claims, by_generation, columns, half_life
 from metarl_envs.boxes.study.measures import column, measure
-from metarl_envs.boxes.world.claims import CITED, CLAIMED, REPLICATED, RETRACTED
+from metarl_envs.boxes.world.claims import CITED, CLAIMED, REPLICATED, RETENTIONS, RETRACTED
+from metarl_envs.boxes.world.notes import WHEN
 from metarl_envs.engine.compiling.kernels import plain
 from tests.test_boxes_core import Boxes
 
@@ -54,6 +55,17 @@ def test_scientists_do_what_is_allowed_and_act_in_their_manner(name):
     assert not worlds.state["illegal"].any()
     assert done - {0, RETRACTED} == DEEDS[name]
     assert RETRACTED not in done or name == "sceptic"
+
+
+@pytest.mark.parametrize("retention", RETENTIONS[1:])
+def test_scientists_write_where_the_board_lets_them(retention):
+    """Each would keep another entry of a full board than its rule does; none tries in vain."""
+    written_over = 0
+    for worlds in live(("sceptic", "conformist", "publisher"), count=1, board=2, retention=retention):
+        full = (worlds.state["board"][0, :, WHEN] >= 0).all()
+        written_over += bool(full and (worlds.state["board"][0, :, WHEN] == worlds.state["t"][0] - 1).any())
+    assert written_over > 2
+    assert not worlds.state["illegal"].any()
 
 
 @pytest.mark.parametrize("reverse", [False, True])

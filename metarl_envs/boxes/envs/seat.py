@@ -703,7 +703,7 @@ class HazardSeat(Seat):
     References:
         Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error, companions mixed. Random play
         0.52 +- 0.03 (`make_vec`, `action_space.seed(0)`), `oracle` 109.39 +- 2.40, which knows the recipes and forces: strong,
-        not proved to be the best. With `preset="short"` 0.35 +- 0.02 and 68.77 +- 1.50.
+        not proved to be the best.
 
     Source and variants:
         A dilemma as of Schelling 1973 (Journal of Conflict Resolution 17:381): force always pays oneself, and ruins all where

@@ -42,7 +42,6 @@ SHIPPED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("AmnesiaBox", {}),
     ("AmnesiaBox", {"notes": 0}),
     ("AmnesiaBox", {"width": 2}),
-    ("GenerationsBox", {}),
     ("HazardBox", {}),
     ("SealedBox", {}),
 )
