@@ -654,7 +654,7 @@ class Sharer(NoteKeeper):
     def memory(p, variant):
         """What a keeper of notes remembers, and of what it posted last."""
         kept = NoteKeeper.memory(p, variant)
-        return record(**{name: kept.fields[name][0] for name in kept.names}, posted=np.int16)
+        return record(**{name: kept[name] for name in kept.names or ()}, posted=np.int16)
 
 
 #: By name, the scripted agents that every box has.

@@ -207,7 +207,7 @@ _RETAINED = {
 _SELECTED_AND_RETAINED = {
     f"{selection}, {rule.replace('_', ' ')}": Condition(each.agent, {**each.params, "retention": rule})
     for selection, each in _SELECTED.items()
-    for rule in RETENTIONS[1:]
+    for rule in ("oldest_out", "least_confirmed_out")  # nobody cites there, so the least cited is the oldest
     if selection != "approval"
 }
 
@@ -431,7 +431,7 @@ EFFECTS = (
         _SELECTED_AND_RETAINED,
         tuple(
             claim
-            for rule in ("oldest out", "least cited out", "least confirmed out")
+            for rule in ("oldest out", "least confirmed out")
             for claim in (
                 ("claim_precision", f"consequentialist, {rule}", f"seems right, {rule}"),
                 ("false_half_life", f"seems right, {rule}", f"consequentialist, {rule}"),

@@ -143,7 +143,7 @@ def lives(run: Run) -> list[Life]:
         if record:
             record.tell(t, states)
         if p.board:
-            posts += _posted_in(t, states)
+            posts += _posted_in(p, t, states)
         today = np.maximum(today, np.where(known, levels, 0).max(axis=2))
         if p.day and t % p.day == 0:
             days.append(today)
@@ -167,10 +167,10 @@ def lives(run: Run) -> list[Life]:
     ]
 
 
-def _posted_in(t: int, states: np.ndarray) -> np.ndarray:
+def _posted_in(p: SimpleNamespace, t: int, states: np.ndarray) -> np.ndarray:
     """How many entries were posted in step t, int [boxes]."""
     new = states["board"][..., WHEN] == t - 1
-    return (new & (states["claimed"] == 0) if "claimed" in states.dtype.names else new).sum(axis=1)
+    return (new & (states["claimed"] == 0) if has_claims(p) else new).sum(axis=1)
 
 
 def _written(p: SimpleNamespace, state: np.void) -> np.ndarray:
