@@ -19,6 +19,8 @@ from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameter, Real
 from metarl_envs.ids import BOXES, TABLE, family_of
 from metarl_envs.learners import LEARNERS
 from metarl_envs.players.networks.shipped import NAMES, pretrained
+from metarl_envs.suites import load as load_suite
+from metarl_envs.suites import names as suite_names
 
 #: The headings of a family's reference page, in order.
 HEADINGS = (
@@ -120,6 +122,28 @@ def wrappers() -> Listing:
     return Listing("wrappers", ("wrapper", "what it does"), rows)
 
 
+def suites() -> Listing:
+    """Return the suites, each with what it asks for."""
+    rows = [
+        (name, str(len(suite.rows)), suite.about, ", ".join(suite.capabilities))
+        for name in suite_names()
+        for suite in [load_suite(name)]
+    ]
+    return Listing("suites", ("suite", "rows", "what it is for", "capabilities"), rows)
+
+
+def suite_page(name: str) -> tuple[str, dict[str, str]]:
+    """Return what a suite is, and under the name of each row what is lived there and why."""
+    suite = load_suite(name)
+    about = f"{suite.about} {suite.seeds} seeds. Digest {suite.digest}."
+    rows = {}
+    for row in suite.rows:
+        params = ", ".join(f"{one}={value!r}" for one, value in row.params.items()) or "as by default"
+        how = f"{row.tasks} tasks of split {row.split or 'all'}, {row.how_long}"
+        rows[f"{row.name} ({row.capability})"] = f"{row.where}: {params}; {how}.\n\n{row.why}"
+    return about, rows
+
+
 def parameters(id: str) -> Listing:
     """Return the parameters of a family: what each may be, and what it is if nothing is said."""
     family = family_at(family_of(id))
@@ -134,6 +158,7 @@ LISTS = {
     "learners": learners,
     "players": players,
     "networks": networks,
+    "suites": suites,
     "wrappers": wrappers,
 }
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -31,6 +33,12 @@ def beside(path: str | os.PathLike, *suffixes: str) -> list[Path]:
     stem = Path(path)
     stem = stem.with_suffix("") if stem.suffix in suffixes else stem
     return [stem.with_name(stem.name + suffix) for suffix in suffixes]
+
+
+def file_name(name: str) -> str:
+    """Return a name as that of a file: letters, digits and dashes, and what tells it from names like it."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:40]
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def as_png(path: str | os.PathLike) -> Path:

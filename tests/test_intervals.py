@@ -13,6 +13,7 @@ from metarl_envs.evaluation.statistics import (
     over_boxes,
     over_seeds,
     over_seeds_and_tasks,
+    over_tables,
     ratio_of_sums,
 )
 
@@ -112,6 +113,29 @@ def test_intervals_cover_what_they_promise(cell):
 )
 def test_what_is_said_of_effects_that_are_not_normal(name, seeds, stated):
     assert coverage_not_normal(name, seeds) == pytest.approx(stated, abs=0.012)
+
+
+def coverage_of_tables(tasks, seed, both, replicates=REPLICATES, seeds=5):
+    """How often the interval over several kinds of tasks holds the truth, where what a seed does well it does well in all."""
+    rng, held = np.random.default_rng(sum(tasks)), 0
+    for _ in range(replicates):
+        of_seed = rng.normal(0, seed, (seeds, 1))
+        tables = [
+            of_seed + rng.normal(0, both, (seeds, 1)) + rng.normal(0, 0.2, (1, count)) + rng.normal(0, 0.3, (seeds, count))
+            for count in tasks
+        ]
+        _, low, high = over_tables(tables)
+        held += low <= 0 <= high
+    return held / replicates
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tasks", "seed", "both"), [((20, 100), 0.1, 0.05), ((17, 30, 100), 0.0, 0.1), ((20, 20), 0.0, 0.0)])
+def test_intervals_over_several_kinds_of_tasks_cover_what_they_promise(tasks, seed, both):
+    replicates = 2_000
+    covered = coverage_of_tables(tasks, seed, both, replicates)
+    assert covered > 0.95 - 4 * np.sqrt(0.95 * 0.05 / replicates)
+    assert covered < 0.995
 
 
 # ------------------------------------------------------------------------------------------------- by hand
@@ -237,3 +261,22 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def test_one_kind_of_tasks_is_what_it_was_and_two_alike_share_what_their_seeds_do():
+    rng = np.random.default_rng(0)
+    cells = rng.normal(size=(4, 6))
+    assert over_tables([cells]) == pytest.approx(over_seeds_and_tasks(table(cells)))
+    # Only seeds differ, and each does alike in both kinds: that is one finding, and not two.
+    of_seeds = np.repeat([[0.0], [1.0], [2.0]], 5, axis=1)
+    assert over_tables([of_seeds, of_seeds]) == pytest.approx(over_tables([of_seeds]))
+    # Only tasks differ, which are drawn for each kind: their variances add up, with a quarter of each.
+    of_tasks = np.repeat([[0.0, 1.0, 2.0]], 4, axis=0)
+    alone, both = over_tables([of_tasks]), over_tables([of_tasks, of_tasks + 3])
+    assert both.mean == alone.mean + 1.5
+    assert both.high - both.mean == pytest.approx((alone.high - alone.mean) / np.sqrt(2))
+
+
+def test_several_kinds_of_tasks_count_alike_and_one_seed_has_no_interval():
+    assert over_tables([np.zeros((2, 3)), np.ones((2, 30))]).mean == 0.5
+    assert np.isnan(over_tables([np.zeros((1, 3)), np.ones((1, 30))])[1:]).all()

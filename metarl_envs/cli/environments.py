@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from metarl_envs.players.networks.cards import Card
 
 
-_LISTED = "environments, learners, players (of boxes), networks, wrappers, parameters, an id, or a network"
+_LISTED = "environments, learners, players (of boxes), networks, suites, wrappers, parameters, an id, a network, or a suite"
 
 
 def list_what_there_is(
@@ -25,11 +25,12 @@ def list_what_there_is(
     id: Annotated[str | None, typer.Argument(help="whose parameters")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON: a list of objects")] = False,
 ) -> None:
-    """List what there is: environments, learners, players, networks, wrappers, parameters of an id; or show one's page."""
-    from metarl_envs.catalogue import LISTS, parameters, read_page
+    """List what there is: environments, learners, players, networks, suites, wrappers, parameters of an id; or show a page."""
+    from metarl_envs.catalogue import LISTS, parameters, read_page, suite_page
     from metarl_envs.engine.composing import family_at
     from metarl_envs.ids import family_of
     from metarl_envs.players.networks.shipped import DESCENTS, DIGESTS, card, pretrained
+    from metarl_envs.suites import names as suites
 
     if what == "parameters" and id is None:
         raise ValueError("list parameters needs an id, such as: list parameters DarkRoom")
@@ -39,6 +40,9 @@ def list_what_there_is(
         listing = parameters(str(id))
     elif what in LISTS:
         listing = LISTS[what]()
+    elif what in suites():
+        _show_page(*suite_page(what), as_json)
+        return
     elif what in DIGESTS:
         _show_card(card(what), as_json)
         return

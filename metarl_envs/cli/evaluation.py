@@ -20,11 +20,17 @@ from metarl_envs.cli.models import (
     told_in_a_line,
 )
 from metarl_envs.cli.options import DEFAULT_SPLIT, SPLITS, Param, params_of, see_that_it_can_be_written
+from metarl_envs.cli.suites import score_in_suite, see_that_a_suite_says_the_rest
 from metarl_envs.cli.terminal import Bars, new_console
+from metarl_envs.files import file_name
 
 
 def evaluate(
-    id: Annotated[str, typer.Argument(help="such as MetaRL/DarkRoom-v0")],
+    called: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="such as MetaRL/DarkRoom-v0; with --suite, agents in its place")
+    ] = None,
+    suite: Annotated[str | None, typer.Option(help="score agents in a suite: see metarl-envs list suites, or a file")] = None,
     policy: Annotated[
         list[str] | None, typer.Option(help="a learner, reference or network, repeatable [default: all that fit, but networks]")
     ] = None,
@@ -36,8 +42,10 @@ def evaluate(
     seeds: Annotated[int, typer.Option(help="number of seeds: 0, 1, ...")] = 5,
     lifetimes: Annotated[int, typer.Option(help="number of lifetimes on each task, for each seed")] = 1,
     param: Param = None,
-    out: Annotated[Path | None, typer.Option(help="folder [default: results/NAME-SPLIT]")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a result of other settings in that folder")] = False,
+    out: Annotated[Path | None, typer.Option(help="folder [default: results/NAME-SPLIT, or results/suite-NAME]")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace a result of other settings, or of a suite, in that folder")
+    ] = False,
     model: Annotated[list[str] | None, typer.Option(help="a language model, beside the policies; repeatable")] = None,
     base_url: BaseUrl = None,
     context: Context = "whole",
@@ -52,7 +60,23 @@ def evaluate(
 
     Language models live the same tasks with the same noise, beside random and oracle where no --policy is given. Every
     question and reply is written to transcript-MODEL.jsonl in the folder, and --resume asks none of them again.
+
+    With --suite, agents are scored in all rows of a suite that they can play: a table, a picture of their profiles, and a file
+    of JSON to send in. An agent is a learner, a reference, a scripted agent of boxes, a network, or a factory of your own as
+    module:Name; a --model plays beside them. Each row is kept as soon as it is lived, and --resume goes on with what is there.
+    (There, --requests and --tokens limit what a model uses in one row.)
     """
+    settings: dict[str, Any] = {"context": context, "max_tokens": max_tokens, "requests": requests, "tokens": tokens}
+    settings |= {"concurrency": concurrency}
+    if suite is not None:
+        see_that_a_suite_says_the_rest(called)
+        models = {name: model_of(name, base_url, **settings) for name in model or []}
+        agents = {**{name: _agent(name) for name in names or []}, **models}
+        score_in_suite(suite, agents, out, resume=resume, overwrite=overwrite, forecast_of=models if dry_run else None)
+        return
+    if names is None or len(names) > 1:
+        raise ValueError(f"evaluate takes one id, or --suite and agents; it was given {names}")
+    (id,) = names
     from metarl_envs.engine.composing import family_at
     from metarl_envs.evaluation import evaluate as score
     from metarl_envs.evaluation.protocol import unlike
@@ -66,10 +90,8 @@ def evaluate(
     meant = task_set.split or "all"
     folder = out or Path("results") / f"{short(id_of(id)).rpartition('/')[2]}-{meant}"
     see_that_it_can_be_written(folder)
-    settings = {"context": context, "max_tokens": max_tokens, "requests": requests, "tokens": tokens}
-    settings |= {"concurrency": concurrency, "resume": resume}
     models = {
-        name: model_of(name, base_url, **settings, transcript=folder / f"transcript-{_as_file(name)}.jsonl")
+        name: model_of(name, base_url, **settings, resume=resume, transcript=folder / f"transcript-{file_name(name)}.jsonl")
         for name in model or []
     }
     if not models and (dry_run or resume or base_url is not None):
@@ -118,7 +140,7 @@ def verdict(
     from metarl_envs.evaluation.verdicts import verdict as judge
     from metarl_envs.ids import id_of, short
 
-    folder = out or Path("results") / f"verdict-{_as_file(agent)}-{short(id_of(id)).rpartition('/')[2]}"
+    folder = out or Path("results") / f"verdict-{file_name(agent)}-{short(id_of(id)).rpartition('/')[2]}"
     see_that_it_can_be_written(folder)
     params = params_of(param or [])
     with Bars() as progress:
@@ -144,12 +166,3 @@ def _agent(given: str) -> Any:
     if not hasattr(found, name):
         raise ValueError(f"agent={given!r}: {found.__name__} has no {name!r}")
     return getattr(found, name)
-
-
-def _as_file(name: str) -> str:
-    """The name of a model as part of a file's name: letters, digits and dashes, and what tells it from names like it."""
-    import hashlib
-    import re
-
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:40]
-    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

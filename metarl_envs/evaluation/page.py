@@ -81,7 +81,7 @@ def markdown(tables: Iterable[Table]) -> str:
     """Return tables in Markdown."""
     parts = []
     for table in tables:
-        lines = [f"**{_plain(table.title)}**", "", _row(table.heads), f"|{'---|' * len(table.heads)}"]
+        lines = [f"**{plain(table.title)}**", "", _row(table.heads), f"|{'---|' * len(table.heads)}"]
         parts.append("\n".join([*lines, *(_row(row) for row in table.rows)]))
     return "\n\n".join(parts)
 
@@ -138,11 +138,11 @@ def _table(table: Table) -> str:
 
 
 def _row(cells: Iterable[Cell]) -> str:
-    return f"| {' | '.join(_plain(cell if isinstance(cell, str) else cell[0]) for cell in cells)} |"
+    return f"| {' | '.join(plain(cell if isinstance(cell, str) else cell[0]) for cell in cells)} |"
 
 
-def _plain(text: str) -> str:
-    """Text that Markdown, and HTML within it, reads as text; an underscore within a word means nothing to it."""
+def plain(text: str) -> str:
+    """Return text as Markdown, and HTML within it, reads it as text; an underscore within a word means nothing to it."""
     return re.sub(r"[\\`*\[\]|#!~$]|(?<![^\W_])_|_(?![^\W_])", lambda found: f"\\{found.group()}", escape(text, quote=False))
 
 

@@ -119,6 +119,14 @@ class Result:
         earned = self.raw[policy].cumsum(axis=3) - self.scale.random_until[None, :, None, :]
         return earned / lead[None, :, None, :]
 
+    def of_lifetimes(self, policy: str) -> np.ndarray:
+        """Return the normalised score of each whole lifetime, float64 [seed, task, lifetime].
+
+        It is the mean over units where they are scored one by one, and the last of them where the result `is_cumulative`.
+        """
+        values = self.normalised(policy)
+        return values[..., -1] if self.is_cumulative else values.mean(axis=3)
+
     def curve(self, policy: str) -> np.ndarray:
         """Mean and 95 % interval (for the distribution of tasks) of the normalised score at each unit, float64 [3, unit]."""
         return curve_over_seeds_and_tasks(self.normalised(policy))
@@ -141,7 +149,7 @@ class Result:
 
     def _summary(self, policy: str) -> Summary:
         values, earned = self.normalised(policy), self.raw[policy].sum(axis=3)
-        whole = values[..., -1:] if self.is_cumulative else values
+        whole = self.of_lifetimes(policy)[..., None]
         first, last = (np.full_like(values[..., 0], np.nan) if self.is_cumulative else values[..., i] for i in (0, -1))
         best = self.scale.oracle.mean() * self.share * values.shape[3]
         return Summary(

@@ -2,7 +2,7 @@
 
 One trained model is scored on all tasks, so tasks share what its seed did: an interval over tasks alone is far too narrow
 (it covers 20-41 % where it promises 95 %). Two kinds are honest: `over_seeds` for *this list of tasks*, and
-`over_seeds_and_tasks` for the *distribution of tasks*.
+`over_seeds_and_tasks` for the *distribution of tasks* (`over_tables` where tasks are of several kinds).
 
 What they cover was measured, at nominal 95 % (`python tests/test_intervals.py` does it again): 20,000 data sets in each of 16
 settings of 2 to 10 seeds and 2 to 100 tasks, with normal effects of seeds, of tasks and of both together. `over_seeds` covers
@@ -13,6 +13,7 @@ seeds cover 90 % and ten 92 %; where one seed in ten fails altogether, 62 % and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -84,6 +85,20 @@ def over_seeds_and_tasks(values: np.ndarray, level: float = 0.95) -> Interval:
     return Interval(*(float(v) for v in curve[:, 0]))
 
 
+def over_tables(tables: Sequence[np.ndarray], level: float = 0.95) -> Interval:
+    """Return the mean over several kinds of tasks, each of which counts alike, with its interval.
+
+    The kinds are given; seeds and the tasks of each kind are drawn. One seed is one player in all of them, so that what it does
+    well everywhere is not taken for several findings. See `curve_over_seeds_and_tasks`, of which this is the sum over kinds.
+
+    Args:
+        tables: of each kind the scores, float64 [seed, task]: equally many seeds, in the same order.
+        level: of the interval.
+    """
+    curve = _crossed([table[:, :, None] for table in tables], level)
+    return Interval(*(float(v) for v in curve[:, 0]))
+
+
 def curve_over_seeds_and_tasks(values: np.ndarray, level: float = 0.95) -> np.ndarray:
     """Mean and interval of each unit, float64 [3, unit], for the distribution of tasks: seeds and tasks are both drawn.
 
@@ -106,20 +121,32 @@ def curve_over_seeds_and_tasks(values: np.ndarray, level: float = 0.95) -> np.nd
         Mean, low, high. The ends are NaN for one seed or one task, which tell nothing of others. Where all scores are equal,
         the interval has no width.
     """
-    lives = values.mean(axis=2)
-    seeds, tasks, _ = lives.shape
-    mean = lives.mean(axis=(0, 1))
-    if min(seeds, tasks) < 2:
+    return _crossed([values.mean(axis=2)], level)
+
+
+def _crossed(tables: Sequence[np.ndarray], level: float) -> np.ndarray:
+    """Mean, low and high of the mean over tables [seed, task, unit], float64 [3, unit]; see `curve_over_seeds_and_tasks`.
+
+    Everything is a variance of the mean over all tables: as the seeds tell it, as the tasks of each table tell it, and what
+    noise alone would make of each.
+    """
+    seeds, share = len(tables[0]), 1 / len(tables)
+    mean = share * np.sum([table.mean(axis=(0, 1)) for table in tables], axis=0)
+    if min(min(table.shape[:2]) for table in tables) < 2:
         return np.stack([mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)])
-    of_seeds, of_tasks = lives.mean(axis=1) - mean, lives.mean(axis=0) - mean
-    rest = lives - mean - of_seeds[:, None] - of_tasks
-    m_seeds = tasks * (of_seeds**2).sum(axis=0) / (seeds - 1)
-    m_tasks = seeds * (of_tasks**2).sum(axis=0) / (tasks - 1)
-    m = (rest**2).sum(axis=(0, 1)) / ((seeds - 1) * (tasks - 1))
-    t_seeds, t_tasks = stats.t.ppf(0.5 + level / 2, [seeds - 1, tasks - 1])
-    squared = np.maximum(
-        t_seeds**2 * m_seeds + t_tasks**2 * np.maximum(0, m_tasks - m),
-        t_tasks**2 * m_tasks + t_seeds**2 * np.maximum(0, m_seeds - m),
-    )
-    half = np.sqrt(squared / (seeds * tasks))
+    of_seeds = share * np.sum([table.mean(axis=1) for table in tables], axis=0) - mean
+    by_seeds, by_tasks, beyond_noise, noise = (of_seeds**2).sum(axis=0) / (seeds - 1) / seeds, 0.0, 0.0, 0.0
+    for table in tables:
+        tasks = table.shape[1]
+        of_tasks = table.mean(axis=0) - table.mean(axis=(0, 1))
+        rest = table - table.mean(axis=1)[:, None] - of_tasks
+        told = share**2 * (of_tasks**2).sum(axis=0) / (tasks - 1) / tasks
+        noise_here = share**2 * (rest**2).sum(axis=(0, 1)) / ((seeds - 1) * (tasks - 1)) / (seeds * tasks)
+        t_tasks = stats.t.ppf(0.5 + level / 2, tasks - 1)
+        by_tasks += t_tasks**2 * told
+        beyond_noise += t_tasks**2 * np.maximum(0, told - noise_here)
+        noise += noise_here
+    t_seeds = stats.t.ppf(0.5 + level / 2, seeds - 1)
+    squared = np.maximum(t_seeds**2 * by_seeds + beyond_noise, by_tasks + t_seeds**2 * np.maximum(0, by_seeds - noise))
+    half = np.sqrt(squared)
     return np.stack([mean, mean - half, mean + half])

@@ -36,7 +36,7 @@ def players_by_name(given: Any, variant: Variant, what: str = "policies") -> dic
     one = what.removesuffix("ies") + "y" if what.endswith("ies") else what.removesuffix("s")
     return {
         name: _read(each, variant, known, one if each is name else f"{one} {name!r}")
-        for name, each in _by_name(given, what).items()
+        for name, each in by_name(given, what).items()
     }
 
 
@@ -62,15 +62,23 @@ def described(player: Anyone) -> str:
     return repr(player) if isinstance(player, Player | Wrapped | Seat) else name_of(player)
 
 
-def _by_name(given: Any, what: str) -> dict[str, Any]:
-    """What was given, by name."""
+def by_name(given: Any, what: str) -> dict[str, Any]:
+    """Return whoever was given, by name.
+
+    Args:
+        given: a mapping of names to players, a list of players, or one alone, whatever they are.
+        what: how an error calls the argument.
+
+    Raises:
+        TypeError, ValueError: as in `players_by_name`, where names are missing, no strings, or twice.
+    """
     if isinstance(given, str | Player | Wrapped) or callable(given):
         given = [given]
     if not isinstance(given, Iterable):
         raise TypeError(f"{what}={given!r} must be names, learners, factories of players, or a mapping of names to them")
     pairs = list(given.items()) if isinstance(given, Mapping) else [(called(player), player) for player in given]
     if not pairs:
-        raise ValueError(f"{what} is empty: give at least one, or None for all that suit the family")
+        raise ValueError(f"{what} is empty: give at least one")
     for i, (name, _) in enumerate(pairs):
         if not isinstance(name, str):
             raise TypeError(f"{what} has the name {name!r}, which must be a string")
