@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,6 +129,15 @@ def test_every_capability_has_a_row_whose_source_is_told(name):
         assert re.search(r"\b(19|20)\d\d\b", each.why), f"{each.name} does not say who measures so"
         assert each.variant.horizon > 0
     assert suites.load(FOLDER / f"{name}.json").digest == suite.digest
+
+
+@pytest.mark.parametrize("name", suites.names())
+def test_recipes_are_those_that_were_frozen(name):
+    """Tasks of families are looked at in test_suites_board, where they are compiled."""
+    boxes = [row for row in suites.load(name).rows if isinstance(row, suites.BoxRow)]
+    for each in boxes:
+        each.check()
+    assert boxes
 
 
 @pytest.mark.parametrize(
@@ -416,3 +426,21 @@ def test_suites_are_listed_with_their_rows(monkeypatch, capsys):
             main()
         told = " ".join(capsys.readouterr().out.split())
         assert all(word in told for word in words), told
+
+
+# ------------------------------------------------------------------------------------------- the board
+PAGE = Path(__file__).parents[1] / "docs" / "board.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="no pages here")
+def test_the_code_of_the_board_runs(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    exec(compile(code.replace('"quick"', repr(str(tiny))).replace("dark-room", "room"), "board.md", "exec"), {})
+    assert list(suites.load_result("quick.json").agents) == ["q_learning", "random"]
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="no pages here")
+def test_the_board_names_every_suite_with_its_rows():
+    said = dict(re.findall(r"^\| `([\w-]+)` \| (\d+)", PAGE.read_text(), flags=re.MULTILINE))
+    assert said == {name: str(len(suites.load(name).rows)) for name in suites.names()}

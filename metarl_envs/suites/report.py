@@ -39,7 +39,9 @@ _COLOR, _GREY = "#2f6fde", "#8a93a3"
 def tables(result: SuiteResult, width: int = 80) -> list[Table]:
     """Return everything in tables for a terminal: capabilities with their rows below them, and so many agents as fit beside."""
     agents, fit = list(result.agents), max(1, (width - _NAMES) // _CELL)
-    return [_terminal(result, agents[first : first + fit]) for first in range(0, len(agents), fit)]
+    found = [_terminal(result, agents[first : first + fit]) for first in range(0, len(agents), fit)]
+    found[-1].caption = Text(SCALE)
+    return found
 
 
 def reasons(result: SuiteResult) -> Iterator[str]:
@@ -53,7 +55,6 @@ def reasons(result: SuiteResult) -> Iterator[str]:
 def _terminal(result: SuiteResult, agents: list[str]) -> Table:
     shown = Table(
         title=Text(f"{result.suite.name}: {len(result.suite.rows)} rows, {result.suite.seeds} seeds"),
-        caption=Text(SCALE),
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
         pad_edge=False,
@@ -71,7 +72,10 @@ def _terminal(result: SuiteResult, agents: list[str]) -> Table:
 
 
 def markdown(result: SuiteResult) -> str:
-    """Return everything in Markdown: profiles, a table for each capability, the best first, and who cannot play what."""
+    """Return everything in Markdown: profiles, a table for each capability, and who cannot play what, and why.
+
+    Above in a table of a capability are those who can play all of its rows, the best first.
+    """
     parts = [page.markdown([_profiles(result)]), SCALE]
     for capability in result.suite.capabilities:
         parts.append(page.markdown([_of_capability(result, capability)]))
@@ -90,10 +94,10 @@ def _profiles(result: SuiteResult) -> page.Table:
 
 
 def _of_capability(result: SuiteResult, capability: str) -> page.Table:
-    """Those who can play some of its rows, the best first, and what needs no memory."""
+    """Those who can play all of its rows, the best first, then those who can play fewer; and what needs no memory."""
     rows = result.suite.capabilities[capability]
-    means = {agent: result.profile(agent)[capability].mean for agent in result.agents}
-    best = sorted((agent for agent, mean in means.items() if not math.isnan(mean)), key=lambda agent: -means[agent])
+    rank = {agent: (-result.played(agent, capability)[0], -result.profile(agent)[capability].mean) for agent in result.agents}
+    best = sorted((agent for agent, (played, _) in rank.items() if played), key=lambda agent: rank[agent])
     cells = [[agent, *(_of_row(result, agent, row.name) for row in rows)] for agent in best]
     if any(row.memoryless is not None for row in rows):
         known = ("-" if row.memoryless is None else f"{row.memoryless:.2f}" for row in rows)
@@ -114,7 +118,8 @@ def _of_profile(result: SuiteResult, agent: str, capability: str) -> str:
 
 
 def _told(interval: Interval) -> str:
-    return interval.with_half_width(digits=2).replace("±0.", "±.")
+    told = interval.with_half_width(digits=2).replace("±0.", "±.")
+    return told.removeprefix("-") if told.startswith("-0.00") else told
 
 
 # ------------------------------------------------------------------------------------------------- pictures
@@ -130,7 +135,7 @@ def draw_profiles(result: SuiteResult, path: str | os.PathLike) -> Path:
     agents = list(result.agents)
     across = min(len(agents), 3)
     down = math.ceil(len(agents) / across)
-    figure = new_figure(max(4.6 * across, 6.0), 4.5 * down + 1.1)
+    figure = new_figure(max(5.2 * across, 6.4), 4.6 * down + 1.1)
     places: Any = figure.subplots(down, across, subplot_kw={"projection": "polar"}, squeeze=False)
     ends = _ends(result)
     for place, agent in zip(places.flat, agents, strict=False):
@@ -146,7 +151,7 @@ def draw_profiles(result: SuiteResult, path: str | os.PathLike) -> Path:
         Line2D([], [], color=_GREY, markersize=3, label="a row", **point),
     ]
     figure.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    figure.suptitle(f"{result.suite.name}: scores by capability", fontsize=12)
+    figure.suptitle(f"{result.suite.name}: scores by capability (the centre is {ends[0]:g})", fontsize=12)
     return save_figure(figure, path)
 
 
@@ -193,13 +198,23 @@ def _draw_profile(axes: PolarAxes, result: SuiteResult, agent: str, ends: tuple[
         axes.plot([angle], [max(found.mean, low)], "o", color=_COLOR, markerfacecolor=face, markersize=6.5, zorder=4)
         if found.mean < low:
             axes.annotate(f"{found.mean:.1f}", (angle, low), fontsize=8, textcoords="offset points", xytext=(6, 4))
-    labels = [
-        name + ("" if played == rows else f"\n({played} of {rows} rows)" if played else "\n(n/a)")
-        for name, (played, rows) in ((name, result.played(agent, name)) for name in capabilities)
-    ]
-    axes.set_xticks(angles, labels, fontsize=8.5)
-    axes.tick_params(axis="x", pad=6)
-    axes.set_title(agent.replace("$", r"\$"), fontsize=11, pad=14)
+    axes.set_xticks(angles, [""] * len(angles))
+    for angle, name in zip(angles, capabilities, strict=True):
+        _label(axes, angle, name, *result.played(agent, name))
+    for value in (0.0, 1.0):
+        axes.text(
+            angles[1] / 2, value, f"{value:g}", fontsize=8, color="#444444", ha="center", va="center", backgroundcolor="white"
+        )
+    axes.set_title(agent.replace("$", r"\$"), fontsize=11, pad=26)
+
+
+def _label(axes: PolarAxes, angle: float, name: str, played: int, rows: int) -> None:
+    """Say at the end of a spoke which capability it is, and where not all of its rows were played, how many."""
+    low, high = axes.get_ylim()
+    across, told = math.sin(angle), "" if played == rows else f"\n({played} of {rows} rows)" if played else "\n(n/a)"
+    side = "center" if abs(across) < 0.1 else "left" if across > 0 else "right"
+    place = high + (0.05 if side != "center" else 0.09) * (high - low)
+    axes.text(angle, place, name + told, fontsize=8.5, color="black" if played else _GREY, ha=side, va="center")
 
 
 def _join(axes: PolarAxes, angles: np.ndarray, values: np.ndarray) -> None:

@@ -106,7 +106,7 @@ class Suite(Frozen):
             try:
                 scores[row.name] = row.play(name, players[row.name], self.seeds, places[row.name], resume, told)
             except PlayerError as error:
-                if not isinstance(error.__cause__, NotImplementedError):
+                if error.step or not isinstance(error.__cause__, NotImplementedError):
                     raise
                 reasons[row.name] = str(error.__cause__) or "it is not made for this"
             done += self.seeds * row.tasks
