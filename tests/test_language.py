@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "metarl_envs"
 #: Rooms that readers of the API see (what is said in boxes and families is for their pages).
-ROOMS = ("evaluation", "histories", "task_sets", "players", "learners", "cli", "play", "protocols")
+ROOMS = ("evaluation", "histories", "task_sets", "players", "learners", "cli", "play", "protocols", "suites")
 #: Names that were replaced by those of the field (CONTRIBUTING has the list).
 REPLACED = re.compile(
     r"\b(first_guess|last_epsilon|exploring_episodes|only_bandits|made_for|pays_zero_or_one)\b"

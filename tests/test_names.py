@@ -8,7 +8,7 @@ import pytest
 
 import metarl_envs
 
-ROOMS = ("evaluation", "histories", "learners", "task_sets", "engine")
+ROOMS = ("evaluation", "histories", "learners", "task_sets", "engine", "suites")
 
 
 def test_the_package_shows_its_public_names_and_rooms():

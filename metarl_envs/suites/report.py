@@ -135,7 +135,7 @@ def draw_profiles(result: SuiteResult, path: str | os.PathLike) -> Path:
     agents = list(result.agents)
     across = min(len(agents), 3)
     down = math.ceil(len(agents) / across)
-    figure = new_figure(max(5.2 * across, 6.4), 4.6 * down + 1.1)
+    figure = new_figure(max(5.2 * across, 6.4), 4.8 * down + 1.1)
     places: Any = figure.subplots(down, across, subplot_kw={"projection": "polar"}, squeeze=False)
     ends = _ends(result)
     for place, agent in zip(places.flat, agents, strict=False):
@@ -182,7 +182,7 @@ def _draw_profile(axes: PolarAxes, result: SuiteResult, agent: str, ends: tuple[
     axes.spines["polar"].set_visible(False)
     ring = np.linspace(0, 2 * np.pi, 200)
     for value, style in ((0.0, "--"), (1.0, "-")):
-        axes.plot(ring, np.full_like(ring, value), color="#444444", linestyle=style, linewidth=0.9)
+        axes.plot(ring, np.full_like(ring, value), color="#444444", linestyle=style, linewidth=0.9, zorder=1.8)
     profile = result.profile(agent)
     means = np.array([each.mean for each in profile.values()])
     _join(axes, angles, np.maximum(means, low))
@@ -202,10 +202,9 @@ def _draw_profile(axes: PolarAxes, result: SuiteResult, agent: str, ends: tuple[
     for angle, name in zip(angles, capabilities, strict=True):
         _label(axes, angle, name, *result.played(agent, name))
     for value in (0.0, 1.0):
-        axes.text(
-            angles[1] / 2, value, f"{value:g}", fontsize=8, color="#444444", ha="center", va="center", backgroundcolor="white"
-        )
-    axes.set_title(agent.replace("$", r"\$"), fontsize=11, pad=26)
+        told: dict[str, Any] = {"fontsize": 8, "color": "#444444", "ha": "center", "va": "center"}
+        axes.text(angles[1] / 2, value, f"{value:g}", backgroundcolor="white", zorder=1.9, **told)
+    axes.set_title(agent.replace("$", r"\$"), fontsize=11, pad=32)
 
 
 def _label(axes: PolarAxes, angle: float, name: str, played: int, rows: int) -> None:
