@@ -15,6 +15,7 @@ from metarl_envs.learners import QLearning
 from metarl_envs.suites import report
 from metarl_envs.suites.__main__ import freeze
 from metarl_envs.suites.frozen import CAPABILITIES, FOLDER
+from tests import an_example
 
 pytestmark = pytest.mark.plain
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.plain
 DIGESTS = {
     "boxes-1": "a3c775ea4056a1fbc79f98d63f2d6a08",
     "core-1": "4098317e87a14a09d2db448d5005b6e3",
-    "quick": "d978eff160a7075b85ccde9aaa1aced1",
+    "quick": "66d0ab6b4d800a54845ec1673dfd5b27",
 }
 ROOM = {"size": 5, "horizon": 4}
 BOX = {"agents": 2, "horizon": 6, "levels": 2, "width": 2, "bases": 4, "lineages": 1, "crossover": 0}
@@ -358,6 +359,26 @@ def test_a_language_model_is_asked_in_each_row(suite):
     forecast = suite.forecast(model)
     lives = {"corner": 6 * 3, "room": 6 * 2 * 4, "regression": 6 * 2, "box": 4 * 2 * 6}
     assert forecast.requests == pytest.approx(sum(lives.values()), rel=0.35), "a sentence may take two steps"
+
+
+def test_a_language_model_plays_beside_others_and_is_asked_nothing_twice(suite, tmp_path):
+    scripted = an_example.load("scripted_endpoint.py")
+    with scripted.Endpoint() as endpoint:
+        spent, whole = (
+            players.LanguageModel("scripted", base_url=endpoint.url, key_from="NO_SUCH_KEY", requests=most)
+            for most in (20, None)
+        )
+        with pytest.raises(players.PlayerError, match="budget of 20 requests is spent"):
+            suite.run({"model": spent}, out=tmp_path)
+        assert [path.parent.parent.name for path in tmp_path.rglob("result.json")] == ["corner"]
+        result = suite.run({"model": whole, "random": "random"}, out=tmp_path, resume=True)
+        asked = len(endpoint.asked)
+        suite.run({"model": whole}, out=tmp_path, resume=True)
+        assert len(endpoint.asked) == asked
+    assert set(result.scores["model"]) == {row.name for row in suite.rows}
+    said = [line for path in tmp_path.rglob("transcript*.jsonl") for line in path.read_text().splitlines()[1:]]
+    assert len(list(tmp_path.rglob("transcript*.jsonl"))) == len(suite.rows)
+    assert asked == len(said), "every question is written down once"
 
 
 # ------------------------------------------------------------------------------------------- pictures and commands
