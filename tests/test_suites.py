@@ -199,11 +199,11 @@ def test_each_agent_has_a_score_where_it_can_play_and_a_reason_where_not(suite):
     reasons = result.refusals
     assert reasons["q_learning"]["regression"].startswith("QLearning needs Discrete actions, and LinearRegression has Box")
     assert reasons["q_learning"]["box"] == "QLearning does not sit in the seats of boxes"
-    assert reasons["bayes"]["corner"] == "DarkRoom has nobody called 'bayes'"
+    assert reasons["bayes"]["corner"] == "nobody is called 'bayes' there"
     assert reasons["chooses"] == {"regression": "it chooses, and does not predict"}
     assert reasons["finds out"] == {"regression": "predictions are not for it"}
     told = list(report.reasons(result))
-    assert "bayes cannot play corner, room: DarkRoom has nobody called 'bayes'" in told
+    assert "bayes cannot play corner, room, box: nobody is called 'bayes' there" in told
     # The score of a row is that of `evaluate`, life by life.
     whole = evaluate("DarkRoom", {"q_learning": "q_learning"}, tasks=3, episodes=2, seeds=2, **ROOM)
     assert result.scores["q_learning"]["room"] == pytest.approx(whole.normalised("q_learning").mean(axis=(2, 3)), abs=1e-4)

@@ -200,7 +200,7 @@ class Row(ABC):
             return LEARNERS[name]()
         if name in NAMES:
             return pretrained(name)
-        raise CannotPlayError(f"{self.variant.name} has nobody called {name!r}")
+        raise CannotPlayError(f"nobody is called {name!r} there")
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as JSON types."""
