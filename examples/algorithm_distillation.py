@@ -18,7 +18,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,11 @@ from torch.nn.functional import cross_entropy, one_hot, scaled_dot_product_atten
 
 import metarl_envs
 from metarl_envs import histories
-from metarl_envs.engine import Player
+from metarl_envs.engine import Player, Variant
 from metarl_envs.evaluation import Result, joined
 from metarl_envs.evaluation.report import draw_curves, table
 from metarl_envs.evaluation.statistics import over_seeds
+from metarl_envs.files import written_aside
 from metarl_envs.learners import QLambda
 from metarl_envs.players import Step, Wrapped
 from metarl_wrappers import VectorContextStream, VectorForgetEachEpisode, VectorSwapReward
@@ -49,6 +50,8 @@ class Args:
     """Everything that can be set."""
 
     id: str = "MetaRL/DarkRoom-v0"
+    params: dict[str, int | float | str] = field(default_factory=dict)
+    """Parameters of the family other than its defaults, as `--params size 7 horizon 15`."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     histories: int = 6000
     """Lives of the source learner for each seed, on tasks of the train split."""
@@ -81,25 +84,42 @@ class Args:
 class Tokens:
     """One token a step: the transition before it, and where one stands now. Also what `VectorContextStream` shows, as numbers.
 
-    A token holds what is seen now and what was seen before (whole numbers one-hot), the action in between (one-hot), what it
-    paid, whether it ended an episode, and whether there was any.
+    A token holds what is seen now and what was seen before (whole numbers one-hot, real ones by how near they are to each of
+    some places), the action in between (one-hot), what it paid, whether it ended an episode, and whether there was any.
     """
 
+    #: How many places there are between the bounds of a real number.
+    places = 9
+
     def __init__(self, observation_space: gym.Space, action_space: gym.Space):
-        if not (isinstance(observation_space, gym.spaces.Box) and np.issubdtype(observation_space.dtype, np.integer)):
-            raise SystemExit(f"the observations are {observation_space}: this model reads a Box of whole numbers")
+        if not isinstance(observation_space, gym.spaces.Box):
+            raise SystemExit(f"the observations are {observation_space}: this model reads a Box of numbers")
         if not isinstance(action_space, gym.spaces.Discrete):
             raise SystemExit(f"the actions are {action_space}: this model chooses among Discrete ones")
-        self.low = observation_space.low.astype(int).ravel()
-        self.sizes = (observation_space.high.astype(int).ravel() - self.low + 1).tolist()
+        self.whole = np.issubdtype(observation_space.dtype, np.integer)
+        if not self.whole and not observation_space.is_bounded():
+            raise SystemExit(f"the observations are {observation_space}: this model reads real numbers within bounds")
+        low, high = (
+            torch.from_numpy(end.astype(np.float32).ravel()) for end in (observation_space.low, observation_space.high)
+        )
+        sizes = (high - low + 1).long() if self.whole else torch.full_like(low, self.places, dtype=torch.long)
+        self.low, self.sizes = low, sizes.tolist()
+        #: From one place to the next.
+        self.between = (high - low) / sizes.sub(1).clamp(min=1)
         self.actions = int(action_space.n)
         self.width = 2 * (sum(self.sizes) + len(self.sizes)) + self.actions + 3
 
     def seen(self, observations: np.ndarray) -> torch.Tensor:
-        """Observations [..., n]: each number one-hot, and as it is, between -1 and 1."""
-        numbers = torch.from_numpy(observations.astype(np.int64) - self.low)
-        names = [one_hot(numbers[..., i], size) for i, size in enumerate(self.sizes)]
-        return torch.cat([*names, 2 * numbers / torch.tensor(self.sizes).sub(1).clamp(min=1) - 1], dim=-1)
+        """Observations [..., n]: of each number where it lies, place by place; and as it is, between -1 and 1."""
+        at = (torch.from_numpy(observations.astype(np.float32)) - self.low) / self.between.clamp(min=1e-6)
+        places = [self._places(at[..., i], size) for i, size in enumerate(self.sizes)]
+        return torch.cat([*places, 2 * at / torch.tensor(self.sizes).sub(1).clamp(min=1) - 1], dim=-1)
+
+    def _places(self, at: torch.Tensor, size: int) -> torch.Tensor:
+        """How near each number, counted in places, is to each of them: one-hot where it is whole."""
+        if self.whole:
+            return one_hot(at.round().long(), size)
+        return torch.exp(-2 * (at[..., None] - torch.arange(size)).square())
 
     def alone(self, observations: np.ndarray) -> torch.Tensor:
         """Float [..., width]: where one stands, and nothing before it."""
@@ -258,10 +278,16 @@ def drawn(logits: torch.Tensor, generator: np.random.Generator) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------------------ training
+def variant_of(args: Args) -> Variant:
+    """The family with its parameters set."""
+    params: dict[str, Any] = {**args.params}
+    return metarl_envs.tasks(args.id, **params).variant
+
+
 def untrained(args: Args, seed: int, rotary: bool = True) -> Transformer:
     """A model with random weights."""
     torch.manual_seed(seed)
-    variant = metarl_envs.tasks(args.id).variant
+    variant = variant_of(args)
     tokens = Tokens(variant.observation_space, variant.action_space)
     return Transformer(tokens, args.context * variant.horizon, args.layers, args.heads, args.width, rotary)
 
@@ -274,9 +300,8 @@ def source() -> QLambda:
 
 def collected(args: Args, seed: int, learner: Player, **settings: Any) -> histories.Histories:
     """Histories on the train split, in a folder; what is there already is not lived again."""
-    steps = args.lived * metarl_envs.tasks(args.id).variant.horizon
-    settings |= {"histories": args.histories, "steps": steps, "split": "train", "seed": seed}
-    return histories.collect(args.id, learner, out=folder(args, seed) / "histories", resume=True, **settings)
+    settings |= {"histories": args.histories, "steps": args.lived * variant_of(args).horizon, "split": "train", "seed": seed}
+    return histories.collect(args.id, learner, out=folder(args, seed) / "histories", resume=True, **settings, **args.params)
 
 
 def folder(args: Args, seed: int) -> Path:
@@ -286,7 +311,7 @@ def folder(args: Args, seed: int) -> Path:
 
 def windows(args: Args, store: histories.Histories, rng: np.random.Generator, shuffle: bool) -> dict[str, np.ndarray]:
     """Some of what some histories show: every so-manyth episode, their order kept or shuffled; columns [row, step, ...]."""
-    horizon = metarl_envs.tasks(args.id).variant.horizon
+    horizon = variant_of(args).horizon
     whole = store.sample(args.batch, args.lived * horizon, rng, TRANSITION)
     if whole["terminated"].any():
         raise SystemExit(f"{args.id} ends episodes early: here each has to last {horizon} steps")
@@ -327,7 +352,9 @@ def trained(args: Args, seed: int, name: str, model: Transformer, loss: Callable
         if done % tenth == 0:
             now = f"loss {np.mean(losses[-tenth:]):.3f}, {time.monotonic() - began:.0f} s"
             print(f"seed {seed}, {name}: update {done}/{args.updates}, {now}", flush=True)
-    torch.save({"about": about, "weights": model.state_dict()}, file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(file) as [aside]:
+        torch.save({"about": about, "weights": model.state_dict()}, aside)
     return model
 
 
@@ -350,22 +377,41 @@ TRANSITION = ("observation", "action", "reward", "terminated", "truncated")
 
 def distilled(args: Args, seed: int, shuffle: bool = False) -> Transformer:
     """A model trained to say what the source learner did next."""
-    model, rng = untrained(args, seed), np.random.default_rng(seed)
     store = collected(args, seed, source())
+    return imitator(args, seed, lambda: store, "shuffled" if shuffle else "intact")
+
+
+def imitator(args: Args, seed: int, stored: Callable[[], histories.Histories], name: str) -> Transformer:
+    """A model that has learnt to say what comes next in stored histories; "shuffled": in shuffled ones.
+
+    `stored` is called for each batch, and not at all where the model is in its file already.
+    """
+    model, rng = untrained(args, seed), np.random.default_rng(seed)
 
     def loss() -> torch.Tensor:
-        batch = windows(args, store, rng, shuffle)
+        batch = windows(args, stored(), rng, name == "shuffled")
         logits = model(model.tokens.of_histories(batch))
         return cross_entropy(logits.flatten(0, 1), torch.from_numpy(batch["action"].astype(np.int64)).flatten())
 
-    return trained(args, seed, "shuffled" if shuffle else "intact", model, loss)
+    return trained(args, seed, name, model, loss)
+
+
+def imitator_of(args: Args, seed: int, learner: Player) -> Transformer:
+    """A model that imitates a learner, whose lives are collected where they are needed, and are not kept."""
+
+    @functools.cache
+    def lives() -> histories.Histories:
+        lengths = {"histories": args.histories, "steps": args.lived * variant_of(args).horizon}
+        return histories.collect(args.id, learner, **lengths, split="train", seed=seed, **args.params)
+
+    return imitator(args, seed, lives, "intact")
 
 
 # ------------------------------------------------------------------------------------------------ evaluation
 def evaluated(args: Args, policies: Mapping[str, Any], seed: int, episodes: int) -> Result:
     """Policies on held-out tasks."""
     settings: Any = {"split": args.split, "tasks": args.tasks, "lifetimes": args.lifetimes, "episodes": episodes}
-    return metarl_envs.evaluate(args.id, policies, seeds=[seed], **settings)
+    return metarl_envs.evaluate(args.id, policies, seeds=[seed], **settings, **args.params)
 
 
 def compared(args: Args, policies: Callable[[int], Mapping[str, Any]], difference: tuple[str, str] | None = None) -> None:

@@ -73,7 +73,11 @@ PICTURES = {
         Panel("MetaRL/LinearBandit-v0", "LinearBandit", named("lin_ucb", "ucb1", "epsilon_greedy", "gradient_bandit")),
     ),
     "mdps": (
-        Panel("MetaRL/DarkRoom-v0", "DarkRoom: values", named("q_learning", "q_lambda", "double_q", "count_bonus_q", "sarsa")),
+        Panel(
+            "MetaRL/DarkRoom-v0",
+            "DarkRoom: values",
+            named("q_learning", "q_lambda", "double_q", "count_bonus_q", "neural_q", "sarsa"),
+        ),
         Panel(
             "MetaRL/DarkRoom-v0",
             "DarkRoom: policies, noise",

@@ -31,6 +31,7 @@ from torch import nn
 import metarl_envs
 from metarl_envs.evaluation import joined
 from metarl_envs.evaluation.report import draw_curves, table
+from metarl_envs.files import written_aside
 from metarl_envs.players import Step, Wrapped
 from metarl_wrappers import VectorForgetEachEpisode, VectorPreviousStep, VectorSwapReward
 
@@ -40,7 +41,7 @@ class Args:
     """Everything that can be set."""
 
     id: str = "MetaRL/DarkKeyToDoor-v0"
-    params: dict[str, int] = field(default_factory=lambda: {"size": 5, "horizon": 20})
+    params: dict[str, int | float | str] = field(default_factory=lambda: {"size": 5, "horizon": 20})
     """Parameters of the family, as `--params size 5 horizon 20`."""
     episodes_per_trial: int = 5
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -220,9 +221,11 @@ def train(args: Args, seed: int) -> Policy:
         update(rollouts.policy, optimizer, batch, args)
         if done % max(1, updates // 10) == 0:
             rate = done * args.num_envs * args.rollout / (time.monotonic() - began)
-            print(f"seed {seed}: update {done}/{updates}, reward a step {batch['reward'].mean():.3f}, {rate:,.0f} steps/s")
+            paid = f"reward a step {batch['reward'].mean():.3f}"
+            print(f"seed {seed}: update {done}/{updates}, {paid}, {rate:,.0f} steps/s", flush=True)
     args.out.mkdir(parents=True, exist_ok=True)
-    torch.save({"about": about, "weights": rollouts.policy.state_dict()}, file)
+    with written_aside(file) as [aside]:
+        torch.save({"about": about, "weights": rollouts.policy.state_dict()}, aside)
     return rollouts.policy
 
 

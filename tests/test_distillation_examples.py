@@ -124,6 +124,27 @@ def test_tokens_of_a_history_are_those_of_the_stream(examples):
         told, *_ = env.step(int(action))
 
 
+def test_tokens_of_real_numbers_say_between_which_places_they_lie(examples):
+    import gymnasium as gym
+
+    ad, *_ = examples
+    actions = gym.spaces.Discrete(3)
+    tokens = ad.Tokens(gym.spaces.Box(-1, 1, (2,), np.float32), actions)
+    seen = tokens.seen(np.array([[[-1.0, 0.5], [-0.875, 1.0]]], np.float32))
+    assert seen.shape == (1, 2, 2 * 9 + 2)
+    assert tokens.width == 2 * seen.shape[-1] + 3 + 3
+    first, second = seen[0, 0, :9], seen[0, 0, 9:18]
+    assert (first.argmax(), second.argmax()) == (0, 6)  # places are a quarter apart
+    assert first.max() == second.max() == 1
+    between = seen[0, 1, :9]
+    assert between[0] == pytest.approx(between[1].item())  # as near to one place as to the next
+    assert between[2:].max() < 0.5 * between[0]
+    assert seen[0, :, 18:].tolist() == [[-1, 0.5], [-0.875, 1]]
+    for space in (gym.spaces.Box(0, np.inf, (2,), np.float32), gym.spaces.Discrete(3)):
+        with pytest.raises(SystemExit, match="the observations are"):
+            ad.Tokens(space, actions)
+
+
 def test_windows_are_of_every_third_episode(examples):
     ad, *_ = examples
     args = ad.Args(lived=12, every=3, context=2, batch=4)

@@ -32,6 +32,8 @@ EVERY = {
         "never_repeat PPO notes_best_path",
     ),
     "apprentice.py": ("--quick --out out", "torch matplotlib", "bigram days snippets HazardBox stated"),
+    "diversity_makes_learners.py": ("--quick --out out", "torch matplotlib", "ad_gate rl2_gate gate stated source"),
+    "bigger_imitates_smaller.py": ("--quick --out out", "torch matplotlib", "student weights beyond"),
     "imitate_then_reinforce.py": ("--quick --out out", "torch matplotlib", "anchored svo self_interested stated"),
     "sb3_ppo_rl2.py": (
         "--seeds 0 1 --total-steps 4000 --num-envs 16 --n-steps 50 --batch-size 400 --lifetimes 1 --out out",
@@ -39,6 +41,8 @@ EVERY = {
         "paid PPO forgets",
     ),
 }
+#: Examples that spend a short look on compiling: they are run as ordinary Python.
+PLAINLY = {"diversity_makes_learners.py", "bigger_imitates_smaller.py"}
 #: Examples that other tests run.
 ELSEWHERE = {
     "scripted_endpoint.py",
@@ -54,6 +58,8 @@ ELSEWHERE = {
 def run(name, arguments, folder):
     command = [sys.executable, "-W", "error", EXAMPLES / name, *arguments.split()]
     settings = {**os.environ, "COLUMNS": "140", "PYTHONIOENCODING": "utf-8"}
+    if name in PLAINLY:
+        settings["NUMBA_DISABLE_JIT"] = "1"
     return subprocess.run(command, cwd=folder, env=settings, capture_output=True, encoding="utf-8")
 
 
@@ -78,7 +84,9 @@ def test_it_runs(name, tmp_path):
             out = out / "quick"
         written = {path.name for path in out.iterdir()}
         made_once = {
-            name for name in written if name.endswith(".pt") or name.startswith(("runs", "amnesia", "hazard_", "lives_"))
+            name
+            for name in written
+            if name.endswith(".pt") or name.startswith(("runs", "amnesia", "hazard_", "lives_", "ad_", "rl2_", "source_"))
         }
         assert written - made_once == {"result.json", "scores.npz", "curves.png"}
 

@@ -24,6 +24,7 @@ HOME = {
     "q_lambda": ROOM,
     "double_q": ROOM,
     "count_bonus_q": ROOM,
+    "neural_q": ROOM,
     "sarsa": ROOM,
     "actor_critic": ROOM,
     "reinforce": ROOM,

@@ -26,6 +26,7 @@ from metarl_envs.learners import (
     GaussianThompson,
     GradientBandit,
     LinUCB,
+    NeuralQ,
     NoiseAnnealed,
     QLambda,
     QLearning,
@@ -43,7 +44,7 @@ STATES, ACTIONS, HORIZON, STEPS = 4, 3, 7, 600
 class Stream:
     """What befalls a learner that is driven by hand, and its memory before the first step and after each."""
 
-    def __init__(self, learner, variant, steps=STEPS, states=STATES, horizon=HORIZON, rewards=None, seed=0):
+    def __init__(self, learner, variant, steps=STEPS, states=STATES, horizon=HORIZON, rewards=None, seed=0, shown=None):
         draw = np.random.default_rng(seed)
         self.learner, self.variant = learner, variant
         self.reward = draw.normal(size=steps) if rewards is None else rewards(draw, steps)
@@ -57,6 +58,8 @@ class Stream:
         self.then = draw.integers(states, size=steps)
         following = np.where(self.ended, draw.integers(states, size=steps), self.then)
         self.seen = np.append(draw.integers(states), following[:-1])
+        if shown is not None:  # observations of states, where the learner is shown these
+            self.seen, self.then = for_drivers(shown[self.seen]), for_drivers(shown[self.then])
         self._live(steps)
 
     def _live(self, steps):
@@ -107,6 +110,89 @@ def test_q_learning():
         same(lived.memory["q"][n + 1], q)
         same(lived.memory["td_error"][n + 1], error)
     same(lived.memory["epsilon"][1:], [epsilon_after(k, learner.p) for k in lived.ended.cumsum()])
+
+
+def value_of(weights, low, high, sizes, seen):
+    """The formula on the page of NeuralQ: values of all actions."""
+    near = []
+    for at, least, most, size in zip(seen, low, high, sizes, strict=True):
+        along = np.clip((at - least) / (most - least) * (size - 1), 0, size - 1)
+        near.append(np.clip(1 - np.abs(along - np.arange(size)), 0, None))
+    hidden = np.tanh(weights["offset"] + weights["into"] @ np.concatenate(near))
+    return weights["base"] + weights["out"] @ hidden / np.sqrt(len(hidden))
+
+
+def slopes_of(weights, action, *about):
+    """How the value of an action changes with each weight, by central differences."""
+    found = {}
+    for name, values in weights.items():
+        found[name] = np.zeros_like(values)
+        for place in np.ndindex(values.shape):
+            ends = []
+            for step in (1e-5, -1e-5):
+                moved = {**weights, name: values.copy()}
+                moved[name][place] += step
+                ends.append(value_of(moved, *about)[action])
+            found[name][place] = (ends[0] - ends[1]) / 2e-5
+    return found
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("kind", ["whole", "real"])
+def test_neural_q_goes_down_the_gradient_of_its_error_from_the_newest_step_and_from_kept_ones(kind):
+    """Where one step is kept it is the newest, which is replayed each time."""
+    learner = NeuralQ(hidden=3, step_size=0.4, discount=0.8, initial_value=0.5, replayed=2, kept=1, places=4, epsilon=0.4)
+    if kind == "whole":
+        variant, shown, sizes, ends = mdp(), np.arange(STATES)[:, None], [STATES], ([0], [STATES - 1])
+    else:  # between places, at one, and beyond the bounds, where it is as at the end
+        variant = metarl_envs.tasks("Mixture", parts="DarkRoom(size=3)", disguise="observations").variant
+        shown = np.array([[0.1, -0.7], [1 / 3, 1.0], [-0.95, 0.4], [1.2, -1.3]])
+        sizes, ends = [4, 4], ([-1, -1], [1, 1])
+    lived = Stream(learner, variant, steps=60, shown=shown)
+    names = ("into", "offset", "out", "base")
+    weights = {name: lived.memory[name][0].copy() for name in names}
+    assert not weights["out"].any()
+    assert (weights["base"] == 0.5).all()
+    assert np.unique(weights["into"]).size == weights["into"].size
+    greedy = 0
+    for n, s, a, r, terminated, _, s2 in lived:
+        values = value_of(weights, *ends, sizes, s)
+        greedy += values[a] == pytest.approx(values.max(), abs=1e-12)
+        for again in range(3):
+            error = r + (0 if terminated else 0.8 * value_of(weights, *ends, sizes, s2).max())
+            error -= value_of(weights, *ends, sizes, s)[a]
+            if again == 0:
+                same(lived.memory["td_error"][n + 1], error)
+            slopes = slopes_of(weights, a, *ends, sizes, s)
+            weights = {name: weights[name] + 0.4 * error * slopes[name] for name in names}
+        for name in names:
+            np.testing.assert_allclose(lived.memory[name][n + 1], weights[name], atol=1e-8)
+            weights[name] = lived.memory[name][n + 1].copy()  # so that what differences are wrong by does not grow
+    assert 60 * 0.5 < greedy < 60
+    same(lived.memory["epsilon"][1:], [epsilon_after(k, learner.p) for k in lived.ended.cumsum()])
+
+
+@pytest.mark.plain
+def test_neural_q_keeps_the_newest_steps_and_replays_each_of_them():
+    lived = Stream(NeuralQ(hidden=2, kept=7, replayed=3), mdp(), steps=40, shown=np.arange(STATES)[:, None])
+    for n in (4, 6, 7, 25, 39):
+        memory, these = lived.memory[n + 1], np.arange(max(0, n - 6), n + 1)
+        slots = these % 7
+        assert memory["lived"] == n + 1
+        for name, values in (("actions", lived.action), ("rewards", lived.reward), ("ends", lived.terminated)):
+            assert (memory[name][slots] == values[these]).all()
+        assert (memory["before"][slots] == lived.seen[these]).all()
+        assert (memory["after"][slots] == lived.then[these]).all()
+    calm = Stream(NeuralQ(hidden=2, kept=7, replayed=0), mdp(), steps=40, shown=np.arange(STATES)[:, None])
+    assert (calm.memory["base"][1] != lived.memory["base"][1]).any()  # who replays has learnt more of one step
+
+
+@pytest.mark.plain
+def test_neural_q_needs_numbers_within_bounds():
+    assert "NeuralQ needs numbers between bounds, and CartPole has observations of" in str(
+        NeuralQ().why_unsuitable(metarl_envs.tasks("MetaRL/CartPole-v0").variant)
+    )
+    assert NeuralQ().why_unsuitable(metarl_envs.tasks("Mixture", disguise="projection").variant) is None
 
 
 def test_a_count_bonus_is_looked_ahead_to_and_acted_on():

@@ -424,6 +424,10 @@ def test_in_a_mixture_it_must_beat_who_is_told_the_part_and_keep_it_in_unseen_pa
     rows = {row.name: row for row in found.rows}
     for name in ("unseen_disguise", "unseen_parts", "heuristic which_part"):
         assert rows[name].adaptation is not None, rows[name].why_not
+    assert found.adaptations.keys() == {row.name for row in found.rows if row.adaptation is not None}
+    for name, values in found.adaptations.items():
+        assert values.shape[0] == 3
+        assert values.mean() == pytest.approx(rows[name].adaptation.mean)
     asked = [one.name for one in found.comparisons]
     assert {classes.BEATS_GUESS, classes.KEEPS + "on unseen_disguise", classes.KEEPS + "on unseen_parts"} <= set(asked)
     assert repr(found) == "Verdict(Counting in MetaRL/Mixture-v0: 'undecided', of 10 tasks, split='test', 3 seeds)"

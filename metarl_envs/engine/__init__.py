@@ -4,6 +4,7 @@ from metarl_envs.engine import canvas
 from metarl_envs.engine.canvas import Picture
 from metarl_envs.engine.compiling.kernels import PLAIN, kernel
 from metarl_envs.engine.family import ByParameters, Family, Returns, TaskErrors, Variant
+from metarl_envs.engine.observation_form import bounds_of
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameters, Preset, Real, Text
 from metarl_envs.engine.player import Internal, Oracle, Player, oracle
 from metarl_envs.engine.records import Row, extended, record
@@ -31,6 +32,7 @@ __all__ = [
     "UniformTasks",
     "Variant",
     "beta",
+    "bounds_of",
     "canvas",
     "clip",
     "exponential",

@@ -95,3 +95,18 @@ def _numbers(space: gym.Space, what: str) -> np.dtype:
     if not isinstance(space, _ARRAYS) or space.dtype is None:
         raise TypeError(f"observation space {what} must be Box, Discrete, MultiDiscrete, MultiBinary, or a Dict of these")
     return np.dtype(space.dtype)
+
+
+def bounds_of(space: gym.Space) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and highest number at each place of an observation, float64; ValueError where they have no bounds."""
+    if isinstance(space, gym.spaces.Discrete):
+        return np.array([float(space.start)]), np.array([float(space.start + space.n - 1)])
+    if isinstance(space, gym.spaces.MultiDiscrete) and len(space.shape) == 1:
+        return np.zeros(space.shape), space.nvec - 1.0
+    if isinstance(space, gym.spaces.MultiBinary) and len(space.shape) == 1:
+        return np.zeros(space.shape), np.ones(space.shape)
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
+        low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+        if np.isfinite(low).all() and np.isfinite(high).all() and (high - low < 1e6).all():
+            return low, high
+    raise ValueError(f"has observations of {space}: they must be a row of numbers between bounds")

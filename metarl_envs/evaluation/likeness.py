@@ -22,8 +22,8 @@ from metarl_envs.players.run import Run
 #: Step sizes at which Q-learning is tried.
 STEP_SIZES = (0.1, 0.3, 0.5, 0.7, 0.9)
 #: Learners whose action probabilities follow from what they are told alone. (Not so SARSA and double Q-learning, which learn
-#: from draws of their own, Thompson and posterior sampling, whose samples are hidden, and UCRL2, which plans by optimism in
-#: phases.)
+#: from draws of their own, Thompson and posterior sampling, whose samples are hidden, neural Q-learning, whose first weights
+#: are, and UCRL2, which plans by optimism in phases.)
 EXACT = (
     "random",
     "q_lambda",

@@ -93,6 +93,8 @@ class Verdict:
         likenesses: how likely its actions are under each known player, the best first (see `likenesses`); empty where none
             can play here.
         unit: "episode", or what a block of steps is called.
+        adaptations: A for each seed on each task, float64 [seed, task], by the name of the row that tells its mean. Files of a
+            verdict do not hold them.
     """
 
     id: str
@@ -113,6 +115,7 @@ class Verdict:
     slope: Interval | None
     likenesses: list[Likeness]
     unit: str
+    adaptations: dict[str, np.ndarray]
 
     def __repr__(self) -> str:
         agents = " or ".join(dict.fromkeys(self.agents))
@@ -301,7 +304,14 @@ class _Findings:
             slope=None if beyond is None else _slope(beyond),
             likenesses=self._likenesses(),
             unit=self.first.unit,
+            adaptations=self._adaptations(),
         )
+
+    def _adaptations(self) -> dict[str, np.ndarray]:
+        """See `Verdict.adaptations`."""
+        found = {"intact": self.intact}
+        found |= {name: self._adaptation(self.others, name) for name in self.others.raw}
+        return found | {name: self._adaptation(result, _AGENT) for name, result in self.shifted.items()}
 
     def _comparisons(self) -> list[Comparison]:
         intact, found = self.intact, []

@@ -11,6 +11,7 @@ from metarl_envs.learners.epsilon_greedy import EpsilonGreedy as EpsilonGreedy
 from metarl_envs.learners.gaussian_thompson import GaussianThompson as GaussianThompson
 from metarl_envs.learners.gradient_bandit import GradientBandit as GradientBandit
 from metarl_envs.learners.lin_ucb import LinUCB as LinUCB
+from metarl_envs.learners.neural_q import NeuralQ as NeuralQ
 from metarl_envs.learners.noise_annealed import NoiseAnnealed as NoiseAnnealed
 from metarl_envs.learners.psrl import PSRL as PSRL
 from metarl_envs.learners.q_lambda import QLambda as QLambda

@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from metarl_envs.engine import Variant
+from metarl_envs.engine import Variant, bounds_of
 from metarl_envs.engine.composing import family_at
 from metarl_envs.ids import family_of, short
 
@@ -73,21 +73,6 @@ class Parts:
 
 def _scale_of(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, np.where(high > low, 1.0 / np.maximum(high - low, 1e-300), 1.0)
-
-
-def bounds_of(space: gym.Space) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lowest and highest number at each place of an observation, float64; ValueError where they have no bounds."""
-    if isinstance(space, gym.spaces.Discrete):
-        return np.array([float(space.start)]), np.array([float(space.start + space.n - 1)])
-    if isinstance(space, gym.spaces.MultiDiscrete) and len(space.shape) == 1:
-        return np.zeros(space.shape), space.nvec - 1.0
-    if isinstance(space, gym.spaces.MultiBinary) and len(space.shape) == 1:
-        return np.zeros(space.shape), np.ones(space.shape)
-    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
-        low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-        if np.isfinite(low).all() and np.isfinite(high).all() and (high - low < 1e6).all():
-            return low, high
-    raise ValueError(f"has observations of {space}: they must be a row of numbers between bounds, to be scaled to [0, 1]")
 
 
 # ------------------------------------------------------------------------------------------------- what is written
