@@ -280,8 +280,12 @@ def drawn(logits: torch.Tensor, generator: np.random.Generator) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------ training
 def variant_of(args: Args) -> Variant:
     """The family with its parameters set."""
-    params: dict[str, Any] = {**args.params}
-    return metarl_envs.tasks(args.id, **params).variant
+    return metarl_envs.tasks(args.id, **params_of(args)).variant
+
+
+def params_of(args: Args) -> dict[str, Any]:
+    """The parameters of the family, for whoever takes them beside other arguments."""
+    return {**args.params}
 
 
 def untrained(args: Args, seed: int, rotary: bool = True) -> Transformer:
@@ -301,7 +305,7 @@ def source() -> QLambda:
 def collected(args: Args, seed: int, learner: Player, **settings: Any) -> histories.Histories:
     """Histories on the train split, in a folder; what is there already is not lived again."""
     settings |= {"histories": args.histories, "steps": args.lived * variant_of(args).horizon, "split": "train", "seed": seed}
-    return histories.collect(args.id, learner, out=folder(args, seed) / "histories", resume=True, **settings, **args.params)
+    return histories.collect(args.id, learner, out=folder(args, seed) / "histories", resume=True, **settings, **params_of(args))
 
 
 def folder(args: Args, seed: int) -> Path:
@@ -402,7 +406,7 @@ def imitator_of(args: Args, seed: int, learner: Player) -> Transformer:
     @functools.cache
     def lives() -> histories.Histories:
         lengths = {"histories": args.histories, "steps": args.lived * variant_of(args).horizon}
-        return histories.collect(args.id, learner, **lengths, split="train", seed=seed, **args.params)
+        return histories.collect(args.id, learner, **lengths, split="train", seed=seed, **params_of(args))
 
     return imitator(args, seed, lives, "intact")
 
@@ -411,7 +415,7 @@ def imitator_of(args: Args, seed: int, learner: Player) -> Transformer:
 def evaluated(args: Args, policies: Mapping[str, Any], seed: int, episodes: int) -> Result:
     """Policies on held-out tasks."""
     settings: Any = {"split": args.split, "tasks": args.tasks, "lifetimes": args.lifetimes, "episodes": episodes}
-    return metarl_envs.evaluate(args.id, policies, seeds=[seed], **settings, **args.params)
+    return metarl_envs.evaluate(args.id, policies, seeds=[seed], **settings, **params_of(args))
 
 
 def compared(args: Args, policies: Callable[[int], Mapping[str, Any]], difference: tuple[str, str] | None = None) -> None:

@@ -72,7 +72,7 @@ class Args:
     """Little of everything."""
 
 
-def world(args: Args) -> dict[str, int | float | str]:
+def world(args: Args) -> dict[str, Any]:
     """The parameters of the mixture, which has one part."""
     return {"parts": f"DarkRoom(size={args.size})", "disguise": "both", "horizon": args.horizon}
 
@@ -203,10 +203,11 @@ def main(args: Args) -> None:
     for source in args.sources:
         found[source] = lived(args, source)
         rows[source] = show(args, source, found[source], weights(args, source))
+        arrays = {f"{n}/{name}": values for n, by in found.items() for name, values in by.items()}
         with written_aside(args.out / "result.json", args.out / "scores.npz") as [result, scores]:
             told = {"settings": {**asdict(args), "out": str(args.out)}, "sources": rows}
             result.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n")
-            np.savez_compressed(scores, **{f"{n}/{name}": values for n, by in found.items() for name, values in by.items()})
+            np.savez_compressed(scores, **arrays)  # type: ignore[arg-type]
         draw(args, found, args.out / "curves.png")
     for file in ("result.json", "scores.npz", "curves.png"):
         print(args.out / file)

@@ -326,7 +326,7 @@ def save(args: Args, found: dict[Trained, Verdict], learner: dict[str, float]) -
     arrays = {f"{which}/{name}": values for which, one in found.items() for name, values in one.adaptations.items()}
     with written_aside(args.out / "result.json", args.out / "scores.npz") as [result, scores]:
         result.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n")
-        np.savez_compressed(scores, **arrays)
+        np.savez_compressed(scores, **arrays)  # type: ignore[arg-type]
     draw(args, found, told, args.out / "curves.png")
     return told
 

@@ -185,7 +185,7 @@ class NeuralQ(Player):
 
     @staticmethod
     def memory(p, variant):
-        """Where places lie, the weights, what was last thought, epsilon, and the steps that are kept."""
+        """Return where places lie, the weights, what was last thought, epsilon, and the steps that are kept."""
         numbers, actions = len(_places(p, variant)), variant.actions
         return record(
             low=(np.float64, numbers),
