@@ -196,7 +196,7 @@ def main(args: Args) -> None:
     """All students of one source after the other; what is known is written after each source."""
     torch.set_num_threads(args.threads)
     if args.quick:
-        little = {"histories": 40, "updates": 3, "batch": 2, "tasks": 3, "shown": 3, "context": 2}
+        little = {"size": 3, "horizon": 5, "histories": 20, "updates": 2, "batch": 2, "tasks": 3, "shown": 3, "context": 2}
         args = replace(args, sources=(2,), students=(8,), seeds=args.seeds[:2], out=args.out / "quick", **little)
     args.out.mkdir(parents=True, exist_ok=True)
     found, rows = {}, {}

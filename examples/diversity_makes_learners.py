@@ -100,6 +100,24 @@ class Args:
     """Little of everything."""
 
 
+#: A short look.
+LITTLE: dict[str, Any] = {
+    "parts": "BernoulliBandit(arms=3), DarkRoom(size=3), GaussianBandit(arms=7)",
+    "held_out": "GaussianBandit",
+    "horizon": 5,
+    "episodes": 3,
+    "context": 2,
+    "histories": 20,
+    "updates": 2,
+    "batch": 2,
+    "width": 8,
+    "steps": 1,
+    "rows": 4,
+    "hidden": 8,
+    "tasks": 3,
+}
+
+
 class Trained(NamedTuple):
     """What was trained alike: a kind of network, and the number of tasks; 0 are tasks without end and without disguise."""
 
@@ -337,10 +355,7 @@ def main(args: Args) -> None:
     if unknown := [kind for kind in args.only if kind not in KINDS]:
         raise SystemExit(f"--only {unknown[0]}: there are {' and '.join(KINDS)}")
     if args.quick:
-        little = {"histories": 60, "updates": 3, "batch": 2, "steps": 1, "rows": 4, "hidden": 8, "width": 8, "tasks": 3}
-        args = replace(
-            args, pools=args.pools[:2], seeds=args.seeds[:1], episodes=3, context=2, out=args.out / "quick", **little
-        )
+        args = replace(args, **LITTLE, pools=args.pools[:1], seeds=args.seeds[:1], out=args.out / "quick")
     args.out.mkdir(parents=True, exist_ok=True)
     found: dict[Trained, Verdict] = {}
     learner: dict[str, float] = {}
