@@ -53,7 +53,7 @@ class Args:
     """Of rooms, in cells."""
     horizon: int = 10
     """Steps an episode."""
-    shown: int = 20
+    shown: int = 10
     """Episodes that a student is shown of a life."""
     every: int = 2
     """Of the source's episodes every so-manyth is one of these."""
