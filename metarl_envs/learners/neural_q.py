@@ -35,37 +35,38 @@ def find_places(memory, seen):
 def think(memory, seen, values):
     """Write the values of all actions where `seen` is seen; hidden units are left as they were for it."""
     find_places(memory, seen)
-    share = 1.0 / math.sqrt(len(memory.unit))
+    into, out, offset, units, place, beyond = memory.into, memory.out, memory.offset, memory.unit, memory.place, memory.beyond
+    share = 1.0 / math.sqrt(len(units))
     for a in range(len(values)):
         values[a] = memory.base[a]
-    for k in range(len(memory.unit)):
-        total = memory.offset[k]
-        for j in range(len(memory.low)):
-            i = memory.place[j]
-            total += (1.0 - memory.beyond[j]) * memory.into[k, i]
-            if memory.beyond[j] > 0.0:
-                total += memory.beyond[j] * memory.into[k, i + 1]
-        memory.unit[k] = math.tanh(total)
+    for k in range(len(units)):
+        total = offset[k]
+        for j in range(len(place)):
+            total += (1.0 - beyond[j]) * into[k, place[j]]
+            if beyond[j] > 0.0:
+                total += beyond[j] * into[k, place[j] + 1]
+        unit = math.tanh(total)
+        units[k] = unit
         for a in range(len(values)):
-            values[a] += share * memory.out[a, k] * memory.unit[k]
+            values[a] += share * out[a, k] * unit
 
 
 @kernel
 def correct(hyper, memory, action, error):
     """Move the value of an action by one step of gradient descent on half the squared error, where it was last thought of."""
-    share = 1.0 / math.sqrt(len(memory.unit))
+    into, out, offset, units, place, beyond = memory.into, memory.out, memory.offset, memory.unit, memory.place, memory.beyond
+    share = 1.0 / math.sqrt(len(units))
     step = hyper.step_size * error
     memory.base[action] += step
-    for k in range(len(memory.unit)):
-        unit = memory.unit[k]
-        inward = step * share * memory.out[action, k] * (1.0 - unit * unit)
-        memory.out[action, k] += step * share * unit
-        memory.offset[k] += inward
-        for j in range(len(memory.low)):
-            i = memory.place[j]
-            memory.into[k, i] += inward * (1.0 - memory.beyond[j])
-            if memory.beyond[j] > 0.0:
-                memory.into[k, i + 1] += inward * memory.beyond[j]
+    for k in range(len(units)):
+        unit = units[k]
+        inward = step * share * out[action, k] * (1.0 - unit * unit)
+        out[action, k] += step * share * unit
+        offset[k] += inward
+        for j in range(len(place)):
+            into[k, place[j]] += inward * (1.0 - beyond[j])
+            if beyond[j] > 0.0:
+                into[k, place[j] + 1] += inward * beyond[j]
 
 
 @kernel
