@@ -14,7 +14,7 @@ It prints the SHA-256 of each file, which stands in `metarl_envs/players/network
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
+from algorithm_distillation import source as learner_of_distillation
 
 import metarl_envs
 from metarl_envs.evaluation.statistics import over_seeds_and_tasks
 from metarl_envs.files import versions
-from metarl_envs.players import Pretrained
+from metarl_envs.players import Player, Pretrained
 from metarl_envs.players.networks.cards import Card, read_card
+from metarl_envs.players.resolve import called
 
 
 @dataclass
@@ -54,6 +56,8 @@ class Source:
         name, what, form, network, command: as on its card.
         file: of the weights of a seed, with the seed as "{}".
         id, params, episodes: where it is scored, and how long it lives there.
+        seen: how many episodes of a life it saw in training, by the settings of training.
+        learner: the one whose histories it imitates.
         caution: what its test score must be read with.
     """
 
@@ -66,6 +70,8 @@ class Source:
     id: str
     params: dict[str, Any]
     episodes: int
+    seen: Callable[[dict[str, Any]], int]
+    learner: Player | None = None
     caution: str = ""
 
 
@@ -81,6 +87,8 @@ def sources(args: Args) -> list[Source]:
             network={"window": 200},
             command="python examples/algorithm_distillation.py",
             file=args.distillation / "seed_{}" / "intact.pt",
+            seen=lambda about: about["lived"] // about["every"],
+            learner=learner_of_distillation(),
             **room,
         ),
         Source(
@@ -90,6 +98,7 @@ def sources(args: Args) -> list[Source]:
             network={"window": 1000},
             command="python examples/decision_pretrained_transformer.py",
             file=args.dpt / "seed_{}" / "dpt.pt",
+            seen=lambda about: about["context"],
             caution="; settings of training were looked for on test tasks",
             **room,
         ),
@@ -100,6 +109,7 @@ def sources(args: Args) -> list[Source]:
             network={"layers": 1},
             command="python examples/recurrent_ppo_rl2.py",
             file=args.rl2 / "seed_{}.pt",
+            seen=lambda about: about["episodes_per_trial"],
             **door,
         ),
     ]
@@ -121,6 +131,9 @@ def card_of(source: Source, seed: int, seeds: Sequence[int], about: dict[str, An
         )
     observed: Any = tasks.variant.observation_space
     settings = {name: value for name, value in about.items() if name not in ("id", "params")}
+    seen: dict[str, Any] = {"episodes": source.seen(about)}
+    if source.learner is not None:
+        seen["learner"] = {"name": called(source.learner), "hyper": source.learner.values}
     return Card(
         name=source.name,
         what=source.what,
@@ -128,7 +141,7 @@ def card_of(source: Source, seed: int, seeds: Sequence[int], about: dict[str, An
         network={**source.network, **{name: about[name] for name in ("layers", "heads") if name in about}},
         observation={"low": observed.low.tolist(), "high": observed.high.tolist(), "dtype": str(observed.dtype)},
         actions=tasks.variant.actions,
-        trained_on={"id": source.id, "params": tasks.variant.values, "split": "train", "tasks": len(tasks)},
+        trained_on={"id": source.id, "params": tasks.variant.values, "split": "train", "tasks": len(tasks), **seen},
         command=source.command,
         training={**settings, "seeds": list(seeds), "seed": seed},
         versions=versions("metarl-envs", "gymnasium", "numpy", "torch"),

@@ -1,14 +1,24 @@
 """Likeness: the likelihood of actions under known players that learn from the same lives; an agent is most like itself."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 import metarl_envs
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.player import heuristics_of, references_of
-from metarl_envs.evaluation.likeness import candidates, likenesses, probabilities_of
+from metarl_envs.evaluation import likeness
+from metarl_envs.evaluation.likeness import (
+    SAMPLERS,
+    _BySamples,
+    candidates,
+    likenesses,
+    predictions_of,
+    probabilities_of,
+)
 from metarl_envs.ids import TABLE, family_of
-from metarl_envs.learners import UCB1, EpsilonGreedy, QLearning, Random
+from metarl_envs.learners import PSRL, UCB1, EpsilonGreedy, QLearning, Random, Thompson
 from metarl_envs.players.lifetimes import live
 
 ROOM = ("DarkRoomHard", {"size": 3, "horizon": 6}, 4)
@@ -65,7 +75,87 @@ def test_which_players_are_tried_where():
     room, bandit = (metarl_envs.tasks(id, **params).variant for id, params, _ in (ROOM, BANDIT))
     assert {"q_learning 0.1", "q_lambda", "sweep", "random"} <= set(candidates(room))
     assert {"ucb1", "epsilon_greedy"} <= set(candidates(bandit)) - set(candidates(room))
-    assert candidates(metarl_envs.tasks("LinearRegression").variant) == {}
+    assert {"thompson"} == set(SAMPLERS) & set(candidates(bandit))
+    assert not set(SAMPLERS) & set(candidates(metarl_envs.tasks("DarkRoom").variant)), "too many states to plan for so often"
+    assert "psrl" in candidates(metarl_envs.tasks("TabularMDP", states=4).variant)
+    numbers = set(candidates(metarl_envs.tasks("LinearRegression").variant))
+    assert {"bayes", "least_squares", "gradient_descent", "nearest_neighbours"} <= numbers
+    assert not {"oracle", "random"} & numbers
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("epsilon", [0.01, 0.3, 1.0])
+def test_a_stretch_is_as_likely_as_under_one_sample_in_the_mean(epsilon):
+    rng = np.random.default_rng(0)
+    agree, first = rng.random((6, 2, 5)) < 0.6, rng.random((2, 5)) < 0.4
+    first[:, 0], steps, actions = True, np.array([5, 4]), 3
+    bits, variance = _BySamples(agree, first, steps, actions)(epsilon)
+    for life in range(2):
+        ends = [*np.flatnonzero(first[life, : steps[life]]), steps[life]]
+        total = spread = 0.0
+        for start, end in itertools.pairwise(ends):
+            chances = np.where(agree[:, life, start:end], 1 - epsilon + epsilon / actions, epsilon / actions).prod(axis=1)
+            total += np.log2(chances.mean() * actions ** (end - start))
+            spread += chances.var(ddof=1) / 6 / chances.mean() ** 2 / np.log(2) ** 2
+        assert bits[life] == pytest.approx(total / steps[life])
+        assert variance[life] == pytest.approx(spread / steps[life] ** 2)
+
+
+@pytest.mark.plain
+def test_samples_of_thompson_are_as_likely_as_its_posterior_says():
+    """The chance that an arm is best, by quadrature of its Beta posterior, against what 200 samples choose."""
+    run = lived(Thompson(), ("BernoulliBandit", {"arms": 2, "horizon": 6}, 1), count=1)
+    written = run.columns()
+    chosen = np.mean([probabilities_of(Thompson(), run, written, copy)[0, :, 0] for copy in range(1, 201)], axis=0)
+    done, paid = written.columns["action"][0], written.columns["reward"][0]
+    grid = (np.arange(4000) + 0.5) / 4000
+    for t in range(6):
+        wins, lost = ([((done[:t] == arm) & (paid[:t] == won)).sum() for arm in (0, 1)] for won in (1, 0))
+        density = [grid**a * (1 - grid) ** b for a, b in zip(wins, lost, strict=True)]
+        below = np.cumsum(density[1]) / density[1].sum()
+        exact = (density[0] / density[0].sum() * below).sum()
+        assert abs(chosen[t] - exact) < 4 * np.sqrt(exact * (1 - exact) / 200)
+
+
+@pytest.mark.plain
+def test_samplers_are_most_like_themselves(monkeypatch):
+    monkeypatch.setattr(likeness, "SAMPLES", 8)
+    bandit = lived(Thompson(), ("BernoulliBandit", {"arms": 3, "horizon": 20}, 1), 8)
+    found = likenesses(bandit, 2, {"thompson": Thompson(), "ucb1": UCB1(), "random": Random()})
+    assert found[0].name == "thompson"
+    assert 0 < found[0].error < 0.1
+    assert found[0].bits.mean > 0.1
+    mdp = lived(PSRL(), ("TabularMDP", {"states": 2, "actions": 3, "horizon": 5}, 8), 4)
+    found = likenesses(mdp, 2, {"psrl": PSRL(), "q_learning 0.5": QLearning(step_size=0.5), "random": Random()})
+    assert found[0].name == "psrl"
+    assert found[0].error > 0
+
+
+@pytest.mark.plain
+def test_numbers_are_likely_about_what_a_player_would_predict():
+    where = ("LinearRegression", {"dimensions": 2, "horizon": 5, "noise": 0.5}, 1)
+    run = lived("gradient_descent", where, 6)
+    found = likenesses(run, 2)
+    assert [found[0].name, found[0].epsilon, found[0].alike] == ["gradient_descent", None, True]
+    own = references_of(run.variant)
+    assert np.array_equal(predictions_of(own["gradient_descent"], run, run.columns()), run.columns().columns["action"])
+    bayes = lived("bayes", where, 6)
+    ridge = likenesses(bayes, 2, {name: own[name] for name in ("bayes", "least_squares")})
+    assert [one.name for one in ridge] == ["bayes", "least_squares"]
+    done, said = (
+        column.astype(float)
+        for column in (bayes.columns().columns["action"], predictions_of(own["least_squares"], bayes, bayes.columns()))
+    )
+    fit, test = [0, 2, 3, 5], [1, 4]  # the even tasks of both seeds, and the odd ones
+    deviation = np.sqrt(np.square(done - said)[fit].mean())
+    middle, spread = done[fit].mean(), done[fit].std()
+
+    def log2_normal(off, deviation):
+        return -np.square(off) / (2 * deviation**2 * np.log(2)) - np.log2(deviation * np.sqrt(2 * np.pi))
+
+    expected = log2_normal(done - said, deviation)[test].mean() - log2_normal(done - middle, spread)[test].mean()
+    assert ridge[1].bits.mean == pytest.approx(expected)
+    assert ridge[1].deviation == pytest.approx(deviation)
 
 
 @pytest.mark.plain
@@ -73,7 +163,7 @@ def test_which_players_are_tried_where():
 def test_known_players_are_found_in_every_family(row):
     variant = family_at(family_of(row.id)).with_params()
     told = {name for name, one in heuristics_of(variant).items() if one.observes == "observation"}
-    assert set(candidates(variant)) >= (set() if variant.action.shape else told)
+    assert set(candidates(variant)) >= told
 
 
 @pytest.mark.slow

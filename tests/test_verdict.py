@@ -12,14 +12,17 @@ import pytest
 import metarl_envs
 from metarl_envs.engine.player import references_of
 from metarl_envs.evaluation import classes, controls, references, verdict, verdicts
+from metarl_envs.evaluation.beyond import Beyond, slopes_of, training_of
 from metarl_envs.evaluation.classes import ABOVE, BELOW, OPEN, Comparison, classified, compared, decided
+from metarl_envs.evaluation.feeding import Feeding
 from metarl_envs.evaluation.likeness import Likeness
 from metarl_envs.evaluation.references import Scale
 from metarl_envs.evaluation.result import Result
+from metarl_envs.evaluation.scalars import scalars
 from metarl_envs.evaluation.statistics import Interval, over_seeds_and_tasks
 from metarl_envs.evaluation.verdict_page import MEANING, _most_like, _unit, save_page
-from metarl_envs.learners import NoiseAnnealed, QLearning, random_policy
-from metarl_envs.players import Wrapped
+from metarl_envs.learners import NoiseAnnealed, QLambda, QLearning, random_policy
+from metarl_envs.players import Wrapped, pretrained
 from metarl_envs.players.lifetimes import live
 from metarl_wrappers import VectorHideReward
 
@@ -84,8 +87,17 @@ def test_a_learner_in_a_small_room_as_json_and_as_a_page(tmp_path):
         assert by_name[name].drop.mean > 0.2 * by_name["intact"].adaptation.mean
     assert by_name["unseen_parts"].why_not == "the family has no such shift"
     assert found.recovery > 0
-    assert len(found.curves["agent"][0]) == 20
+    assert len(found.curves["agent"][0]) == 100, "ten times as many episodes as a lifetime has"
+    assert [(one.times, one.first, one.last) for one in found.reached] == [(1, 9, 10), (2, 11, 20), (5, 21, 50), (10, 51, 100)]
+    assert by_name[controls.FED_OTHER].drop.low > 0.2, "told another task's life, it goes where that was paid"
+    assert abs(by_name[controls.FED_IN_DISORDER].drop.mean) < 0.2, "the order in which it was paid tells it nothing"
     assert not any(one.name == classes.FOLLOWS_REFLECTED for one in found.comparisons), "a room has no room below random"
+    named = scalars(found)
+    assert named["metarl/DarkRoom/all/adaptation"] == by_name["intact"].adaptation.mean
+    assert named["metarl/DarkRoom/all/drop/another_task_s_feedback"] == by_name[controls.SWAPPED].drop.mean
+    assert named["metarl/DarkRoom/all/score/10_times_as_long"] == found.reached[-1].score.mean
+    assert sum(value for name, value in named.items() if "/is/" in name) == 1
+    assert not any("unseen" in name for name in named), "what cannot act has no number"
     odd = dataclasses.replace(found, agents=["<script>alert(1)</script>"], id='"><img src=x>')
     about, shown = odd.save(tmp_path / "made"), save_page(odd, tmp_path / "made")
     said = json.loads(about.read_text())
@@ -250,6 +262,7 @@ def test_a_list_of_agents_has_one_seed_each_where_nobody_says_which():
 
 
 # ------------------------------------------------------------------------------------------------------ shifted tasks
+NOT_FED = Feeding({}, np.zeros((2, 4, 1, 1)), "nobody was fed")
 SHIFTED = "keeps half on unseen_parts"
 
 
@@ -271,6 +284,16 @@ def findings(first, shifted):
     return verdicts._Findings(
         one_room(), first, others, {"unseen_parts": shifted}, None, [], {"unseen_disguise": verdicts._Shift()}
     )
+
+
+@plain
+def test_numbers_of_a_result_have_names_for_tensorboard():
+    result = scored(np.full((2, 4), 0.7), **{"my agent (v2)": np.full((2, 4), 0.25)})
+    named = scalars(result)
+    assert named["metarl/DarkRoom/test/agent/score"] == pytest.approx(0.7)
+    assert named["metarl/DarkRoom/test/my_agent_v2/worst_fifth"] == pytest.approx(0.25)
+    assert len(named) == 12
+    assert all(re.fullmatch(r"metarl(/[\w.-]+)+", name) and np.isfinite(value) for name, value in named.items())
 
 
 @plain
@@ -307,18 +330,64 @@ def test_gain_slope_and_recovery_are_read_off_curves_and_not_off_cumulative_ones
     agent = curve + differ[None, :, None, None] * np.arange(10) + np.zeros((2, 3, 1, 10))
     raw = {"agent": agent, controls.PERMUTED_LATER: later + np.zeros((2, 3, 1, 10))}
     one = dataclasses.replace(scored(np.zeros((2, 3))), raw=raw)
-    found = verdicts._Findings(one_room(), one, one, {}, one, [], {})
+    found = verdicts._Findings(one_room(), one, one, {}, None, NOT_FED, [], {})
     assert found._recovery() == pytest.approx(0.9 + 0.4 + 0.6), "to the last of the five units before the change, 0.9"
     assert found._gain() == over_seeds_and_tasks(agent[..., -1:] - agent[..., :1])
     assert found._gain().mean == pytest.approx(0.4)
-    slope = verdicts._slope(one.normalised("agent")[..., 4:])
+    slope = over_seeds_and_tasks(slopes_of(one.normalised("agent")[..., 4:]))
     assert slope.mean == pytest.approx(0.4 / 9)
     assert slope.high - slope.low > 0.2, "tasks differ by 0.1 in their slopes"
     until = np.cumsum(np.ones((3, 10)), axis=1)
     running_out = dataclasses.replace(one, scale=dataclasses.replace(one.scale, random_until=0 * until, oracle_until=until))
-    found = verdicts._Findings(one_room(), running_out, running_out, {}, None, [], {})
+    found = verdicts._Findings(one_room(), running_out, running_out, {}, None, NOT_FED, [], {})
     assert found._recovery() is None
     assert found._gain() is None
+
+
+def beyond(scores, trained_on, plateau=None):
+    """What was lived in lives of four times as many episodes as the agent was trained on."""
+    return Beyond(scores, np.zeros((3, 4 * trained_on)), trained_on, 4, None if plateau is None else np.full((3, 5), plateau))
+
+
+def life(first, last, trained_on=5):
+    """Scores that rise evenly from the end of training to the end of life; seeds and tasks differ a little."""
+    noise = 0.01 * np.random.default_rng(0).normal(size=(3, 5, 1, 1))
+    return noise + np.append(np.full(trained_on, first), np.linspace(first, last, 3 * trained_on)) + np.zeros((3, 5, 1, 1))
+
+
+@plain
+def test_short_of_its_source_it_must_rise_beyond_and_at_the_plateau_it_must_not_fall():
+    def found(first, last, plateau=None):
+        return decided([beyond(life(first, last), 5, plateau).comparison()])[0]
+
+    rises, level, falls = found(0.5, 0.8, 0.9), found(0.5, 0.5, 0.9), found(0.8, 0.2, 0.85)
+    assert (rises.outcome, rises.threshold) == (ABOVE, 0.0)
+    assert rises.found.mean == pytest.approx(5 * 0.3 / 14), "in as many episodes as it was trained on"
+    assert level.outcome == OPEN, "it stops short"
+    assert found(0.8, 0.5, 0.9).outcome == BELOW
+    assert (found(0.84, 0.84, 0.9).outcome, found(0.84, 0.84, 0.9).threshold) == (ABOVE, -0.1), "within 90 % of the plateau"
+    assert (falls.outcome, falls.threshold) == (BELOW, -0.1)
+    assert found(0.5, 0.5).outcome == ABOVE, "where no source is known it must not fall"
+    stretches = beyond(life(0.5, 0.8), 5).reached()
+    assert [(one.times, one.first, one.last) for one in stretches] == [(1, 5, 5), (2, 6, 10), (4, 11, 20)]
+    assert stretches[1].slope.mean == pytest.approx(0.3 / 14)
+    assert np.isnan(stretches[0].slope.mean)
+    assert beyond(life(0.5, 0.8)[..., :5], 5).comparison() is None, "nothing was lived beyond"
+
+
+@plain
+def test_what_an_agent_was_trained_on_is_said_or_stands_on_its_card():
+    room = metarl_envs.tasks("DarkRoom").variant
+    networks = [pretrained(name) for name in ("ad-darkroom", "dpt-darkroom")]
+    (count, source), (alone, nobody) = (training_of([network], room, None, None) for network in networks)
+    assert (count, alone, nobody) == (20, 10, None)
+    assert isinstance(source, QLambda)
+    assert source.p.initial_value == 5.0
+    assert training_of(networks[:1], room, 7, "q_learning")[0] == 7
+    assert isinstance(training_of(networks[:1], room, 7, "q_learning")[1], QLearning)
+    assert training_of([QLearning()], room, None, None) == (None, None)
+    with pytest.raises(ValueError, match="source"):
+        training_of([QLearning()], room, None, "ucb1")
 
 
 @plain

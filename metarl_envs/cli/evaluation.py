@@ -132,6 +132,13 @@ def verdict(
         int | None, typer.Option(help="number of episodes in a lifetime [default: 100, or 1 where it is scored in blocks]")
     ] = None,
     seeds: Annotated[int, typer.Option(help="number of seeds: 0, 1, ...")] = 5,
+    trained_on: Annotated[
+        int | None, typer.Option(help="number of episodes of a life that it was trained on [default: as its card says]")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="the learner that it was taught by [default: as its card says]")] = None,
+    reach: Annotated[
+        int | None, typer.Option(help="live up to so many times as many episodes as it was trained on: 2, 5 or 10")
+    ] = None,
     param: Param = None,
     out: Annotated[Path | None, typer.Option(help="folder [default: results/verdict-AGENT-NAME]")] = None,
 ) -> None:
@@ -144,9 +151,9 @@ def verdict(
     see_that_it_can_be_written(folder)
     params = params_of(param or [])
     with Bars() as progress:
-        found = judge(
-            _agent(agent), id, split=split, tasks=tasks, episodes=episodes, seeds=seeds, progress=progress.show, **params
-        )
+        told: dict[str, Any] = {"trained_on": trained_on, "source": source, "reach": reach}
+        lives: dict[str, Any] = {"split": split, "tasks": tasks, "episodes": episodes, "seeds": seeds}
+        found = judge(_agent(agent), id, **lives, **told, progress=progress.show, **params)
     written = [found.save(folder), save_page(found, folder)]
     console = new_console()
     console.print(table(found))

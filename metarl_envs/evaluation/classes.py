@@ -19,14 +19,8 @@ ADAPTS, NEEDS_FEEDBACK, BEATS_GUESS = "adapts", "needs its own feedback", "beats
 FOLLOWS_REFLECTED, GOES_ON = "follows reflected feedback", "goes on beyond the horizon"
 #: What begins the name of a comparison on other tasks, or with actions permuted.
 KEEPS = "keeps half "
-NONE, UNDECIDED, HEURISTIC, INFERENCE, LEARNING, MIXED = (
-    "none",
-    "undecided",
-    "heuristic",
-    "task inference",
-    "reward learning",
-    "mixed",
-)
+CLASSES = ("none", "undecided", "heuristic", "task inference", "reward learning", "mixed")
+NONE, UNDECIDED, HEURISTIC, INFERENCE, LEARNING, MIXED = CLASSES
 #: In order: what an agent is whose comparison of that name (or beginning) is below its threshold.
 RULES = (
     (ADAPTS, NONE),

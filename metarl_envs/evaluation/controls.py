@@ -12,6 +12,7 @@ from gymnasium.vector import VectorEnv
 from metarl_envs.engine.family import Variant
 from metarl_envs.evaluation.diagnostics import means_of_arms
 from metarl_envs.players.factories import Wrapped
+from metarl_envs.players.feeding import Past, past_of
 from metarl_envs.players.resolve import Anyone
 from metarl_envs.players.run import Run
 from metarl_wrappers import (
@@ -25,6 +26,14 @@ from metarl_wrappers import (
 #: The names of controls, in the order of a verdict.
 SWAPPED, FORGETS, HIDDEN, REFLECTED = "another task's feedback", "memory lost", "feedback hidden", "feedback reflected"
 PERMUTED, PERMUTED_LATER = "actions permuted", "actions permuted in mid-trial"
+#: What a player is fed that looks on at half of a life first, and then lives on; the first is what the others are held against.
+FED_OWN, FED_OTHER = "fed its own life", "fed another task's life"
+FED_IN_DISORDER = "fed its own life in another order"
+FED = {
+    FED_OWN: "nothing: it looks on at its own life so far, told again, and lives on",
+    FED_OTHER: "the life so far: it looks on at one of its own on another task, and lives on",
+    FED_IN_DISORDER: "the order of episodes: it looks on at its own ones in another order, and lives on",
+}
 #: Reflected feedback decides where the worst policy is this share of the oracle's lead below random.
 _ROOM_BELOW = 0.2
 
@@ -106,6 +115,30 @@ def controls_of(variant: Variant, intact: Run, *, tasks: int, episodes: int, blo
             few if discrete else alone,
         ),
     ]
+
+
+def pasts_of(intact: Run, *, tasks: int, episodes: int, seed: int = 0) -> dict[str, Past]:
+    """Return what is told to players that are fed, by the name of the control: of each life on each task.
+
+    Another task's life is one by the same seed. Where one episode is told, there is no other order.
+
+    Args:
+        intact: as in `controls_of`.
+        tasks: as in `controls_of`.
+        episodes: how many are told.
+        seed: of which task's life is told, and of orders.
+    """
+    generator = np.random.default_rng(seed)
+    cycle = generator.permutation(tasks)  # at random, since neighbours in a list of tasks may be alike
+    following = np.empty(tasks, np.int64)
+    following[cycle] = np.roll(cycle, -1)
+    rows = np.arange(len(intact))
+    others = rows - rows % tasks + following[rows % tasks]
+    pasts = {FED_OWN: past_of(intact, episodes), FED_OTHER: past_of(intact, episodes, shown=others)}
+    if episodes > 1:
+        order = generator.permuted(np.tile(np.arange(episodes), (len(intact), 1)), axis=1)
+        pasts[FED_IN_DISORDER] = past_of(intact, episodes, order=order)
+    return pasts
 
 
 def feedback_of(run: Run, places: tuple[int, ...]) -> list[list[list[float]]]:

@@ -57,7 +57,7 @@ def page(verdict: Verdict) -> str:
         [_headline(verdict), _evidence(verdict), *_about_curves(verdict)],
         dict.fromkeys(curves, ""),
         [_picture(verdict, curves)],
-        [_adaptation(verdict), _comparisons(verdict), _likenesses(verdict)],
+        [_adaptation(verdict), _comparisons(verdict), *_reached(verdict), _likenesses(verdict)],
         heading="What it does, intact and under each control",
         lead=MEANING[verdict.name],
     )
@@ -90,9 +90,10 @@ def _most_like(verdict: Verdict) -> str:
         return ""
     best = verdict.likenesses[0].bits
     if best.mean < ALIKE:
-        return "\nMost like no known player: its actions are no likelier under any than under a uniform policy."
+        return "\nMost like no known player: its actions are no likelier under any than without it."
     alike = ", ".join(one.name for one in verdict.likenesses if one.alike)
-    return f"\nMost like: {alike} ({best.with_ends('', 3)} bits a step above uniform)."
+    above = " above uniform" if verdict.likenesses[0].deviation is None else " above a normal distribution"
+    return f"\nMost like: {alike} ({best.with_ends('', 3)} bits a step{above})."
 
 
 def _about_curves(verdict: Verdict) -> list[str]:
@@ -100,10 +101,6 @@ def _about_curves(verdict: Verdict) -> list[str]:
     about = []
     if verdict.gain is not None:
         about.append(f"From the first to the last {_unit(verdict)} of its curve it gains {verdict.gain.with_ends('', 3)}.")
-    if verdict.slope is not None:
-        about.append(
-            f"Beyond its lifetime the score moves by {verdict.slope.with_ends('', 3)} from {verdict.unit} to {verdict.unit}."
-        )
     if verdict.recovery is not None:
         about.append(
             "When actions change their meaning in mid-trial, it costs as much as the oracle leads random play by in "
@@ -136,19 +133,56 @@ def _comparisons(verdict: Verdict) -> Table:
     return Table("What decides", about, ["", "found", "threshold", "p", ""], rows)
 
 
+def _reached(verdict: Verdict) -> list[Table]:
+    """How it does in lives that are longer than those that it was trained on."""
+    if not verdict.reached:
+        return []
+    told = "No source learner is known, so that it must not fall beyond"
+    if verdict.plateau is not None:
+        told = (
+            f"Its source learner comes to {verdict.plateau.with_ends('', 3)}. Below 90 % of that it must rise beyond, and else "
+            "not fall"
+        )
+    about = (
+        f"It was trained on {verdict.trained_on} episode{'s' * (verdict.trained_on > 1)} of a life. {told}. Score: the mean of "
+        "the stretch; slope: from episode to episode. 95 % intervals for the distribution of tasks."
+    )
+    rows: list[list[Cell]] = [
+        [f"{one.times} times as long", f"{one.first} to {one.last}", one.score.with_ends("", 3), one.slope.with_ends("", 4)]
+        for one in verdict.reached
+    ]
+    return [Table("How far it reaches", about, ["", "episodes", "score", "slope"], rows)]
+
+
 def _likenesses(verdict: Verdict) -> Table:
     """Which known players its actions are likely under."""
+    numbers = any(one.deviation is not None for one in verdict.likenesses)
+    told = (
+        "above a normal distribution with the mean and the variance of its actions. About the player's action they are "
+        "normally distributed, with a deviation that is fitted on other tasks"
+        if numbers
+        else "above a uniform policy. With probability epsilon, fitted on other tasks, a uniform action takes the place of the "
+        "player's; for who acts by a sample of its posterior, 32 samples stand, and +- is the error that comes of it"
+    )
     about = (
         "The log-likelihood of the agent's actions under each known player, which is told of the agent's lives and learns from "
-        "them, in bits a step above a uniform policy. With probability epsilon, fitted on other tasks, a uniform action takes "
-        "the place of the player's. What is marked * cannot be told apart from the best. Near 0 bits, none fits."
+        f"them, in bits a step {told}. What is marked * cannot be told apart from the best. Near 0 bits, none fits."
     )
-    rows = [
-        [f"{one.name}{' *' if one.alike else ''}", one.bits.with_ends("", 3), f"{one.epsilon:.2g}"]
+    rows: list[list[Cell]] = [
+        [
+            f"{one.name}{' *' if one.alike else ''}",
+            one.bits.with_ends("", 3) + (f" +- {one.error:.3f}" if one.error else ""),
+            f"{one.deviation if one.epsilon is None else one.epsilon:.2g}",
+        ]
         for one in verdict.likenesses
     ]
     about = about if rows else "Not applicable: no known player can play here."
-    return Table("Which algorithm it is most like", about, ["", "bits a step", "epsilon"] if rows else [], rows)
+    return Table(
+        "Which algorithm it is most like",
+        about,
+        ["", "bits a step", "deviation" if numbers else "epsilon"] if rows else [],
+        rows,
+    )
 
 
 def _chance(p: float) -> str:
@@ -163,14 +197,14 @@ def _cells(row: Row) -> tuple[str, str]:
 
 def _picture(verdict: Verdict, curves: Mapping[str, np.ndarray]) -> Curves:
     """The curves, of which the agent's alone has its interval."""
-    longer = len(verdict.curves["agent"][0]) > verdict.episodes > 1
+    longer = len(verdict.curves["agent"][0]) > verdict.trained_on > 1
     return Curves(
         "Score",
         _unit(verdict),
         (1, max(curve.shape[1] for curve in curves.values())),
         [curve if name == "agent" else _bare(curve) for name, curve in curves.items()],
         {"oracle": 1.0, "random": 0.0},
-        (verdict.episodes, "longer than a lifetime") if longer else None,
+        (verdict.trained_on, "longer than it was trained on") if longer else None,
     )
 
 

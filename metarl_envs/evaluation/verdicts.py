@@ -23,8 +23,10 @@ from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player, heuristics_of
 from metarl_envs.engine.splits import Split
 from metarl_envs.evaluation import classes, controls
+from metarl_envs.evaluation.beyond import Beyond, Reached, training_of
 from metarl_envs.evaluation.classes import Comparison, compared
 from metarl_envs.evaluation.controls import Control, under
+from metarl_envs.evaluation.feeding import Feeding
 from metarl_envs.evaluation.likeness import Likeness, likenesses
 from metarl_envs.evaluation.protocol import different_seeds, evaluate
 from metarl_envs.evaluation.references import LEAST_SPREAD, memoryless_returns, memoryless_score, scaled_tasks
@@ -40,8 +42,8 @@ from metarl_envs.task_sets import DEFAULT_SPLIT, TaskSet, tasks_of
 FORMAT = "metarl_envs verdict 1"
 #: Shifts after which tasks are built otherwise: who recognises tasks loses, who learns does not.
 STRUCTURAL = ("unseen_disguise", "unseen_parts")
-#: What an agent adapts by at least, and loses at least without its own feedback; what it may lose in longer lives.
-LEAST_ADAPTATION, LEAST_DROP, MOST_FALL = 0.05, 0.2, 0.1
+#: What an agent adapts by at least, and loses at least without its own feedback.
+LEAST_ADAPTATION, LEAST_DROP = 0.05, 0.2
 #: What is left of a score, between the best policy without memory and the oracle, below which there is nothing to adapt for.
 _LEAST_ROOM = 0.05
 _AGENT = "agent"
@@ -89,7 +91,9 @@ class Verdict:
             oracle's lead over random play in one: the sum, over units from the change on, of what the score lacks to its mean
             in the last fifth of those before. None where they do not change, or the curve is cumulative.
         gain: the last unit of the curve minus the first, for the distribution of tasks; None where the curve is cumulative.
-        slope: of the score from unit to unit beyond the lifetime, for the distribution of tasks; None where none was lived.
+        trained_on: how many episodes it was trained on, or lives where nobody says otherwise.
+        reached: how it does in longer lives, at multiples of that; empty where a lifetime is one episode.
+        plateau: the score that its source learner comes to, at the end of ten times as many episodes; None where there is none.
         likenesses: how likely its actions are under each known player, the best first (see `likenesses`); empty where none
             can play here.
         unit: "episode", or what a block of steps is called.
@@ -112,7 +116,9 @@ class Verdict:
     memoryless: float | None
     recovery: float | None
     gain: Interval | None
-    slope: Interval | None
+    trained_on: int
+    reached: list[Reached]
+    plateau: Interval | None
     likenesses: list[Likeness]
     unit: str
     adaptations: dict[str, np.ndarray]
@@ -138,7 +144,9 @@ class Verdict:
             "memoryless_score": self.memoryless,
             "recovery_cost": self.recovery,
             "gain": _ends(self.gain),
-            "slope_beyond": _ends(self.slope),
+            "trained_on": self.trained_on,
+            "reached": [{**vars(one), "score": _ends(one.score), "slope": _ends(one.slope)} for one in self.reached],
+            "plateau_of_source": _ends(self.plateau),
             "likenesses": [{**vars(one), "bits": _ends(one.bits)} for one in self.likenesses],
             "versions": versions("metarl-envs", "gymnasium", "numpy", "numba"),
         }
@@ -161,7 +169,9 @@ def verdict(
     episodes: int | None = None,
     seeds: int | Iterable[int] | None = None,
     lifetimes: int = 1,
-    reach: int = 2,
+    trained_on: int | None = None,
+    source: Anyone | str | None = None,
+    reach: int | None = None,
     progress: Progress = tell_nobody,
     **params: Any,
 ) -> Verdict:
@@ -173,10 +183,16 @@ def verdict(
         id: as in `evaluate`.
         split: as in `evaluate`: tasks that the agent was not trained on. Shifted tasks are drawn of the same part.
         tasks: how many; at least 2.
-        episodes: in a lifetime: as many as the agent was trained on.
+        episodes: in a lifetime.
         seeds: how many, or which [default: 5, or of a list of agents one each].
         lifetimes: on each task.
-        reach: how many times as many episodes are lived to see whether the agent goes on beyond.
+        trained_on: how many episodes of a life the agent was trained on [default: what the card of a trained network that
+            comes with the package says, or as many as a lifetime has].
+        source: the learner that it was taught by, whose plateau is where going on need not be going up: a name or a player
+            [default: what such a card says, or none].
+        reach: up to how many times as many episodes as it was trained on are lived, to see whether the agent goes on beyond;
+            it is looked at after 1, 2, 5 and 10 times as many [default: 10 for compiled players; for others what of 2, 5 and
+            10 does not make a life more than twice as long as a lifetime, and 2 at least].
         progress: as in `evaluate`.
         params: the family's parameters.
 
@@ -186,11 +202,13 @@ def verdict(
             oracle, so that there is nothing to adapt for. The agent has lived nothing then.
         TypeError: what `evaluate` raises.
     """
-    tasks, reach, lifetimes = as_integer("tasks", tasks, 2), at_least_one("reach", reach), at_least_one("lifetimes", lifetimes)
-    episodes = None if episodes is None else at_least_one("episodes", episodes)
+    tasks, lifetimes = as_integer("tasks", tasks, 2), at_least_one("lifetimes", lifetimes)
+    numbers = {"episodes": episodes, "trained_on": trained_on, "reach": reach}
+    episodes, trained_on, reach = (value if value is None else at_least_one(name, value) for name, value in numbers.items())
     task_set = tasks_of(family_at(family_of(id)), "test", split, None, params)
     variant = task_set.variant
     models, chosen = _models(agents, variant, seeds)
+    trained_on, source = training_of(models, variant, trained_on, source)
     if problem := _why_no_verdict(task_set, tasks):
         raise ValueError(f"no verdict on split={task_set.split!r} of {variant.name}: {problem}")
     shifts = {name: _shift_of(task_set, name, params, tasks) for name in STRUCTURAL}
@@ -208,8 +226,9 @@ def verdict(
         for name, shift in shifts.items()
         if not shift.why_not
     }
-    longer = score({_AGENT: lambda model: model}, reach * lived) if not block and reach > 1 else None
-    return _Findings(variant, first, others, shifted, longer, known, shifts).verdict(
+    beyond = None if block else Beyond.of(first, trained_on or lived, reach, models, source, score)
+    fed = Feeding.of(first, models, 1 if block else lived, score)
+    return _Findings(variant, first, others, shifted, beyond, fed, known, shifts).verdict(
         id_of(id), [described(model) for model in models], lived
     )
 
@@ -267,12 +286,13 @@ class _Findings:
         first: Result,
         others: Result,
         shifted: dict[str, Result],
-        longer: Result | None,
+        beyond: Beyond | None,
+        fed: Feeding,
         known: list[Control],
         shifts: dict[str, _Shift],
     ):
-        self.variant, self.first, self.others, self.shifted, self.longer, self.known, self.shifts = (
-            variant, first, others, shifted, longer, known, shifts,
+        self.variant, self.first, self.others, self.shifted, self.beyond, self.fed, self.known, self.shifts = (
+            variant, first, others, shifted, beyond, fed, known, shifts,
         )  # fmt: skip
         # All that is compared has the same zero: one that is known on some tasks alone would move them against the others.
         self.zero_known = all(one.memoryless is not None for one in (first, *shifted.values()))
@@ -282,8 +302,9 @@ class _Findings:
         """Decide."""
         comparisons = classes.decided(self._comparisons())
         name, evidence = classes.classified(comparisons)
-        beyond = None if self.longer is None else self.longer.normalised(_AGENT)[..., episodes:]
-        curves = {"agent": self.first.curve(_AGENT) if self.longer is None else self.longer.curve(_AGENT)}
+        beyond, own = self.beyond, self.first.curve(_AGENT)
+        longer = beyond is not None and beyond.curve.shape[1] > own.shape[1]
+        curves = {"agent": beyond.curve if longer else own}
         curves |= {name: self.others.curve(name) for name in self.others.raw}
         return Verdict(
             id=id,
@@ -301,7 +322,9 @@ class _Findings:
             memoryless=self.first.memoryless_score if self.zero_known else None,
             recovery=self._recovery(),
             gain=self._gain(),
-            slope=None if beyond is None else _slope(beyond),
+            trained_on=beyond.trained_on if beyond else episodes,
+            reached=beyond.reached() if beyond else [],
+            plateau=None if beyond is None or beyond.plateau is None else _interval(beyond.plateau),
             likenesses=self._likenesses(),
             unit=self.first.unit,
             adaptations=self._adaptations(),
@@ -330,11 +353,8 @@ class _Findings:
         if self._acts(controls.REFLECTED) and self._reflection_decides():
             below = -self.others.normalised(controls.REFLECTED).mean(axis=(2, 3))
             found.append(compared(classes.FOLLOWS_REFLECTED, "how far it scores below random play", below, 0.0))
-        if self.longer is not None:
-            values, lived = self.longer.normalised(_AGENT).mean(axis=2), self.first.normalised(_AGENT).shape[-1]
-            last = values[..., lived - max(1, lived // 5) : lived].mean(axis=-1)
-            more = values[..., lived:].mean(axis=-1) - last
-            found.append(compared(classes.GOES_ON, "score beyond the lifetime minus that in its last fifth", more, -MOST_FALL))
+        if self.beyond is not None and (goes_on := self.beyond.comparison()):
+            found.append(goes_on)
         return found
 
     def _rows(self) -> list[Row]:
@@ -345,6 +365,7 @@ class _Findings:
                 continue
             values = self._under(one.name)
             rows.append(Row(one.name, one.takes, _interval(values), _interval(self.intact - values)))
+        rows += self._fed_rows()
         for name in STRUCTURAL:
             if name in self.shifted:
                 own, there = self._beside(self.shifted[name])
@@ -355,6 +376,24 @@ class _Findings:
         for name in heuristics_of(self.variant):
             values = self._adaptation(self.others, f"heuristic {name}")
             rows.append(Row(f"heuristic {name}", "another player", _interval(values), _interval(self.intact - values)))
+        return rows
+
+    def _fed_rows(self) -> list[Row]:
+        """What it does after it was fed. Who does not go on from its own life as it did cannot be fed."""
+        if self.fed.why_not:
+            return [Row(name, says, why_not=self.fed.why_not) for name, says in controls.FED.items()]
+        found = {name: self._above_zero(values) for name, values in self.fed.scores.items()}
+        own, intact = found[controls.FED_OWN], self._above_zero(self.fed.intact)
+        rows = [Row(controls.FED_OWN, controls.FED[controls.FED_OWN], _interval(own), _interval(intact - own))]
+        lost = _interval(intact - own - LEAST_DROP * intact)
+        for name in (controls.FED_OTHER, controls.FED_IN_DISORDER):
+            if name not in found:
+                rows.append(Row(name, controls.FED[name], why_not="one episode has no order"))
+            elif lost.low > 0:
+                why_not = "it cannot be fed: having looked on at its own life, it does not go on as it did"
+                rows.append(Row(name, controls.FED[name], why_not=why_not))
+            else:
+                rows.append(Row(name, controls.FED[name], _interval(found[name]), _interval(own - found[name])))
         return rows
 
     def _recovery(self) -> float | None:
@@ -397,7 +436,11 @@ class _Findings:
 
     def _adaptation(self, result: Result, name: str) -> np.ndarray:
         """A: the score above that of the best policy without memory, of what there is above it, float64 [seed, task]."""
-        values = result.normalised(name)
+        return self._above_zero(result.normalised(name), result)
+
+    def _above_zero(self, values: np.ndarray, result: Result | None = None) -> np.ndarray:
+        """The same of scores [seed, task, lifetime, unit] on the tasks of a result."""
+        result = result or self.first
         whole = values[..., -1:] if result.is_cumulative else values
         zero = (result.memoryless_score or 0.0) if self.zero_known else 0.0
         return (whole.mean(axis=(2, 3)) - zero) / (1 - zero)
@@ -450,12 +493,6 @@ def _always(player: Anyone, model: Anyone) -> Anyone:
 
 def _interval(values: np.ndarray) -> Interval:
     return over_seeds_and_tasks(values[:, :, None, None])
-
-
-def _slope(values: np.ndarray) -> Interval:
-    """The slope of the score from unit to unit, [seed, task, lifetime, unit]."""
-    units = np.arange(values.shape[-1]) - (values.shape[-1] - 1) / 2
-    return over_seeds_and_tasks((values * units).sum(axis=-1, keepdims=True) / max(1.0, float((units**2).sum())))
 
 
 def _ends(found: Interval | None) -> dict[str, float | None] | None:

@@ -7,6 +7,7 @@ environment through wrappers. `pretrained(name)` is a factory of players that we
 
 from metarl_envs.engine.player import Player
 from metarl_envs.players.factories import PlayerError, Seat, Wrapped
+from metarl_envs.players.feeding import Fed, past_of
 from metarl_envs.players.models.language_model import BudgetSpent, Forecast, LanguageModel
 from metarl_envs.players.networks.shipped import Pretrained, card, pretrained
 from metarl_envs.players.people import Answer, People, Question
@@ -16,6 +17,7 @@ from metarl_envs.players.told import Moment, Step
 __all__ = [
     "Answer",
     "BudgetSpent",
+    "Fed",
     "Forecast",
     "LanguageModel",
     "Moment",
@@ -30,5 +32,6 @@ __all__ = [
     "Wrapped",
     "card",
     "load",
+    "past_of",
     "pretrained",
 ]

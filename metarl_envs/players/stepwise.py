@@ -69,6 +69,8 @@ class Turns:
             ValueError: an observation has no index, since a wrapper shows something else than there is.
         """
         begins = np.ascontiguousarray(step.memory_reset | step.trial_start)
+        done = self._actions.view(np.ndarray)
+        done[~begins, 0] = step.previous_action[~begins]  # what it is told that it did, which it may not have chosen
         self._memories.view(np.ndarray)[begins] = self._blank
         shape, ended = self._seen.shape, step.terminated | step.truncated
         self._seen.view(np.ndarray)[...] = np.asarray(step.observation).reshape(shape)

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from metarl_envs.engine.player import Player
 from metarl_envs.files import read_said
+from metarl_envs.learners import LEARNERS
 
 FORMAT = "metarl_envs network 1"
 
@@ -26,7 +28,8 @@ class Card:
         network: its layers, and what else its shape does not tell.
         observation: of the Box of whole numbers that it sees: `low`, `high` and `dtype`.
         actions: how many there are.
-        trained_on: `id`, `params`, `split`, and how many tasks that is.
+        trained_on: `id`, `params`, `split`, and how many tasks that is; how many episodes of a life it saw; and where it
+            imitates a learner, its `learner` by name, with its hyper-parameters.
         command: that trained it.
         training: settings, all seeds that were trained, and the one that this is.
         validation: the score of each seed on validation tasks, by which this one was chosen.
@@ -56,6 +59,12 @@ class Card:
         low, high = (np.array(self.observation[end], dtype) for end in ("low", "high"))
         return spaces.Box(low, high, dtype=dtype), spaces.Discrete(self.actions)
 
+    @property
+    def learner(self) -> Player | None:
+        """The learner whose histories it imitates; None where there is none."""
+        told = self.trained_on.get("learner")
+        return None if told is None else LEARNERS[told["name"]](**told["hyper"])
+
     def save(self, path: Path) -> None:
         """Write the card as JSON."""
         path.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -64,7 +73,8 @@ class Card:
         where, test, size = self.trained_on, self.test, self.size
         said = {
             "what": self.what,
-            "trained on": f"{where['tasks']} tasks ({where['split']}) of {where['id']} ({_listed(where['params'])})",
+            "trained on": f"{where['tasks']} tasks ({where['split']}) of {where['id']} ({_listed(where['params'])}), "
+            f"{where['episodes']} episodes of a life on each{'' if self.learner is None else f', of {self.learner}'}",
             "by": f"`{self.command}`",
             "settings": _listed({k: v for k, v in self.training.items() if k not in ("seed", "seeds")}),
             "seed": f"{self.training['seed']} of {self.training['seeds']}, the best of them on validation tasks",

@@ -18,16 +18,24 @@ _ROOT_OF_HALF = np.float32(0.5**0.5)
 def linear(weights: Weights, name: str) -> Layer:
     """Return the layer x W^T + b of the weights `name.weight` and `name.bias`."""
     matrix, bias = np.ascontiguousarray(weights[f"{name}.weight"].T), weights[f"{name}.bias"]
-    return lambda x: x @ matrix + bias
+
+    def product(x: np.ndarray) -> np.ndarray:
+        # One token a row is one product, and not one for each row.
+        return (x[:, 0] @ matrix + bias)[:, None] if x.ndim == 3 and x.shape[1] == 1 else x @ matrix + bias
+
+    return product
 
 
 def layer_norm(weights: Weights, name: str) -> Layer:
     """Return the layer that gives each row mean 0 and variance 1, and then scale and shift of its own."""
     scale, shift = weights[f"{name}.weight"], weights[f"{name}.bias"]
 
+    share = np.float32(1 / len(scale))
+
     def normalised(x: np.ndarray) -> np.ndarray:
-        centred = x - x.mean(axis=-1, keepdims=True)
-        return centred / np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(1e-5)) * scale + shift
+        centred = x - np.add.reduce(x, axis=-1, keepdims=True) * share  # a mean without its detours
+        spread = np.add.reduce(centred * centred, axis=-1, keepdims=True) * share
+        return centred / np.sqrt(spread + np.float32(1e-5)) * scale + shift
 
     return normalised
 

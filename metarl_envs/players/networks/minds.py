@@ -15,6 +15,9 @@ from metarl_envs.players.networks.transformer import Transformer
 from metarl_envs.players.networks.watching import Intervention, Stream
 from metarl_envs.players.told import Step
 
+#: So many tokens are taken in together at most: products of these sizes are not yet handed to several threads, who would wait
+#: for each other longer than they work.
+_TOGETHER = 8
 #: What was found within a network at one step, by name.
 Activations = dict[str, np.ndarray]
 
@@ -114,20 +117,30 @@ class Asked(Drawing):
         self._cache = self._network.cache(rows, settings["window"])
         self._tokens = Transitions(observed, actions)
         self._until = np.zeros(rows, np.int64)  # what is newer than that is of the running episode
+        self._left: list[np.ndarray] = []  # tokens that nobody looks at yet: together they are taken in at less cost
 
     def read(self, step: Step, stream: Stream) -> np.ndarray:
         """Take in a step."""
         cache = self._cache
-        self._network.join(self._tokens.of(step), cache, Stream({}, step))
+        self._left.append(self._tokens.of(step))
+        if (step.memory_reset | step.episode_start).any() or len(self._left) == min(_TOGETHER, len(cache.times)):
+            self._network.take_in(np.stack(self._left, axis=1), cache)
+            self._left.clear()
         cache.born[step.memory_reset] = cache.now
         self._until[step.episode_start] = cache.now
-        older = cache.times[: cache.used] < self._until[:, None]
-        self._looked = self._network.ask(self._tokens.alone(step.observation), cache, stream, cache.visible() & older)
+        times = cache.times[: cache.used]
+        lasting = times >= cache.now + len(self._left) - len(cache.times)  # those that are left overwrite the others
+        sees = cache.visible() & lasting & (times < self._until[:, None])
+        self._looked = self._network.ask(self._tokens.alone(step.observation), cache, stream, sees)
         return self._network.logits(stream)
 
     def activations(self) -> Activations:
         """Return who was looked at, float32 [block, row, head, token], the oldest token first and the question last."""
-        return {"attention": np.stack(self._looked)[..., [*self._cache.order(), -1]]}
+        order, left = self._cache.order(), len(self._left)
+        order = order[max(0, len(order) + left - len(self._cache.times)) :]  # without those that the others overwrite
+        looked = np.stack(self._looked)
+        unseen = np.zeros((*looked.shape[:-1], left), looked.dtype)
+        return {"attention": np.concatenate([looked[..., order], unseen, looked[..., -1:]], axis=-1)}
 
 
 class Recurrent(Drawing):

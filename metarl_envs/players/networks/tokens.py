@@ -82,7 +82,9 @@ class Transitions:
     def alone(self, observation: np.ndarray) -> np.ndarray:
         """Return tokens that say where one stands, and nothing of before."""
         now = self._codes.names_and_numbers(observation)
-        return np.pad(now, ((0, 0), (0, self.width - now.shape[1])))
+        alone = np.zeros((len(now), self.width), np.float32)
+        alone[:, : now.shape[1]] = now
+        return alone
 
 
 class PreviousSteps:
