@@ -17,8 +17,8 @@ def scalars(found: Result | Verdict) -> dict[str, float]:
 
     Of a result, for each policy: `POLICY/score`, `POLICY/first`, `POLICY/last`, `POLICY/gain`, `POLICY/worst_fifth`,
     `POLICY/regret`. Of a verdict: `adaptation`; for each control, shift and heuristic that could act `adaptation/NAME` and
-    `drop/NAME`; for each stretch of longer lives `score/10_times_as_long`; and for each class 1 or 0, as in `is/reward_learning`. What is
-    not known, as the gain of a cumulative curve, is left out.
+    `drop/NAME`; for each stretch of longer lives `score/10_times_as_long`; for each class 1 or 0, as in `is/reward_learning`.
+    What is not known, as the gain of a cumulative curve, is left out.
 
         >>> for name, value in scalars(result).items():
         ...     writer.add_scalar(name, value, step)  # a torch.utils.tensorboard.SummaryWriter

@@ -303,8 +303,7 @@ class _Findings:
         comparisons = classes.decided(self._comparisons())
         name, evidence = classes.classified(comparisons)
         beyond, own = self.beyond, self.first.curve(_AGENT)
-        longer = beyond is not None and beyond.curve.shape[1] > own.shape[1]
-        curves = {"agent": beyond.curve if longer else own}
+        curves = {"agent": own if beyond is None or beyond.curve.shape[1] < own.shape[1] else beyond.curve}
         curves |= {name: self.others.curve(name) for name in self.others.raw}
         return Verdict(
             id=id,

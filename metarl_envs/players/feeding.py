@@ -74,8 +74,8 @@ def past_of(run: Run, episodes: int, *, shown: np.ndarray | None = None, order: 
     finals = np.zeros_like(columns["observation"])
     lives = np.arange(len(run))[:, None]
     finals[lives, until - 1] = written.final_observations[:, :episodes]
-    told = columns["observation"], columns["action"], columns["reward"], columns["terminated"], columns["truncated"], finals
-    return Past(*(column[shown[:, None], at] for column in told), steps)
+    told = *(columns[name] for name in ("observation", "action", "reward", "terminated", "truncated")), finals
+    return Past._make([*(column[shown[:, None], at] for column in told), steps])
 
 
 class Fed(Wrapped):
@@ -209,7 +209,7 @@ class _Behind(Watched):
             ValueError: wrappers made another action of the one that was done in a stored life.
         """
         past, n = self._past, min(self._made, self._past.actions.shape[1] - 1)
-        looking, begin = self._made < past.steps, self._made + 1 == past.steps
+        looking, begin = np.less(self._made, past.steps), np.equal(self._made + 1, past.steps)
         if not np.array_equal(np.asarray(actions)[looking], past.actions[looking, n]):
             raise ValueError("a stored life is told through wrappers that make other actions of those that were done")
         # Rows that have not begun make steps too, of which nothing is told.

@@ -56,7 +56,8 @@ def live(
     about |= {"seats": (described(player),), "tasks": tasks, "seeds": seeds}
     if isinstance(player, Player):
         return _fused(player, variant, about, block, progress)
-    table = (FedRows if isinstance(player, Fed) else Rows)(player, variant, about, progress)
+    alike = variant, about, progress
+    table = FedRows(player, *alike) if isinstance(player, Fed) else Rows(player, *alike)
     run = play([Seated(table, [table.group(player, seed, Made() if made is None else made)])])
     return run, run.scores(block)
 
