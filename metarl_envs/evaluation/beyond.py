@@ -82,11 +82,11 @@ class Beyond:
 
     @functools.cached_property
     def level(self) -> np.ndarray:
-        """The score in the last fifth of what it was trained on, [seed, task]."""
+        """Return the score in the last fifth of what it was trained on, [seed, task]."""
         return self.scores[..., self.trained_on - fifth_of(self.trained_on) : self.trained_on].mean(axis=(2, 3))
 
     def comparison(self) -> Comparison | None:
-        """Below the plateau of its source it must still rise; at the plateau, or where none is known, it must not fall."""
+        """Return what it must do beyond: rise, short of the plateau of its source; else, or where none is known, not fall."""
         beyond = self.scores[..., self.trained_on : self.reach * self.trained_on]
         if not beyond.shape[-1]:
             return None
@@ -101,7 +101,7 @@ class Beyond:
         return compared(classes.GOES_ON, says, more, -MOST_FALL)
 
     def reached(self) -> list[Reached]:
-        """The stretches up to each multiple of what it was trained on."""
+        """Return the stretches up to each multiple of what it was trained on."""
         ends = [(times, times * self.trained_on) for times in (*(t for t in TIMES if t < self.reach), self.reach)]
         starts = [self.trained_on - fifth_of(self.trained_on), *(end for _, end in ends)]
         return [
