@@ -59,8 +59,16 @@ def test_the_contracts_stack_runs():
 
 
 @pytest.mark.slow
+def test_who_is_fed_does_what_the_page_says():
+    fed, _ = blocks(IS_IT_RL)
+    exec(compile(fed, "is-it-rl.md", "exec"), found := {})
+    own, other = (found["result"].summaries[name].aulc.mean for name in ("its own", "another's"))
+    assert f"# {{'its own': {own:.2f}, \"another's\": {other:.2f}}}" in fed
+
+
+@pytest.mark.slow
 def test_the_controls_give_what_the_page_says():
-    (code,), (said,) = blocks(IS_IT_RL), blocks(IS_IT_RL, "text")
+    (_, code), (said,) = blocks(IS_IT_RL), blocks(IS_IT_RL, "text")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "is-it-rl.md", "exec"), {"__name__": "page"})

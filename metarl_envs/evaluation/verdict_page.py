@@ -148,7 +148,12 @@ def _reached(verdict: Verdict) -> list[Table]:
         "the stretch; slope: from episode to episode. 95 % intervals for the distribution of tasks."
     )
     rows: list[list[Cell]] = [
-        [f"{one.times} times as long", f"{one.first} to {one.last}", one.score.with_ends("", 3), one.slope.with_ends("", 4)]
+        [
+            f"{one.times} times as long" if one.times > 1 else "as long",
+            f"{one.first} to {one.last}",
+            one.score.with_ends("", 3),
+            one.slope.with_ends("", 4),
+        ]
         for one in verdict.reached
     ]
     return [Table("How far it reaches", about, ["", "episodes", "score", "slope"], rows)]
@@ -196,7 +201,9 @@ def _cells(row: Row) -> tuple[str, str]:
 
 
 def _picture(verdict: Verdict, curves: Mapping[str, np.ndarray]) -> Curves:
-    """The curves, of which the agent's alone has its interval."""
+    """The curves, of which the agent's alone has its interval; of lives that are longer still there is a table."""
+    shown = 2 * max(verdict.trained_on, verdict.episodes)
+    curves = {name: curve[:, :shown] if verdict.reached else curve for name, curve in curves.items()}
     longer = len(verdict.curves["agent"][0]) > verdict.trained_on > 1
     return Curves(
         "Score",
