@@ -281,9 +281,8 @@ def one_room():
 def findings(first, shifted):
     agent = first.raw["agent"][..., 0, 0]
     others = scored(agent, first.memoryless, **{controls.SWAPPED: 0 * agent, "heuristic sweep": 0 * agent})
-    return verdicts._Findings(
-        one_room(), first, others, {"unseen_parts": shifted}, None, [], {"unseen_disguise": verdicts._Shift()}
-    )
+    shifts = {"unseen_disguise": verdicts._Shift()}
+    return verdicts._Findings(one_room(), first, others, {"unseen_parts": shifted}, None, NOT_FED, [], shifts)
 
 
 @plain

@@ -40,7 +40,7 @@ EXACT = (
 #: Posterior samplers, whose samples are hidden, and whether one lasts for an episode (or else for a step).
 SAMPLERS = {"thompson": False, "gaussian_thompson": False, "psrl": True}
 #: How many samples stand for a posterior, and the states up to which that many plans an episode take little time.
-SAMPLES, _FEW_STATES = 32, 10
+SAMPLES, _FEW_STATES = 32, 8
 #: Actions that are numbers have at least this share of their own standard deviation about a prediction: who predicts exactly
 #: what is done would have no end of bits.
 LEAST_DEVIATION = 1e-3
