@@ -229,10 +229,11 @@ def slopes(found: dict[Trained, Verdict], kind: str, row: str) -> Interval:
 
 def crossing(found: dict[Trained, Verdict], kind: str) -> int | None:
     """The smallest N from which on all verdicts are reward learning, if smaller ones have others; None if there is none."""
-    classes = [found[which].name == "reward learning" for which in sorted(found) if which.kind == kind and which.disguised]
-    pools = [which.pool for which in sorted(found) if which.kind == kind and which.disguised]
-    first = len(classes) - next((i for i, learns in enumerate(reversed(classes)) if not learns), len(classes))
-    return pools[first] if 0 < first < len(pools) else None
+    many = sorted(which for which in found if which.kind == kind and which.disguised)
+    first = len(many)
+    while first and found[many[first - 1]].name == "reward learning":
+        first -= 1
+    return many[first].pool if 0 < first < len(many) else None
 
 
 def summary(args: Args, found: dict[Trained, Verdict], learner: dict[str, float]) -> dict[str, Any]:
@@ -276,7 +277,8 @@ def show(args: Args, found: dict[Trained, Verdict], told: dict[str, Any]) -> Non
         rows = {row.name: row.adaptation for row in one.rows}
         cells = [rows.get(name) for name in (*SHOWN, *CONTROLS)]
         print(f"{which!s:<10}{one.name:<18}" + "".join(f"{'-' if cell is None else cell.with_ends(''):>24}" for cell in cells))
-    print(f"{'source':<28}" + "".join(f"{told['source learner'].get(name, math.nan):>24.2f}" for name in SHOWN))
+    if learner := told["source learner"]:
+        print(f"{'source':<28}" + "".join(f"{learner[name]:>24.2f}" for name in SHOWN))
     for kind, words in KINDS.items():
         if kind in told["gate passed"]:
             passed = told["gate passed"][kind]

@@ -82,7 +82,7 @@ def test_what_does_not_pass_the_gate_is_said_to_say_nothing(diversity, capsys, t
     args = diversity.Args(only=("ad",), out=tmp_path)
     for gate, said in ((0.5, ": passed"), (0.1, "NOT PASSED: what follows about the AD transformer says nothing")):
         found = of_ad(diversity, "none", "task inference", "reward learning", gate=gate)
-        diversity.show(args, found, diversity.save(args, found, {"intact": 0.7}))
+        diversity.show(args, found, diversity.save(args, found, dict.fromkeys(diversity.SHOWN, 0.7)))
         assert said in capsys.readouterr().out
         told = json.loads((tmp_path / "result.json").read_text())
         assert told["gate passed"] == {"ad": gate > 0.3}
