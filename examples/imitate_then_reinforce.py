@@ -1,8 +1,8 @@
 """Imitate inventors, then reinforce: can invention be imitated without ruthlessness, and what does reinforcement do to it?
 
 HazardBox as it is: six agents who may force their luck at the others' cost. (With fewer, force harms hardly anybody unless it
-costs more, as in its preset "small".) One network for all agents (the student of `apprentice.py`, with its memory of experiments) learns in eight
-ways, and then lives in boxes whose trees it never met:
+costs more, as in its preset "small".) One network for all agents (the student of `apprentice.py`, with its memory of
+experiments) learns in eight ways, and then lives in boxes whose trees it never met:
 
 * a: it imitates clean and prosocial inventors, in boxes half as deep;
 * b: PPO on its own pay, from nothing;
