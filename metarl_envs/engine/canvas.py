@@ -6,6 +6,7 @@ opens a window. Another environment may call `pygame.quit()` at any time; only f
 
 from __future__ import annotations
 
+import bisect
 import functools
 import io
 import math
@@ -70,9 +71,22 @@ class Picture:
             corners.append(((x + r * math.cos(angle)) * _SCALE, (y + r * math.sin(angle)) * _SCALE))
         self._pygame.draw.polygon(self.surface, color, corners)
 
-    def text(self, x: float, y: float, text: str, size: int = 16, color: Color = TEXT, align: str = "left") -> float:
-        """One line of text; `x` is its left end, middle or right end as `align` says, `y` its top. Gives its width."""
-        image = _font(size * _SCALE).render(text, True, color)
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: int = 16,
+        color: Color = TEXT,
+        align: str = "left",
+        room: float | None = None,
+    ) -> float:
+        """One line of text; `x` is its left end, middle or right end as `align` says, `y` its top. Gives its width.
+
+        Where it is wider than `room`, it ends in dots.
+        """
+        font = _font(size * _SCALE)
+        image = font.render(text if room is None else _shortened(font, text, room * _SCALE), True, color)
         shift = {"left": 0.0, "center": 0.5, "right": 1.0}[align]
         self.surface.blit(image, (round(x * _SCALE - shift * image.get_width()), round(y * _SCALE)))
         return image.get_width() / _SCALE
@@ -106,6 +120,14 @@ class Picture:
 
     def _finished(self) -> Any:
         return self._pygame.transform.smoothscale(self.surface, (self.width, self.height))
+
+
+def _shortened(font: Any, text: str, room: float) -> str:
+    """As much of a text as is no wider, with dots in place of the rest."""
+    if font.size(text)[0] <= room:
+        return text
+    fits = bisect.bisect_right(range(len(text)), room, key=lambda count: font.size(f"{text[:count]}...")[0])
+    return f"{text[: max(0, fits - 1)]}..."
 
 
 def _pygame() -> Any:

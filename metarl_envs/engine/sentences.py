@@ -31,12 +31,12 @@ class Said(NamedTuple):
 
     Attributes:
         action: of this step; where the sentence is none, the default action.
-        then: that of the next step, where one sentence takes two; else -1.
+        then: that of the next step, where one sentence takes two; else None.
         problem: what was wrong with it, or "".
     """
 
     action: Any
-    then: int = -1
+    then: Any = None
     problem: str = ""
 
 

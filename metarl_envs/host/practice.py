@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from metarl_envs.boxes.players.table import Boxes
-from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.sentences import read
 from metarl_envs.host.room import problem_of
@@ -33,7 +32,7 @@ class Practice:
         tasks = TaskSet.of_family(variant.family, **variant.values)
         own = np.array([(max(map(int, seeds)) + _BEYOND) % 2**64], np.uint64)
         self._table = Boxes(tasks, own, ("practice",) * variant.p.agents)
-        self._seat, self._steps, self._wait = seat, min(steps, variant.horizon), verbs_of(variant.p).wait
+        self._seat, self._steps = seat, min(steps, variant.horizon)
         self._ask()
 
     def _ask(self) -> None:
@@ -56,8 +55,8 @@ class Practice:
             return problem
         said, _ = read(self.question.sentences, sentence, lenient=True)
         for action in (said.action, said.then):
-            if action >= 0 and self.left:
-                self._table.actions[:] = self._wait
+            if action is not None and self.left:
+                self._table.actions[:] = self.question.sentences.default
                 self._table.actions[0, self._seat] = action
                 self._table.advance()
         self._ask()

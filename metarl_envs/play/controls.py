@@ -61,7 +61,7 @@ class Controls:
             return cls(space, _named(variant) or _numbered(variant), {}, live, aim)
         if isinstance(space, Box) and space.shape in ((1,), (2,)):
             return cls(space, {}, _arrows(space, live), live, aim or _joystick)
-        raise TypeError(f"{variant.name} cannot be played by keys: its actions are {space}")
+        raise TypeError(f"{variant.name} cannot be played by keys, but by sentences (--text): its actions are {space!s:.80}")
 
     @property
     def flows(self) -> bool:

@@ -144,12 +144,12 @@ class _Person:
     """One player."""
 
     def __init__(self, people: People):
-        self._people, self._then = people, -1
+        self._people, self._then = people, None
 
     def act(self, moment: Moment) -> Any:
         """Ask, but for the second half of a sentence that takes two steps."""
-        if self._then >= 0:
-            action, self._then = self._then, -1
+        if self._then is not None:
+            action, self._then = self._then, None
             return action
         question = Question.of(moment)
         said, _ = read(question.sentences, self._people.answer(question), lenient=True)

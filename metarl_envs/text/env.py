@@ -155,7 +155,7 @@ class TextEnv:
         if reading != "malformed":
             self._take(said.action)
             paid = self.reward
-            if said.then >= 0 and not (self.done or self.memory_reset):
+            if said.then is not None and not (self.done or self.memory_reset):
                 self._take(said.then)
                 self.reward += paid
             return self._after("")

@@ -190,7 +190,7 @@ class BoxVectorEnv:
         """All agents of all boxes act.
 
         Args:
-            actions: integers [boxes, agents].
+            actions: integers [boxes, agents]; where text is written, [boxes, agents, 1 + bytes] (see `boxes.world.texts`).
 
         Returns:
             Observations, rewards (float64 [boxes, agents]), terminated and truncated (bool [boxes]), info.
@@ -292,10 +292,11 @@ class FlatBoxVectorEnv(VectorEnv):
 
     def step(self, actions: np.ndarray) -> tuple[View, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Step every row; see `BoxVectorEnv.step`. `actions` are integers [rows], rewards float64 [rows]."""
-        given = np.asarray(actions)
-        if given.shape != (self.num_envs,):
-            raise ValueError(f"actions have shape {given.shape}; {self.num_envs} rows take ({self.num_envs},)")
-        seen, rewards, terminated, truncated, info = self.boxes.step(given.reshape(self.boxes.num_boxes, -1))
+        given, of_one = np.asarray(actions), self.single_action_space.shape or ()
+        if given.shape != (wanted := (self.num_envs, *of_one)):
+            raise ValueError(f"actions have shape {given.shape}; {self.num_envs} rows take {wanted}")
+        by_box = given.reshape(self.boxes.num_boxes, self.boxes.num_agents, *of_one)
+        seen, rewards, terminated, truncated, info = self.boxes.step(by_box)
         rows, ends = self._rows(seen), (self._repeated(terminated), self._repeated(truncated))
         shown_last = ~self._everyone if self.autoreset_mode is AutoresetMode.SAME_STEP else ends[0] | ends[1]
         return rows, rewards.reshape(-1), *ends, self._info(info, rows, shown_last)

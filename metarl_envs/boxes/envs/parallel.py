@@ -230,11 +230,20 @@ class ParallelBox(pettingzoo.ParallelEnv):
         """The actions in order; ValueError where they are not those of all agents, or one is outside its space."""
         if len(actions) != len(self.agents) or any(agent not in actions for agent in self.agents):
             raise ValueError(f"actions are those of {', '.join(actions) or 'nobody'}; all must act: {', '.join(self.agents)}")
-        last = int(self.variant.action.high[0])
-        for agent, action in actions.items():
-            if not _is_action(action, last):
-                raise ValueError(f"action of {agent} is {action!r}: {self.variant.name} takes an integer from 0 to {last}")
-        return [actions[agent] for agent in self.agents]
+        return [self._checked(agent, actions[agent]) for agent in self.agents]
+
+    def _checked(self, agent: str, action: Any) -> Any:
+        """An action of its space; ValueError for another."""
+        space = self.action_space(agent)
+        if isinstance(space, spaces.MultiDiscrete):
+            if not space.contains(np.asarray(action)):
+                raise ValueError(
+                    f"action of {agent} is {action!r:.100}: {self.variant.name} takes {space.shape} integers, the number of an "
+                    f"action, from 0 to {space.nvec[0] - 1}, and bytes, from 0 to 255"
+                )
+        elif not _is_action(action, last := int(self.variant.action.high[0])):
+            raise ValueError(f"action of {agent} is {action!r}: {self.variant.name} takes an integer from 0 to {last}")
+        return action
 
     def _observations(self, seen: dict[str, np.ndarray], agents: list[str]) -> dict[str, dict[str, np.ndarray]]:
         """The central view by agent; `seen` has memory of its own, and so have the agents' parts of it."""

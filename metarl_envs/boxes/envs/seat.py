@@ -21,7 +21,7 @@ from metarl_envs.boxes.players.scripted import (
     make_the_best,
 )
 from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
-from metarl_envs.boxes.scenarios.box import Box
+from metarl_envs.boxes.scenarios.box import Box, acts_of_one
 from metarl_envs.boxes.scenarios.generations import GenerationsBox
 from metarl_envs.boxes.scenarios.hazard import HazardBox
 from metarl_envs.boxes.scenarios.invention import InventionBox
@@ -40,8 +40,11 @@ from metarl_envs.boxes.world.mechanisms import (
     used_in,
     verbs_of,
 )
+from metarl_envs.boxes.world.notes import note_numbers, note_planes
 from metarl_envs.boxes.world.state import box_record
 from metarl_envs.boxes.world.step import open_of, step_of
+from metarl_envs.boxes.world.symbols import symbol_numbers
+from metarl_envs.boxes.world.texts import are_texts, text_numbers
 from metarl_envs.boxes.world.topology import CHOSEN, DYNAMIC, ISOLATED, VISIT
 from metarl_envs.boxes.world.tree import items_in, items_of
 from metarl_envs.engine import ByParameters, Choice, Oracle, Parameters, Picture, Row, kernel, record
@@ -89,7 +92,7 @@ def seat_record(p: SimpleNamespace) -> np.dtype:
         box=box_record(p),
         style=(Experimenter if isinstance(companion, Experimenter) else NoteKeeper).params.dtype,
         memories=(companion.memory(companion.p, box), max(1, p.agents - 1)),
-        actions=(np.int64, p.agents),
+        actions=(np.int64, (p.agents, 1 + p.entry_bytes) if are_texts(p) else p.agents),
         seen=(np.float32, view_length(p) + verbs_of(p).end),
     )
 
@@ -150,8 +153,22 @@ def sitting_down(p: SimpleNamespace) -> Callable:
     return _sit_down(open_of(p), be_who_experiments if experiments else be_who_keeps_notes)
 
 
+@kernel
+def set_number(actions, i, number):
+    """Let agent i do what has this number."""
+    actions[i] = number
+
+
+@kernel
+def set_number_alone(actions, i, number):
+    """The same where actions hold text: without any."""
+    actions[i, 0] = number
+
+
 @functools.cache
-def _step_among(live_one_step: Callable, able: Callable, take_manner: Callable, begin: Callable, act: Callable) -> Callable:
+def _step_among(
+    live_one_step: Callable, able: Callable, take_manner: Callable, begin: Callable, act: Callable, set_number: Callable
+) -> Callable:
     """The step of a seat among companions of one kind: what others would do is not compiled."""
 
     @kernel
@@ -170,7 +187,7 @@ def _step_among(live_one_step: Callable, able: Callable, take_manner: Callable, 
     def step_among_companions(params, task, state, action, rng):
         """All act at once; the reward is that of agent 0."""
         for i in range(1, params.agents):
-            state.actions[i] = companion(params, task, state, i, rng)
+            set_number(state.actions, i, companion(params, task, state, i, rng))
         state.actions[0] = action
         live_one_step(params, task, state.box, state.actions, rng)
         return state.box.reward[0], False
@@ -182,7 +199,8 @@ def step_among(p: SimpleNamespace) -> Callable:
     """The step of a seat among the companions that there are."""
     companion = companion_in(p)
     manners = take_manner if isinstance(companion, Experimenter) else stay_alike
-    return _step_among(step_of(p), able_in(used_in(p)), manners, type(companion).begin, companion.acting(p))
+    put = set_number_alone if are_texts(p) else set_number
+    return _step_among(step_of(p), able_in(used_in(p)), manners, type(companion).begin, companion.acting(p), put)
 
 
 # ------------------------------------------------------------------------------------------------- what is seen
@@ -191,6 +209,12 @@ _STRETCHES = 17
 
 
 first_visit = begins_at(VISIT)
+
+
+@kernel
+def numbers_of_entries(params):
+    """How many numbers are seen of notes and board, in whichever notation."""
+    return note_numbers(params) + symbol_numbers(params) + text_numbers(params)
 
 
 @kernel
@@ -229,7 +253,8 @@ def _stretch(
         and from whom it learns, where that is always the same; of lives, what there is not; and, of the mask, waiting (always
         allowed) and visiting, robbing and endowing oneself (never).
         """
-        items, entries, senses, view = items_in(params), params.notes + params.board, senses_at(params), size(params)
+        items, entries, senses, view = items_in(params), numbers_of_entries(params), senses_at(params), size(params)
+        marked = note_planes(params) > 0
         end = view + action_count(params)
         theft, gift = end, end
         if deals and params.agents > 1:
@@ -237,14 +262,14 @@ def _stretch(
         visits = view + first_visit(params)
         moves = params.topology == DYNAMIC or params.topology == CHOSEN
         alone = (params.agents == 1 or (params.topology == ISOLATED and not deals)) and not taught(params)
-        others = senses + 8 + 4 * entries
+        others = senses + 8 + entries
         life = others + params.agents
         if n == 0:  # what is held
             return 0, items
         if n == 1:  # what to take next
-            return items, 2 * items - params.lineages * params.width if entries > 0 else items
+            return items, 2 * items - params.lineages * params.width if marked else items
         if n == 2:  # what makes nothing, then holes and shapes
-            return 2 * items if entries > 0 else items, senses
+            return 2 * items if marked else items, senses
         if n == 3:  # the hand and the last experiment
             return senses, senses + 4
         if n == 4:  # what was copied
@@ -252,7 +277,7 @@ def _stretch(
         if n == 5:  # memory and time
             return senses + 5, senses + 8 if params.day > 0 else senses + 7
         if n == 6:  # entries
-            return senses + 8, senses + 8 + 4 * entries
+            return senses + 8, others
         if n == 7:  # others
             return others + 1, life if moves else others + 1
         if n == 8:  # its life
@@ -327,10 +352,25 @@ def make_the_best_from_seat(hyper, memory, params, task, state, rng):
     return make_the_best(hyper, memory, params, task, state.box, 0, rng)
 
 
+@kernel
+def make_the_best_without_text(hyper, memory, params, task, state, rng, action):
+    """The same where actions hold text: it writes none."""
+    for k in range(len(action)):
+        action[k] = 0
+    action[0] = make_the_best(hyper, memory, params, task, state.box, 0, rng)
+
+
 class KnowsTheRecipes(Oracle):
     """Knows the recipes: always makes what pays most of all that it can make. Strong, not proved to be the best."""
 
     act = make_the_best_from_seat
+
+
+class KnowsTheRecipesAndWritesNothing(KnowsTheRecipes):
+    """The same where actions hold text."""
+
+    array_actions = True
+    act = make_the_best_without_text
 
 
 @kernel
@@ -471,6 +511,11 @@ class Seat(Box):
     references = {"oracle": KnowsTheRecipes()}
     keys = staticmethod(keys_of_seat)
 
+    @staticmethod
+    def more_references(p: SimpleNamespace) -> dict[str, Oracle]:
+        """The oracle whose actions hold text, where all do."""
+        return {"oracle": KnowsTheRecipesAndWritesNothing()} if are_texts(p) else {}
+
     def __init_subclass__(cls, **kwargs: Any):
         """Wherever its name is shown (windows, errors, pictures) a seat is called like its box, as its id is."""
         super().__init_subclass__(**kwargs)
@@ -480,7 +525,7 @@ class Seat(Box):
     @staticmethod
     def spaces(p: SimpleNamespace) -> tuple[spaces.Space, spaces.Space]:
         """What agent 0 sees and its action mask, in one row."""
-        return spaces.Box(0.0, 1.0, (len(kept(p)),), np.float32), spaces.Discrete(verbs_of(p).end)
+        return spaces.Box(0.0, 1.0, (len(kept(p)),), np.float32), acts_of_one(p, verbs_of(p).end)
 
     @staticmethod
     def curve_unit_length(p: SimpleNamespace) -> int:

@@ -11,11 +11,19 @@ from pettingzoo import ParallelEnv
 
 from metarl_envs.boxes.envs.parallel import ParallelBox
 from metarl_envs.boxes.view.words import Grammar, observation_in_words, words_in
-from metarl_envs.boxes.world.tree import NOTHING, items_of
+from metarl_envs.boxes.world.texts import are_texts
 from metarl_envs.engine.sentences import read
 
 _LETTERS = string.ascii_letters + string.digits + string.punctuation + " "
 _LONGEST_SENTENCE, _LONGEST_TEXT = 80, 1_000_000
+
+
+class AnyText(spaces.Text):
+    """Texts in whatever letters: where agents write what they like, there is no list of them. Samples are of `charset`."""
+
+    def contains(self, x: Any) -> bool:
+        """Whether it is a text, and not too long."""
+        return isinstance(x, str) and self.min_length <= len(x) <= self.max_length
 
 
 class TextBox(ParallelEnv):
@@ -47,8 +55,10 @@ class TextBox(ParallelEnv):
         self.box, self._lenient = box, lenient
         self.metadata, self.render_mode, self.possible_agents = box.metadata, box.render_mode, box.possible_agents
         self._p = box.variant.p
-        self._seen = {agent: spaces.Text(_LONGEST_TEXT, charset=_LETTERS + "\n") for agent in self.possible_agents}
-        self._sayable = {agent: spaces.Text(_LONGEST_SENTENCE, charset=_LETTERS) for agent in self.possible_agents}
+        in_any_letters = are_texts(self._p)
+        kind, longest = (AnyText, self._p.entry_bytes) if in_any_letters else (spaces.Text, 0)
+        self._seen = {agent: kind(_LONGEST_TEXT, charset=_LETTERS + "\n") for agent in self.possible_agents}
+        self._sayable = {agent: kind(_LONGEST_SENTENCE + longest, charset=_LETTERS) for agent in self.possible_agents}
         self._forget_all()
 
     @property
@@ -100,7 +110,7 @@ class TextBox(ParallelEnv):
         seen, rewards, terminations, truncations, infos = self.box.step(numbers)
         for agent, info in infos.items():
             if info["memory_reset"]:
-                self._pending[agent], self._messages[agent] = NOTHING, ""
+                self._pending[agent], self._messages[agent] = None, ""
         return self._texts(seen), rewards, terminations, truncations, self._told(infos)
 
     def render(self) -> Any:
@@ -126,11 +136,11 @@ class TextBox(ParallelEnv):
         for name in ("_pending", "_malformed", "_messages"):
             setattr(self, name, dict(state[name]))
 
-    def _hear(self, agent: str, sentence: Any, grammar: Grammar, hand: int) -> int:
+    def _hear(self, agent: str, sentence: Any, grammar: Grammar, hand: int) -> Any:
         """The action of an agent that says so; what it still has to do is kept."""
-        pending, self._pending[agent], self._messages[agent] = self._pending[agent], NOTHING, ""
+        pending, self._pending[agent], self._messages[agent] = self._pending[agent], None, ""
         if sentence is None:
-            return pending if pending != NOTHING else items_of(self._p)
+            return grammar.wait if pending is None else pending
         said, reading = read(grammar.in_hand(hand), sentence, lenient=self._lenient)
         self._pending[agent] = said.then
         if reading == "malformed":
@@ -139,7 +149,7 @@ class TextBox(ParallelEnv):
         return said.action
 
     def _forget_all(self) -> None:
-        self._pending = dict.fromkeys(self.possible_agents, NOTHING)
+        self._pending: dict[str, Any] = dict.fromkeys(self.possible_agents)
         self._malformed = dict.fromkeys(self.possible_agents, 0)
         self._messages = dict.fromkeys(self.possible_agents, "")
 
@@ -159,7 +169,7 @@ class TextBox(ParallelEnv):
         for agent, info in infos.items():
             info |= {
                 "message": self._messages[agent],
-                "busy": self._pending[agent] != NOTHING,
+                "busy": self._pending[agent] is not None,
             }
         return infos
 

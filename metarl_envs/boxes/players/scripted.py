@@ -17,7 +17,7 @@ import numpy as np
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.world.core import ABSENT, REAL, worth
 from metarl_envs.boxes.world.mechanism import Mechanism
-from metarl_envs.boxes.world.mechanisms import action_count_in, begins_at, legality_in, mechanisms_of
+from metarl_envs.boxes.world.mechanisms import action_count_in, begins_at, legality_in, used_in
 from metarl_envs.boxes.world.notes import LOOK, MADE, NOTE, POST, READ, WHEN, A, B, count_board_pages, count_pages
 from metarl_envs.boxes.world.tree import GRAMMAR, NOTHING, items_in, items_of, level_of
 from metarl_envs.engine import Choice, Flag, Integer, Parameters, Player, kernel, randint, record
@@ -51,7 +51,7 @@ class Scripted(Player):
 # ------------------------------------------------------------------------------------------------- no memory at all
 @functools.cache
 def acting_at_random(mechanisms: tuple[Mechanism, ...]) -> Callable:
-    """The kernel that acts at random in boxes of these mechanisms."""
+    """The kernel that acts at random in boxes that use these mechanisms."""
     action_count, is_legal = action_count_in(mechanisms), legality_in(mechanisms)
 
     @kernel
@@ -76,7 +76,7 @@ class Random(Scripted):
 
     def acting(self, p):
         """By the verbs of this box."""
-        return acting_at_random(mechanisms_of(p))
+        return acting_at_random(used_in(p))
 
 
 @kernel

@@ -61,9 +61,15 @@ class CompiledSeats:
         self._choose = _drivers(variant, type(player).begin, act).choose
 
     def act(self, tasks: np.ndarray, worlds: np.ndarray, actions: np.ndarray) -> None:
-        """Write the actions of these seats into `actions`, int64 [boxes, agents]."""
+        """Write the actions of these seats into `actions`, int64 [boxes, agents, ...]; where these hold text, they write none."""
         forgot = worlds.view(np.ndarray)["state"]["forgot"] != 0
         if forgot.any():
             self.memories.view(np.ndarray)[forgot] = self._newborn
         call = self.variant.params, self.player.hyper, tasks, worlds, self.seats, self.memories, self._rng
-        self._choose(*call, for_drivers(actions), 0, len(worlds))
+        if actions.ndim == 2:
+            self._choose(*call, for_drivers(actions), 0, len(worlds))
+            return
+        numbers = np.ascontiguousarray(actions[..., 0])
+        self._choose(*call, for_drivers(numbers), 0, len(worlds))
+        actions[self.seats.view(np.ndarray)] = 0
+        actions[..., 0] = numbers

@@ -45,10 +45,11 @@ class Boxes:
     ):
         self.variant, self._tasks, self.seeds, self.names = tasks.variant, tasks, seeds, names
         self.first, self._watch = first, watch
-        boxes, agents, horizon = len(seeds), self.variant.p.agents, self.variant.horizon
+        boxes, horizon = len(seeds), self.variant.horizon
         dtype = action_dtype(self.variant)
-        check_memory(boxes * horizon, dtype.itemsize * agents, "steps")
-        self._taken = np.zeros((boxes, horizon, agents), dtype)
+        check_memory(boxes * horizon, dtype.itemsize * self.variant.action.high.size, "steps")
+        act = self.variant.action.shape  # one row an agent
+        self._taken = np.zeros((boxes, horizon, *act), dtype)
         everyone = np.ones(boxes, np.bool_)
         drawn = TaskSet.of_family(self.variant.family, **self.variant.values) if tasks.is_given else tasks
         self.worlds = Worlds(drawn, boxes, TrialForm(), DISABLED)
@@ -58,7 +59,7 @@ class Boxes:
         self._out = self.worlds.empty()
         self.worlds.begin(everyone, GIVEN_TASK if tasks.is_given else NEW_TASK, self._out)
         self.t, self.most_steps, self.active = 0, horizon, everyone.copy()
-        self.actions = np.zeros((boxes, agents), np.int64)
+        self.actions = np.zeros((boxes, *act), np.int64)
         self._returns, self._moving = np.zeros(boxes), False
         self._tellers: dict[tuple[str, ...], Teller] = {}
         self._watch(self)
@@ -110,6 +111,7 @@ class Boxes:
         seen = self.variant.visible(self._out.observations)
         forgot = (states["forgot"][:, seats] != 0).reshape(-1)
         never, first = np.zeros(len(forgot), np.bool_), np.full(len(forgot), self.t == 0)
+        acted = self.actions[:, seats].reshape(rows, *self.actions.shape[2:])
         observation = {name: part[:, seats].reshape(rows, -1) for name, part in seen.items()}
 
         def words_of(row: int) -> Callable[[], Wording]:
@@ -117,7 +119,7 @@ class Boxes:
 
         return Step(
             observation=observation,
-            previous_action=np.where(forgot, -1, self.actions[:, seats].reshape(-1)),
+            previous_action=np.where(_beside(forgot, acted), -1, acted),
             previous_reward=np.where(forgot, 0.0, states["reward"][:, seats].reshape(-1)),
             terminated=never,
             truncated=never.copy(),
@@ -136,11 +138,16 @@ class Boxes:
         return lambda: teller.tell(state, self.worlds.task_row(box), seat, seen)
 
 
+def _beside(rows: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """What is said of rows, [row], in a shape that goes beside their actions, [row, ...]."""
+    return rows.reshape(-1, *[1] * (actions.ndim - 1))
+
+
 class _Compiled:
     """A compiled player in some seats."""
 
     def __init__(self, table: Boxes, player: Player, seats: list[int]):
-        where = np.zeros(table.actions.shape, np.bool_)
+        where = np.zeros(table.actions.shape[:2], np.bool_)
         where[:, seats] = True
         self._table, self._seats, self.seat = table, CompiledSeats(player, table.variant, where), None
 

@@ -14,6 +14,7 @@ from metarl_envs.boxes.view.words import instructions_of
 from metarl_envs.boxes.world.mechanisms import MECHANISMS, box_error, box_parameters, verbs_of
 from metarl_envs.boxes.world.state import box_record
 from metarl_envs.boxes.world.step import open_of, step_of
+from metarl_envs.boxes.world.texts import are_texts
 from metarl_envs.boxes.world.tree import grow, task_errors, tree_meaning, tree_record
 from metarl_envs.engine import ByParameters, Family, Picture, Row, TaskErrors
 from metarl_envs.engine.family import Variant
@@ -47,9 +48,13 @@ class Box(Family):
 
     @staticmethod
     def spaces(p: SimpleNamespace) -> tuple[spaces.Space, spaces.Space]:
-        """All agents at once: what each sees (float32) and its action mask (int8), one row an agent; one action an agent."""
+        """All agents at once: what each sees (float32) and its action mask (int8), one row an agent; one action an agent.
+
+        Where text is written, an action is a row: its number, and the bytes of the text.
+        """
         actions = verbs_of(p).end
-        return _seen((p.agents,), view_length(p), actions), spaces.MultiDiscrete([actions] * p.agents)
+        acts = [with_text(p, actions)] * p.agents if are_texts(p) else [actions] * p.agents
+        return _seen((p.agents,), view_length(p), actions), spaces.MultiDiscrete(np.array(acts))
 
     @staticmethod
     def seats(p: SimpleNamespace) -> int:
@@ -82,10 +87,20 @@ class Box(Family):
         return describe_box(p, state, task)
 
 
-def agent_spaces(variant: Variant) -> tuple[spaces.Dict, spaces.Discrete]:
+def agent_spaces(variant: Variant) -> tuple[spaces.Dict, spaces.Discrete | spaces.MultiDiscrete]:
     """Fresh spaces of one agent: what it sees (float32) with its action mask (int8), and its actions."""
-    actions = int(variant.action.high[0]) + 1
-    return _seen((), view_length(variant.p), actions), spaces.Discrete(actions)
+    p, actions = variant.p, verbs_of(variant.p).end
+    return _seen((), view_length(p), actions), acts_of_one(p, actions)
+
+
+def acts_of_one(p: SimpleNamespace, actions: int) -> spaces.Discrete | spaces.MultiDiscrete:
+    """The action space of one agent that has so many actions: with text, MultiDiscrete of an action's number and bytes."""
+    return spaces.MultiDiscrete(with_text(p, actions)) if are_texts(p) else spaces.Discrete(actions)
+
+
+def with_text(p: SimpleNamespace, actions: int) -> list[int]:
+    """How many there are of each number of an action that holds text: of its number, and of each byte."""
+    return [actions, *[256] * p.entry_bytes]
 
 
 def _seen(agents: tuple[int, ...], view: int, actions: int) -> spaces.Dict:

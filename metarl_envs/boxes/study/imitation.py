@@ -26,6 +26,7 @@ from scipy.spatial.distance import cdist
 from metarl_envs.boxes.study.measures import Life, note_precision, note_recall
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.notes import WHEN
+from metarl_envs.boxes.world.texts import numbers_of_actions
 from metarl_envs.boxes.world.tree import levels_of
 from metarl_envs.players.run import Run
 
@@ -66,7 +67,8 @@ def features(run: Run, lives: Sequence[Life], seats: Sequence[int]) -> list[Feat
         seats: whose behaviour it is.
     """
     verbs, chosen = verbs_of(run.variant.p), list(seats)
-    shares = {verb.name: _share(run.actions[:, :, chosen], verbs.first[verb.name], verbs.counts[verb.name]) for verb in verbs}
+    actions = numbers_of_actions(run.variant.p, run.actions)[:, :, chosen]
+    shares = {verb.name: _share(actions, verbs.first[verb.name], verbs.counts[verb.name]) for verb in verbs}
     return [
         {
             "actions": {name: float(share[b]) for name, share in shares.items()},

@@ -42,7 +42,8 @@ def over_time(run: Run) -> dict[str, np.ndarray]:
     * `inventions`: how many different things were made by then, by whomever; `held`: how many inventions an agent holds;
     * `depth`: the highest level that an agent holds, 0 where it holds nothing but bases;
     * `pay`: what an agent earned by then;
-    * `notes`, `true_notes`, where there are notebooks or a board: how many entries there are in all of them, and true ones;
+    * `notes`, `true_notes`, where there are notebooks or a board: how many entries there are in all of them, and true ones
+      (where they are experiments);
     * `health`, `lost`, where there are hazards: the health of an agent, and what others cost it by then.
 
     What is said of "an agent" is the mean over the agents of a box.
@@ -78,7 +79,8 @@ def _written(p: SimpleNamespace, state: np.ndarray, recipes: np.ndarray) -> dict
         return {}
     entries = np.concatenate(books, axis=1).astype(int)
     there = entries[..., WHEN] >= 0
-    return {"notes": there.sum(axis=1), "true_notes": (there & are_true(recipes, entries)).sum(axis=1)}
+    written = {"notes": there.sum(axis=1)}
+    return written | ({"true_notes": (there & are_true(recipes, entries)).sum(axis=1)} if p.notation == "event" else {})
 
 
 def _hurt(p: SimpleNamespace, state: np.ndarray) -> dict[str, np.ndarray]:

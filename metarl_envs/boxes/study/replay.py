@@ -16,6 +16,7 @@ from metarl_envs.boxes.world.hazard import FORCE
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.notes import MADE, WHEN, A, B
+from metarl_envs.boxes.world.texts import number_and_text
 from metarl_envs.boxes.world.tree import NOTHING
 from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.family import Family
@@ -72,17 +73,17 @@ def events(
         p: the parameters of the box.
         before: the state before it, a row.
         after: the state after it, a row.
-        actions: int [agents].
+        actions: as the box has them, [agents, ...].
         names: of the items.
         failures: see `lines`.
     """
     dawn = bool(p.day and after["t"] % p.day == 0)
-    for i, action in enumerate(actions.tolist()):
+    for i, (action, text) in enumerate(map(number_and_text, actions)):
         who = f"agent {i}"
         if after["illegal"][i] > before["illegal"][i]:
             if failures:
                 yield f"{who} does what is not allowed (action {action})"
-        elif told := _deed(p, before, after, i, action, names, failures):
+        elif told := _deed(p, before, after, i, action, names, failures, text):
             yield f"{who} {told}"
         if has_lives(p) and after["born"][i] == after["t"]:
             yield f"{who} dies; another is born in its place, the {_ordinal(after['life'][i] + 1)} there"
@@ -121,7 +122,9 @@ def _ordinal(n: int) -> str:
     return f"{n}{'th' if 11 <= n % 100 <= 13 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
-def _deed(p: SimpleNamespace, before: Any, after: Any, i: int, action: int, names: list[str], failures: bool) -> str | None:
+def _deed(
+    p: SimpleNamespace, before: Any, after: Any, i: int, action: int, names: list[str], failures: bool, text: str
+) -> str | None:
     """What an agent did, None where it is not worth telling."""
     verb, k = verbs_of(p).find(action)
     if verb is FORCE:
@@ -131,7 +134,7 @@ def _deed(p: SimpleNamespace, before: Any, after: Any, i: int, action: int, name
         return f"replicates what place {k + 1} claims: {_experiment(before, after, i, other, names, failures=True)}"
     if verb is TAKE:
         return _experiment(before, after, i, action, names, failures) if before["hand"][i] != NOTHING else None
-    return verb.told.format(place=k + 1, agent=k, experiment=_note(before, i, names)) or None
+    return verb.told.format(place=k + 1, agent=k, experiment=_note(before, i, names), text=text) or None
 
 
 def _experiment(before: Any, after: Any, i: int, item: int, names: list[str], failures: bool) -> str | None:

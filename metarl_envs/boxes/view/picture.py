@@ -16,6 +16,7 @@ from metarl_envs.boxes.view.words import (
     author_of,
     day_in_words,
     day_of,
+    entry_in_words,
     experiment,
     names_of,
     record_of,
@@ -27,7 +28,7 @@ from metarl_envs.boxes.world.core import ABSENT, REAL
 from metarl_envs.boxes.world.hazard import DEEDS, FORCED, GAVE, HAZARD, NO_DEED, SABOTAGED, is_out
 from metarl_envs.boxes.world.lives import has_lives, teachers_of
 from metarl_envs.boxes.world.mechanisms import as_kernels_see, used_in
-from metarl_envs.boxes.world.notes import MADE, WHEN
+from metarl_envs.boxes.world.notes import LENGTH, MADE, NOTEBOOK, NOTICEBOARD, WHEN, Book
 from metarl_envs.boxes.world.topology import sees
 from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of, places_of, product_of
 from metarl_envs.engine import Picture, Row
@@ -156,11 +157,11 @@ def draw_box(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None)
             picture.line(*_diagonal(tree, item), BAD, 2)
     if p.agents == 1:
         y = _draw_hand(picture, tree, state, 16)
-        y = _draw_entries(picture, p, tree, "notes", np.asarray(state.notes[0])[: p.notes], list(state.open[0]), y, hide=False)
+        y = _draw_entries(picture, p, tree, state, NOTEBOOK, list(state.open[0]), y, hide=False)
         if has_claims(p):
             _draw_claims(picture, p, state, tree, task, y, 440 - y)
         else:
-            _draw_entries(picture, p, tree, "noticeboard", np.asarray(state.board)[: p.board], [1] * p.board, y)
+            _draw_entries(picture, p, tree, state, NOTICEBOARD, [1] * p.board, y)
     else:
         _draw_ring(picture, p, state, 100, 68)
         _draw_agents(picture, p, state, tree, task)
@@ -408,7 +409,7 @@ def _draw_shares(picture: Picture, p: SimpleNamespace, state: Row, i: int, y: fl
 def _draw_book(
     picture: Picture, p: SimpleNamespace, tree: Tree, entries: np.ndarray, pages: Sequence[int], y: float, height: float
 ) -> None:
-    """Entries as cells: filled in the hue of what was made, red where nothing was; bright on pages that are open."""
+    """Entries as cells: filled in their hue (see `_hue_of`); bright on pages that are open."""
     if not len(entries):
         return
     width = _END - _SIDE
@@ -421,9 +422,16 @@ def _draw_book(
         color = FLOOR
         if entry[WHEN] >= 0:
             bright = 1.0 if p.free_reading or pages[k // p.page] else 0.45
-            color = blend(BAD if entry[MADE] == NOTHING else tree.hue(entry[MADE]), bright)
+            color = blend(_hue_of(p, tree, entry), bright)
         gap = 1.5 if side > 5 else 0.5
         picture.rectangle(_SIDE + k % across * side, y + k // across * side, side - gap, side - gap, color, min(2.0, side / 4))
+
+
+def _hue_of(p: SimpleNamespace, tree: Tree, entry: Sequence[int]) -> Color:
+    """The colour of an entry: that of what was made, red where nothing was; of other notations the fuller the brighter."""
+    if p.notation != "event":
+        return blend(ACCENT, 0.3 + 0.7 * max(0, entry[LENGTH]) / p.entry_bytes)
+    return BAD if entry[MADE] == NOTHING else tree.hue(entry[MADE])
 
 
 # ------------------------------------------------------------------------------------------------- what becomes of claims
@@ -476,16 +484,17 @@ def _draw_entries(
     picture: Picture,
     p: SimpleNamespace,
     tree: Tree,
-    name: str,
-    entries: np.ndarray,
+    state: Row,
+    book: Book,
     pages: Sequence[int],
     y: float,
     hide: bool = True,
 ) -> float:
     """Entries as they are written; with `hide`, of closed pages only whether something is. Where the rest begins."""
+    entries = book.entries(p, state, 0)
     if not len(entries):
         return y
-    picture.text(_SIDE, y, name, size=12, color=MUTED)
+    picture.text(_SIDE, y, "notes" if book.own else book.name, size=12, color=MUTED)
     filled = int((entries[:, WHEN] >= 0).sum())
     picture.text(_END, y, f"{filled} of {len(entries)}", size=12, color=MUTED, align="right")
     y, line = y + 22, min(18.0, max(6.0, (420 - y) / len(entries)))
@@ -496,6 +505,9 @@ def _draw_entries(
         picture.text(_SIDE, y - 5, str(k + 1), size=10, color=MUTED)
         if when < 0:
             picture.line(_SIDE + 22, y, _SIDE + 34, y, LINES, 1)
+        elif is_open and p.notation != "event":
+            words = entry_in_words(p, book, state, 0, k, words_in(p, state._row))
+            picture.text(_SIDE + 20, y - 5, words, size=11 if line >= 12 else 9, room=_END - _SIDE - 20)
         elif is_open:
             _draw_experiment(picture, tree, _SIDE + 20, y, a, b, made, min(8.0, 0.46 * line))
         else:
@@ -533,8 +545,8 @@ def describe_box(p: SimpleNamespace, state: Row, task: Row | None) -> str:
     seen = links(p, list(state.where)) if p.agents <= _LINKED else set()
     for i in range(p.agents):
         lines.append(_agent_in_words(p, state, i, names, sorted(j for one, j in seen if one == i)))
-        lines += [f"  note {k + 1}: {text}" for k, text in _written(p.notes, state.notes[i], names)]
-    lines += [f"board {k + 1}: {text}{_fate(p, state, task, k)}" for k, text in _written(p.board, state.board, names)]
+        lines += [f"  note {k + 1}: {text}" for k, text in _written(p, NOTEBOOK, state, i, names)]
+    lines += [f"board {k + 1}: {text}{_fate(p, state, task, k)}" for k, text in _written(p, NOTICEBOARD, state, 0, names)]
     if has_claims(p):
         lines += [f"board {k + 1}: retracted" for k in range(p.board) if fate_of(p, state, task, k) == "retracted"]
     if task is not None:
@@ -576,9 +588,9 @@ def _agent_in_words(p: SimpleNamespace, state: Row, i: int, names: list[str], se
     return f"agent {i}: " + "; ".join(parts)
 
 
-def _written(count: int, entries: np.ndarray, names: list[str]) -> list[tuple[int, str]]:
-    rows = np.asarray(entries)[:count].tolist()
-    return [(k, experiment(a, b, made, names)) for k, (a, b, made, when) in enumerate(rows) if when >= 0]
+def _written(p: SimpleNamespace, book: Book, state: Row, i: int, names: list[str]) -> list[tuple[int, str]]:
+    written = np.flatnonzero(book.entries(p, state, i)[:, WHEN] >= 0).tolist()
+    return [(k, entry_in_words(p, book, state, i, k, names)) for k in written]
 
 
 def _fate(p: SimpleNamespace, state: Row, task: Row | None, k: int) -> str:

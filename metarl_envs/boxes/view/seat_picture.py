@@ -14,12 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from metarl_envs.boxes.view.picture import HUES, blend, items, seen_by
-from metarl_envs.boxes.view.words import day_of, words_in
+from metarl_envs.boxes.view.words import day_of, entry_in_words, words_in
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY
 from metarl_envs.boxes.world.hazard import DEEDS, FORCED, GAVE, HAZARD, deeds_told, is_out, whose_turn
 from metarl_envs.boxes.world.lives import has_lives, teachers_of
 from metarl_envs.boxes.world.mechanisms import used_in, verbs_of
 from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B
+from metarl_envs.boxes.world.symbols import are_symbols, pen_at
+from metarl_envs.boxes.world.texts import writing
 from metarl_envs.boxes.world.tree import NOTHING, items_of
 from metarl_envs.boxes.world.verbs import Verb
 from metarl_envs.engine import Picture, Row
@@ -36,6 +38,8 @@ _TILES, _ACROSS, _ROW, _LEAST = 30, 12, 33, 10
 #: What the tiles may take, with notes below them and without.
 _ROOM, _ROOM_ALONE = 200, 300
 _VISITED = 12
+#: The height of a symbol that can be put, and how many stand side by side.
+_SYMBOL, _SYMBOLS_ACROSS = 15, 32
 #: Others whose health is shown, the height of a line of it at most, and the height of the strip of a tile that forces.
 _HEALTHS, _LINE, _STRIP = 11, 20.0, 6
 
@@ -60,13 +64,18 @@ class Place(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One entry of a notebook or board: where it stands, what to do to write it or to empty it, and what is written."""
+    """One entry of a notebook or board: where it stands, what to do to write it or to empty it, and what is written.
+
+    `words` are what is written there, where that is no experiment, and `has_pen` says whether the pen is there.
+    """
 
     place: Place
     write: int
     erase: int
     content: list[int]
     is_open: bool
+    words: str = ""
+    has_pen: bool = False
 
 
 class SeatView:
@@ -167,11 +176,15 @@ class SeatView:
         p, first = self.p, self.verbs.first
         there = [book for book in BOOKS if getattr(p, book.size)]
         y = self.paper
-        share = (_BOTTOM - y - 22 * len(there)) / max(1, sum(math.ceil(getattr(p, book.size) / 2) for book in there))
-        height = min(24.0, share)
+        share = (_BOTTOM - self._palette_height() - y - 22 * len(there)) / max(1, sum(math.ceil(getattr(p, book.size) / 2) for book in there))
+        height, pen = min(24.0, share), pen_at(p, self.state, 0) if are_symbols(p) else None
         for book in there:
             rows, closed = book.entries(p, self.state, 0).tolist(), book.closed(p, self.state, 0)
-            write, read = first[book.write.name], first[book.read.name]
+            write, read = first[writing(p, book).name], first[book.read.name]
+            words = [""] * len(rows)
+            if p.notation != "event":
+                words = [entry_in_words(p, book, self.state, 0, k, self.words) for k in range(len(rows))]
+            at = pen[1] - 1 if pen and (pen[0] == "note") == book.own else NOTHING
             erase = first[book.erase.name] if book.erase else None
             buttons = [(k, Place(_END - 66 * (n + 1), y - 4, 62, 18), read + k) for n, k in enumerate(reversed(closed[:4]))]
             lines = math.ceil(len(rows) / 2)
@@ -181,7 +194,15 @@ class SeatView:
                 y,
                 buttons,
                 [
-                    Entry(places[k], write + k, NOTHING if erase is None else erase + k, row, k // p.page not in closed)
+                    Entry(
+                        places[k],
+                        write + k,
+                        NOTHING if erase is None else erase + k,
+                        row,
+                        k // p.page not in closed,
+                        words[k],
+                        k == at,
+                    )
                     for k, row in enumerate(rows)
                 ],
             )
@@ -194,8 +215,23 @@ class SeatView:
         place = entry.place
         return Place(place.x + place.width - 18, place.y, 18, place.height)
 
+    def _palette_height(self) -> float:
+        """What the symbols take that can be put; nothing where none are written."""
+        return _SYMBOL * math.ceil(self.p.alphabet / _SYMBOLS_ACROSS) + 4 if are_symbols(self.p) else 0.0
+
+    def palette(self) -> Iterator[tuple[str, Place, int]]:
+        """The symbols that can be put now: how each is called, where it stands, and the action."""
+        if not are_symbols(self.p) or not pen_at(self.p, self.state, 0):
+            return
+        top, width = _BOTTOM - self._palette_height() + 4, (_END - _LEFT) / _SYMBOLS_ACROSS
+        for k in range(self.p.alphabet):
+            x, y = _LEFT + k % _SYMBOLS_ACROSS * width, top + k // _SYMBOLS_ACROSS * _SYMBOL
+            yield str(k + 1), Place(x, y, width - 1, _SYMBOL - 1), self.verbs.put + k
+
     def is_new(self, entry: Entry) -> bool:
-        """Whether writing the last experiment into an entry would change it."""
+        """Whether a click on an entry would write something new: begin it, in symbols; never text, which is no click."""
+        if self.p.notation != "event":
+            return self.p.notation == "symbols"
         content = [*self.tried, self.seemed]
         return self.tried[0] != NOTHING and (entry.content[WHEN] < 0 or entry.content[:WHEN] != content)
 
@@ -212,6 +248,9 @@ class SeatView:
                     return action
         if self.wait_button().holds(x, y):
             return self.verbs.wait
+        for _, place, action in self.palette():
+            if place.holds(x, y):
+                return action
         for j, at, height in self.others():
             if self.p.topology == "chosen" and math.dist((x, y), (at, height)) < 11 and int(self.state.where[0]) != j:
                 return self.verbs.visit + j
@@ -262,6 +301,9 @@ def draw_seat(picture: Picture, p: SimpleNamespace, state: Row, task: Row | None
         _draw_book(picture, seat, name, y, entries)
         for page, place, _ in buttons:
             _draw_button(picture, place, f"open {page + 1}")
+    for symbol, place, _ in seat.palette():
+        picture.rectangle(*place, LINES, 2)
+        picture.text(place.x + place.width / 2, place.y + 2, symbol, size=10, align="center")
 
 
 def _draw_day(picture: Picture, seat: SeatView) -> None:
@@ -473,10 +515,10 @@ def _draw_book(picture: Picture, seat: SeatView, name: str, y: float, entries: l
     """Entries as they are written; of closed pages only whether something is."""
     filled = sum(entry.content[WHEN] >= 0 for entry in entries)
     width = picture.text(_LEFT, y - 2, f"{name}: {filled} of {len(entries)} filled", size=13, color=MUTED)
-    if seat.tried[0] != NOTHING:
-        picture.text(
-            _LEFT + width + 12, y - 1, "click on a line: write the last experiment there", size=11, color=blend(MUTED, 0.7)
-        )
+    how = {"symbols": "click on a line: begin it anew", "text": ""}.get(seat.p.notation)
+    if how is None:
+        how = "click on a line: write the last experiment there" if seat.tried[0] != NOTHING else ""
+    picture.text(_LEFT + width + 12, y - 1, how, size=11, color=blend(MUTED, 0.7))
     for k, entry in enumerate(entries):
         x, top, wide, height = entry.place
         picture.rectangle(x, top, wide, height, FLOOR if entry.content[WHEN] >= 0 else blend(FLOOR, 0.45), min(3.0, height / 4))
@@ -486,8 +528,13 @@ def _draw_book(picture: Picture, seat: SeatView, name: str, y: float, entries: l
         picture.text(x + 4, top + height / 2 - 0.55 * size, str(k + 1), size=size, color=MUTED)
         if entry.content[WHEN] < 0:
             continue
+        if entry.has_pen:
+            picture.outline(x, top, wide, height, GOAL, 1)
         if entry.is_open:
-            _draw_experiment(picture, seat, entry.content, x + 26, top + height / 2 - 0.55 * size, size)
+            if seat.p.notation == "event":
+                _draw_experiment(picture, seat, entry.content, x + 26, top + height / 2 - 0.55 * size, size)
+            else:
+                picture.text(x + 26, top + height / 2 - 0.55 * size, entry.words, size=size, room=wide - 46)
             if eraser := seat.eraser(entry):
                 picture.text(eraser.x + 9, top + height / 2 - 0.55 * size, "x", size=size, color=BAD, align="center")
         else:

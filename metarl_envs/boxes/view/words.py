@@ -12,6 +12,8 @@ else:
 * `visit agent_2`; `wait`;
 * where there are hazards, `force dorp`: the experiment by force, with what is in the hand; `steal agent_2`; `give agent_2` and
   `publish`: what is in the hand; `sabotage 2`: spoil place 2 of the board;
+* where symbols are written (`notation="symbols"`), `note 3` and `post 2` begin an entry anew, and `put 5` writes symbol 5 there;
+  where text is (`notation="text"`), `note 3: any words` and `post 2: any words` write it;
 * where there are claims, `claim 2`: claim the last experiment at place 2 of the board; `replicate 2`, `cite 2`, `retract 2`:
   what is claimed there.
 
@@ -35,6 +37,7 @@ from metarl_envs.boxes.world.core import ABSENT, TAKE, pay_in_words
 from metarl_envs.boxes.world.days import days_in
 from metarl_envs.boxes.world.mechanisms import MECHANISMS, table_of, used_in, verbs_of
 from metarl_envs.boxes.world.notes import BOOKS, MADE, NOTICEBOARD, WHEN, A, B, Book, pages_of
+from metarl_envs.boxes.world.texts import are_texts, number_and_text, renamed, shown, text_problem, with_bytes
 from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import NOTHING, items_of, levels_of, lineages_of
 from metarl_envs.boxes.world.verbs import Verb
@@ -68,10 +71,15 @@ def words_for(items: int, key: int) -> tuple[str, ...]:
 
 def words_in(p: SimpleNamespace, state: Any) -> tuple[str, ...]:
     """What each item is called in a box now: always the same, or, with `relabel="dawn"`, what nothing was called before."""
+    return words_at(p, state, int(state["t"]))
+
+
+def words_at(p: SimpleNamespace, state: Any, t: int) -> tuple[str, ...]:
+    """What each item is called in a box after `t` steps: see `words_in`."""
     items, key = items_of(p), int(state["words"])
     if p.relabel == "never":
         return words_for(items, key)
-    gone = items * (day_of(p, int(state["t"]))[0] - 1)
+    gone = items * (day_of(p, t)[0] - 1)
     return words_for(items * days_in(p), key)[gone : gone + items]
 
 
@@ -86,13 +94,15 @@ class Grammar:
     def __init__(self, p: SimpleNamespace, words: tuple[str, ...]):
         self.words = words
         self._item_of = {word: item for item, word in enumerate(words)}
-        self._verbs = verbs_of(p)
+        self._p, self._verbs = p, verbs_of(p)
         self._by_word = {verb.word: verb for verb in self._verbs}
 
     def parse(self, sentence: Any, hand: int) -> Said:
         """What a sentence means for an agent with this item (or -1) in its hand. Anything may be given; see `Said`."""
         if not isinstance(sentence, str):
             return self._no_sentence(f"{sentence!r:.60} is no text")
+        if (word := sentence.lstrip().partition(" ")[0]) in self._by_word and "{text}" in self._by_word[word].sentence:
+            return self._write(self._by_word[word], sentence.strip())
         said = sentence.strip().split(" ")
         if len(said) == 4 and said[0] == "combine" and said[2] == "with":
             return self._combine(said[1], said[3], hand)
@@ -101,7 +111,7 @@ class Grammar:
             return self._no_sentence(f"{sentence!r:.60} is no sentence")
         match verb.sentence.split()[1:]:
             case []:
-                return Said(self._verbs.first[verb.name])
+                return self._does(self._verbs.first[verb.name])
             case ["{item}"]:
                 return self._take(said[1], hand) if verb is TAKE else self._item(verb, said[1])
             case ["{place}"]:
@@ -110,22 +120,23 @@ class Grammar:
                 return self._agent(verb, said[1])
         raise NotImplementedError(f"the grammar knows no sentence of the form {verb.sentence!r}")
 
-    def say(self, action: int, hand: int) -> str:
-        """The sentence for an action, for an agent with this item (or -1) in its hand."""
+    def say(self, action: Any, hand: int) -> str:
+        """The sentence for an action, or for the number of one, for an agent with this item (or -1) in its hand."""
+        action, text = number_and_text(action)
         verb, k = self._verbs.find(action)
         if action < len(self.words) and hand != NOTHING:
             return f"combine {self.words[hand]} with {self.words[action]}"
         item = self.words[k] if k < len(self.words) else ""
-        return verb.sentence.format(place=k + 1, agent=f"agent_{k}", item=item)
+        return verb.sentence.format(place=k + 1, agent=f"agent_{k}", item=item, text=text)
 
     def in_hand(self, hand: int) -> InHand:
         """The sentences of an agent with this item (or -1) in its hand."""
         return InHand(self, hand)
 
     @property
-    def wait(self) -> int:
+    def wait(self) -> Any:
         """The action of whoever says nothing."""
-        return self._verbs.wait
+        return self._action(self._verbs.wait)
 
     def forms(self) -> str:
         """The kinds of sentences that this box understands, in one line."""
@@ -136,13 +147,13 @@ class Grammar:
     def _forms_of(self, verb: Verb) -> list[str]:
         """How a sentence is shown to whoever has to learn it."""
         count = self._verbs.counts[verb.name]
-        form = verb.sentence.format(item="X", place=f"N (1 to {count})", agent="agent_N")
+        form = verb.sentence.format(item="X", place=f"N (1 to {count})", agent="agent_N", text="TEXT")
         return [form, "combine X with Y"] if verb is TAKE else [form]
 
     def _item(self, verb: Verb, word: str) -> Said:
         if word not in self._item_of:
             return self._no_sentence(f"nothing is called {word!r:.30}")
-        return Said(self._verbs.first[verb.name] + self._item_of[word])
+        return self._does(self._verbs.first[verb.name] + self._item_of[word])
 
     def _take(self, word: str, hand: int) -> Said:
         item = self._item_of.get(word)
@@ -150,7 +161,7 @@ class Grammar:
             return self._no_sentence(f"nothing is called {word!r:.30}")
         if hand != NOTHING:
             return self._no_sentence(f"your hand holds {self.words[hand]}: say 'combine {self.words[hand]} with {word}'")
-        return Said(item)
+        return self._does(item)
 
     def _combine(self, first: str, second: str, hand: int) -> Said:
         a, b = self._item_of.get(first), self._item_of.get(second)
@@ -159,25 +170,43 @@ class Grammar:
         if a == b:
             return self._no_sentence("an experiment needs two different things")
         if hand == NOTHING:
-            return Said(a, then=b)
+            return Said(self._action(a), then=self._action(b))
         if hand not in (a, b):
             return self._no_sentence(f"your hand holds {self.words[hand]}: combine that")
-        return Said(b if hand == a else a)
+        return self._does(b if hand == a else a)
 
     def _number(self, verb: Verb, number: str) -> Said:
         count = self._verbs.counts[verb.name]
         if not _NUMBER.fullmatch(number) or int(number) > count:
             return self._no_sentence(f"{verb.word} takes a number from 1 to {count}")
-        return Said(self._verbs.first[verb.name] + int(number) - 1)
+        return self._does(self._verbs.first[verb.name] + int(number) - 1)
+
+    def _write(self, verb: Verb, sentence: str) -> Said:
+        """`note 3: any words`."""
+        number, colon, text = sentence.removeprefix(verb.word).removeprefix(" ").partition(": ")
+        if not colon:
+            return self._no_sentence(f"say '{verb.word} N: ' and what to write")
+        if (said := self._number(verb, number)).problem:
+            return said
+        if problem := text_problem(self._p, text):
+            return self._no_sentence(problem)
+        return Said(self._action(number_and_text(said.action)[0], text))
 
     def _agent(self, verb: Verb, who: str) -> Said:
         match = _AGENT.fullmatch(who)
         if not match or int(match[1]) >= self._verbs.counts[verb.name]:
             return self._no_sentence(f"there is no {who!r:.30} to {verb.word}")
-        return Said(self._verbs.first[verb.name] + int(match[1]))
+        return self._does(self._verbs.first[verb.name] + int(match[1]))
+
+    def _does(self, number: int) -> Said:
+        return Said(self._action(number))
+
+    def _action(self, number: int, text: str = "") -> Any:
+        """An action as the box has it: its number, or, where text is written, an array of that and the bytes of the text."""
+        return with_bytes(self._p, number, text.encode()) if are_texts(self._p) else number
 
     def _no_sentence(self, problem: str) -> Said:
-        return Said(self._verbs.wait, problem=problem)
+        return Said(self.wait, problem=problem)
 
 
 class InHand:
@@ -192,7 +221,7 @@ class InHand:
 
     def say(self, action: Any) -> str:
         """The sentence for an action."""
-        return self._grammar.say(int(action), self._hand)
+        return self._grammar.say(action, self._hand)
 
     def forms(self) -> str:
         """The kinds of sentences that this box understands, in one line."""
@@ -336,7 +365,10 @@ def _entries(p: SimpleNamespace, book: Book, state: Row, agent: int, words: tupl
         places = range(page * p.page, min(len(entries), (page + 1) * p.page))
         if page not in closed:
             claimed = book is NOTICEBOARD and has_claims(p)
-            lines += [f"  {k + 1}: {_entry(entries[k], words)}{_claim(state, agent, k) if claimed else ''}" for k in places]
+            lines += [
+                f"  {k + 1}: {entry_in_words(p, book, state, agent, k, words)}{_claim(state, agent, k) if claimed else ''}"
+                for k in places
+            ]
         else:
             written = ", ".join(str(k + 1) for k in places if entries[k, WHEN] >= 0) or "none"
             which = f"page {page + 1} ({places[0] + 1} to {places[-1] + 1})"
@@ -344,10 +376,25 @@ def _entries(p: SimpleNamespace, book: Book, state: Row, agent: int, words: tupl
     return lines
 
 
-def _entry(note: np.ndarray, words: tuple[str, ...]) -> str:
+def entry_in_words(p: SimpleNamespace, book: Book, state: Row, agent: int, k: int, words: Sequence[str]) -> str:
+    """What stands in entry k of a book that an agent has: an experiment, the numbers of symbols from 1, or text in quotes."""
+    note = book.entries(p, state, agent)[k]
     if note[WHEN] < 0:
         return "empty"
-    return experiment(int(note[A]), int(note[B]), int(note[MADE]), words)
+    if p.notation == "event":
+        return experiment(int(note[A]), int(note[B]), int(note[MADE]), words)
+    content = book.bytes_at(p, state, agent, k)
+    if p.notation == "symbols":
+        return " ".join(str(symbol + 1) for symbol in content) or "blank"
+    return f'"{text_today(p, state._row, content, int(note[WHEN]))}"'
+
+
+def text_today(p: SimpleNamespace, state: Any, content: bytes, when: int) -> str:
+    """A text that was written after `when` steps, as it is shown now: in today's names of things."""
+    text = shown(content)
+    if p.relabel == "never":
+        return text
+    return renamed(text, dict(zip(words_at(p, state, when), words_in(p, state), strict=True)))
 
 
 def _claim(state: Row, agent: int, k: int) -> str:

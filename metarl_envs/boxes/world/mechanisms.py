@@ -14,6 +14,8 @@ from metarl_envs.boxes.world.hazard import HAZARD
 from metarl_envs.boxes.world.lives import LIVES
 from metarl_envs.boxes.world.mechanism import Mechanism
 from metarl_envs.boxes.world.notes import NOTES
+from metarl_envs.boxes.world.symbols import SYMBOLS
+from metarl_envs.boxes.world.texts import TEXTS
 from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import tree_error
 from metarl_envs.boxes.world.verbs import Table, Verb, Verbs, counting, legality
@@ -21,7 +23,7 @@ from metarl_envs.engine import Choice, Parameters, Preset
 from metarl_envs.engine.compiling.kernels import glue
 
 #: To add a mechanism, write its file and add it here: verbs of later ones have higher numbers.
-MECHANISMS = (DAYS, NOTES, TOPOLOGY, LIVES, HAZARD, CLAIMS)
+MECHANISMS = (DAYS, NOTES, SYMBOLS, TEXTS, TOPOLOGY, LIVES, HAZARD, CLAIMS)
 #: Those that every box has, though they may be turned off (`day=0`, `notes=0`, `agents=1`): pictures, words and measures of all
 #: boxes ask for what they do.
 ALWAYS = {"DAYS": DAYS, "NOTES": NOTES, "TOPOLOGY": TOPOLOGY}

@@ -1,7 +1,8 @@
-"""Notes: what agents write of their experiments, in notebooks of their own and on a board that all may read.
+"""Notes: what agents write, in notebooks of their own and on a board that all may read.
 
-An entry holds one experiment: a pair, and what it seemed to make. To write one costs a step, and so does opening a page; pages
-close when memory is reset, and what is written stays.
+What an entry holds is `notation`: one experiment, a pair and what it seemed to make ("event", of which this file has all);
+symbols that mean what their writers make of them (`world.symbols`); or text (`world.texts`). To write an experiment costs a step,
+and so does opening a page; pages close when memory is reset, and what is written stays.
 """
 
 from __future__ import annotations
@@ -15,11 +16,20 @@ from metarl_envs.boxes.world.core import ABSENT, is_drawn_before
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
 from metarl_envs.boxes.world.tree import NOTHING, items_in
 from metarl_envs.boxes.world.verbs import Key, Verb, no_effect
-from metarl_envs.engine import Flag, Integer, kernel
+from metarl_envs.engine import Choice, Flag, Integer, kernel
 from metarl_envs.engine.compiling.kernels import plain
 
 #: Fields of an entry: the pair, what it seemed to make (NOTHING: that it makes nothing), when it was written (-1: empty).
 A, B, MADE, WHEN = range(4)
+#: In other notations the first field of an entry is how many bytes it holds, and WHEN when it was begun; the bytes themselves
+#: stand in `state.written` and `state.posted`.
+LENGTH = A
+#: `notation`, in the order of its numbers.
+NOTATIONS = ("event", "symbols", "text")
+EVENT, SYMBOLIC, TEXTUAL = range(3)
+#: The bytes of an experiment that can be read: three items, two bytes each. (When it was written nobody is shown.)
+EVENT_BYTES = 6
+_ALPHABET = 16
 
 
 @kernel
@@ -99,6 +109,12 @@ def has_tried_something(params, state, i, k):
 
 @kernel
 def count_notes(params):
+    """One action for each entry of the notebook, where entries are experiments."""
+    return params.notes if params.notation == EVENT else 0
+
+
+@kernel
+def count_all_notes(params):
     """One action for each entry of the notebook."""
     return params.notes
 
@@ -141,8 +157,8 @@ def open_page(params, task, state, i, k, rng):
 
 @kernel
 def count_places(params):
-    """One action for each place of the board."""
-    return params.board
+    """One action for each place of the board, where entries are experiments."""
+    return params.board if params.notation == EVENT else 0
 
 
 @kernel
@@ -163,6 +179,15 @@ def is_outdone(state, i, actions):
     """Whether agent i posts where one who was gone through before it posted in this step, for whom the lot is."""
     for j in range(i):  # noqa: SIM110 (a kernel has no generators)
         if actions[j] == actions[i] and state.tried[j, 0] != NOTHING and is_drawn_before(state, j, i):
+            return True
+    return False
+
+
+@kernel
+def is_outdone_by_all(params, state, i, actions):
+    """The same of whatever is posted: whether the lot is for another one of all who do what agent i does."""
+    for j in range(params.agents):  # noqa: SIM110 (a kernel has no generators)
+        if j != i and actions[j] == actions[i] and is_drawn_before(state, j, i):
             return True
     return False
 
@@ -213,7 +238,7 @@ NOTE = Verb(
     write_note,
     key=Key("w", "write down", lambda p, state, i: next_entry(p, state, i, NOTEBOOK)),
 )
-ERASE = Verb("erase", "erase {place}", "strikes out note {place}", count_notes, is_written, erase_note)
+ERASE = Verb("erase", "erase {place}", "strikes out note {place}", count_all_notes, is_written, erase_note)
 READ = Verb(
     "read",
     "read {place}",
@@ -251,19 +276,20 @@ class Book(NamedTuple):
         name: in pictures.
         title: in text.
         size: the parameter that says how many entries it has.
-        field: the field of the state that holds them.
+        field: the field of the state that holds them, and
+        content: the one that holds their bytes, where they are no experiments.
         pages: the field that says which pages are open to whom.
         own: whether each agent has one of its own.
-        write, erase, read: the verbs; None: nobody can.
+        erase, read: the verbs; None: nobody can. (What writes is another verb in each notation, see `texts.writing`.)
     """
 
     name: str
     title: str
     size: str
     field: str
+    content: str
     pages: str
     own: bool
-    write: Verb
     erase: Verb | None
     read: Verb
 
@@ -272,14 +298,19 @@ class Book(NamedTuple):
         rows = np.asarray(getattr(state, self.field))
         return (rows[i] if self.own else rows)[: getattr(p, self.size)]
 
+    def bytes_at(self, p: SimpleNamespace, state: Any, i: int, k: int) -> bytes:
+        """The bytes of entry k that agent i has, where entries are no experiments."""
+        rows = np.asarray(getattr(state, self.content))
+        return (rows[i] if self.own else rows)[k, : max(0, self.entries(p, state, i)[k, LENGTH])].tobytes()
+
     def closed(self, p: SimpleNamespace, state: Any, i: int) -> list[int]:
         """The pages that agent i has to open before it can read them, from 0."""
         pages = getattr(state, self.pages)
         return [k for k in range(pages_of(p, getattr(p, self.size))) if not plain(is_page_open)(p, pages, i, k)]
 
 
-NOTEBOOK = Book("notebook", "Notes", "notes", "notes", "open", True, NOTE, ERASE, READ)
-NOTICEBOARD = Book("noticeboard", "Board", "board", "board", "looking", False, POST, None, LOOK)
+NOTEBOOK = Book("notebook", "Notes", "notes", "notes", "written", "open", True, ERASE, READ)
+NOTICEBOARD = Book("noticeboard", "Board", "board", "board", "posted", "looking", False, None, LOOK)
 #: All books of a box.
 BOOKS = (NOTEBOOK, NOTICEBOARD)
 
@@ -287,19 +318,21 @@ BOOKS = (NOTEBOOK, NOTICEBOARD)
 # ------------------------------------------------------------------------------------------------- what is seen
 @kernel
 def note_planes(params):
-    """Two marks an item, where there are entries."""
-    return 2 if params.notes + params.board > 0 else 0
+    """Two marks an item, where there are entries, and these are experiments."""
+    return 2 if note_numbers(params) > 0 else 0
 
 
 @kernel
 def note_numbers(params):
-    """Four numbers an entry."""
-    return 4 * (params.notes + params.board)
+    """Four numbers an entry, where entries are experiments."""
+    return 4 * (params.notes + params.board) if params.notation == EVENT else 0
 
 
 @kernel
 def read_all(params, state, i, view, plane, at):
-    """All entries, of the notes and of the board; planes of marks must be empty."""
+    """All entries, of the notes and of the board, where these are experiments; planes of marks must be empty."""
+    if params.notation != EVENT:
+        return
     read_book(params, state, i, state.notes[i], params.notes, state.open, view, plane, at)
     read_book(params, state, i, state.board, params.board, state.looking, view, plane, at + 4 * params.notes)
 
@@ -348,7 +381,7 @@ def read_entry(params, state, i, notes, k, is_open, out, plane, at):
 def strike_marks(params, state, i, view, plane, at):
     """Empty the planes of marks: which items are marked is told by the entries that are shown, a and b in each."""
     items = items_in(params)
-    for _entry in range(params.notes + params.board):
+    for _entry in range(note_numbers(params) // 4):
         for named in range(at + 1, at + 3):
             if view[named] > 0.0:
                 item = int(view[named] * (items + 1) + 0.5) - 1
@@ -358,8 +391,33 @@ def strike_marks(params, state, i, view, plane, at):
 
 
 def rules_of_notes(p: SimpleNamespace) -> str:
-    """What is written."""
-    return "What is written is your last experiment at that time."
+    """What is written, where that is an experiment."""
+    return "What is written is your last experiment at that time." if p.notation == "event" else ""
+
+
+def bytes_in(p: SimpleNamespace, entries: np.ndarray) -> int:
+    """How many bytes are used by entries that are written, int [entries, 4]: their length, of experiments always the same."""
+    return EVENT_BYTES * len(entries) if p.notation == "event" else int(entries[:, LENGTH].sum())
+
+
+def _notation_error(p: SimpleNamespace) -> str | None:
+    """Why a notation does not go together with the rest."""
+    if p.notation == "event" and p.entry_bytes != EVENT_BYTES:
+        return f"entry_bytes={p.entry_bytes} is of other notations: an experiment has {EVENT_BYTES} bytes (or notation='text')"
+    if p.notation != "symbols" and p.alphabet != _ALPHABET:
+        return f"alphabet={p.alphabet} is of notation='symbols': leave it out, or give that"
+    if p.notation == "event":
+        return None
+    given = f"notation={p.notation!r}"
+    if p.notes + p.board == 0:
+        return f"{given} needs something to write in: give notes=8 or board=8, or notation='event'"
+    if getattr(p, "health", 0) > 0:
+        return f"{given} does not go with hazards, which are reckoned by what notes say: give health=0, or notation='event'"
+    if getattr(p, "selection", "none") != "none":
+        return f"{given} does not go with claims, which are experiments: give selection='none', or notation='event'"
+    if getattr(p, "copy_error", 0) > 0 and (p.board > 0 or p.inherit == "notes"):
+        return f"{given} names no items that copy_error={p.copy_error:g} could mistake: give copy_error=0, or notation='event'"
+    return None
 
 
 NOTES = Mechanism(
@@ -368,9 +426,13 @@ NOTES = Mechanism(
         "board": Integer(0, 0, 1024),
         "page": Integer(8, 1, 1024),
         "free_reading": Flag(False),
+        "notation": Choice("event", NOTATIONS),
+        "entry_bytes": Integer(EVENT_BYTES, 1, 4096),
+        "alphabet": Integer(_ALPHABET, 2, 256),
     },
     fields=note_fields,
     used=lambda p: p.notes + p.board > 0,
+    error=_notation_error,
     verbs=(NOTE, ERASE, READ, POST, LOOK),
     open=open_books,
     forget=close_pages,

@@ -11,6 +11,7 @@ from metarl_envs.boxes.world.core import forget_core, open_core, paying
 from metarl_envs.boxes.world.lives import LIVES
 from metarl_envs.boxes.world.mechanism import Mechanism
 from metarl_envs.boxes.world.mechanisms import able_in, chance_in, credit_in, due_in, table_of, used_in
+from metarl_envs.boxes.world.texts import are_texts, hearing
 from metarl_envs.boxes.world.tree import NOTHING, items_in
 from metarl_envs.boxes.world.verbs import Table, acting, contending
 from metarl_envs.engine import kernel
@@ -23,8 +24,9 @@ def open_of(p: SimpleNamespace) -> Callable:
 
 
 def step_of(p: SimpleNamespace) -> Callable:
-    """One step under parameters `p`."""
-    return stepping(used_in(p))
+    """One step under parameters `p`; `actions` are int [agents], or, where they hold text, int [agents, 1 + bytes]."""
+    step = stepping(used_in(p))
+    return hearing(step) if are_texts(p) else step
 
 
 @functools.cache

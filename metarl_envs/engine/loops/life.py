@@ -148,6 +148,17 @@ def array_outside(bounds, action):
     return beyond
 
 
+def table_outside(bounds, action):
+    """The same of an array of two dimensions: of a box whose agents act by arrays."""
+    beyond = False
+    k = 0
+    for i in range(action.shape[0]):
+        for j in range(action.shape[1]):
+            beyond |= not ((action[i, j] >= bounds[0, k]) & (action[i, j] <= bounds[1, k]))
+            k += 1
+    return beyond
+
+
 def action_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Callable, Callable]:
     """How a learner chooses, what is no action of the space, and how an action is kept.
 
@@ -192,7 +203,7 @@ def action_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Cal
         def keep(actions, i, n, action):
             actions[i, n] = action
     else:
-        outside = array_outside
+        outside = array_outside if len(variant.action.shape) == 1 else table_outside
 
         def keep(actions, i, n, action):
             for j in range(len(action)):

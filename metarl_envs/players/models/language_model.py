@@ -188,12 +188,12 @@ class Conversation:
     """One player: it knows what it was told since it was made."""
 
     def __init__(self, model: LanguageModel, desk: Desk):
-        self._model, self._desk, self._memory, self._then = model, desk, Memory(model.context), -1
+        self._model, self._desk, self._memory, self._then = model, desk, Memory(model.context), None
 
     def act(self, moment: Moment) -> Any:
         """Ask until the reply is a sentence, at most as often as is allowed."""
-        if self._then >= 0:  # the second half of a sentence that takes two steps
-            action, self._then = self._then, -1
+        if self._then is not None:  # the second half of a sentence that takes two steps
+            action, self._then = self._then, None
             return action
         rules, text, sentences = moment.wording
         rules = ask_for_best(rules) if self._model.states_best else rules
