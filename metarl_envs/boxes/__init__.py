@@ -2,8 +2,8 @@
 
 A box is a family whose state has an axis of agents; its hidden task is the recipe book (`world.tree`). Every box is a core
 (`world.core`: items, hands, experiments, pay) and mechanisms, one file each (`world.topology`, `world.days`, `world.notes`,
-`world.lives`, `world.hazard`, `world.claims`). A scenario names its mechanisms, and gives defaults. What agents can do is one
-table of verbs (`world.verbs`).
+`world.symbols`, `world.texts`, `world.lives`, `world.hazard`, `world.claims`). A scenario names its mechanisms, and gives
+defaults. What agents can do is one table of verbs (`world.verbs`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metarl_envs.boxes.study.measures import column, measure
     from metarl_envs.boxes.study.normaliser import score
     from metarl_envs.boxes.study.runs import forecast, run
+    from metarl_envs.boxes.study.writing import note_information
     from metarl_envs.players import PlayerError, Run, Seat, load
 
 #: Public names that are imported when they are first used.
@@ -40,6 +41,7 @@ _LAZY = {
     "load": "metarl_envs.players",
     "make_vec": "metarl_envs.boxes.envs.batch",
     "measure": "metarl_envs.boxes.study.measures",
+    "note_information": "metarl_envs.boxes.study.writing",
     "run": "metarl_envs.boxes.study.runs",
     "score": "metarl_envs.boxes.study.normaliser",
 }
@@ -61,6 +63,7 @@ __all__ = [
     "load",
     "make_vec",
     "measure",
+    "note_information",
     "run",
     "score",
 ]

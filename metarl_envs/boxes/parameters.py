@@ -32,6 +32,9 @@ class BoxParameters(TypedDict, total=False):
     board: int  # from 0 to 1024
     page: int  # from 1 to 1024
     free_reading: bool
+    notation: Literal["event", "symbols", "text"]
+    entry_bytes: int  # from 1 to 4096
+    alphabet: int  # from 2 to 256
     illusions: float  # from 0 to 1
     lifespan: int  # from 0 to 32767
     staggered: bool

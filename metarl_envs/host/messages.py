@@ -6,8 +6,9 @@ import json
 import time
 from typing import Any
 
-#: Most bytes of a message, most characters of a sentence and of a token.
-MOST_BYTES, MOST_IN_A_SENTENCE, MOST_IN_A_TOKEN = 2048, 300, 100
+#: Most bytes of a message, most characters of a sentence and of a token. The longest text that fits in a note of any box is one of
+#: these sentences, and JSON may write two bytes for each of its own.
+MOST_BYTES, MOST_IN_A_SENTENCE, MOST_IN_A_TOKEN = 8400, 4120, 100
 #: Messages that a page may send at once, and then a second.
 BURST, A_SECOND = 40, 20.0
 

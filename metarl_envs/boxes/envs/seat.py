@@ -512,6 +512,13 @@ class Seat(Box):
     keys = staticmethod(keys_of_seat)
 
     @staticmethod
+    def parameter_error(p: SimpleNamespace) -> str | None:
+        """Companions who keep notes write experiments."""
+        if p.agents > 1 and p.companions.startswith("notes_") and p.notation != "event":
+            return f"companions={p.companions!r} write experiments: give notation='event', or companions='greedy'"
+        return Box.parameter_error(p)
+
+    @staticmethod
     def more_references(p: SimpleNamespace) -> dict[str, Oracle]:
         """The oracle whose actions hold text, where all do."""
         return {"oracle": KnowsTheRecipesAndWritesNothing()} if are_texts(p) else {}

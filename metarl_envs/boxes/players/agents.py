@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from metarl_envs.boxes.players.coder import Coder
 from metarl_envs.boxes.players.hazardous import HAZARDOUS
 from metarl_envs.boxes.players.scientists import SCIENTISTS
 from metarl_envs.boxes.players.scripted import SCRIPTED, Scripted
 
-AGENTS: dict[str, Scripted] = {**SCRIPTED, **HAZARDOUS, **SCIENTISTS}
+AGENTS: dict[str, Scripted] = {**SCRIPTED, "coder": Coder(), **HAZARDOUS, **SCIENTISTS}

@@ -576,6 +576,14 @@ class NoteKeeper(Scripted):
             planned=np.uint8,
         )
 
+    def why_unsuitable(self, variant):
+        """It writes experiments."""
+        if problem := super().why_unsuitable(variant):
+            return problem
+        if variant.p.notation != "event":
+            return f"{type(self).__name__} writes experiments, and here notes are {variant.p.notation}: give notation='event'"
+        return None
+
 
 # ------------------------------------------------------------------------------------------------- notes for all
 @kernel

@@ -17,6 +17,8 @@ from metarl_envs.boxes.study.claims import columns as columns_of_claims
 from metarl_envs.boxes.study.generations import Chronicle, Generations, columns
 from metarl_envs.boxes.study.runs import of_boxes
 from metarl_envs.boxes.study.truth import are_true
+from metarl_envs.boxes.study.writing import Writing, WritingRecord
+from metarl_envs.boxes.study.writing import columns as columns_of_writing
 from metarl_envs.boxes.world.claims import has_claims
 from metarl_envs.boxes.world.core import REAL
 from metarl_envs.boxes.world.lives import has_lives
@@ -41,6 +43,7 @@ class Life:
         posts: how many entries were posted on the noticeboard (claims are none).
         generations: what became of generations; None where nobody dies.
         claims: what became of claims; None where there are none.
+        writing: how notes were used; None where there are none.
     """
 
     p: SimpleNamespace
@@ -54,6 +57,7 @@ class Life:
     posts: int = 0
     generations: Generations | None = None
     claims: Claims | None = None
+    writing: Writing | None = None
 
     @property
     def knows(self) -> np.ndarray:
@@ -71,7 +75,9 @@ def measure(run: Run) -> list[dict[str, float]]:
     are no claims; where there are days, `depth_day_1`, `depth_day_2`, ... (`depth_by_day`)
     and `depth_slope`; and, where agents die, what `study.generations` defines: `depth_generation_1`, ..., `generation_slope`,
     `loss_rate`, `rediscovery_time` and `rediscovery_share`; and, where there are claims, what `study.claims` defines: `claims`,
-    `claim_precision`, `claim_precision_generation_1`, ..., `false_half_life`, `replication_share` and `retraction_share`.
+    `claim_precision`, `claim_precision_generation_1`, ..., `false_half_life`, `replication_share` and `retraction_share`; and,
+    where there are notebooks or a board, what `study.writing` defines: `note_bytes`, `note_writes`, `rewriting`, `read_first`.
+    Where notes are no experiments (`notation`), `note_precision`, `note_recall` and `note_depth` are NaN.
 
     Raises:
         ValueError: the run was not played in boxes, or does not repeat (see `Run.replay`).
@@ -114,6 +120,7 @@ def measures_of(life: Life) -> dict[str, float]:
     row |= {f"depth_day_{d}": float(value) for d, value in enumerate(days, 1)}
     row |= {"depth_slope": slope(days)} if len(days) else {}
     row |= columns(life.p, life.generations) if life.generations else {}
+    row |= columns_of_writing(life.writing) if life.writing else {}
     return row | (columns_of_claims(life.claims) if life.claims else {})
 
 
@@ -129,6 +136,7 @@ def lives(run: Run) -> list[Life]:
     states = np.zeros(0)
     chronicle = Chronicle(p, boxes, shape[2]) if has_lives(p) else None
     record = ClaimRecord(p, np.asarray(run.tasks["recipe"])) if has_claims(p) else None
+    written = WritingRecord(p, boxes) if p.notes + p.board else None
     for t, states in enumerate(run.replay()):
         if t == 0:
             continue
@@ -144,6 +152,8 @@ def lives(run: Run) -> list[Life]:
             record.tell(t, states)
         if p.board:
             posts += _posted_in(p, t, states)
+        if written:
+            written.tell(t, states)
         today = np.maximum(today, np.where(known, levels, 0).max(axis=2))
         if p.day and t % p.day == 0:
             days.append(today)
@@ -162,6 +172,7 @@ def lives(run: Run) -> list[Life]:
             int(posts[b]),
             chronicle.of(b) if chronicle else None,
             record.of(b) if record else None,
+            written.of(b) if written else None,
         )
         for b in range(boxes)
     ]
@@ -286,23 +297,28 @@ def gini(values: np.ndarray) -> float:
 
 
 # ------------------------------------------------------------------------------------------------- what is written
+def _has_experiments(p: SimpleNamespace) -> bool:
+    """Whether there are notes, and these are experiments."""
+    return p.notation == "event" and p.notes + p.board > 0
+
+
 def _true_notes(life: Life) -> list[bool]:
     """Whether each note is true."""
     return are_true(life.recipes[None], life.notes[None])[0].tolist()
 
 
 def note_precision(life: Life) -> float:
-    """The share of what is written at the end that is true; NaN where nothing is written.
+    """The share of what is written at the end that is true; NaN where nothing is written, or no experiments.
 
     A note is true if its pair makes what it says, or makes nothing where it says so.
     """
-    return float(np.mean(_true_notes(life))) if len(life.notes) else np.nan
+    return float(np.mean(_true_notes(life))) if len(life.notes) and life.p.notation == "event" else np.nan
 
 
 def note_recall(life: Life) -> float:
     """The share of the way to the deepest invention that is truly written: |written and C| / |C|.
 
-    NaN where nothing was made, and in a box without any notes.
+    NaN where nothing was made, and in a box without any notes of experiments.
 
     The deepest invention is the first one made of the highest level, C its closure: itself and all items (but bases) that
     it is made from. With `recipes=1` there is one way to make an item, so C is unique. With more, C is the cheapest:
@@ -310,7 +326,7 @@ def note_recall(life: Life) -> float:
     may be as good, so that a notebook with a low recall may be complete (`note_depth` says how far it leads).
     """
     levels, made = levels_of(life.p), np.flatnonzero(life.first_by >= 0)
-    if not len(made) or not life.p.notes + life.p.board:
+    if not len(made) or not _has_experiments(life.p):
         return np.nan
     highest = made[levels[made] == levels[made].max()]
     target = int(min(highest, key=lambda x: (life.since[life.first_by[x], x], x)))
@@ -329,8 +345,8 @@ def closure(recipes: np.ndarray, item: int) -> frozenset[int]:
 
 
 def note_depth(life: Life) -> float:
-    """The highest level that can be made from the bases by following true notes alone; NaN in a box without any notes."""
-    if not life.p.notes + life.p.board:
+    """The highest level that can be made from the bases by following true notes alone; NaN where none are experiments."""
+    if not _has_experiments(life.p):
         return np.nan
     have = set(range(life.p.lineages * life.p.bases))
     notes = [n for n, true in zip(life.notes.tolist(), _true_notes(life), strict=True) if true and n[MADE] != NOTHING]

@@ -395,11 +395,6 @@ def rules_of_notes(p: SimpleNamespace) -> str:
     return "What is written is your last experiment at that time." if p.notation == "event" else ""
 
 
-def bytes_in(p: SimpleNamespace, entries: np.ndarray) -> int:
-    """How many bytes are used by entries that are written, int [entries, 4]: their length, of experiments always the same."""
-    return EVENT_BYTES * len(entries) if p.notation == "event" else int(entries[:, LENGTH].sum())
-
-
 def _notation_error(p: SimpleNamespace) -> str | None:
     """Why a notation does not go together with the rest."""
     if p.notation == "event" and p.entry_bytes != EVENT_BYTES:

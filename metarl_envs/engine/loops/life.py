@@ -140,7 +140,7 @@ def number_outside(bounds, action):
     return as_word(action) > as_word(bounds[1, 0])
 
 
-def array_outside(bounds, action):
+def outside_array(bounds, action):
     """Whether an array is no action of the space."""
     beyond = False
     for j in range(len(action)):
@@ -148,7 +148,7 @@ def array_outside(bounds, action):
     return beyond
 
 
-def table_outside(bounds, action):
+def outside_table(bounds, action):
     """The same of an array of two dimensions: of a box whose agents act by arrays."""
     beyond = False
     k = 0
@@ -159,6 +159,19 @@ def table_outside(bounds, action):
     return beyond
 
 
+def copy_array(source, target):
+    """Write an array into another, number by number: whole arrays would be copied with room of their own between."""
+    for j in range(len(source)):
+        target[j] = source[j]
+
+
+def copy_table(source, target):
+    """The same of an array of two dimensions."""
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            target[i, j] = source[i, j]
+
+
 def action_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Callable, Callable]:
     """How a learner chooses, what is no action of the space, and how an action is kept.
 
@@ -166,6 +179,8 @@ def action_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Cal
     """
     act = learner.act
     knows, scalar = learner.observes == "world", not variant.action.shape
+    array_outside, copy = (outside_table, copy_table) if len(variant.action.shape) == 2 else (outside_array, copy_array)
+    copy = glue(copy)
 
     if learner.observes == "record" and scalar:
 
@@ -174,9 +189,7 @@ def action_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Cal
     elif learner.observes == "record":
 
         def choose(hyper, memory, p, task, state, seen, rng, slot, done):
-            n = act(hyper, memory, len(done))
-            for j in range(len(slot)):
-                slot[j] = done[n, j]
+            copy(done[act(hyper, memory, len(done))], slot)
             return slot
     elif knows and scalar:
 
@@ -203,10 +216,9 @@ def action_parts(variant: Variant, learner: type[Player]) -> tuple[Callable, Cal
         def keep(actions, i, n, action):
             actions[i, n] = action
     else:
-        outside = array_outside if len(variant.action.shape) == 1 else table_outside
+        outside = array_outside
 
         def keep(actions, i, n, action):
-            for j in range(len(action)):
-                actions[i, n, j] = action[j]
+            copy(action, actions[i, n])
 
     return glue(choose), glue(outside), glue(keep)

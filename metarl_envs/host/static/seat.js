@@ -154,7 +154,7 @@ function showMoment() {
   showTiles(seen, choices);
   showDeeds(choices);
   $("books").replaceChildren(...seen.books.map((book) => bookOf(book, choices)));
-  $("choices").replaceChildren(...choices.map((choice) => button("", choice, () => say(choice))));
+  $("choices").replaceChildren(...choices.map((choice) => button("", choice, () => press(choice))));
   tellProblem("");
   $("sentence").value = "";
   tick();
@@ -236,7 +236,9 @@ function showTiles(seen, choices) {
 }
 
 function showDeeds(choices) {
-  const deeds = choices.filter((choice) => /^(?:[a-z]+|[a-z]+ agent_\d+)$/.test(choice));
+  const deeds = choices.filter((choice) => /^(?:[a-z]+|[a-z]+ agent_\d+|put \d+)$/.test(choice));
+  const symbol = (deed) => Number(deed.match(/^put (\d+)$/)?.[1] ?? 0);
+  deeds.sort((a, b) => symbol(a) - symbol(b));
   deeds.sort((a, b) => (a === "wait") - (b === "wait"));
   $("deeds").replaceChildren(
     ...deeds.map((deed) => {
@@ -258,10 +260,10 @@ function bookOf(book, choices) {
   const by = new Map(); // by number, the sentences
   const pages = new Map();
   for (const choice of choices) {
-    const match = choice.match(/^([a-z]+) (\d+)$/);
+    const match = choice.match(/^([a-z]+) (\d+)(?:: )?$/);
     if (!match || OF_NOTES.includes(match[1]) !== own) continue;
     const into = match[1] === "read" || match[1] === "look" ? pages : by;
-    into.set(match[2], [...(into.get(match[2]) ?? []), match[1]]);
+    into.set(match[2], [...(into.get(match[2]) ?? []), choice]);
   }
   const made = element("section", "book");
   made.append(element("h2", "", own ? "Notebook" : book.title));
@@ -274,12 +276,12 @@ function entryOf(line, by, pages) {
   const entry = line.match(/^(\d+): (.*)$/);
   const page = line.match(/^page (\d+) \((\d+) to (\d+)\)/);
   const number = entry ? entry[1] : page ? page[1] : "";
-  const verbs = (entry ? by : pages).get(number) ?? [];
+  const sentences = (entry ? by : pages).get(number) ?? [];
   const isEmpty = entry && entry[2] === "empty";
   made.append(element("span", "number", entry ? number : ""), element("span", isEmpty ? "hint" : "", entry ? entry[2] : line));
-  for (const verb of [...verbs].sort().reverse()) {
-    const sentence = `${verb} ${number}`;
-    const pressed = button(verb === "erase" ? "small erase" : "small", NAMES[verb] ?? verb, () => say(sentence));
+  for (const sentence of [...sentences].sort().reverse()) {
+    const verb = sentence.split(" ")[0];
+    const pressed = button(verb === "erase" ? "small erase" : "small", NAMES[verb] ?? verb, () => press(sentence));
     pressed.title = sentence;
     const key = verb === "note" && isEmpty ? "w" : verb === "read" ? "o" : "";
     if (key && !keys.has(key)) {
@@ -297,6 +299,13 @@ function tellProblem(text) {
 }
 
 // ------------------------------------------------------------------------------------------------- saying something
+// A sentence that a button stands for; one that ends in a colon is begun in the field, for the reader to go on with.
+function press(sentence) {
+  if (!sentence.endsWith(": ")) return say(sentence);
+  $("sentence").value = sentence;
+  $("sentence").focus();
+}
+
 function say(sentence) {
   if (!now || $("play").classList.contains("rests")) return;
   if (now.practice) {
@@ -337,5 +346,5 @@ addEventListener("keydown", (event) => {
   const sentence = $("play").hidden ? undefined : keys.get(event.key);
   if (sentence === undefined) return;
   event.preventDefault();
-  say(sentence);
+  press(sentence);
 });
