@@ -1,8 +1,9 @@
-"""Notes in symbols and in text: their bytes, who writes them, who sees them, and that a run with them is lived again exactly."""
+"""Notes in symbols and in text: their bytes, who writes and who sees them, and that runs are lived again exactly."""
 
 import itertools
 import unicodedata
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,10 +35,10 @@ from metarl_envs.task_sets import TaskSet
 
 pytestmark = pytest.mark.plain
 
-TREE = {"lineages": 1, "levels": 2, "width": 2, "bases": 4, "recipes": 1, "dead_ends": 0.0}
-SMALL = {**TREE, "horizon": 60, "day": 20, "agents": 3, "notes": 3, "board": 2, "page": 2}
-IN_SYMBOLS = {**SMALL, "notation": "symbols", "entry_bytes": 4, "alphabet": 5}
-IN_TEXT = {**SMALL, "notation": "text", "entry_bytes": 24}
+TREE: dict[str, Any] = {"lineages": 1, "levels": 2, "width": 2, "bases": 4, "recipes": 1, "dead_ends": 0.0}
+SMALL: dict[str, Any] = {**TREE, "horizon": 60, "day": 20, "agents": 3, "notes": 3, "board": 2, "page": 2}
+IN_SYMBOLS: dict[str, Any] = {**SMALL, "notation": "symbols", "entry_bytes": 4, "alphabet": 5}
+IN_TEXT: dict[str, Any] = {**SMALL, "notation": "text", "entry_bytes": 24}
 
 
 def opened(params, count=1):
@@ -55,9 +56,7 @@ def at_random(rng, verbs, p):
 # ------------------------------------------------------------------------------------------------- capacity
 def test_all_notations_can_have_the_same_capacity_in_bytes():
     """An experiment has six bytes that can be read: three items of two bytes each (its time nobody is shown)."""
-    records = {
-        notation: AmnesiaBox.with_params(**SMALL, notation=notation).state for notation in ("event", "symbols", "text")
-    }
+    records = {notation: AmnesiaBox.with_params(**SMALL, notation=notation).state for notation in ("event", "symbols", "text")}
     event = records["event"]["notes"]
     assert event.shape == (3, 3, 4)
     assert event.base.itemsize * WHEN == 6
@@ -65,7 +64,7 @@ def test_all_notations_can_have_the_same_capacity_in_bytes():
         assert records[notation]["written"].shape == (3, 3, 6)
         assert records[notation]["posted"].shape == (2, 6)
         assert records[notation]["written"].base == np.uint8
-    assert not {"written", "posted", "pen", "draft"} & set(records["event"].names)
+    assert not {"written", "posted", "pen", "draft"} & set(records["event"].names or ())
 
 
 class Books:
@@ -73,7 +72,7 @@ class Books:
 
     def __init__(self, p):
         self.p, self.pens = p, [None] * p.agents
-        self.entries = {(i, k): None for i in range(p.agents) for k in range(p.notes)}
+        self.entries: dict[Any, Any] = {(i, k): None for i in range(p.agents) for k in range(p.notes)}
         self.entries |= {("board", k): None for k in range(p.board)}
 
     def begin(self, i, where):
@@ -122,7 +121,7 @@ def test_symbols_are_written_as_lists_are():
             book, i = (NOTICEBOARD, 0) if where[0] == "board" else (NOTEBOOK, where[0])
             assert (book.entries(p, state, i)[where[1], WHEN] >= 0) == (content is not None)
             assert list(book.bytes_at(p, state, i, where[1])) == (content or [])
-    assert lots and lifted, "it should have been tried"
+    assert min(lots, lifted) > 0, "it should have been tried"
 
 
 @pytest.mark.parametrize(("params", "mechanism", "symbols"), [(IN_SYMBOLS, SYMBOLS, 5), (IN_TEXT, TEXTS, 256)], ids=["s", "t"])
@@ -398,7 +397,7 @@ def test_people_write_text_and_a_run_goes_on_with_what_they_wrote(tmp_path):
         words = ("note 1: h\u00e4llo", "read 1", "post 1: </script>{}", f"note {len(asked)}: no such note", "wait")
         return Answer(words[len(asked) % len(words)], 0.1, 1)
 
-    params = {**IN_TEXT, "agents": 1, "horizon": 12}
+    params: dict[str, Any] = {**IN_TEXT, "agents": 1, "horizon": 12}
     run = boxes.run("AmnesiaBox", {0: People(ask, 1)}, boxes=1, out=tmp_path, **params)
     assert len(asked) == 12
     assert any('1: "h\u00e4llo"' in question.text for question in asked)
@@ -453,7 +452,7 @@ def test_writing_rewriting_and_reading_first_are_counted():
         ["take {a}", "combine {a} with {b}", "read 1", "note 2"],  # read too late
         ["read 1"],  # and no experiment
     ]
-    params = {**IN_SYMBOLS, "agents": 1, "horizon": 80}
+    params: dict[str, Any] = {**IN_SYMBOLS, "agents": 1, "horizon": 80}
     run = boxes.run("AmnesiaBox", {0: boxes.Seat(lambda **told: Script(days, **told))}, boxes=1, **params)
     row = boxes.measure(run)[0]
     assert (row["note_bytes"], row["note_writes"]) == (2, 3)
@@ -467,7 +466,16 @@ def test_writing_rewriting_and_reading_first_are_counted():
 
 def test_note_information_is_found_where_there_is_some_and_not_where_there_is_none():
     """A coder's notes tell of its next day; a scribbler's of nothing."""
-    params = {**TREE, "levels": 3, "bases": 6, "recipes": 2, "notes": 6, "notation": "symbols", "entry_bytes": 2, "day": 20}
+    params: dict[str, Any] = {
+        **TREE,
+        "levels": 3,
+        "bases": 6,
+        "recipes": 2,
+        "notes": 6,
+        "notation": "symbols",
+        "entry_bytes": 2,
+        "day": 20,
+    }
     params |= {"alphabet": 12, "agents": 1, "horizon": 100, "page": 8}
     code = boxes.run("AmnesiaBox", {0: "coder"}, boxes=8, **params)
     found = boxes.note_information(code, permutations=99)
@@ -479,7 +487,16 @@ def test_note_information_is_found_where_there_is_some_and_not_where_there_is_no
 
 
 def test_a_coder_writes_recipes_that_are_true():
-    params = {**TREE, "levels": 3, "bases": 6, "recipes": 2, "notes": 4, "notation": "symbols", "entry_bytes": 3, "day": 25}
+    params: dict[str, Any] = {
+        **TREE,
+        "levels": 3,
+        "bases": 6,
+        "recipes": 2,
+        "notes": 4,
+        "notation": "symbols",
+        "entry_bytes": 3,
+        "day": 25,
+    }
     run = boxes.run("AmnesiaBox", {0: "coder"}, boxes=4, **params, alphabet=12, agents=1, horizon=150)
     p, count = run.variant.p, 0
     for *_, states in [list(run.replay())]:

@@ -6,8 +6,8 @@ import json
 import time
 from typing import Any
 
-#: Most bytes of a message, most characters of a sentence and of a token. The longest text that fits in a note of any box is one of
-#: these sentences, and JSON may write two bytes for each of its own.
+#: Most bytes of a message, most characters of a sentence and of a token. The longest text that fits into a note of any box is
+#: in one of these sentences, and JSON may write two bytes for each of its own.
 MOST_BYTES, MOST_IN_A_SENTENCE, MOST_IN_A_TOKEN = 8400, 4120, 100
 #: Messages that a page may send at once, and then a second.
 BURST, A_SECOND = 40, 20.0

@@ -126,9 +126,9 @@ def next_to_repeat(params, state, i, memory):
     """The note to repeat now: its two things are there, and were not tried together today; NOTHING if none."""
     for k in range(params.notes):
         a, b = memory.notes[k, A], memory.notes[k, B]
-        if memory.notes[k, WHEN] >= 0 and not has_tried(memory, a, b):
-            if state.held[i, a] != ABSENT and state.held[i, b] != ABSENT:
-                return k
+        is_new = memory.notes[k, WHEN] >= 0 and not has_tried(memory, a, b)
+        if is_new and state.held[i, a] != ABSENT and state.held[i, b] != ABSENT:
+            return k
     return NOTHING
 
 
@@ -165,5 +165,5 @@ class Coder(Scripted):
         if not are_symbols(p) or not p.notes:
             return "Coder writes symbols: give notes=8 or so, notation='symbols', entry_bytes=2 and an alphabet"
         if p.entry_bytes < _CODE or p.alphabet < items_of(p):
-            return f"Coder needs notes of {_CODE} symbols, of an alphabet of one for each item: entry_bytes=2, alphabet={items_of(p)}"
+            return f"Coder needs notes of {_CODE} symbols, one for each item: give entry_bytes=2, alphabet={items_of(p)}"
         return None

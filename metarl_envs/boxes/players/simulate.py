@@ -61,7 +61,7 @@ class CompiledSeats:
         self._choose = _drivers(variant, type(player).begin, act).choose
 
     def act(self, tasks: np.ndarray, worlds: np.ndarray, actions: np.ndarray) -> None:
-        """Write the actions of these seats into `actions`, int64 [boxes, agents, ...]; where these hold text, they write none."""
+        """Write the actions of these seats into `actions`, int64 [boxes, agents, ...]; where these hold text, without any."""
         forgot = worlds.view(np.ndarray)["state"]["forgot"] != 0
         if forgot.any():
             self.memories.view(np.ndarray)[forgot] = self._newborn

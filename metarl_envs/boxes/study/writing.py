@@ -20,7 +20,7 @@ from metarl_envs.players.run import Run
 
 
 def bytes_of(p: SimpleNamespace, entries: np.ndarray) -> np.ndarray:
-    """Return how many bytes each entry holds that is written, int [...], out of entries, int [..., 4]: of experiments always 6."""
+    """Return how many bytes entries, int [..., 4], hold where something is written, int [...]: experiments always 6."""
     there = entries[..., WHEN] >= 0
     return there * (EVENT_BYTES if p.notation == "event" else np.maximum(entries[..., LENGTH], 0).astype(int))
 
@@ -95,9 +95,9 @@ class WritingRecord:
 
     def of(self, b: int) -> Writing:
         """Return what is kept of one box."""
-        counts = self._bytes, self._writes, self._rewrites, self._spans
+        written, writes, rewrites = int(self._bytes[b]), int(self._writes[b]), int(self._rewrites[b])
         first = None if self._p.free_reading else int(self._read_first[b])
-        return Writing(*(int(count[b]) for count in counts), first, self._found[b])
+        return Writing(written, writes, rewrites, int(self._spans[b]), first, self._found[b])
 
 
 def columns(writing: Writing) -> dict[str, float]:

@@ -176,7 +176,9 @@ class SeatView:
         p, first = self.p, self.verbs.first
         there = [book for book in BOOKS if getattr(p, book.size)]
         y = self.paper
-        share = (_BOTTOM - self._palette_height() - y - 22 * len(there)) / max(1, sum(math.ceil(getattr(p, book.size) / 2) for book in there))
+        share = (_BOTTOM - self._palette_height() - y - 22 * len(there)) / max(
+            1, sum(math.ceil(getattr(p, book.size) / 2) for book in there)
+        )
         height, pen = min(24.0, share), pen_at(p, self.state, 0) if are_symbols(p) else None
         for book in there:
             rows, closed = book.entries(p, self.state, 0).tolist(), book.closed(p, self.state, 0)

@@ -12,8 +12,8 @@ else:
 * `visit agent_2`; `wait`;
 * where there are hazards, `force dorp`: the experiment by force, with what is in the hand; `steal agent_2`; `give agent_2` and
   `publish`: what is in the hand; `sabotage 2`: spoil place 2 of the board;
-* where symbols are written (`notation="symbols"`), `note 3` and `post 2` begin an entry anew, and `put 5` writes symbol 5 there;
-  where text is (`notation="text"`), `note 3: any words` and `post 2: any words` write it;
+* where symbols are written (`notation="symbols"`), `note 3` and `post 2` begin an entry anew, and `put 5` writes symbol 5
+  there; where text is (`notation="text"`), `note 3: any words` and `post 2: any words` write it;
 * where there are claims, `claim 2`: claim the last experiment at place 2 of the board; `replicate 2`, `cite 2`, `retract 2`:
   what is claimed there.
 

@@ -1,8 +1,8 @@
 """Notes: what agents write, in notebooks of their own and on a board that all may read.
 
 What an entry holds is `notation`: one experiment, a pair and what it seemed to make ("event", of which this file has all);
-symbols that mean what their writers make of them (`world.symbols`); or text (`world.texts`). To write an experiment costs a step,
-and so does opening a page; pages close when memory is reset, and what is written stays.
+symbols that mean what their writers make of them (`world.symbols`); or text (`world.texts`). To write an experiment costs a
+step, and so does opening a page; pages close when memory is reset, and what is written stays.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 An entry holds at most `entry_bytes` symbols out of an alphabet of `alphabet`, a byte each in the row of the world. Who writes
 begins an entry, which empties it and sets the pen there, and then puts symbols, one a step, until the pen is taken elsewhere or
-memory is reset. So there is one action an entry and one a symbol, and any code can be written with a Discrete set of actions: to
-write an entry whole would take `alphabet` to the power of `entry_bytes` actions an entry. What is written costs what it says: a
-shorter code leaves more steps.
+memory is reset. So there is one action an entry and one a symbol, and any code can be written with a Discrete set of actions:
+to write an entry whole would take `alphabet` to the power of `entry_bytes` actions an entry. And it costs steps to say much: a
+shorter code leaves more of them.
 
 On the board, of several who begin at one place in one step one does, by lot; whoever begins there takes the pen from others.
 """
@@ -18,11 +18,13 @@ import numpy as np
 
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
 from metarl_envs.boxes.world.notes import (
-    BOOKS,
     LENGTH,
+    NOTEBOOK,
     NOTES,
+    NOTICEBOARD,
     SYMBOLIC,
     WHEN,
+    Book,
     is_outdone_by_all,
     is_page_open,
     pages_in,
@@ -188,7 +190,7 @@ def put(params, task, state, i, k, rng):
         add_byte(state.board, state.posted, pen - params.notes, k)
 
 
-def next_blank(p: SimpleNamespace, state: Any, i: int, book: Any) -> int:
+def next_blank(p: SimpleNamespace, state: Any, i: int, book: Book) -> int:
     """The first entry of a book in which nothing is written; -1 where there is none."""
     free = np.flatnonzero(book.entries(p, state, i)[:, WHEN] < 0)
     return int(free[0]) if len(free) else NOTHING
@@ -201,7 +203,7 @@ BEGIN = Verb(
     count_notes,
     can_begin,
     begin_note,
-    key=Key("w", "begin a note", lambda p, state, i: next_blank(p, state, i, BOOKS[0]), lambda p: are_symbols(p) and p.notes > 0),
+    key=Key("w", "begin a note", lambda p, state, i: next_blank(p, state, i, NOTEBOOK)),
 )
 BEGIN_POST = Verb(
     "begin_post",
@@ -211,7 +213,7 @@ BEGIN_POST = Verb(
     can_begin,
     no_effect,
     contend=begin_post,
-    key=Key("b", "begin a post", lambda p, state, i: next_blank(p, state, i, BOOKS[1]), lambda p: are_symbols(p) and p.board > 0),
+    key=Key("b", "begin a post", lambda p, state, i: next_blank(p, state, i, NOTICEBOARD)),
 )
 PUT = Verb("put", "put {place}", "puts symbol {place}", count_symbols, can_put, put)
 
@@ -248,7 +250,7 @@ def told_of_pen(p: SimpleNamespace, state: Any, agent: int) -> list[str]:
     """Where the pen is, in words."""
     if not (at := pen_at(p, state, agent)):
         return []
-    book, k = BOOKS[at[0] == "place"], at[1] - 1
+    book, k = NOTEBOOK if at[0] == "note" else NOTICEBOARD, at[1] - 1
     length = int(book.entries(p, state, agent)[k, LENGTH])
     return [f"Your pen is at {at[0]} {k + 1}: {length} of {p.entry_bytes} symbols are written there."]
 
@@ -264,7 +266,9 @@ def rules_of_symbols(p: SimpleNamespace) -> str:
 
 def _relabel_error(p: SimpleNamespace) -> str | None:
     if are_symbols(p) and p.relabel == "dawn":
-        return "relabel='dawn' rewrites names of things in notes, and symbols name none: give notation='text', or relabel='never'"
+        return (
+            "relabel='dawn' rewrites names of things in notes, and symbols name none: give notation='text', or relabel='never'"
+        )
     return None
 
 
