@@ -65,7 +65,7 @@ def test_every_legal_action_has_a_sentence_that_means_it():
             mask = np.flatnonzero(box.box.state()[i, -verbs_of(box.box.variant.p).end :])
             for action in mask.tolist():
                 sentence = grammar.say(action, hand)
-                assert grammar.parse(sentence, hand) == (action, -1, "")
+                assert grammar.parse(sentence, hand) == (action, None, "")
                 verbs_met.add(sentence.split()[0])
             actions[agent] = grammar.say(int(rng.choice(mask)), hand)
             assert box.action_space(agent).contains(actions[agent])

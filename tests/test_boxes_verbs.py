@@ -28,6 +28,8 @@ from metarl_envs.boxes.world.mechanisms import (
     verbs_of,
 )
 from metarl_envs.boxes.world.notes import ERASE, LOOK, NOTE, NOTES, POST, READ
+from metarl_envs.boxes.world.symbols import SYMBOLS
+from metarl_envs.boxes.world.texts import TEXTS
 from metarl_envs.boxes.world.topology import TOPOLOGY, VISIT
 from metarl_envs.boxes.world.tree import items_of, level_of, levels_of, lineages_of, places_of
 from metarl_envs.boxes.world.verbs import Verb, acting, contending, counting, legality, masking
@@ -41,6 +43,7 @@ BOXES = [
     {"topology": "ring", "notes": 0, "board": 2, "page": 1, "structure": "grammar", "bases": 16},
     {"agents": 1, "notes": 9, "page": 4, "day": 10},
     {"notes": 0, "board": 0},
+    {"notes": 3, "board": 2, "notation": "symbols", "alphabet": 4, "entry_bytes": 3},
 ]
 
 
@@ -85,16 +88,21 @@ def test_every_action_has_a_sentence_that_means_it(params):
     assert len(set(said)) == verbs.end
     assert [grammar.parse(sentence, hand=-1)[:1] for sentence in said] == [(action,) for action in range(verbs.end)]
     for verb in verbs.table:
-        there = verbs.counts[verb.name] > 0
+        there = any(verbs.counts[other.name] for other in verbs.table if other.word == verb.word)
         assert any(form.startswith(verb.word) for form in grammar.forms().split(", ")) == there
-        sentence = verb.sentence.format(place=1, agent="agent_1", item=grammar.words[1])
-        assert bool(grammar.parse(sentence, hand=-1).problem) != there
+        if verbs.counts[verb.name] or not there:
+            sentence = verb.sentence.format(place=1, agent="agent_1", item=grammar.words[1], text="so")
+            assert bool(grammar.parse(sentence, hand=-1).problem) != there
 
 
 def test_words_of_verbs_are_no_items():
-    """`visit` has the form of a nonce word. No two verbs begin with the same word, or a sentence would mean either."""
-    verbs = [verb.word for verb in table_of(MECHANISMS)]
+    """`visit` has the form of a nonce word. No two verbs of a box begin with the same word, or a sentence would mean either."""
+    verbs = [verb.word for verb in table_of(tuple(each for each in MECHANISMS if each not in (SYMBOLS, TEXTS)))]
     assert len(set(verbs)) == len(verbs) >= 17
+    for params in BOXES:
+        in_box = [verb.word for verb in verbs_of(box(params).p)]
+        assert len(set(in_box)) == len(in_box)
+    verbs += [verb.word for verb in SYMBOLS.verbs]
     assert "visit" in verbs
     assert not set(verbs) & {word for key in range(40) for word in words_for(2000, key)}
 
@@ -180,7 +188,7 @@ def test_masks_are_what_is_legal(params):
     state, task = Row(row), Row(np.zeros(1, variant.task)[0])
     view = np.full(length + verbs_of(p).end, np.nan)
     plain(sights_of(p).see)(numbers, task, state, 0, view)
-    is_legal = plain(legality_in(mechanisms_of(p)))
+    is_legal = plain(legality_in(used_in(p)))
     expected = [float(is_legal(numbers, state, 0, action)) for action in range(verbs_of(p).end)]
     assert view[length:].tolist() == expected
     assert 0 < sum(expected) < len(expected)
@@ -226,7 +234,7 @@ def test_mechanisms_are_there_by_their_parameters_and_used_where_they_do_anythin
 
     assert mechanisms_of(Box.with_params().p) == MECHANISMS
     few = box_parameters(TOPOLOGY, DAYS, NOTES)  # in the order of a page, which is another
-    assert mechanisms_of(SimpleNamespace(**few.resolve({}, "a box"))) == (DAYS, NOTES, TOPOLOGY)
+    assert mechanisms_of(SimpleNamespace(**few.resolve({}, "a box"))) == (DAYS, NOTES, SYMBOLS, TEXTS, TOPOLOGY)
     assert HAZARD in mechanisms_of(HazardBox.with_params().p)
     assert HAZARD not in mechanisms_of(box({}).p)
     assert mechanisms_of(SimpleNamespace(day=3, relabel="never")) == MECHANISMS[:1]
@@ -238,7 +246,8 @@ def test_mechanisms_are_there_by_their_parameters_and_used_where_they_do_anythin
 def test_what_is_not_used_is_not_compiled():
     """The step of a box without notes reaches no kernel of notes; with them, it does."""
     assert not modules_reached(box({"notes": 0, "board": 0}).kernel("step")) & {"notes"}
-    assert not modules_reached(box({"notes": 2}).kernel("step")) & {"hazard"}
+    assert not modules_reached(box({"notes": 2}).kernel("step")) & {"hazard", "symbols", "texts"}
+    assert modules_reached(box({"notes": 2, "notation": "symbols"}).kernel("step")) >= {"notes", "symbols"}
     assert modules_reached(HazardBox.with_params().kernel("step")) >= {"hazard"}
     assert not modules_reached(HazardBox.with_params().kernel("step")) & {"claims"}
     assert not modules_reached(HazardBox.with_params().kernel("look_again")) & {"claims"}

@@ -372,9 +372,9 @@ def test_a_day_waits_for_its_own_people(questions):
         '{"kind": "say", "step": NaN, "sentence": "wait"}',
         '{"kind": "say", "step": 99999999999999999999, "sentence": "wait"}',
         '{"kind": "say", "step": 1, "sentence": ["wait"]}',
-        json.dumps({"kind": "say", "step": 1, "sentence": "x" * 301}),
+        json.dumps({"kind": "say", "step": 1, "sentence": "x" * 4121}),
         json.dumps({"kind": "enter", "token": "x" * 101}),
-        json.dumps({"kind": "ready"}) + " " * 3000,
+        json.dumps({"kind": "ready"}) + " " * 9000,
     ],
 )
 def test_what_no_page_says_is_refused(said):

@@ -434,7 +434,10 @@ class Seat(Box):
           cheats.
         * the share of the episode that is left; with days, of the day.
         * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
-          two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0.
+          two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0. With notation="symbols"
+          or "text", `entry_bytes` numbers in place of these three: each symbol, from 1, over `alphabet`, or each byte plus 1,
+          over 256; 0 behind the last. With symbols, then: the entry where the pen is, from 1, over the count of entries, and how
+          full that is. (The marks above are left out.)
         * in the topologies "dynamic" and "chosen": for each companion, whether it is seen now.
         * with lives, the share of its life that is left; with teachers, whether anybody learns from it, and, unless they are
           the oldest (always the same ones, one after the other), for each companion whether it learns from that one now.
@@ -452,6 +455,10 @@ class Seat(Box):
         lot); look at page k of the board; in the topology "chosen", visit agent k; with hazards, force item k together with
         what is in the hand, steal from agent k the best thing that one lacks, give agent k what is in the hand, publish it,
         spoil place k of the board. What is not allowed does nothing.
+
+        With notation="symbols", in place of writing experiments, and after looking at the board: begin note k; begin at place k
+        of the board; put symbol k where the pen is. With notation="text": write note k; write at place k of the board; and the
+        action is an array, `MultiDiscrete`: its number, then `entry_bytes` bytes of the text, 0 behind the last.
 
     Parameters:
         preset: "full"; "short", for people (300 steps, about a quarter of an hour; in HazardBox 120; in AmnesiaBox five days,
@@ -483,7 +490,10 @@ class Seat(Box):
 
         Memory: day (0 to 32767): steps after which all is forgotten but what is written; 0: never. relabel: "dawn": each day
         everything has another word, in text and in pictures, and another key; "never": always the same. notes and board (0 to
-        1024): entries of one's notebook and of the noticeboard: each an experiment. page (1 to 1024): entries a page.
+        1024): entries of one's notebook and of the noticeboard. notation: what an entry is: "event", an experiment; "symbols",
+        at most entry_bytes symbols of an alphabet of `alphabet`; or "text", at most entry_bytes bytes (see
+        `metarl_envs.boxes.world.symbols` and `texts`). entry_bytes (1 to 4096): 6 of an experiment, always. alphabet (2 to 256):
+        of symbols. page (1 to 1024): entries a page.
         free_reading: pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
 
         In GenerationsBox: lifespan (0 to 32767): steps after which an agent dies; 0: never. staggered: somebody dies every

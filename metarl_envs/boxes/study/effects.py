@@ -278,6 +278,22 @@ EFFECTS = (
         (("posts", "4 notes", "32 notes"), ("depth_day_10", "32 notes", "4 notes")),
     ),
     Effect(
+        "a code needs fewer bytes",
+        "",
+        "AmnesiaBox",
+        {},
+        {
+            "coder, 24 bytes": Condition("coder", {"notes": 12, "notation": "symbols", "entry_bytes": 2, "alphabet": 252}),
+            "events, 24 bytes": Condition("notes_best_path", {"notes": 4}),
+            "events, 72 bytes": Condition("notes_best_path", {"notes": 12}),
+        },
+        (
+            ("depth_day_25", "coder, 24 bytes", "events, 24 bytes"),
+            ("note_bytes", "events, 72 bytes", "coder, 24 bytes"),
+        ),
+        (("depth_day_25", "coder, 24 bytes", "events, 72 bytes"),),
+    ),
+    Effect(
         "illusions rot what is kept",
         "Byrnes",
         "AmnesiaBox",
