@@ -232,6 +232,7 @@ def check_recall(told, row):
 def life(**changes):
     """Two agents; bases 0 and 1; items 2 and 3 of level 1, 4 and 5 of level 2, each made of one pair."""
     p = SimpleNamespace(agents=2, lineages=1, bases=2, levels=2, width=2, recipes=1, crossover=2, notes=4, board=0)
+    p.notation = "event"
     recipes = np.array([[[-1, -1]], [[-1, -1]], [[0, 1]], [[0, 0]], [[2, 1]], [[2, 3]]])
     never = np.full((2, 6), -1)
     given = {

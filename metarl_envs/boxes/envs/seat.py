@@ -434,10 +434,10 @@ class Seat(Box):
           cheats.
         * the share of the episode that is left; with days, of the day.
         * for each entry of the notes, then of the board: whether it is filled; and, where its page is open, the numbers of the
-          two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0. With notation="symbols"
-          or "text", `entry_bytes` numbers in place of these three: each symbol, from 1, over `alphabet`, or each byte plus 1,
-          over 256; 0 behind the last. With symbols, then: the entry where the pen is, from 1, over the count of entries, and how
-          full that is. (The marks above are left out.)
+          two items and of what they seemed to make, each plus 1, over the count of items plus 1; else 0. With
+          notation="symbols" or "text", `entry_bytes` numbers in place of these three: each symbol, from 1, over `alphabet`, or
+          each byte plus 1, over 256; 0 behind the last. With symbols, then: the entry where the pen is, from 1, over the count
+          of entries, and how full that is. (The marks above are left out.)
         * in the topologies "dynamic" and "chosen": for each companion, whether it is seen now.
         * with lives, the share of its life that is left; with teachers, whether anybody learns from it, and, unless they are
           the oldest (always the same ones, one after the other), for each companion whether it learns from that one now.
@@ -492,8 +492,8 @@ class Seat(Box):
         everything has another word, in text and in pictures, and another key; "never": always the same. notes and board (0 to
         1024): entries of one's notebook and of the noticeboard. notation: what an entry is: "event", an experiment; "symbols",
         at most entry_bytes symbols of an alphabet of `alphabet`; or "text", at most entry_bytes bytes (see
-        `metarl_envs.boxes.world.symbols` and `texts`). entry_bytes (1 to 4096): 6 of an experiment, always. alphabet (2 to 256):
-        of symbols. page (1 to 1024): entries a page.
+        `metarl_envs.boxes.world.symbols` and `texts`). entry_bytes (1 to 4096): 6 of an experiment, always. alphabet (2 to
+        256): of symbols. page (1 to 1024): entries a page.
         free_reading: pages are always open. illusions (0 to 1): the chance that a failed experiment seems to work.
 
         In GenerationsBox: lifespan (0 to 32767): steps after which an agent dies; 0: never. staggered: somebody dies every

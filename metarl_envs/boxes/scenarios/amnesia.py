@@ -14,8 +14,8 @@ class AmnesiaBox(Box):
 
     Days have 60 steps. At dawn all is lost but what is written: items are back to the bases, and `forgot` says that memory must
     be rebuilt from nothing. The recipes stay. A note holds one experiment: a pair, and what it seemed to make. To write one
-    costs a step, and so does opening a page of eight notes. (With `notation` notes are symbols or text in its place.) With `illusions` an experiment that fails seems now and then to
-    work, and yields something that looks real and makes nothing.
+    costs a step, and so does opening a page of eight notes. (With `notation` notes are symbols or text in its place.) With
+    `illusions` an experiment that fails seems now and then to work, and yields something that looks real and makes nothing.
     """
 
     params = box_parameters(
