@@ -367,6 +367,8 @@ def test_two_pages_and_a_scripted_agent_finish_a_box(hosting, browser, tmp_path)
     assert [page.errors for page in (desk, phone, live)] == [[], [], []]
     host.end()
     assert host.actions.shape == (1, 12, 3)
+    consents = [json.loads(line) for line in (host.out / "consents.jsonl").read_text().splitlines()[1:]]
+    assert [(line["box"], line["seat"]) for line in consents] == [(0, 0), (0, 1)]
     lines = [json.loads(line) for line in (host.out / "transcript-0.jsonl").read_text().splitlines()[1:]]
     assert len(lines) == 24
     said = {tuple(line["key"][1:3]): line for line in lines}

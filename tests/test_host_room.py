@@ -1,7 +1,9 @@
 """People as players, without a network: who is asked, what is said, who is missing, and what is written down."""
 
+import asyncio
 import json
 import os
+import re
 import stat
 import threading
 
@@ -12,6 +14,7 @@ from metarl_envs import boxes
 from metarl_envs.boxes.players.table import Boxes
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.host import links, messages, session
+from metarl_envs.host.consent import NAME, Consents
 from metarl_envs.host.practice import Practice
 from metarl_envs.host.room import Place, Room, RoomClosedError
 from metarl_envs.players import Answer, People, PlayerError, Question, Seat, load
@@ -386,6 +389,7 @@ def test_what_a_page_says_is_understood():
     for said in (
         {"kind": "enter", "token": "abc"},
         {"kind": "say", "step": 3, "sentence": "combine a with b"},
+        {"kind": "agree"},
         {"kind": "practise"},
         {"kind": "begin", "box": 0},
     ):
@@ -430,6 +434,90 @@ def test_links_are_kept_for_their_owner_alone_and_nothing_else_is_taken_for_them
 
 
 # ------------------------------------------------------------------------------------------------- practice
+# ------------------------------------------------------------------------------------------------- consent
+ASKED = [Place(0, 0, None), Place(0, 1, None), Place(1, 0, 2)]
+
+
+def test_who_consents_is_written_by_place_and_time_and_nothing_else(tmp_path):
+    folder = tmp_path / "run"
+    consents = Consents("You may stop at any time.", folder, ASKED, False)
+    assert all(map(consents.needed, ASKED))
+    assert not folder.exists(), "nobody has consented yet"
+    consents.give(ASKED[2])
+    consents.give(ASKED[0])
+    written = (folder / NAME).read_bytes()
+    consents.give(ASKED[0])
+    assert (folder / NAME).read_bytes() == written, "the first time counts"
+    head, *lines = map(json.loads, written.splitlines())
+    assert head["text"] == "You may stop at any time."
+    assert [line.keys() for line in lines] == [{"box", "seat", "day", "when"}] * 2
+    assert [Place(line["box"], line["seat"], line["day"]) for line in lines] == [ASKED[2], ASKED[0]]
+    assert all(re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", line["when"]) for line in lines)
+    assert [consents.needed(place) for place in ASKED] == [False, True, False]
+
+
+def test_consents_are_found_again_and_those_to_something_else_are_not(tmp_path):
+    first = Consents("text", tmp_path, ASKED, False)
+    first.give(ASKED[0])
+    with open(tmp_path / NAME, "ab") as file:
+        file.write(b'{"box": 0, "seat": 1, "da')
+    again = Consents("text", tmp_path, ASKED, True)
+    assert again.when == first.when, "what was cut short is no consent"
+    again.give(ASKED[1])
+    assert Consents("text", tmp_path, ASKED, True).when.keys() == {ASKED[0], ASKED[1]}
+    with pytest.raises(FileExistsError, match="is there already"):
+        Consents("text", tmp_path, ASKED, False)
+    with pytest.raises(ValueError, match="line 1: another text was consented to"):
+        Consents("another text", tmp_path, ASKED, True)
+    with pytest.raises(ValueError, match="line 3: it is no consent of a place of this run"):
+        Consents("text", tmp_path, ASKED[:1], True)
+    (tmp_path / NAME).write_text("[]\n")
+    with pytest.raises(ValueError, match="cannot be resumed: line 1"):
+        Consents("text", tmp_path, ASKED, True)
+
+
+def test_without_a_text_nobody_need_consent(tmp_path):
+    consents = Consents(None, tmp_path, ASKED, False)
+    consents.give(ASKED[0])
+    assert not any(map(consents.needed, ASKED))
+    assert not list(tmp_path.iterdir())
+
+
+def served(room, consents, token, *said):
+    """How a page is welcomed that says these things, one after the other, and then is gone."""
+    server = pytest.importorskip("metarl_envs.host.server")
+    line = Page(room, answers=False)
+    web = server._Web(server.Hosted(room, None, lambda seat: None, {"consent": "text"}, consents, "watch"), frozenset())
+    saying = iter(said)
+
+    async def hear():
+        if (kind := next(saying, None)) is None:
+            raise server.WebSocketDisconnect
+        return {"kind": kind}
+
+    try:
+        asyncio.run(web._serve_seat(hear, line, room.enter(token, line)))
+    except server.WebSocketDisconnect:
+        return next(message for message in line.heard if message["kind"] == "welcome")
+    raise AssertionError("it was shown out")
+
+
+def test_first_comes_the_consent(tmp_path):
+    room, tokens = a_room(seats=(0, 1))
+    consents = Consents("text", tmp_path, list(tokens), False)
+    place, other = list(tokens)[:2]
+    for said in ("ready", "practise"):
+        with pytest.raises(messages.BadMessageError, match="first comes the consent"):
+            served(room, consents, tokens[place], said)
+    assert not room.is_ready(place)
+    assert served(room, consents, tokens[place], "agree", "ready")["agreed"] is False
+    assert room.is_ready(place)
+    assert consents.when.keys() == {place}
+    assert served(room, consents, tokens[place])["agreed"] is True, "who comes back is not asked again"
+    assert served(room, consents, tokens[other])["agreed"] is False
+    assert served(room, Consents(None, tmp_path, list(tokens), False), tokens[other], "ready")["agreed"] is True
+
+
 def test_a_practice_round_tells_nothing_of_the_run():
     variant = tasks_of(box_named("AmnesiaBox"), None, None, None, dict(BOX)).variant
     practice, real = Practice(variant, SEEDS, 0, 4), Question.of(moment_of(variant))

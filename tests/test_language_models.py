@@ -1,9 +1,12 @@
 """Language models as players, at an endpoint that answers by a script: nothing is lost, asked twice, or told to others."""
 
+import functools
 import json
 import os
 import random
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,10 +15,15 @@ import time
 import numpy as np
 import pytest
 
+import metarl_envs
+import metarl_wrappers
 from metarl_envs import boxes
-from metarl_envs.evaluation import evaluate
-from metarl_envs.players import BudgetSpent, LanguageModel, PlayerError, load
-from metarl_envs.players.models.client import EndpointError
+from metarl_envs.evaluation import evaluate, verdict
+from metarl_envs.evaluation.controls import control_by
+from metarl_envs.players import BudgetSpent, LanguageModel, PlayerError, Wrapped, load
+from metarl_envs.players.lifetimes import live
+from metarl_envs.players.models.client import Client, EndpointError
+from metarl_wrappers import VectorPreviousStep
 from tests import an_example
 
 pytestmark = pytest.mark.plain
@@ -80,6 +88,72 @@ def test_an_endpoint_that_always_fails_ends_the_run_and_what_was_played_is_kept(
     assert same(load(tmp_path / "run"), raised.value.run)
 
 
+def answered(*answers, **more):
+    """What a client makes of answers, byte for byte; the endpoint closes the connection after each."""
+
+    def serve():
+        for answer in answers:
+            connection, _ = listening.accept()
+            with connection, connection.makefile("rb") as file:
+                length = next(int(line[15:]) for line in file if line.startswith(b"Content-Length:"))
+                file.read(2 + length)
+                connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        client = Client(
+            f"http://127.0.0.1:{listening.getsockname()[1]}/v1", tries=len(answers), timeout=5.0, pause=0.01, **more
+        )
+        try:
+            return client.ask({"messages": []}).text
+        finally:
+            thread.join()
+
+
+BODY = b'{"choices": [{"message": {"content": "up"}}]}'
+OK, LENGTH = b"HTTP/1.1 200 OK\r\n", b"Content-Length: %d\r\n\r\n" % len(BODY)
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + LENGTH + BODY,
+        OK + b"content-length:%d\r\n\r\n" % len(BODY) + BODY,
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK + LENGTH + BODY,
+        b"HTTP/1.0 200\r\n\r\n" + BODY,
+        OK.replace(b"\r", b"") + LENGTH.replace(b"\r", b"") + BODY,
+        CHUNKED + b"5\r\n" + BODY[:5] + b"\r\n%X;name=value\r\n" % (len(BODY) - 5) + BODY[5:] + b"\r\n0\r\nMore: 1\r\n\r\n",
+    ],
+    ids=["length", "small letters", "interim", "to the end", "bare lines", "chunks"],
+)
+def test_answers_are_read_in_each_of_their_forms(answer):
+    assert answered(answer) == "up"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"", "it was closed"),
+        (b"SSH-2.0-server\r\n", "BadStatusLine"),
+        (OK + b"A: b", "it was closed in the middle of the answer"),
+        (OK + b"A: b\r\n" * 300, "more than 200 headers"),
+        (OK + b"A" * 70_000, "a line of the answer is longer than 65536 bytes"),
+        (OK + LENGTH + BODY[:-7], "cut off 7 bytes before its end"),
+        (OK + b"Content-Length: -5\r\n\r\n" + BODY, "a length of b'-5'"),
+        (OK + b"Content-Length: 99999999999\r\n\r\n" + BODY, "longer than 2000000 bytes"),
+        (CHUNKED + b"zz\r\n", "a length of b'zz"),
+        (CHUNKED + b"fffffff\r\n" + BODY, "longer than 2000000 bytes"),
+        (CHUNKED + b"7\r\nabc", "cut off 4 bytes"),
+    ],
+)
+def test_what_is_no_answer_is_asked_for_again(answer, why):
+    assert answered(answer, OK + LENGTH + BODY) == "up"
+    with pytest.raises(EndpointError, match=re.escape(why)):
+        answered(answer)
+
+
 def test_an_empty_reply_is_a_malformed_one():
     with scripted.Endpoint(reply=lambda messages: "") as endpoint:
         player = model(endpoint, retries=1)
@@ -135,6 +209,91 @@ def test_at_a_memory_reset_the_conversation_starts_from_nothing():
         day = k // BOX["day"]
         known = [canary for canary in said if f"{canary}\\n" in question]
         assert known == said[day * BOX["day"] : k], "those of this day, and no other"
+
+
+# ------------------------------------------------------------------------------------------------- controls
+BANDIT = {"split": None, "tasks": 4, "seeds": 1, "arms": 3, "horizon": 6}
+
+
+def under_a_control(name):
+    """Questions that a model is asked in a bandit under a control, and the run. It pulls arm 1 if the last pull did not pay."""
+
+    def reply(messages):
+        return "arm 0" if messages[-1]["content"].count("It paid 1.") else "arm 1"
+
+    with scripted.Endpoint(reply=reply) as endpoint:
+        variant = metarl_envs.tasks("BernoulliBandit", arms=3, horizon=6).variant
+        player = Wrapped(model(endpoint), control_by(name, variant)) if name else model(endpoint)
+        result = evaluate("BernoulliBandit", {"model": player}, **BANDIT)
+    return [question["messages"] for question in endpoint.asked], result
+
+
+def test_a_control_tells_a_model_in_words_what_it_shows_an_array():
+    intact, result = under_a_control("")
+    assert any("It paid 1." in messages[-1]["content"] for messages in intact)
+    hidden, blind = under_a_control("HideReward")
+    assert [messages[0] for messages in hidden] == [messages[0] for messages in intact], "the same rules"
+    assert not any("It paid 1." in message["content"] for messages in hidden for message in messages)
+    assert (blind.run("model").actions == 1).all()
+    assert (result.run("model").actions == 0).any()
+    assert blind.raw["model"].sum() > 0, "it is scored by what is paid, and not by what is shown"
+    reflected, _ = under_a_control("ReflectReward")
+    assert sum("It paid 1." in messages[-1]["content"] for messages in reflected[4:8]) == 4 - sum(
+        "It paid 1." in messages[-1]["content"] for messages in intact[4:8]
+    ), "after the first pull, which is the same"
+
+
+def test_a_model_forgets_where_a_control_says_so():
+    """Every step of six in ten is an episode of its own: max(1, 6 // 10) steps."""
+    asked, _ = under_a_control("ForgetEachEpisode")
+    assert [len(messages) for messages in asked] == [2] * 24
+    assert not any("You did" in messages[-1]["content"] for messages in asked)
+
+
+def test_a_verdict_is_told_of_a_model_without_a_transcript(tmp_path):
+    with scripted.Endpoint(reply=lambda messages: "arm 0") as endpoint:
+        found = verdict(model(endpoint), "BernoulliBandit", split="all", tasks=2, seeds=2, arms=3, horizon=20)
+        assert found.name in ("none", "undecided")
+        with pytest.raises(ValueError, match="writes a transcript, and a verdict is many runs"):
+            verdict(model(endpoint, transcript=tmp_path / "chat.jsonl"), "BernoulliBandit", arms=3, horizon=20)
+    assert not (tmp_path / "chat.jsonl").exists()
+
+
+def test_there_are_no_words_through_wrappers_that_show_something_else():
+    see = functools.partial(VectorPreviousStep, flat=True)
+    hide = metarl_wrappers.VectorHideReward
+    with scripted.Endpoint() as endpoint:
+        for id, wrapper, params in (
+            ("BernoulliBandit", see, {"arms": 3, "horizon": 6}),
+            ("AmnesiaBox", hide, {**BOX, "agents": 1}),
+        ):
+            tasks = metarl_envs.tasks(id, **params)
+            player = Wrapped(model(endpoint), wrapper)
+            with pytest.raises(PlayerError, match="there are no words for what these wrappers show"):
+                live(player, tasks.variant, tasks.sample(2, 0), np.arange(2), episodes=1)
+    assert not endpoint.asked
+
+
+def test_a_control_has_a_record_of_its_own(tmp_path):
+    hide = metarl_wrappers.VectorHideReward
+    with scripted.Endpoint() as endpoint:
+        shared = model(endpoint)
+        with pytest.raises(PlayerError, match="under a control a model needs a record of its own"):
+            evaluate("BernoulliBandit", {"intact": shared, "blind": Wrapped(shared, hide)}, **BANDIT)
+        one = model(endpoint, transcript=tmp_path / "intact.jsonl")
+        other = one.written_to(tmp_path / "blind.jsonl")
+        evaluate("BernoulliBandit", {"intact": one, "blind": Wrapped(other, hide)}, **BANDIT)
+    for player, path in ((one, "intact.jsonl"), (other, "blind.jsonl")):
+        keys = [json.loads(line)["key"] for line in (tmp_path / path).read_text().splitlines()[1:]]
+        assert keys == sorted(keys), "it is in order, so it was closed"
+        assert player.counts["requests"] == len(keys) >= 24
+
+
+def test_what_is_played_into_a_folder_is_counted(tmp_path):
+    with scripted.Endpoint() as endpoint:
+        player = model(endpoint)
+        in_box(player, out=tmp_path / "run")
+    assert player.counts["requests"] == len(endpoint.asked) > 0
 
 
 def test_lives_know_nothing_of_one_another():
@@ -472,10 +631,31 @@ def test_a_model_is_evaluated_by_command(tmp_path):
         code, told, _ = called(*asked, "--resume")
         assert code == 0, told
         assert len({json.dumps(question) for question in endpoint.asked}) == len(endpoint.asked)
-    assert "org/mini" in told
+    assert "org/mini: 20 requests; replies that were read: " in told
     (transcript,) = (tmp_path / "out").glob("transcript-org-mini-*.jsonl")
     assert len(transcript.read_text().splitlines()) == len(endpoint.asked) + 1
     assert called("evaluate", "DarkRoom", "--model", "m")[2].args[0].startswith("the model 'm' needs --base-url")
+
+
+def test_a_model_lives_under_controls_by_command(tmp_path):
+    settings = ["--tasks", 3, "--seeds", 1, "--param", "horizon=4", "--param", "arms=2", "--out", tmp_path / "out"]
+    settings += ["--control", "HideReward", "--control", "ForgetEachEpisode", "--states-best"]
+    with scripted.Endpoint() as endpoint:
+        asked = ["evaluate", "BernoulliBandit", "--model", "mini", "--base-url", endpoint.url, *settings]
+        assert "; under each control at most as much again" in called(*asked, "--dry-run")[1]
+        code, told, _ = called(*asked)
+        assert code == 0, told
+        assert "best:" in endpoint.asked[0]["messages"][0]["content"]
+        assert all(f"mini{how}: 12 requests" in told.replace("\n", " ") for how in ("", ", HideReward", ", ForgetEachEpisode"))
+        assert len(list((tmp_path / "out").glob("transcript-*.jsonl"))) == 3
+        assert set(metarl_envs.evaluation.load(tmp_path / "out").raw) > {"mini", "mini, HideReward"}
+        for control, id, why in (
+            ("Nothing", "BernoulliBandit", "control='Nothing' must be one of SwapReward, "),
+            ("SwapReward", "LinearRegression", "feedback stands in observations here"),
+        ):
+            error = called("evaluate", id, "--model", "m", "--base-url", endpoint.url, "--control", control)[2]
+            assert why in str(error)
+    assert "--control, " in str(called("evaluate", "BernoulliBandit", "--control", "HideReward")[2])
 
 
 def test_models_and_scripts_sit_in_boxes_by_command(tmp_path):
@@ -486,5 +666,9 @@ def test_models_and_scripts_sit_in_boxes_by_command(tmp_path):
         assert called(*asked, "--dry-run")[1].startswith("36 requests")
         code, told, _ = called(*asked)
         assert code == 0, told
+        assert (
+            "scripted: 18 requests; replies that were read: 17 strict, 1 lenient, 0 malformed; 0 default actions; "
+            in told.replace("\n", " ")
+        )
         assert same(load(tmp_path / "out" / "run"), in_box(model(endpoint)))
     assert "must be SEAT=PLAYER" in str(called("boxes", "run", "AmnesiaBox", "--seat", "nobody", "--out", tmp_path)[2])

@@ -15,7 +15,9 @@ from metarl_envs.cli.models import (
     MaxTokens,
     Requests,
     Resume,
+    Retries,
     Tokens,
+    replies_in_a_line,
     seats_of,
     told_in_a_line,
 )
@@ -111,6 +113,7 @@ def run(
     base_url: BaseUrl = None,
     context: Context = "whole",
     max_tokens: MaxTokens = 256,
+    retries: Retries = 2,
     requests: Requests = None,
     tokens: Tokens = None,
     concurrency: Concurrency = 8,
@@ -121,7 +124,8 @@ def run(
     from metarl_envs.boxes.study.runs import forecast
     from metarl_envs.boxes.study.runs import run as play
 
-    seats = seats_of(seat, base_url, {"context": context, "max_tokens": max_tokens, "requests": requests, "tokens": tokens})
+    settings = {"context": context, "max_tokens": max_tokens, "retries": retries, "requests": requests, "tokens": tokens}
+    seats = seats_of(seat, base_url, settings)
     if "person" in seats.values():
         raise ValueError("--seat has a person, who needs a page: metarl-envs host, with the same options")
     asked = {"boxes": boxes, "seed": seed, "split": split, **params_of(param or [])}
@@ -131,6 +135,9 @@ def run(
     see_that_it_can_be_written(out)
     with told_in_a_line(out):
         done = play(box, seats, out=out, resume=resume, concurrency=concurrency, **asked)
+    models = {id(player): player for player in seats.values() if not isinstance(player, str)}
+    for model in models.values():
+        typer.echo(replies_in_a_line(model.model, model))
     typer.echo(f"{done!r}\n{written_in(out)}")
 
 

@@ -15,8 +15,11 @@ from metarl_envs.cli.models import (
     MaxTokens,
     Requests,
     Resume,
+    Retries,
+    StatesBest,
     Tokens,
     model_of,
+    replies_in_a_line,
     told_in_a_line,
 )
 from metarl_envs.cli.options import DEFAULT_SPLIT, SPLITS, Param, params_of, see_that_it_can_be_written
@@ -48,8 +51,13 @@ def evaluate(
     ] = False,
     model: Annotated[list[str] | None, typer.Option(help="a language model, beside the policies; repeatable")] = None,
     base_url: BaseUrl = None,
+    control: Annotated[
+        list[str] | None, typer.Option(help="a control, such as SwapReward, that each model also lives under; repeatable")
+    ] = None,
     context: Context = "whole",
+    states_best: StatesBest = False,
     max_tokens: MaxTokens = 256,
+    retries: Retries = 2,
     requests: Requests = None,
     tokens: Tokens = None,
     concurrency: Concurrency = 8,
@@ -59,7 +67,9 @@ def evaluate(
     """Score references and learners on held-out tasks: a table, a picture of their learning curves, and the numbers.
 
     Language models live the same tasks with the same noise, beside random and oracle where no --policy is given. Every
-    question and reply is written to transcript-MODEL.jsonl in the folder, and --resume asks none of them again.
+    question and reply is written to transcript-MODEL.jsonl in the folder, and --resume asks none of them again. Under each
+    --control (SwapReward, ForgetEachEpisode, HideReward, ReflectReward, PermuteActions) a model lives the same lives once more,
+    with a budget and a transcript of its own.
 
     With --suite, agents are scored in all rows of a suite that they can play: a table, a picture of their profiles, and a file
     of JSON to send in. An agent is a learner, a reference, a scripted agent of boxes, a network, or a factory of your own as
@@ -67,7 +77,7 @@ def evaluate(
     (There, --requests and --tokens limit what a model uses in one row.)
     """
     settings: dict[str, Any] = {"context": context, "max_tokens": max_tokens, "requests": requests, "tokens": tokens}
-    settings |= {"concurrency": concurrency}
+    settings |= {"concurrency": concurrency, "states_best": states_best, "retries": retries}
     if suite is not None:
         see_that_a_suite_says_the_rest(called)
         models = {name: model_of(name, base_url, **settings) for name in model or []}
@@ -79,10 +89,12 @@ def evaluate(
     (id,) = names
     from metarl_envs.engine.composing import family_at
     from metarl_envs.evaluation import evaluate as score
+    from metarl_envs.evaluation.controls import control_by
     from metarl_envs.evaluation.protocol import unlike
     from metarl_envs.evaluation.report import draw_curves, table
     from metarl_envs.evaluation.result_files import read_result
     from metarl_envs.ids import family_of, id_of, short
+    from metarl_envs.players import Wrapped
     from metarl_envs.task_sets import tasks_of
 
     params = params_of(param or [])
@@ -90,20 +102,24 @@ def evaluate(
     meant = task_set.split or "all"
     folder = out or Path("results") / f"{short(id_of(id)).rpartition('/')[2]}-{meant}"
     see_that_it_can_be_written(folder)
+    wrappers = {name: control_by(name, task_set.variant, episodes) for name in control or []}
+    rows = {f"{name}, {how}" if how else name: (name, how) for name in model or [] for how in ("", *wrappers)}
     models = {
-        name: model_of(name, base_url, **settings, resume=resume, transcript=folder / f"transcript-{file_name(name)}.jsonl")
-        for name in model or []
+        row: model_of(name, base_url, **settings, resume=resume, transcript=folder / f"transcript-{file_name(row)}.jsonl")
+        for row, (name, _) in rows.items()
     }
-    if not models and (dry_run or resume or base_url is not None):
-        raise ValueError("--base-url, --resume and --dry-run go with --model: give one")
+    if not models and (dry_run or resume or states_best or control or base_url is not None):
+        raise ValueError("--base-url, --control, --states-best, --resume and --dry-run go with --model: give one")
     asked = {"split": split, "episodes": episodes, **params}
     if dry_run:
-        for name, each in models.items():
-            pretending = each.pretending()
+        for name in model or []:
+            pretending = models[name].pretending()
             score(id, {name: pretending}, tasks=1, seeds=1, lifetimes=1, **asked)
-            typer.echo(f"{name}: {pretending.forecast.times(tasks * seeds * lifetimes)}")
+            again = "; under each control at most as much again" if control else ""
+            typer.echo(f"{name}: {pretending.forecast.times(tasks * seeds * lifetimes)}{again}")
         return
-    policies: Any = {**{name: name for name in policy or ["random", "oracle"]}, **models} if models else policy or None
+    players = {row: Wrapped(models[row], wrappers[how]) if how else models[row] for row, (_, how) in rows.items()}
+    policies: Any = {**{name: name for name in policy or ["random", "oracle"]}, **players} if models else policy or None
     if (held := folder / "result.json").exists() and not overwrite:
         how: dict[str, Any] = {"count": tasks, "episodes": episodes, "seeds": seeds, "lifetimes": lifetimes}
         if other := unlike(read_result(held), id, policies, task_set, **how):
@@ -120,6 +136,8 @@ def evaluate(
     if split == DEFAULT_SPLIT and meant == "all":
         console.print(f"the tasks of {id} are not split into train and test: all of them were used", soft_wrap=True)
     console.print(table(result, console.width))
+    for row, each in models.items():
+        console.print(replies_in_a_line(row, each), soft_wrap=True)
     console.print(f"{picture}written: {', '.join(map(str, written))}", soft_wrap=True)
 
 

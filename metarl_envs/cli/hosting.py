@@ -14,6 +14,7 @@ from metarl_envs.cli.models import (
     MaxTokens,
     Requests,
     Resume,
+    Retries,
     Tokens,
     seats_of,
     told_in_a_line,
@@ -44,6 +45,7 @@ def host(
     base_url: BaseUrl = None,
     context: Context = "whole",
     max_tokens: MaxTokens = 256,
+    retries: Retries = 2,
     requests: Requests = None,
     tokens: Tokens = None,
     concurrency: Concurrency = 8,
@@ -63,7 +65,8 @@ def host(
     from metarl_envs.host.session import host as play
     from metarl_envs.host.session import is_loopback
 
-    seats = seats_of(seat, base_url, {"context": context, "max_tokens": max_tokens, "requests": requests, "tokens": tokens})
+    settings = {"context": context, "max_tokens": max_tokens, "retries": retries, "requests": requests, "tokens": tokens}
+    seats = seats_of(seat, base_url, settings)
     see_that_it_can_be_written(out)
     see_that_it_can_be_written(out.absolute().parent)  # where links are kept, beside it
     if not is_loopback(host):

@@ -12,10 +12,14 @@ import typer
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="of a chat endpoint, such as http://localhost:8000/v1")]
 Context = Annotated[str, typer.Option(help="what a model keeps: whole, window(n), notes, or reflect")]
 MaxTokens = Annotated[int, typer.Option(help="most tokens in one reply of a model")]
+Retries = Annotated[int, typer.Option(help="how often in a step a reply that is no sentence is said back to a model")]
 Requests = Annotated[int | None, typer.Option(help="most requests to each model [default: no limit]")]
 Tokens = Annotated[int | None, typer.Option(help="most tokens of each model, in prompts and replies [default: no limit]")]
 Concurrency = Annotated[int, typer.Option(help="conversations of a model that wait for a reply at once")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on with what is there: nobody is asked again what is answered")]
+StatesBest = Annotated[
+    bool, typer.Option("--states-best", help="ask models to state the action that they believe to be best, in each step")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="ask nobody: tell how many requests and tokens it would take")]
 
 
@@ -45,6 +49,16 @@ def _seat_of(given: str, models: dict[str, Any], base_url: str | None, settings:
         name = who.removeprefix("model:")
         who = models[name] = models.get(name) or model_of(name, base_url, **settings)
     return int(where) if where not in ("all", "others") else where, who
+
+
+def replies_in_a_line(name: str, model: Any) -> str:
+    """Return what was asked of a language model in its last run, and how its replies were read."""
+    counts = model.counts
+    read = ", ".join(f"{counts[how]:,} {how}" for how in ("strict", "lenient", "malformed"))
+    return (
+        f"{name}: {counts['requests']:,} requests; replies that were read: {read}; {counts['defaults']:,} default actions; "
+        f"{counts['prompt_tokens']:,} tokens of prompts, {counts['reply_tokens']:,} of replies"
+    )
 
 
 @contextlib.contextmanager

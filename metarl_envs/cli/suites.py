@@ -13,7 +13,7 @@ from metarl_envs.cli.options import see_that_it_can_be_written
 from metarl_envs.cli.terminal import Bars, new_console
 
 #: Options of `evaluate` that a suite says by itself.
-_SAID = ("policy", "split", "tasks", "episodes", "seeds", "lifetimes", "param")
+_SAID = ("policy", "split", "tasks", "episodes", "seeds", "lifetimes", "param", "control")
 #: For more agents than this, reasons for which they cannot play some rows are in the files alone.
 _FEW = 4
 
@@ -23,8 +23,8 @@ def see_that_a_suite_says_the_rest(called: typer.Context) -> None:
     for name in _SAID:
         source = called.get_parameter_source(name)
         if source is not None and source.name != "DEFAULT":
-            instead = "name agents behind it" if name == "policy" else "a suite says that by itself"
-            raise ValueError(f"--{name} does not go with --suite: {instead}")
+            instead = {"policy": "name agents behind it", "control": "agents are scored as they are"}
+            raise ValueError(f"--{name} does not go with --suite: {instead.get(name, 'a suite says that by itself')}")
 
 
 def score_in_suite(

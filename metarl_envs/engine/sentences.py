@@ -20,7 +20,9 @@ _LAST_LINES, _LAST_CHARACTERS = 50, 10_000
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})(e[+-]?[0-9]{1,3})?", re.ASCII)
 #: What may stand before a sentence and around it in a lenient reading.
-_BEFORE = re.compile(r"(?:[-*>#]+\s+|(?:answer|action)\s*[:=]\s*)", re.ASCII | re.IGNORECASE)
+_BEFORE = re.compile(
+    r"(?:[-*>#]+\s+|(?:(?:my|the)\s+)?(?:final\s+)?(?:answer|action)\s*(?:is\b\s*[:=]?|[:=])\s*)", re.ASCII | re.IGNORECASE
+)
 _AROUND = "\"'`*_ \t\u201c\u201d\u2018\u2019"
 #: Names of actions that do nothing.
 _IDLE = ("stay", "wait")
@@ -68,8 +70,8 @@ Reading = Literal["strict", "lenient", "malformed"]
 def read(sentences: Sentences, reply: Any, *, lenient: bool = False) -> tuple[Said, Reading]:
     """Read a reply: strictly first, then (if asked for) leniently.
 
-    A lenient reading forgives case, a final period, quotes, code fences, list marks and a leading `answer:`, and takes the last
-    line of the reply that is a sentence then.
+    A lenient reading forgives case, a final period, quotes, code fences, list marks and a leading `answer:` or `The answer is`,
+    and takes the last line of the reply that is a sentence then.
     """
     strict = sentences.parse(reply)
     if not strict.problem:

@@ -13,6 +13,7 @@ from metarl_envs.engine.family import Variant
 from metarl_envs.evaluation.diagnostics import means_of_arms
 from metarl_envs.players.factories import Wrapped
 from metarl_envs.players.feeding import Past, past_of
+from metarl_envs.players.models.language_model import LanguageModel
 from metarl_envs.players.resolve import Anyone
 from metarl_envs.players.run import Run
 from metarl_wrappers import (
@@ -33,6 +34,14 @@ FED = {
     FED_OWN: "nothing: it looks on at its own life so far, told again, and lives on",
     FED_OTHER: "the life so far: it looks on at one of its own on another task, and lives on",
     FED_IN_DISORDER: "the order of episodes: it looks on at its own ones in another order, and lives on",
+}
+#: The same by the wrapper that makes them.
+WRAPPERS = {
+    "SwapReward": SWAPPED,
+    "ForgetEachEpisode": FORGETS,
+    "HideReward": HIDDEN,
+    "ReflectReward": REFLECTED,
+    "PermuteActions": PERMUTED,
 }
 #: Reflected feedback decides where the worst policy is this share of the oracle's lead below random.
 _ROOM_BELOW = 0.2
@@ -56,19 +65,40 @@ class Control:
 
 
 def under(player: Anyone, *wrappers: Callable[[VectorEnv], VectorEnv]) -> Wrapped:
-    """Return a player who meets the environment through more wrappers, beneath its own."""
-    if isinstance(player, Wrapped):
-        return Wrapped(player.factory, *wrappers, *player.wrappers)
-    return Wrapped(player, *wrappers)
+    """Return a player who meets the environment through more wrappers, beneath its own; a language model with a new record."""
+    inside, own = (player.factory, player.wrappers) if isinstance(player, Wrapped) else (player, ())
+    inside = inside.written_to(None) if isinstance(inside, LanguageModel) else inside
+    return Wrapped(inside, *wrappers, *own)
 
 
-def controls_of(variant: Variant, intact: Run, *, tasks: int, episodes: int, block: int, seed: int = 0) -> list[Control]:
+def control_by(name: str, variant: Variant, episodes: int | None = None) -> Callable[[VectorEnv], VectorEnv]:
+    """Return a control as a verdict has it, around a vector environment of at least two rows.
+
+    Args:
+        name: of its wrapper, such as "SwapReward": one of `WRAPPERS`.
+        variant: the family with its parameters set.
+        episodes: in a lifetime; None for several.
+
+    Raises:
+        ValueError: there is none of that name, or it cannot act here.
+    """
+    if name not in WRAPPERS:
+        raise ValueError(f"control={name!r} must be one of {', '.join(WRAPPERS)}")
+    block = variant.family.curve_unit_length(variant.p)
+    known = {one.name: one for one in controls_of(variant, None, tasks=2, episodes=episodes or 2, block=block)}
+    found = known[WRAPPERS[name]]
+    if found.wrapper is None:
+        raise ValueError(f"control={name!r} cannot act here: {found.why_not}")
+    return found.wrapper
+
+
+def controls_of(variant: Variant, intact: Run | None, *, tasks: int, episodes: int, block: int, seed: int = 0) -> list[Control]:
     """Return the controls of a verdict.
 
     Args:
         variant: the family with its parameters set.
         intact: what the player did without a control, one life on each task for each seed, ordered as [seed, task]: from it
-            comes the feedback of other lives, where that stands in observations.
+            comes the feedback of other lives, where that stands in observations. None: there is none to be had.
         tasks: how many there are, each of which is a row of the vector environment.
         episodes: in a lifetime.
         block: steps in a block of the learning curve; 0 where its points are episodes.
@@ -76,7 +106,10 @@ def controls_of(variant: Variant, intact: Run, *, tasks: int, episodes: int, blo
     """
     family, p = variant.family, variant.p
     places, ends = family.feedback(p), family.feedback_range(p)
-    lives = None if places is None else feedback_of(intact, places)
+    lives = None if places is None or intact is None else feedback_of(intact, places)
+    unknown = (
+        "feedback stands in observations here, and there are no lives of others to take it from" if places and not lives else ""
+    )
     lived_by = None if lives is None else [i % tasks for i in range(len(lives))]
     swap = functools.partial(VectorSwapReward, lives=lives, seed=seed, feedback=places, lived_by=lived_by)
     tenth = max(1, variant.horizon // 10)
@@ -93,7 +126,7 @@ def controls_of(variant: Variant, intact: Run, *, tasks: int, episodes: int, blo
     never = "" if block else few
     alone = "there is one action only" if not variant.action.shape else "its actions are no Discrete ones"
     return [
-        Control(SWAPPED, "the feedback of its own task", swap),
+        Control(SWAPPED, "the feedback of its own task", None if unknown else swap, unknown),
         Control(FORGETS, f"memory, {when}", None if never else forget, never),
         Control(HIDDEN, "all feedback", functools.partial(VectorHideReward, feedback=places)),
         Control(

@@ -132,14 +132,27 @@ def compare(
     variant, lives, seed = tasks.variant, at_least_one("lives", lives), as_seed(seed)
     since = _since(since, variant.horizon)
     rows = tasks.sample(lives, seed)
-    means = means_of_arms(variant, rows)
+    means_of_arms(variant, rows[:1])  # or an error, before anybody lives
     chosen = players_by_name(policies, variant)
     seeds = np.array([keyed(np.uint64(seed), EVALUATION, i, 0) for i in range(lives)], np.uint64)
     runs: dict[str, Run] = {}
     with keeping(runs):
         for name, policy in chosen.items():
             runs[name], _ = live(policy, variant, rows, seeds, episodes=1, seed=seed)
-    return {name: of_lives(run.actions, run.columns().columns["reward"], means, since) for name, run in runs.items()}
+    return {name: of_run(run, since=since) for name, run in runs.items()}
+
+
+def of_run(run: Run, *, since: int | None = None) -> Exploration:
+    """Return how the player of a run explored, such as one of an evaluation: `of_run(result.run("mine"))`.
+
+    Args:
+        run: of a bandit, of lives of equal length.
+        since: as in `compare`; default: half of the steps.
+
+    Raises:
+        ValueError: its family is no bandit, or has arms without known means.
+    """
+    return of_lives(run.actions, run.columns().columns["reward"], means_of_arms(run.variant, run.tasks), since)
 
 
 def of_histories(histories: Histories, id: str, *, since: int | None = None, **params: Any) -> Exploration:

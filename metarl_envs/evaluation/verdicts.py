@@ -455,6 +455,8 @@ def _models(agents: Any, variant: Variant, seeds: Any) -> tuple[list[Anyone], li
     given = {str(i): agent for i, agent in enumerate(agents)} if several else {_AGENT: agents}
     models = list(players_by_name(given, variant, "agents").values())
     for model in models:
+        if getattr(model, "transcript", None) is not None:
+            raise ValueError(f"agents: {described(model)} writes a transcript, and a verdict is many runs: give one without")
         if getattr(model, "observes", "") == "world":
             raise ValueError(f"agents: {described(model)} looks at the hidden task, and has nothing to learn")
         shown = variant.observation_space, variant.action_space

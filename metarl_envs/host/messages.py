@@ -15,6 +15,7 @@ BURST, A_SECOND = 40, 20.0
 #: By kind, what a message holds beside it: names, and the checks of their values.
 _KINDS: dict[str, dict[str, type]] = {
     "enter": {"token": str},
+    "agree": {},
     "practise": {},
     "try": {"sentence": str},
     "ready": {},

@@ -23,6 +23,7 @@ from starlette.responses import PlainTextResponse, Response  # pyright: ignore[r
 from starlette.routing import Route, WebSocketRoute  # pyright: ignore[reportMissingImports]
 from starlette.websockets import WebSocket, WebSocketDisconnect  # pyright: ignore[reportMissingImports]
 
+from metarl_envs.host.consent import Consents
 from metarl_envs.host.messages import MOST_BYTES, BadMessageError, Rate, read_message
 from metarl_envs.host.practice import Practice
 from metarl_envs.host.room import Message, Place, Room
@@ -64,6 +65,7 @@ class Hosted(NamedTuple):
         spectacle: the boxes from outside.
         practice: makes a practice round for a seat.
         welcome: what each page is told first: consent, rules, and how long a step may take.
+        consents: who has consented.
         watch: the token of the experimenter.
     """
 
@@ -71,6 +73,7 @@ class Hosted(NamedTuple):
     spectacle: Spectacle
     practice: Callable[[int], Practice]
     welcome: Message
+    consents: Consents
     watch: str
 
 
@@ -208,11 +211,16 @@ class _Web:
                 self._hosted.room.leave(place, line)
 
     async def _serve_seat(self, hear: Callable[[], Awaitable[dict[str, Any]]], line: _Line, place: Place) -> None:
-        room, practice = self._hosted.room, None
-        line.send({"kind": "welcome", "seat": place.seat, "ready": room.is_ready(place), **self._hosted.welcome})
+        room, consents, practice = self._hosted.room, self._hosted.consents, None
+        here = {"seat": place.seat, "ready": room.is_ready(place), "agreed": not consents.needed(place)}
+        line.send({"kind": "welcome", **here, **self._hosted.welcome})
         room.show(place)
         while True:
             match await hear():
+                case {"kind": "agree"}:
+                    await asyncio.to_thread(consents.give, place)
+                case _ if consents.needed(place):
+                    raise BadMessageError("first comes the consent")
                 case {"kind": "practise"}:
                     practice = practice or await asyncio.to_thread(self._hosted.practice, place.seat)
                     line.send({"kind": "practice", **practice.told()})

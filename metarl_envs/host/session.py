@@ -18,6 +18,7 @@ from metarl_envs.boxes.players.table import Boxes
 from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.boxes.study.runs import run, who_sits_where
 from metarl_envs.host import links as kept
+from metarl_envs.host.consent import Consents
 from metarl_envs.host.practice import Practice
 from metarl_envs.host.room import Place, Room, RoomClosedError
 from metarl_envs.host.spectacle import Spectacle
@@ -67,7 +68,7 @@ def host(
         names: what else a browser calls it, such as `https://study.example.org` or `lab-7:8000`; links have the first.
         seconds: for one step; whoever has not answered by then waits, which is counted.
         relay: `"days"`: each day of a box another person takes the seat, by a link of its own.
-        consent: what is to be agreed to before anything else.
+        consent: what is to be agreed to before anything else. Who agreed, and when, is written to `consents.jsonl` in `out`.
         practice: steps of practice before it begins, in a box of the same kind in which other things are hidden; 0: none.
         lobby: seconds that a box waits for those who are missing before it begins; None: until all are there.
         linger: seconds for which the page is still there when all is over.
@@ -122,6 +123,7 @@ class _Session:
             raise ValueError(f"seats={self._given!r} has no {PERSON!r}: nobody would come; boxes.run plays without a page")
         days = range(-(-p.horizon // p.day)) if relay else (None,)
         places = [Place(b, seat, day) for b in range(self._boxes) for seat in own for day in days]
+        self._consents = Consents(consent, self._out, places, resume)
         self._links, self._resume = self._links_for(places, resume), resume
         self._room = Room(self._links.places, self._seeds, seconds=seconds, day=p.day if relay else None, lobby=lobby)
         self._spectacle = Spectacle(self._variant)
@@ -168,7 +170,7 @@ class _Session:
                         first.question.sentences.say(first.question.sentences.default)
                     )  # which compiles what a step needs
                     welcome = {**self._welcome, "rules": first.question.rules}
-                    hosted = Hosted(self._room, self._spectacle, practice, welcome, self._links.watch)
+                    hosted = Hosted(self._room, self._spectacle, practice, welcome, self._consents, self._links.watch)
                     server = server_of(hosted, hosts)
                     self._links = self._links._replace(port=port)
                     kept.save(self._links, kept.file_of(self._out))

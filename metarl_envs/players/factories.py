@@ -40,7 +40,11 @@ class BatchPlayer(Protocol):
 
 
 class SeatPlayer(Protocol):
-    """One player."""
+    """One player.
+
+    Where it has an attribute `knows_what_to_do` that is true before it acts, it is taken to answer at once, and acts in the
+    thread of the boxes.
+    """
 
     def act(self, moment: Moment) -> Any:
         """Its action."""
@@ -145,7 +149,8 @@ def name_of(factory: Any) -> str:
 @contextlib.contextmanager
 def in_a_run(players: Iterable[Any]) -> Iterator[None]:
     """Tell those that act one at a time when a run begins and ends, and whether it is whole."""
-    seats, whole = list({id(player): player for player in players if isinstance(player, Seat)}.values()), False
+    inside = [player.factory if isinstance(player, Wrapped) else player for player in players]
+    seats, whole = list({id(player): player for player in inside if isinstance(player, Seat)}.values()), False
     try:
         for seat in seats:
             seat.open()
@@ -298,7 +303,7 @@ class OneByOne:
 
         Raises:
             PlayerError: a factory raised an error, or returned an object again. A turn raises it where a player raised an
-                error, or its action is none.
+                error, or its action is none; and so does this where a player has not to be waited for.
         """
         acting = np.flatnonzero(active).tolist()
         for k in acting:
@@ -313,7 +318,10 @@ class OneByOne:
                 moment = replace(step.moment(k), _place=(place.seed, place.seat, t))
                 put(k, action_in(self._space, self._players[k].act(moment)))
 
-        return [functools.partial(act, k) for k in acting]
+        waited_for = [k for k in acting if not getattr(self._players[k], "knows_what_to_do", False)]
+        for k in sorted(set(acting).difference(waited_for)):
+            act(k)
+        return [functools.partial(act, k) for k in waited_for]
 
     @contextlib.contextmanager
     def _named(self, k: int, t: int) -> Iterator[None]:

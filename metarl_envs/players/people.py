@@ -146,6 +146,11 @@ class _Person:
     def __init__(self, people: People):
         self._people, self._then = people, None
 
+    @property
+    def knows_what_to_do(self) -> bool:
+        """Whether its last sentence takes a second step, which is now."""
+        return self._then >= 0
+
     def act(self, moment: Moment) -> Any:
         """Ask, but for the second half of a sentence that takes two steps."""
         if self._then is not None:

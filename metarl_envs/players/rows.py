@@ -36,8 +36,9 @@ class Rows:
         # The tasks themselves are given at the reset.
         tasks = TaskSet.of_family(variant.family, **variant.values)
         form: dict[str, Any] = {"num_envs": rows, "episodes_per_trial": about["episodes"], "autoreset_mode": "SameStep"}
-        env: VectorEnv = self.innermost(tasks, **form)
-        self.env = player.wrap(env) if isinstance(player, Wrapped) else env
+        self._watched = self.innermost(tasks, **form)
+        self.env: VectorEnv = player.wrap(self._watched) if isinstance(player, Wrapped) else self._watched
+        self._in_words = self.env is self._watched or self._shows_what_words_tell()
         self._null = null_actions(self.env.single_action_space, rows)
         # Gymnasium's vector wrappers pass lists of seeds on, though they are typed for one number.
         row_seeds: Any = about["seeds"].tolist()
@@ -50,18 +51,26 @@ class Rows:
         return Watched(self, tasks, **form)
 
     def told(self, observation: Any, actions: np.ndarray, reward: np.ndarray, info: dict[str, Any], *null: np.ndarray) -> Step:
-        """Return the step that players are told, with words where they see through no wrappers."""
-        step, env = _step(observation, actions, reward, info, *null), self.env
+        """Return the step that players are told, with words where there are any for what they see."""
+        step, watched = _step(observation, actions, reward, info, *null), self._watched
         self.finals = info["trial"]["final_obs"]
-        if not isinstance(env, Watched):
+        if not self._in_words:
             return step
 
         def words(row: int) -> Callable[[], Wording]:
-            state, task = env.state_and_task(row)
+            state, task = watched.state_and_task(row)
             moment = step.moment(row)
             return lambda: family_in_words(self.variant, self._about["episodes"], state, task, moment)
 
         return replace(step, words_of=words)
+
+    def _shows_what_words_tell(self) -> bool:
+        """Whether words of what wrappers show can be made of the observation, the action and the reward that they show.
+
+        Not in boxes, whose words are of the world itself, so that they would tell what a control takes away.
+        """
+        own = self.variant.observation_space, self.variant.action_space
+        return self.spaces() == own and not self.variant.family.words_tell_outcome
 
     def spaces(self) -> tuple[Any, Any]:
         """Fresh spaces, as the player sees them."""
@@ -94,7 +103,7 @@ class Rows:
         try:
             observation, reward, _, _, info = self.env.step(self.actions)
         except Exception as error:
-            if isinstance(self.env, Watched):
+            if self.env is self._watched:
                 raise
             raise PlayerError(problem(f"{self._about['seats'][0]}", self.t, error), None, 0, self.t) from error
         self.step = self.told(observation, self.actions, reward, info, self._null)

@@ -99,7 +99,10 @@ class Moment:
     def wording(self) -> Wording:
         """What it is told in words, and how it can answer; ValueError where there are none."""
         if self._words is None:
-            raise ValueError("there are no words for what wrappers show: whoever reads words plays without players.Wrapped")
+            raise ValueError(
+                "there are no words for what these wrappers show: there are where wrappers leave both spaces as they are, and "
+                "never in boxes"
+            )
         return self._words()
 
 

@@ -116,7 +116,7 @@ function begin() {
   $("rules-day").hidden = !welcome.day;
   $("practise").hidden = !welcome.practice;
   $("ready").hidden = Boolean(welcome.practice);
-  show(welcome.consent ? "consent" : "rules");
+  show(welcome.agreed ? "rules" : "consent");
 }
 
 function sayReady() {
@@ -126,7 +126,7 @@ function sayReady() {
   send({ kind: "ready" });
 }
 
-$("agree").addEventListener("click", () => show("rules"));
+$("agree").addEventListener("click", () => send({ kind: "agree" }) && show("rules"));
 $("practise").addEventListener("click", () => send({ kind: "practise" }));
 $("ready").addEventListener("click", sayReady);
 $("begin").addEventListener("click", sayReady);

@@ -22,6 +22,10 @@ _MOST_BYTES = 2_000_000
 _LONGEST_PAUSE = 60.0
 #: How much of what an endpoint says about a mistake is told.
 _QUOTED = 300
+#: Longest line, in bytes, and most lines of what comes before the body of an answer.
+_LONGEST_LINE, _MOST_HEADERS = 65536, 200
+_STATUS = re.compile(rb"(HTTP/1\.[01]) ([1-5][0-9]{2})(?: |\r?\n)")
+_SIZE = re.compile(rb"[0-9a-fA-F]{1,12}")
 
 
 class EndpointError(RuntimeError):
@@ -87,7 +91,8 @@ class Client:
         self._path = url.path.rstrip("/") + "/chat/completions"
         self._key_from, self._timeout, self._tries, self._pause = key_from, timeout, tries, pause
         self._stream, self._random = stream, random.Random()
-        self._lock, self._idle = threading.Lock(), list[http.client.HTTPConnection]()
+        self._head = _head(self._host, self._port, self._path)
+        self._lock, self._idle = threading.Lock(), list[_Connection]()
         weakref.finalize(self, _close_all, self._idle)
 
     def ask(self, question: dict[str, Any]) -> Reply:
@@ -123,12 +128,11 @@ class Client:
     def _try(self, body: bytes, key: str) -> tuple[str, Any]:
         """One try: the text of the reply, and what it says of tokens."""
         deadline = time.monotonic() + self._timeout
-        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+        secret = f"Authorization: Bearer {key}\r\n" if key else ""
+        request = b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, secret.encode("ascii"), len(body), body)
         connection = self._connection()
         try:
-            connection.request("POST", self._path, body, headers)
-            response = connection.getresponse()
-            content = _read(response, connection.sock, deadline)
+            answer = connection.ask(request, deadline)
         except TimeoutError:
             connection.close()
             raise _PassingError(f"no whole reply within {self._timeout:g} s") from None
@@ -138,64 +142,164 @@ class Client:
         except BaseException:
             connection.close()
             raise
-        self._keep(connection, response)
-        if response.status != 200:
-            raise self._refusal(response, content, key)
-        streamed = (response.getheader("Content-Type") or "").startswith("text/event-stream")
-        return _streamed(content) if streamed else _whole(content)
+        self._keep(connection)
+        if answer.status != 200:
+            raise self._refusal(answer, key)
+        streamed = answer.headers.get("content-type", "").startswith("text/event-stream")
+        return _streamed(answer.body) if streamed else _whole(answer.body)
 
-    def _refusal(self, response: http.client.HTTPResponse, content: bytes, key: str) -> Exception:
-        said = f"HTTP {response.status}: {_without(key, content.decode('utf-8', 'replace'))[:_QUOTED]!r}"
-        if response.status in _PASSING:
-            after = response.getheader("Retry-After") or ""
+    def _refusal(self, answer: _Answer, key: str) -> Exception:
+        said = f"HTTP {answer.status}: {_without(key, answer.body.decode('utf-8', 'replace'))[:_QUOTED]!r}"
+        if answer.status in _PASSING:
+            after = answer.headers.get("retry-after", "")
             return _PassingError(said, float(after) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", after) else None)
-        if response.status in (401, 403):
+        if answer.status in (401, 403):
             return EndpointError(f"{self._host} does not accept the key in {self._key_from} ({said})")
         return EndpointError(f"{self._host} refuses the request ({said})")
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self) -> _Connection:
         with self._lock:
             if self._idle:
-                connection = self._idle.pop()
-                if connection.sock is not None:
-                    connection.sock.settimeout(self._timeout)
-                return connection
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        return kind(self._host, self._port, timeout=self._timeout)
+                return self._idle.pop()
+        return _Connection(self._secure, self._host, self._port, self._timeout)
 
-    def _keep(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    def _keep(self, connection: _Connection) -> None:
         """Use the connection again, if the endpoint leaves it open."""
-        if response.will_close or not response.isclosed():
+        if not connection.stays_open:
             connection.close()
             return
         with self._lock:
             self._idle.append(connection)
 
 
-def _close_all(connections: Iterable[http.client.HTTPConnection]) -> None:
-    for connection in connections:
-        connection.close()
+def _head(host: str, port: int | None, path: str) -> bytes:
+    """How each request to an endpoint begins."""
+    called = f"[{host}]" if ":" in host else host.encode("idna").decode()
+    lines = (
+        f"POST {urllib.parse.quote(path, safe='/%:@')} HTTP/1.1",
+        f"Host: {called}{'' if port is None else f':{port}'}",
+        "Accept-Encoding: identity",
+        "Content-Type: application/json",
+    )
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
 
 
-def _read(response: http.client.HTTPResponse, socket: Any, deadline: float) -> bytes:
-    """The body, read until the deadline at most."""
-    content = bytearray()
-    while True:
+class _Answer(NamedTuple):
+    """What came back: the status, headers by their names in small letters, and the body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class _Connection:
+    """A connection to an endpoint, on which one question follows the other.
+
+    `http.client` opens it. Requests and answers are written and read here, since its general forms of headers cost more of the
+    processor than all else in a turn.
+    """
+
+    def __init__(self, secure: bool, host: str, port: int | None, timeout: float):
+        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        self._opened = kind(host, port, timeout=timeout)
+        self._file: Any = None
+        self.stays_open = True
+
+    def ask(self, request: bytes, deadline: float) -> _Answer:
+        """Send a request, and return the answer.
+
+        Raises:
+            TimeoutError: it was not whole by the deadline.
+            OSError, http.client.HTTPException, ValueError: the connection failed, or what came is no answer.
+        """
+        if self._file is None:
+            self._opened.connect()
+            self._file = self._opened.sock.makefile("rb")
+        self._until(deadline)
+        self._opened.sock.sendall(request)
+        status = 100
+        while 100 <= status < 200:  # an interim answer, after which another one comes
+            version, status = self._status(deadline)
+            headers = self._headers(deadline)
+        self.stays_open = version == b"HTTP/1.1" and headers.get("connection", "").lower() != "close"
+        return _Answer(status, headers, self._body(headers, deadline))
+
+    def close(self) -> None:
+        """Close it."""
+        if self._file is not None:
+            self._file.close()
+        self._opened.close()
+
+    def _until(self, deadline: float) -> None:
+        """Let the next read or write end at the deadline."""
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        if socket is not None:
-            socket.settimeout(left)
-        piece = response.read1(65536)
-        if not piece:
-            break
-        content += piece
-        if len(content) > _MOST_BYTES:
-            raise ValueError(f"the reply is longer than {_MOST_BYTES} bytes")
-    if response.length:  # it was to be longer
-        raise ValueError(f"the reply was cut off {response.length} bytes before its end")
-    response.close()  # which a body of known length is not by itself; the connection stays open
-    return bytes(content)
+        self._opened.sock.settimeout(left)
+
+    def _line(self, deadline: float) -> bytes:
+        self._until(deadline)
+        line = self._file.readline(_LONGEST_LINE + 1)
+        if not line.endswith(b"\n"):
+            if len(line) > _LONGEST_LINE:
+                raise ValueError(f"a line of the answer is longer than {_LONGEST_LINE} bytes")
+            raise http.client.RemoteDisconnected("it was closed in the middle of the answer" if line else "it was closed")
+        return line
+
+    def _status(self, deadline: float) -> tuple[bytes, int]:
+        line = self._line(deadline)
+        if (match := _STATUS.match(line)) is None:
+            raise http.client.BadStatusLine(repr(line[:_QUOTED]))
+        return match[1], int(match[2])
+
+    def _headers(self, deadline: float) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for _ in range(_MOST_HEADERS):
+            line = self._line(deadline).decode("latin-1").strip()
+            if not line:
+                return headers
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        raise ValueError(f"the answer has more than {_MOST_HEADERS} headers")
+
+    def _body(self, headers: dict[str, str], deadline: float) -> bytes:
+        content = bytearray()
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            while size := self._size(self._line(deadline).partition(b";")[0], 16):
+                self._read(content, size, deadline)
+                self._line(deadline)
+            while self._line(deadline).strip():  # trailers
+                pass
+        elif (length := headers.get("content-length")) is not None:
+            self._read(content, self._size(length.encode("latin-1"), 10), deadline)
+        else:  # it ends with the connection
+            self.stays_open = False
+            self._read(content, None, deadline)
+        return bytes(content)
+
+    def _size(self, said: bytes, base: int) -> int:
+        if not _SIZE.fullmatch(said.strip()):
+            raise ValueError(f"the answer has a length of {said[:_QUOTED]!r}")
+        return int(said, base)
+
+    def _read(self, content: bytearray, count: int | None, deadline: float) -> None:
+        """Read so many bytes, or all until the end."""
+        while count is None or count > 0:
+            if len(content) + (count or 0) > _MOST_BYTES:
+                raise ValueError(f"the reply is longer than {_MOST_BYTES} bytes")
+            self._until(deadline)
+            piece = self._file.read1(65536 if count is None else min(count, 65536))
+            if not piece:
+                if count:
+                    raise ValueError(f"the reply was cut off {count} bytes before its end")
+                return
+            content += piece
+            count = None if count is None else count - len(piece)
+
+
+def _close_all(connections: Iterable[_Connection]) -> None:
+    for connection in connections:
+        connection.close()
 
 
 def _whole(content: bytes) -> tuple[str, Any]:

@@ -57,6 +57,10 @@ class LanguageModel(Seat):
 
     Each life, and each seat of each box, is a conversation of its own, which begins from nothing whenever memory is reset.
 
+    Under a control (see `metarl_wrappers`) the same lives are another conversation, so that it has a record of its own:
+
+    >>> evaluate("GapBandit", {"intact": model, "blind": Wrapped(model.written_to("runs/blind.jsonl"), VectorHideReward)})
+
     Args:
         model: its name, as the endpoint calls it.
         base_url: of any endpoint with OpenAI's chat protocol, such as `http://localhost:8000/v1`.
@@ -119,12 +123,13 @@ class LanguageModel(Seat):
         )
         self._transcript, self._resume = transcript, resume
         self._desk: Desk | None = None
+        self._last: list[Desk] = []  # of the last run, whichever of its copies played it
         self._over = False
 
     def written_to(
-        self, transcript: str | os.PathLike, *, resume: bool = False, concurrency: int | None = None
+        self, transcript: str | os.PathLike | None, *, resume: bool = False, concurrency: int | None = None
     ) -> LanguageModel:
-        """Return the same model, whose questions and replies are written to a file."""
+        """Return the same model with a record of its own: its questions and replies are written to this file, or to none."""
         other = copy.copy(self)
         other.factory = other._converse
         other._transcript, other._resume, other._desk = transcript, resume, None
@@ -136,7 +141,13 @@ class LanguageModel(Seat):
         other = copy.copy(self)
         other.factory = other._converse
         other._client = other._transcript = other._desk = None
+        other._last = []
         return other
+
+    @property
+    def transcript(self) -> str | os.PathLike | None:
+        """The file that questions and replies are written to, if there is one."""
+        return self._transcript
 
     @property
     def desk(self) -> Desk:
@@ -144,12 +155,16 @@ class LanguageModel(Seat):
         if self._desk is None or self._over:
             transcript, self._over = Transcript(self._transcript, self._about(), self._resume), False
             self._desk = Desk(self._client, transcript, {"model": self.model, **self._asked_with}, self._seeded, *self._budget)
+            self._last[:] = [self._desk]
         return self._desk
 
     @property
     def counts(self) -> dict[str, int]:
-        """What happened so far: requests, tokens of prompts and replies, and replies by how they were read."""
-        return (self._desk or self.desk).told()
+        """What happened so far: requests, tokens of prompts and replies, and replies by how they were read.
+
+        Of its last run; of the last one of a copy (see `written_to`; `boxes.run(out=...)` makes one), where it had none itself.
+        """
+        return (self._desk or (self._last[0] if self._last else self.desk)).told()
 
     @property
     def forecast(self) -> Forecast:
@@ -160,7 +175,7 @@ class LanguageModel(Seat):
     def turns_left(self) -> float:
         """Return how many turns the budget of requests lasts for certain: one needs a reply, retries, and perhaps a note."""
         requests = self._budget[0]
-        return float("inf") if requests is None else (requests - self.counts["requests"]) // (self.retries + 2)
+        return float("inf") if requests is None else (requests - self.desk.told()["requests"]) // (self.retries + 2)
 
     def open(self) -> None:
         """Open the transcript, before anything is played."""
@@ -190,11 +205,18 @@ class Conversation:
     def __init__(self, model: LanguageModel, desk: Desk):
         self._model, self._desk, self._memory, self._then = model, desk, Memory(model.context), None
 
+    @property
+    def knows_what_to_do(self) -> bool:
+        """Whether its last sentence takes a second step, which is now."""
+        return self._then >= 0
+
     def act(self, moment: Moment) -> Any:
         """Ask until the reply is a sentence, at most as often as is allowed."""
         if self._then is not None:  # the second half of a sentence that takes two steps
             action, self._then = self._then, None
             return action
+        if moment.memory_reset:  # where a control says so, nobody has made it anew
+            self._memory = Memory(self._model.context)
         rules, text, sentences = moment.wording
         rules = ask_for_best(rules) if self._model.states_best else rules
         if moment.episode_start and (questions := self._memory.questions_to_reflect(rules)):

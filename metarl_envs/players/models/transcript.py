@@ -65,7 +65,7 @@ class Transcript:
         if answered is not None and answered.digest != digest:
             raise ValueError(
                 "the transcript answers another question at this place: resume with the same box, parameters and players, "
-                "or begin anew with another transcript"
+                "or begin anew with another transcript (under a control a model needs a record of its own: see written_to)"
             )
         return answered and answered.reply
 
