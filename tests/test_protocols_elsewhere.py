@@ -9,6 +9,7 @@ import gc
 import importlib.util
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -193,6 +194,30 @@ def test_mcp_over_stdio(tmp_path):
     assert (tmp_path / "errors").read_text().strip() == "2 was earned in 6 steps; the trial is over"
     run = load(tmp_path / "run")
     assert (run.actions.tolist(), run.returns.tolist(), run.seats) == ([[1] * 6], [2.0], ("mcp",))
+
+
+def test_a_client_with_the_settings_of_the_page_is_served(tmp_path):
+    """As a client does that reads `{"mcpServers": {...}}`: the command is found on its path."""
+    needed("mcp")
+    from mcp import ClientSession, StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
+    page = (Path(__file__).parents[1] / "docs" / "protocols.md").read_text()
+    [settings] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    [(_, told_to)] = json.loads(settings)["mcpServers"].items()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    started = StdioServerParameters(**told_to, env={**os.environ, "PATH": path}, cwd=tmp_path)
+
+    async def play():
+        async with stdio_client(started) as streams, ClientSession(*streams) as client:
+            await client.initialize()
+            offered = {tool.name for tool in (await client.list_tools()).tools}
+            return offered, told(await client.call_tool("look", {})), told(await client.call_tool("act", {"sentence": "up"}))
+
+    offered, rules, after = asyncio.run(play())
+    assert offered == {"look", "act"}
+    assert "You can say" in rules
+    assert "You did: up." in after
 
 
 # ------------------------------------------------------------------------------------------------- OpenEnv

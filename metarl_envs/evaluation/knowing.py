@@ -47,10 +47,13 @@ class Knowing:
         return self.knows - self.does
 
     def summary(self) -> dict[str, Estimate]:
-        """Return the means over those lives in which something was stated."""
-        there = ~np.isnan(self.knows)
-        values = {name: getattr(self, name) for name in ("stated", "knows", "does", "gap", "greedy")}
-        return {name: Estimate.of(value[there]) if there.any() else Estimate(np.nan, np.nan) for name, value in values.items()}
+        """Return the means: of `stated` and `greedy` over all lives, of the others over those in which something was stated."""
+        found = {}
+        for name in ("stated", "knows", "does", "gap", "greedy"):
+            values = getattr(self, name)
+            there = values[~np.isnan(values)]
+            found[name] = Estimate.of(there) if len(there) else Estimate(np.nan, np.nan)
+        return found
 
 
 def knowing_doing(run: Run, transcript: str | os.PathLike) -> Knowing:
