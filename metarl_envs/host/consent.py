@@ -41,7 +41,9 @@ class Consents:
         if text is None or not self._path.exists():
             return
         if not resume:
-            raise FileExistsError(f"{self._path} is there already: give another folder, or resume=True to go on with it")
+            raise FileExistsError(
+                f"{self._path} is there already: give another folder, or resume=True (--resume) to go on with it"
+            )
         self._read()
 
     def needed(self, place: Place) -> bool:

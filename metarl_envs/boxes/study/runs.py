@@ -127,7 +127,9 @@ def forecast(
 def _written_to(out: Path, chosen: list[Any], resume: bool, concurrency: int | None) -> list[Any]:
     """The players, of whom people and language models write their transcripts into a folder."""
     if not resume and (out / "run.json").exists():
-        raise FileExistsError(f"out={str(out)!r} holds a run already: give another folder, or resume=True to go on with it")
+        raise FileExistsError(
+            f"out={str(out)!r} holds a run already: give another folder, or resume=True (--resume) to go on with it"
+        )
     written = {
         id(player): player.written_to(out / f"transcript-{chosen.index(player)}.jsonl", resume=resume, concurrency=concurrency)
         for player in _different(chosen)

@@ -51,7 +51,9 @@ class Transcript:
             return
         there = self._path.exists() and self._path.stat().st_size > 0
         if there and not resume:
-            raise FileExistsError(f"{self._path} is there already: give another place, or resume=True to go on with it")
+            raise FileExistsError(
+                f"{self._path} is there already: give another place, or resume=True (--resume) to go on with it"
+            )
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if there:
             self._read(about)
