@@ -41,6 +41,11 @@ IN_SYMBOLS: dict[str, Any] = {**SMALL, "notation": "symbols", "entry_bytes": 4, 
 IN_TEXT: dict[str, Any] = {**SMALL, "notation": "text", "entry_bytes": 24}
 
 
+def changed(params: dict[str, Any], **others: Any) -> dict[str, Any]:
+    """The parameters, some of them others."""
+    return params | others
+
+
 def opened(params, count=1):
     """Boxes that were just opened."""
     tasks = TaskSet.of_family(AmnesiaBox, **params)
@@ -190,9 +195,9 @@ def test_what_does_not_go_together_is_refused(family, params, says):
 
 def test_players_who_write_otherwise_are_refused():
     with pytest.raises(ValueError, match="does not suit AmnesiaBox"):
-        boxes.run("AmnesiaBox", {0: "notes_fifo"}, boxes=1, **{**IN_TEXT, "agents": 1})
+        boxes.run("AmnesiaBox", {0: "notes_fifo"}, boxes=1, **changed(IN_TEXT, agents=1))
     with pytest.raises(ValueError, match="does not suit AmnesiaBox"):
-        boxes.run("AmnesiaBox", {0: "coder"}, boxes=1, **{**IN_SYMBOLS, "agents": 1})
+        boxes.run("AmnesiaBox", {0: "coder"}, boxes=1, **changed(IN_SYMBOLS, agents=1))
 
 
 # ------------------------------------------------------------------------------------------------- text
@@ -278,7 +283,7 @@ def test_names_are_rewritten_as_whole_words_however_they_are_capitalised():
 
 def test_with_relabel_notes_speak_in_todays_names_and_old_ones_are_never_shown():
     """Day after day, over a note that stays, one that is written anew, and the board."""
-    env = text.make("AmnesiaBox", **{**IN_TEXT, "agents": 1, "relabel": "dawn", "free_reading": True, "horizon": 100})
+    env = text.make("AmnesiaBox", **changed(IN_TEXT, agents=1, relabel="dawn", free_reading=True, horizon=100))
     env.reset()
     p = env.variant.p
 
@@ -357,13 +362,14 @@ def test_snapshots_keep_what_is_written_and_where_pens_are():
 
 
 def test_arrays_write_text_in_many_boxes_and_a_wrong_action_is_told():
-    boxes_of, flat = (boxes.make_vec("AmnesiaBox", 2, flat=flat, **IN_TEXT) for flat in (False, True))
+    boxes_of, flat = boxes.make_vec("AmnesiaBox", 2, **IN_TEXT), boxes.make_vec("AmnesiaBox", 2, flat=True, **IN_TEXT)
+    kinds = verbs_of(boxes_of.variant.p)
     boxes_of.reset(seed=0)
     flat.reset(seed=0)
     rng = np.random.default_rng(0)
     for _ in range(10):
         actions = np.stack([boxes_of.single_action_space.sample() for _ in range(6)])
-        actions[:, 0] = rng.integers(verbs_of(boxes_of.variant.p).wait, boxes_of.single_action_space.nvec[0], 6)
+        actions[:, 0] = rng.integers(kinds.wait, kinds.end, 6)
         seen = boxes_of.step(actions.reshape(2, 3, -1))[0]["observation"]
         assert np.array_equal(flat.step(actions)[0]["observation"], seen.reshape(6, -1))
     assert boxes_of.worlds["written"].any()
@@ -376,7 +382,7 @@ def test_arrays_write_text_in_many_boxes_and_a_wrong_action_is_told():
 
 
 def test_agents_who_speak_read_each_others_posts():
-    box = boxes.TextBox(ParallelBox(AmnesiaBox, **{**IN_TEXT, "free_reading": True}))
+    box = boxes.TextBox(ParallelBox(AmnesiaBox, **changed(IN_TEXT, free_reading=True)))
     texts, _ = box.reset(seed=0)
     texts, *_ = box.step({"agent_0": "post 2: gr\u00fc\u00dfe \u65e5 <b>", "agent_1": "note 1: mine"})
     assert '  2: "gr\u00fc\u00dfe \u65e5 <b>"' in texts["agent_2"]
@@ -408,7 +414,7 @@ def test_people_write_text_and_a_run_goes_on_with_what_they_wrote(tmp_path):
 
 
 def test_a_seat_of_text_is_scored_like_any_other():
-    env = text.make("AmnesiaBox", **{**IN_TEXT, "agents": 2, "companions": "random", "horizon": 10})
+    env = text.make("AmnesiaBox", **changed(IN_TEXT, agents=2, companions="random", horizon=10))
     env.reset()
     env.step("note 1: 1234567890")
     env.finish()
@@ -460,7 +466,7 @@ def test_writing_rewriting_and_reading_first_are_counted():
     assert row["read_first"] == 0.5
     told = boxes.note_information(run, permutations=9)
     assert (told.spans, told.bits) == (4, 0)  # of one agent in one box nothing can be told
-    free = boxes.run("AmnesiaBox", {0: "random"}, boxes=1, **{**params, "free_reading": True})
+    free = boxes.run("AmnesiaBox", {0: "random"}, boxes=1, **changed(params, free_reading=True))
     assert np.isnan(boxes.measure(free)[0]["read_first"])
 
 
@@ -514,7 +520,7 @@ def test_a_coder_writes_recipes_that_are_true():
 def test_pictures_show_whatever_is_written(params):
     """Bytes of all kinds; a very long text ends in dots, and stays within its line."""
     for agents in (1, 3):
-        table = opened({**params, "agents": agents, "entry_bytes": 200, "page": 1})
+        table = opened(changed(params, agents=agents, entry_bytes=200, page=1))
         p, verbs, rng = table.variant.p, verbs_of(table.variant.p), np.random.default_rng(0)
         for _ in range(30):
             table.actions[:] = rng.integers(0, 256, table.actions.shape) if params is IN_TEXT else 0
