@@ -149,7 +149,7 @@ class _Person:
     @property
     def knows_what_to_do(self) -> bool:
         """Whether its last sentence takes a second step, which is now."""
-        return self._then >= 0
+        return self._then is not None
 
     def act(self, moment: Moment) -> Any:
         """Ask, but for the second half of a sentence that takes two steps."""

@@ -208,7 +208,7 @@ class Conversation:
     @property
     def knows_what_to_do(self) -> bool:
         """Whether its last sentence takes a second step, which is now."""
-        return self._then >= 0
+        return self._then is not None
 
     def act(self, moment: Moment) -> Any:
         """Ask until the reply is a sentence, at most as often as is allowed."""
