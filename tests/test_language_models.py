@@ -84,7 +84,9 @@ def test_an_endpoint_that_always_fails_ends_the_run_and_what_was_played_is_kept(
         with pytest.raises(PlayerError, match="gave no reply in 2 tries") as raised:
             in_box(player, out=tmp_path)
     assert isinstance(raised.value.__cause__, EndpointError)
-    assert 0 < raised.value.step < 12
+    # Whichever box is asked late may have had no reply yet; others have lived.
+    assert raised.value.step < 12
+    assert raised.value.run.steps.max() > 0
     assert same(load(tmp_path / "run"), raised.value.run)
 
 

@@ -65,6 +65,7 @@ RESERVED = frozenset(
         "steps",
         "tasks",
         "trial_end",
+        "turnover",
         "vector_kwargs",
         "vectorization_mode",
         "watch",
