@@ -63,7 +63,9 @@ def compiled_files(folder):
     return {path.name: path.stat().st_mtime_ns for path in Path(folder, "metarl_envs").glob("*.bin")}
 
 
+#: Who plans in rooms, or learns by a network, takes ordinary Python minutes: so these are small.
 SMALL_BOX = {"horizon": 40, "levels": 2}
+SMALL_NETWORK = {"hidden": 3, "replayed": 1, "kept": 20}
 ROOM = {"id": "MetaRL/DarkRoom-v0", "learner": "q_learning", "hyper": {"epsilon": 0.3}}
 
 
@@ -225,15 +227,18 @@ def drawn_specs(rng, count):
     specs = []
     while len(specs) < count:
         id, name = rng.choice(TABLE).id, rng.choice(list(LEARNERS))
-        params = SMALL_BOX if "Box" in id else {}
-        variant = load_family(family_of(id)).with_params(**params)
-        learner = LEARNERS[name]()
+        family = load_family(family_of(id))
+        params = SMALL_BOX if "Box" in id else {"size": 4} if "size" in family.params.parameters else {}
+        variant = family.with_params(**params)
+        hyper = SMALL_NETWORK if name == "neural_q" else {}
+        learner = LEARNERS[name](**hyper)
         if learner.why_unsuitable(variant) is not None:
             specs.append({"id": id, "params": params})
             continue
         internals = rng.sample(list(learner.internals), rng.randint(0, min(2, len(learner.internals))))
         labels = ["optimal_action"] if "oracle" in variant.family.references and rng.random() < 0.5 else []
-        specs.append({"id": id, "learner": name, "internals": internals, "labels": labels, "params": params})
+        about = {"internals": internals, "labels": labels, "params": params, "hyper": hyper}
+        specs.append({"id": id, "learner": name, **about})
     return specs
 
 

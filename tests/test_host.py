@@ -16,6 +16,7 @@ import urllib.request
 import numpy as np
 import pytest
 
+from metarl_envs.host.messages import MOST_BYTES, MOST_IN_A_SENTENCE
 from tests import an_example
 from tests.browser import Browser, chosen, wait_for
 
@@ -253,8 +254,8 @@ def test_a_hostile_client_is_shown_out_and_the_others_play_on(hosting):
     links = host.links()
     one, other, live = links["box 0, seat 0"], links["box 0, seat 1"], links["live view, for you alone"]
     say = json.dumps({"kind": "say", "step": 0, "sentence": "wait"})
-    assert closed(one, json.dumps({"kind": "say", "step": 0, "sentence": "x" * 9000}))[0] == 1009
-    assert closed(one, '{"kind": "say", "step": 0, "sentence": "' + "x" * 3000 + '"}')[0] == 4008
+    for length, code in ((2 * MOST_BYTES, 1009), (MOST_BYTES, 4008), (MOST_IN_A_SENTENCE + 1, 4008)):
+        assert closed(one, json.dumps({"kind": "say", "step": 0, "sentence": "x" * length}))[0] == code
     assert closed(one, "{") == (4008, "a message is JSON")
     assert closed(one, b"\x00" * 10)[0] == 4008
     assert closed(one, *[say] * 200) == (4008, "too many messages")
