@@ -333,6 +333,8 @@ class _Findings:
         """See `Verdict.adaptations`."""
         found = {"intact": self.intact}
         found |= {name: self._adaptation(self.others, name) for name in self.others.raw}
+        fed = {row.name for row in self._fed_rows() if row.adaptation is not None}
+        found |= {name: self._above_zero(values) for name, values in self.fed.scores.items() if name in fed}
         return found | {name: self._adaptation(result, _AGENT) for name, result in self.shifted.items()}
 
     def _comparisons(self) -> list[Comparison]:
