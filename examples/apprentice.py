@@ -47,6 +47,7 @@ from metarl_envs.boxes.world.notes import NOTES
 from metarl_envs.boxes.world.tree import levels_of
 from metarl_envs.evaluation.report import new_figure, save_figure
 from metarl_envs.evaluation.statistics import Interval, over_runs_and_boxes, over_seeds, ratio_of_sums
+from metarl_envs.files import written_aside
 from metarl_envs.histories import Histories
 from metarl_envs.players import Run, Step
 
@@ -750,9 +751,10 @@ def main(args: Args) -> None:
     found, harm = amnesia(args), hazard(args)
     said = show(args, found, harm)
     settings = {**asdict(args), "out": str(args.out)}
-    (args.out / "result.json").write_text(json.dumps(plain({"settings": settings, **said}), indent=1, allow_nan=False) + "\n")
     arrays = {f"{name}/{what}": array for name, scores in found.items() for what, array in vars(scores).items()}
-    np.savez_compressed(args.out / "scores.npz", **arrays)
+    with written_aside(args.out / "result.json", args.out / "scores.npz") as [result, scores_file]:
+        result.write_text(json.dumps(plain({"settings": settings, **said}), indent=1, allow_nan=False) + "\n")
+        np.savez_compressed(scores_file, **arrays)  # type: ignore[arg-type]
     draw(args, found, harm, args.out / "curves.png")
     for file in ("result.json", "scores.npz", "curves.png"):
         print(args.out / file)

@@ -8,7 +8,7 @@ live twice as long as anything they were shown. Sources and students come in sev
 A student *keeps improving* if its score in the last quarter of that life is above that at the end of what it was shown, by the
 whole interval over seeds. What it can gain at all shows the source, which lives on beside it.
 
-    python examples/bigger_imitates_smaller.py           # five seeds, three sources, four students: hours; it can be killed
+    python examples/bigger_imitates_smaller.py           # sixty networks; it can be killed
     python examples/bigger_imitates_smaller.py --quick   # a short look, too short to show much
 
 Table, scores and curves go to `results/bigger_imitates_smaller/`, with the networks, which are not trained again.
@@ -151,11 +151,6 @@ def verdict_on(gain: Interval) -> str:
     return "keeps improving" if gain.low > 0 else "falls" if gain.high < 0 else "no change for sure"
 
 
-def ends(interval: Interval) -> dict[str, float | None]:
-    """An interval as JSON types."""
-    return {name: None if math.isnan(end) else end for name, end in interval._asdict().items()}
-
-
 def show(args: Args, source: int, scores: dict[str, np.ndarray], sizes: dict[str, int]) -> dict[str, Any]:
     """Print a source and its students; the same as JSON types."""
     print(f"\na source with {source} hidden units, and students that were shown {args.shown} episodes, as many lived beyond")
@@ -166,7 +161,7 @@ def show(args: Args, source: int, scores: dict[str, np.ndarray], sizes: dict[str
         said = verdict_on(told["gain"])
         cells = f"{told['shown'].with_ends(''):>22}{told['beyond'].with_ends(''):>22}{told['gain'].with_ends():>24}"
         print(f"{name:<20}{sizes[name]:>9,}{cells}  {said}", flush=True)
-        rows[name] = {"weights": sizes[name], "verdict": said, **{what: ends(interval) for what, interval in told.items()}}
+        rows[name] = {"weights": sizes[name], "verdict": said, **{what: interval.as_json() for what, interval in told.items()}}
     return rows
 
 

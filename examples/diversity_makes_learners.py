@@ -12,7 +12,7 @@ they do not, within the compute here; either is the result.
 First comes the gate: with unlimited tasks and no disguise the same budget must bring A above .3, or else what follows says
 nothing, and the script says so.
 
-    python examples/diversity_makes_learners.py                                        # five seeds: hours; it can be killed
+    python examples/diversity_makes_learners.py                                        # five seeds; it can be killed
     python examples/diversity_makes_learners.py --only ad --pools 4 64 1024 --seeds 0  # a part of it
     python examples/diversity_makes_learners.py --quick                                # a short look, too short to show much
 
@@ -244,8 +244,8 @@ def summary(args: Args, found: dict[Trained, Verdict], learner: dict[str, float]
             continue
         rise = slopes(found, kind, "unseen_disguise")
         told = "undefined" if math.isnan(rise.low) else "holds" if rise.low > 0 else "DOES NOT HOLD"
-        stated[kind] = {"rises": told, "slope": _ends(rise), "reward learning from N on": crossing(found, kind)}
-    gate = {str(which): _ends(_intact(one)) for which, one in found.items() if not which.disguised}
+        stated[kind] = {"rises": told, "slope": rise.as_json(), "reward learning from N on": crossing(found, kind)}
+    gate = {str(which): _intact(one).as_json() for which, one in found.items() if not which.disguised}
     return {
         "settings": {**asdict(args), "out": str(args.out)},
         "gate": gate,
@@ -263,10 +263,6 @@ def passes(found: dict[Trained, Verdict], kind: str) -> bool:
 
 def _intact(one: Verdict) -> Interval:
     return next(row.adaptation for row in one.rows if row.name == "intact" and row.adaptation is not None)
-
-
-def _ends(interval: Interval) -> dict[str, float | None]:
-    return {name: None if math.isnan(end) else end for name, end in interval._asdict().items()}
 
 
 # ------------------------------------------------------------------------------------------------ showing

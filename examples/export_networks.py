@@ -26,7 +26,7 @@ from algorithm_distillation import source as learner_of_distillation
 
 import metarl_envs
 from metarl_envs.evaluation.statistics import over_seeds_and_tasks
-from metarl_envs.files import versions
+from metarl_envs.files import versions, written_aside
 from metarl_envs.players import Player, Pretrained
 from metarl_envs.players.networks.cards import Card, read_card
 from metarl_envs.players.resolve import called
@@ -175,7 +175,8 @@ def export(source: Source, args: Args) -> Path:
     mean, low, high = (round(end, 4) for end in over_seeds_and_tasks(tested))
     path = args.out / f"{source.name}.npz"
     args.out.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, allow_pickle=False, **weights)
+    with written_aside(path) as [aside]:
+        np.savez_compressed(aside, allow_pickle=False, **weights)
     size = sum(values.size for values in weights.values())
     by_episode = tested.mean(axis=(0, 1, 2))
     card_of(

@@ -452,9 +452,10 @@ def main(args: Args) -> None:
     found = all_conditions(args)
     said = show(args, found)
     settings = {**asdict(args), "out": str(args.out)}
-    (args.out / "result.json").write_text(json.dumps(plain({"settings": settings, **said}), indent=1, allow_nan=False) + "\n")
     arrays = {f"{name}/{what}": array for name, came in found.items() for what, array in vars(came).items()}
-    np.savez_compressed(args.out / "scores.npz", **arrays)
+    with written_aside(args.out / "result.json", args.out / "scores.npz") as [result, scores_file]:
+        result.write_text(json.dumps(plain({"settings": settings, **said}), indent=1, allow_nan=False) + "\n")
+        np.savez_compressed(scores_file, **arrays)  # type: ignore[arg-type]
     draw(args, found, args.out / "curves.png")
     for file in ("result.json", "scores.npz", "curves.png"):
         print(args.out / file)

@@ -22,6 +22,7 @@ import metarl_envs
 from metarl_envs.engine import Player
 from metarl_envs.evaluation.report import draw_on
 from metarl_envs.evaluation.result import Result
+from metarl_envs.files import written_aside
 from metarl_envs.learners import UCB1, NoiseAnnealed
 
 
@@ -146,7 +147,8 @@ def main(args: Args) -> None:
             results = [(panel, evaluate(args, panel)) for panel in panels]
         table += lines(results)
         print(draw(results, args.out / f"{picture}.png"))
-    (args.out / "table.md").write_text("\n".join(table) + "\n")
+    with written_aside(args.out / "table.md") as [aside]:
+        aside.write_text("\n".join(table) + "\n")
     print("\n".join(table))
 
 

@@ -43,6 +43,7 @@ from metarl_envs.boxes.study.measures import levels_of
 from metarl_envs.boxes.view.numbers import SENSES
 from metarl_envs.boxes.world.tree import lineages_of
 from metarl_envs.evaluation.statistics import Interval, over_seeds
+from metarl_envs.files import written_aside
 from metarl_wrappers.sb3 import SB3VecEnv
 
 Params = dict[str, int | float | str]
@@ -435,14 +436,15 @@ def main(args: Args) -> None:
             results[name], compared = ask(args)
             said[name] = show(name, results[name], compared)
     settings = {**asdict(args), "out": str(args.out)}
-    (args.out / "result.json").write_text(json.dumps({"settings": settings, **said}, indent=1) + "\n")
     arrays = {
         f"{name}/{agent}/{what}": getattr(lives, what)
         for name, found in results.items()
         for agent, lives in found.items()
         for what in ARRAYS
     }
-    np.savez_compressed(args.out / "scores.npz", **arrays)
+    with written_aside(args.out / "result.json", args.out / "scores.npz") as [result, scores_file]:
+        result.write_text(json.dumps({"settings": settings, **said}, indent=1) + "\n")
+        np.savez_compressed(scores_file, **arrays)  # type: ignore[arg-type]
     draw(results, args.out / "curves.png")
     for file in ("result.json", "scores.npz", "curves.png"):
         print(args.out / file)

@@ -32,6 +32,7 @@ from rich.table import Table
 
 import metarl_envs
 from metarl_envs import histories
+from metarl_envs.files import written_aside
 
 MOVES = np.array([[0, 0], [0, -1], [1, 0], [0, 1], [-1, 0]])  # stay, up, right, down, left
 TARGETS = ("Q values", "visited cells", "posterior over goals")
@@ -205,7 +206,8 @@ def main(args: Args) -> None:
     Console().print(shown, together)
     folder = args.out / "probes"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "probes.json").write_text(json.dumps(results, indent=1) + "\n")
+    with written_aside(folder / "probes.json") as [aside]:
+        aside.write_text(json.dumps(results, indent=1) + "\n")
     draw(results, folder / "probes.png")
     print(folder / "probes.json", folder / "probes.png", sep="\n")
 

@@ -16,6 +16,7 @@ from metarl_envs.boxes.scenarios import box_named
 from metarl_envs.engine.composing import family_at
 from metarl_envs.engine.family import Family
 from metarl_envs.engine.parameters import Choice, Flag, Integer, Parameter, Real
+from metarl_envs.files import written_aside
 from metarl_envs.ids import BOXES, TABLE, family_of
 from metarl_envs.learners import LEARNERS
 from metarl_envs.players.networks.shipped import NAMES, pretrained
@@ -219,6 +220,7 @@ def _python_type(parameter: Parameter) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--boxes"]:
-        _BOX_PARAMETERS.write_text(box_parameters())
+        with written_aside(_BOX_PARAMETERS) as [aside]:
+            aside.write_text(box_parameters())
     else:
         print(readme_table())

@@ -46,10 +46,10 @@ TABLE = (
     Row("MetaRL/Pendulum-v0", "control.pendulum:Pendulum", "control"),
     Row("MetaRL/LinearRegression-v0", "regression.linear:LinearRegression", "regression"),
     Row("MetaRL/Mixture-v0", "mixture.mixture:Mixture", "mixture"),
-    Row("MetaRL/InventionBox-v0", "metarl_envs.boxes.envs.seat:InventionSeat", "box"),
-    Row("MetaRL/AmnesiaBox-v0", "metarl_envs.boxes.envs.seat:AmnesiaSeat", "box"),
-    Row("MetaRL/GenerationsBox-v0", "metarl_envs.boxes.envs.seat:GenerationsSeat", "box"),
-    Row("MetaRL/HazardBox-v0", "metarl_envs.boxes.envs.seat:HazardSeat", "box"),
+    Row("MetaRL/InventionBox-v0", "metarl_envs.boxes.envs.seats:InventionSeat", "box"),
+    Row("MetaRL/AmnesiaBox-v0", "metarl_envs.boxes.envs.seats:AmnesiaSeat", "box"),
+    Row("MetaRL/GenerationsBox-v0", "metarl_envs.boxes.envs.seats:GenerationsSeat", "box"),
+    Row("MetaRL/HazardBox-v0", "metarl_envs.boxes.envs.seats:HazardSeat", "box"),
 )
 
 #: The boxes of `metarl_envs.boxes`, by name. Ids in the table are those of one seat in them.

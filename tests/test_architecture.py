@@ -10,6 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "metarl_envs"
 
+#: What writes a whole file, and what it is to stand within.
+WRITES = {"write_text", "write_bytes", "savez", "savez_compressed"}
+ASIDE = {"written_aside", "replaced_in"}
 #: The rooms of the package, and for each those that it may import. What is not a room here is a file or folder too many.
 ROOMS = {
     "files": set(),
@@ -20,7 +23,7 @@ ROOMS = {
     "learners": {"engine", "arguments"},
     "task_sets": {"engine", "arguments", "files", "ids"},
     "making": {"engine", "task_sets"},
-    "catalogue": {"engine", "learners", "players", "boxes", "suites", "ids"},
+    "catalogue": {"engine", "learners", "players", "boxes", "suites", "files", "ids"},
     "histories": {"engine", "learners", "task_sets", "arguments", "files", "ids"},
     "players": {"engine", "learners", "task_sets", "histories", "arguments", "files"},
     "evaluation": {"engine", "learners", "task_sets", "histories", "players", "arguments", "files", "ids"},
@@ -130,6 +133,28 @@ def test_what_is_not_public_of_numba_is_in_one_file():
         inner = {name for name in imports(file) if name.startswith(("numba.core", "numba.np", "numba.misc"))}
         inner -= {"numba.core", "numba.core.cgutils"} if file.name == "pointers.py" else set()
         assert not inner or file.name == "numba_parts.py", f"{file.relative_to(ROOT)} imports {sorted(inner)}"
+
+
+def test_whole_files_are_written_aside_and_renamed():
+    """Whoever is killed while it writes leaves the old file or none."""
+    for file in sorted([*(ROOT / PACKAGE).rglob("*.py"), *(ROOT / "examples").glob("*.py")]):
+        tree = ast.parse(file.read_text())
+        safe = {
+            id(inner)
+            for block in ast.walk(tree)
+            if isinstance(block, ast.With) and any(called(item.context_expr) in ASIDE for item in block.items)
+            for inner in ast.walk(block)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITES:
+                assert id(node) in safe, f"{file.relative_to(ROOT)}:{node.lineno} writes where readers look"
+
+
+def called(node):
+    """The name of what a call calls, whatever it is an attribute of; "" where nothing is called by name."""
+    if not isinstance(node, ast.Call):
+        return ""
+    return getattr(node.func, "attr", getattr(node.func, "id", ""))
 
 
 def test_families_do_not_import_one_another():

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.players.scripted import SCRIPTED, NoteKeeper, Sharer
+from metarl_envs.boxes.players.agents import SCRIPTED
+from metarl_envs.boxes.players.keepers import NoteKeeper, Sharer
 from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.study.measures import column, measure

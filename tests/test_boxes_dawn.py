@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metarl_envs.boxes import invention_v0
 from metarl_envs.boxes.envs.batch import make_vec
-from metarl_envs.boxes.envs.seat import InventionSeat
+from metarl_envs.boxes.envs.seats import InventionSeat
 from metarl_envs.boxes.envs.text_box import TextBox
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.engine.envs.single import SingleEnv

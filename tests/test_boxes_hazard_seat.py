@@ -4,7 +4,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.envs.seat import HazardSeat, action_mask, kept
+from metarl_envs.boxes.envs.seat import action_mask, kept
+from metarl_envs.boxes.envs.seats import HazardSeat
 from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.view.seat_picture import FORCE_KEYS, SeatView, item_keys
 from metarl_envs.boxes.world.hazard import FORCED, PUBLISHED, STOLE, whose_turn

@@ -11,7 +11,8 @@ from scipy import stats
 from metarl_envs import boxes
 from metarl_envs.boxes import generations_v0
 from metarl_envs.boxes.envs.batch import make_vec
-from metarl_envs.boxes.envs.seat import GenerationsSeat, action_mask, kept
+from metarl_envs.boxes.envs.seat import action_mask, kept
+from metarl_envs.boxes.envs.seats import GenerationsSeat
 from metarl_envs.boxes.envs.social import SocialPay
 from metarl_envs.boxes.envs.text_box import TextBox
 from metarl_envs.boxes.study.replay import lines

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.envs.seat import AmnesiaSeat, InventionSeat, action_mask
+from metarl_envs.boxes.envs.seat import action_mask
+from metarl_envs.boxes.envs.seats import AmnesiaSeat, InventionSeat
 from metarl_envs.boxes.world.tree import items_of
 from metarl_envs.engine.envs.single import SingleEnv
 from metarl_envs.task_sets import TaskSet

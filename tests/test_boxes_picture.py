@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.envs.seat import InventionSeat
+from metarl_envs.boxes.envs.seats import InventionSeat
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.view.numbers import view_length

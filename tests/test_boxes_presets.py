@@ -7,7 +7,7 @@ import pytest
 import metarl_envs
 from metarl_envs import boxes
 from metarl_envs.boxes import amnesia_v0, invention_v0
-from metarl_envs.boxes.envs.seat import AmnesiaSeat, InventionSeat
+from metarl_envs.boxes.envs.seats import AmnesiaSeat, InventionSeat
 from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.engine import Integer, Parameters, Preset

@@ -8,7 +8,7 @@ import pytest
 
 from metarl_envs import boxes
 from metarl_envs.boxes import amnesia_v0
-from metarl_envs.boxes.envs.seat import AmnesiaSeat
+from metarl_envs.boxes.envs.seats import AmnesiaSeat
 from metarl_envs.boxes.envs.text_box import TextBox
 from metarl_envs.boxes.study.replay import lines
 from metarl_envs.boxes.view.seat_picture import SeatView

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from metarl_envs import boxes
-from metarl_envs.boxes.envs.seat import AmnesiaSeat
+from metarl_envs.boxes.envs.seats import AmnesiaSeat
 from metarl_envs.boxes.players.scripted import Greedy, NeverRepeat
 from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 from metarl_envs.boxes.study import normaliser

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from metarl_envs import boxes
+from metarl_envs.boxes.players.keepers import FOLLOW
 from metarl_envs.boxes.players.scientists import SCIENTISTS, note_failure
-from metarl_envs.boxes.players.scripted import FOLLOW
 from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.sealed import SealedBox

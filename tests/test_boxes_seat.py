@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.envs.seat import COMPANIONS, AmnesiaSeat, InventionSeat, action_mask, kept
-from metarl_envs.boxes.players.scripted import SCRIPTED
+from metarl_envs.boxes.envs.seat import COMPANIONS, action_mask, kept
+from metarl_envs.boxes.envs.seats import AmnesiaSeat, InventionSeat
+from metarl_envs.boxes.players.agents import SCRIPTED
 from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.invention import InventionBox
 from metarl_envs.boxes.view.numbers import view_length

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from metarl_envs.boxes.envs.seat import AmnesiaSeat, kept
+from metarl_envs.boxes.envs.seat import kept
+from metarl_envs.boxes.envs.seats import AmnesiaSeat
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.hazard import HazardBox
 from metarl_envs.boxes.scenarios.invention import InventionBox

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode
 import metarl_envs
 import metarl_wrappers
 from metarl_envs.boxes.envs.batch import make_vec
-from metarl_envs.boxes.envs.seat import AmnesiaSeat
+from metarl_envs.boxes.envs.seats import AmnesiaSeat
 from metarl_envs.players import lifetimes
 
 #: The layout of rows of `test_boxes_api`, in trials of five steps.

@@ -417,3 +417,21 @@ def test_a_page_that_is_closed_holds_nobody_up(hosting, browser):
     host.end()
     lines = [json.loads(line) for line in (host.out / "transcript-0.jsonl").read_text().splitlines()[1:]]
     assert [line["text"] for line in lines] == [""] * 24
+
+
+def test_what_is_written_in_notes_is_shown_as_text(hosting, browser):
+    host = hosting("--seat=0=person", "--seat=others=greedy", "--practice=0", **SMALL, notation="text", entry_bytes=60)
+    page = browser.open(host.links()["box 0, seat 0"])
+    page.click("#ready")
+    page.sees("Step 0 of 12")
+    page.type("#sentence", "note 2: <script>document.title = 'run'</script>")
+    page.sees("Step 1 of 12")
+    page.type("#sentence", "read 1")
+    page.sees("<script>document.title = 'run'</script>", "#books")
+    assert page.run("document.querySelectorAll('#books script').length") == 0
+    assert page.run("document.title") != "run"
+    page.press("w")  # begins the first empty note in the field
+    assert page.run("document.querySelector('#sentence').value") == "note 1: "
+    page.type("#sentence", "note 1: " + "x" * 61)
+    page.sees("this text has 61 bytes, and an entry holds at most 60")
+    assert not page.errors

@@ -7,7 +7,7 @@ import pytest
 
 import metarl_envs
 from metarl_envs import boxes, evaluation, histories, players, task_sets
-from metarl_envs.boxes.players.scripted import SCRIPTED
+from metarl_envs.boxes.players.agents import SCRIPTED
 from metarl_envs.catalogue import entries
 from metarl_envs.cli import evaluation as cli_evaluation
 from metarl_envs.cli import histories as cli_histories

@@ -85,7 +85,8 @@ def evaluate(
         score_in_suite(suite, agents, out, resume=resume, overwrite=overwrite, forecast_of=models if dry_run else None)
         return
     if names is None or len(names) > 1:
-        raise ValueError(f"evaluate takes one id, or --suite and agents; it was given {names}")
+        given = "none" if names is None else ", ".join(names)
+        raise ValueError(f"evaluate takes one id, such as DarkRoom (or --suite and the names of agents); it was given {given}")
     (id,) = names
     from metarl_envs.engine.composing import family_at
     from metarl_envs.evaluation import evaluate as score

@@ -11,6 +11,7 @@ import typer
 from metarl_envs.cli.models import told_in_a_line
 from metarl_envs.cli.options import see_that_it_can_be_written
 from metarl_envs.cli.terminal import Bars, new_console
+from metarl_envs.files import written_aside
 
 #: Options of `evaluate` that a suite says by itself.
 _SAID = ("policy", "split", "tasks", "episodes", "seeds", "lifetimes", "param", "control")
@@ -65,7 +66,8 @@ def score_in_suite(
     with Bars() as progress, told_in_a_line(folder):
         result = suite.run(agents, out=folder, resume=resume, overwrite=overwrite, progress=progress.show)
     written = [result.save(folder / "suite.json")]  # before anything is printed, which can fail
-    (folder / "suite.md").write_text(markdown(result), encoding="utf-8")
+    with written_aside(folder / "suite.md") as [aside]:
+        aside.write_text(markdown(result), encoding="utf-8")
     written.append(folder / "suite.md")
     picture = ""
     try:

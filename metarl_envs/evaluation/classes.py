@@ -103,8 +103,7 @@ def told(one: Comparison) -> str:
 
 def as_json(one: Comparison) -> Mapping[str, object]:
     """Return a comparison as JSON types."""
-    ends = [None if math.isnan(end) else end for end in one.found]
-    return {**vars(one), "found": dict(zip(Interval._fields, ends, strict=True))}
+    return {**vars(one), "found": one.found.as_json()}
 
 
 def _p(values: np.ndarray, threshold: float) -> float:

@@ -35,6 +35,10 @@ class Interval(NamedTuple):
         """Return "+1.50 [+1.25, +1.75]"; the mean alone where there is no interval, "-" without a mean."""
         return self._told(f" [{self.low:{sign}.{digits}f}, {self.high:{sign}.{digits}f}]", sign, digits)
 
+    def as_json(self) -> dict[str, float | None]:
+        """Return the mean and the ends by name; None for what is not known, since JSON has no NaN."""
+        return {name: float(value) if np.isfinite(value) else None for name, value in self._asdict().items()}
+
     def _told(self, interval: str, sign: str, digits: int) -> str:
         if np.isnan(self.mean):
             return "-"

@@ -499,7 +499,7 @@ def _interval(values: np.ndarray) -> Interval:
 
 
 def _ends(found: Interval | None) -> dict[str, float | None] | None:
-    return None if found is None else {name: _number(end) for name, end in found._asdict().items()}
+    return None if found is None else found.as_json()
 
 
 def _number(value: float) -> float | None:

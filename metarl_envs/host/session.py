@@ -166,9 +166,8 @@ class _Session:
                 if not self._over.is_set():
                     practice = functools.partial(Practice, self._variant, self._seeds, steps=self._welcome["practice"])
                     first = Practice(self._variant, self._seeds, 0, 1)
-                    first.say(
-                        first.question.sentences.say(first.question.sentences.default)
-                    )  # which compiles what a step needs
+                    sentences = first.question.sentences
+                    first.say(sentences.say(sentences.default))  # which compiles what a step needs
                     welcome = {**self._welcome, "rules": first.question.rules}
                     hosted = Hosted(self._room, self._spectacle, practice, welcome, self._consents, self._links.watch)
                     server = server_of(hosted, hosts)

@@ -52,6 +52,11 @@ def action_in(space: spaces.Space, given: Any) -> np.ndarray:
     raise ValueError(f"the player chose {given!r:.200}: {allowed(space)}")
 
 
+def beside(rows: np.ndarray, arrays: np.ndarray) -> np.ndarray:
+    """Return what is said of rows, [row], in a shape that goes beside arrays of theirs, [row, ...]."""
+    return rows.reshape(-1, *[1] * (arrays.ndim - 1))
+
+
 def resting(space: spaces.Space, rows: int) -> np.ndarray:
     """Return the lowest action of the space for each row, [row, ...]: what stands where no action counts."""
     return np.full((rows, *(space.shape or ())), _bounds(space)[0], np.dtype(space.dtype))

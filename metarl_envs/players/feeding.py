@@ -16,9 +16,10 @@ import numpy as np
 from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
+from metarl_envs.players.actions import beside
 from metarl_envs.players.factories import Made, Seat, Wrapped, seed_of
 from metarl_envs.players.resolve import Anyone, described
-from metarl_envs.players.rows import Rows, Watched, beside
+from metarl_envs.players.rows import Rows, Watched
 from metarl_envs.players.run import Run
 from metarl_envs.players.stepwise import why_not_stepwise
 from metarl_envs.players.told import Step

@@ -14,7 +14,7 @@ from metarl_envs.engine.envs.vector import FamilyVectorEnv
 from metarl_envs.engine.family import Variant
 from metarl_envs.engine.player import Player
 from metarl_envs.histories.columns import action_dtype
-from metarl_envs.players.actions import resting
+from metarl_envs.players.actions import beside, resting
 from metarl_envs.players.factories import Batches, Made, OneByOne, Place, PlayerError, Seat, Turn, Wrapped, problem, seed_of
 from metarl_envs.players.resolve import Anyone
 from metarl_envs.players.run import Run, cut_off, ended
@@ -212,8 +212,3 @@ def _step(
         trial_start=trial["trial_start"].copy(),
         memory_reset=forgets,
     )
-
-
-def beside(mask: np.ndarray, arrays: np.ndarray) -> np.ndarray:
-    """Return a mask of rows in a shape that goes beside arrays of theirs."""
-    return mask.reshape(-1, *[1] * (arrays.ndim - 1))

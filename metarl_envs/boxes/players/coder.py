@@ -10,19 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from metarl_envs.boxes.players.scripted import (
-    FOLLOW,
-    NO_PURPOSE,
-    SEARCH,
-    SEVERAL,
-    Scripted,
-    begin_searching,
-    first_read,
-    has_tried,
-    is_written,
-    mark_needed,
-    try_something_new,
-)
+from metarl_envs.boxes.players.keepers import FOLLOW, NO_PURPOSE, SEARCH, first_read, is_written, mark_needed
+from metarl_envs.boxes.players.scripted import SEVERAL, Scripted, begin_searching, has_tried, try_something_new
 from metarl_envs.boxes.world.core import ABSENT
 from metarl_envs.boxes.world.mechanisms import begins_at
 from metarl_envs.boxes.world.notes import ERASE, LENGTH, MADE, WHEN, A, B, count_pages, wipe

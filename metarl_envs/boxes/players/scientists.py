@@ -11,19 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from metarl_envs.boxes.players.scripted import (
-    FOLLOW,
-    NO_PURPOSE,
-    SEARCH,
-    SEVERAL,
-    VERIFY,
-    Scripted,
-    begin_searching,
-    first_look,
-    has_tried,
-    mark_tried,
-    try_something_new,
-)
+from metarl_envs.boxes.players.keepers import FOLLOW, NO_PURPOSE, SEARCH, VERIFY, first_look
+from metarl_envs.boxes.players.scripted import SEVERAL, Scripted, begin_searching, has_tried, mark_tried, try_something_new
 from metarl_envs.boxes.world.claims import (
     CITE,
     CLAIM,

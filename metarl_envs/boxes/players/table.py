@@ -15,6 +15,7 @@ from metarl_envs.engine.player import Player
 from metarl_envs.engine.records import check_memory
 from metarl_envs.engine.worlds.worlds import TrialForm, Worlds
 from metarl_envs.histories.columns import action_dtype
+from metarl_envs.players.actions import beside
 from metarl_envs.players.factories import Batches, Made, OneByOne, Place, Seat, Turn, seed_of
 from metarl_envs.players.run import Run, endings_of, relived
 from metarl_envs.players.runner import Group
@@ -119,7 +120,7 @@ class Boxes:
 
         return Step(
             observation=observation,
-            previous_action=np.where(_beside(forgot, acted), -1, acted),
+            previous_action=np.where(beside(forgot, acted), -1, acted),
             previous_reward=np.where(forgot, 0.0, states["reward"][:, seats].reshape(-1)),
             terminated=never,
             truncated=never.copy(),
@@ -136,11 +137,6 @@ class Boxes:
             self._tellers[words] = Teller(self.variant.p, words)
         teller = self._tellers[words]
         return lambda: teller.tell(state, self.worlds.task_row(box), seat, seen)
-
-
-def _beside(rows: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    """What is said of rows, [row], in a shape that goes beside their actions, [row, ...]."""
-    return rows.reshape(-1, *[1] * (actions.ndim - 1))
 
 
 class _Compiled:

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from metarl_envs.boxes.players.scripted import NeverRepeat, RuleFinder, Sharer
+from metarl_envs.boxes.players.keepers import Sharer
+from metarl_envs.boxes.players.scripted import NeverRepeat, RuleFinder
 from metarl_envs.boxes.study.controls import NO_TRANSMISSION
 from metarl_envs.boxes.study.measures import column, measure
 from metarl_envs.boxes.study.runs import run

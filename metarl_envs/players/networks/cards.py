@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from metarl_envs.engine.player import Player
-from metarl_envs.files import read_said
+from metarl_envs.files import read_said, written_aside
 from metarl_envs.learners import LEARNERS
 
 FORMAT = "metarl_envs network 1"
@@ -67,7 +67,10 @@ class Card:
 
     def save(self, path: Path) -> None:
         """Write the card as JSON."""
-        path.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        with written_aside(path) as [aside]:
+            aside.write_text(
+                json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
 
     def __str__(self) -> str:
         where, test, size = self.trained_on, self.test, self.size
