@@ -1,11 +1,12 @@
 """Writes the trained networks that come with the package: weights as `.npz` files of float16, and a model card beside each.
 
-It takes what three examples have trained, chooses one seed of each by its score on validation tasks, and then scores that one
+It takes what four examples have trained, chooses one seed of each by its score on validation tasks, and then scores that one
 on test tasks. Both are scored as they will be run: by `metarl_envs.players.pretrained`, in NumPy, with rounded weights.
 
     python examples/algorithm_distillation.py
     python examples/decision_pretrained_transformer.py
     python examples/recurrent_ppo_rl2.py
+    python examples/diversity_makes_learners.py
     python examples/export_networks.py          # --out metarl_envs/players/networks/weights to write them anew
 
 It prints the SHA-256 of each file, which stands in `metarl_envs/players/networks/shipped.py`.
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diversity_makes_learners as diversity
 import numpy as np
 import torch
 import tyro
@@ -39,6 +41,7 @@ class Args:
     distillation: Path = Path("results/distillation")
     dpt: Path = Path("results/dpt")
     rl2: Path = Path("results/rl2")
+    diversity: Path = Path("results/diversity")
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """That were trained."""
     luck: int = 5
@@ -55,7 +58,8 @@ class Source:
     Attributes:
         name, what, form, network, command: as on its card.
         file: of the weights of a seed, with the seed as "{}".
-        id, params, episodes: where it is scored, and how long it lives there.
+        id, params, episodes, tasks: where it is scored, how long it lives there, and on how many tasks at most.
+        pool: of how many tasks it was trained, drawn by its seed; 0: of all that there are.
         seen: how many episodes of a life it saw in training, by the settings of training.
         learner: the one whose histories it imitates.
         caution: what its test score must be read with.
@@ -71,12 +75,14 @@ class Source:
     params: dict[str, Any]
     episodes: int
     seen: Callable[[dict[str, Any]], int]
+    tasks: int = 1000
+    pool: int = 0
     learner: Player | None = None
     caution: str = ""
 
 
 def sources(args: Args) -> list[Source]:
-    """The three networks; numbers are the defaults of the examples."""
+    """All networks; numbers are the defaults of the examples."""
     room: dict[str, Any] = {"id": "MetaRL/DarkRoom-v0", "params": {}, "episodes": 50}
     door: dict[str, Any] = {"id": "MetaRL/DarkKeyToDoor-v0", "params": {"size": 5, "horizon": 20}, "episodes": 5}
     return [
@@ -112,7 +118,28 @@ def sources(args: Args) -> list[Source]:
             seen=lambda about: about["episodes_per_trial"],
             **door,
         ),
+        *(of_many_tasks(args.diversity, pool) for pool in (4, 4096)),
     ]
+
+
+def of_many_tasks(folder: Path, pool: int) -> Source:
+    """A transformer that imitates a learner in a disguised mixture: on a pool of so many tasks."""
+    of = diversity.Args()
+    return Source(
+        name=f"ad-mixture-{pool}",
+        what=f"Algorithm Distillation on {pool:,} tasks of a disguised mixture: a transformer that imitates Q(lambda)",
+        form="distilled",
+        network={"window": of.context * of.horizon},
+        command="python examples/diversity_makes_learners.py --only ad",
+        file=folder / f"ad_{pool}" / "seed_{}" / "intact.pt",
+        id=diversity.ID,
+        params=diversity.world(of, disguised=True),
+        episodes=of.episodes,
+        seen=lambda about: about["lived"] // about["every"],
+        tasks=200,
+        pool=pool,
+        learner=diversity.source(),
+    )
 
 
 def rounded(source: Source, seed: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -123,7 +150,8 @@ def rounded(source: Source, seed: int) -> tuple[dict[str, np.ndarray], dict[str,
 
 def card_of(source: Source, seed: int, seeds: Sequence[int], about: dict[str, Any], **found: Any) -> Card:
     """The model card of a seed; `found` is what else stands there."""
-    tasks = metarl_envs.tasks(source.id, split="train", **source.params)
+    pool = {"pool": source.pool, "pool_seed": seed} if source.pool else {}
+    tasks = metarl_envs.tasks(source.id, split="train", **source.params, **pool)
     trained = metarl_envs.tasks(about.get("id", source.id), split="train", **about.get("params", source.params)).variant
     if trained != tasks.variant:
         raise SystemExit(
@@ -157,8 +185,8 @@ def network_of(source: Source, seed: int, seeds: Sequence[int] = (0, 1, 2, 3, 4)
 
 
 def scores(source: Source, network: Pretrained, split: str, luck: int) -> np.ndarray:
-    """What a network is worth on all tasks of a split, [seed, task, lifetime, episode]."""
-    how: dict[str, Any] = {"split": split, "tasks": 1000, "episodes": source.episodes, "seeds": luck}
+    """What a network is worth on the tasks of a split, [seed, task, lifetime, episode]."""
+    how: dict[str, Any] = {"split": split, "tasks": source.tasks, "episodes": source.episodes, "seeds": luck}
     return metarl_envs.evaluate(source.id, {"network": network}, **how, **source.params).normalised("network")
 
 

@@ -58,6 +58,8 @@ class Args:
     clip: float = 0.2
     entropy: float = 0.01
     max_grad_norm: float = 0.5
+    scale_rewards: bool = False
+    """Learn from rewards in units of the standard deviation of discounted returns, where tasks pay much or little."""
     split: str = "test"
     """Where the tasks of the evaluation come from: "validation" to try settings out, "test" to report what they are worth."""
     tasks: int = 200
@@ -67,24 +69,40 @@ class Args:
     threads: int = 1
 
 
-class OneHot(nn.Module):
-    """Whole numbers at the front of a vector (cells, say) are names, not amounts: each becomes as many zeros and a one."""
+class Coded(nn.Module):
+    """The numbers that are seen, at the front of a vector, as codes; what follows them stays as it is.
+
+    Whole numbers (cells, say) are names, not amounts: each becomes as many zeros and a one. Real numbers within bounds become
+    nine numbers: how near they are to each of nine places in between.
+    """
+
+    places = 9
 
     def __init__(self, space: gym.Space):
         super().__init__()
-        self.low: list[int] = []
+        self.low: list[float] = []
+        self.between: list[float] = []
         self.sizes: list[int] = []
-        if isinstance(space, gym.spaces.Box) and np.issubdtype(space.dtype, np.integer):
+        if isinstance(space, gym.spaces.Box) and space.is_bounded():
+            self.whole = np.issubdtype(space.dtype, np.integer)
+            ends = space.high.ravel().astype(float) - space.low.ravel()
             self.low = space.low.ravel().tolist()
-            self.sizes = (space.high - space.low + 1).ravel().tolist()
+            self.sizes = (ends.astype(int) + 1).tolist() if self.whole else [self.places] * len(ends)
+            self.between = np.maximum(ends / np.maximum(np.array(self.sizes) - 1, 1), 1e-6).tolist()
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
-        """The vector with its leading numbers one-hot."""
+        """The vector with its leading numbers coded."""
         parts = [
-            nn.functional.one_hot((seen[..., i] - low).long(), size)
-            for i, (low, size) in enumerate(zip(self.low, self.sizes, strict=True))
+            self.code((seen[..., i] - low) / between, size)
+            for i, (low, between, size) in enumerate(zip(self.low, self.between, self.sizes, strict=True))
         ]
         return torch.cat([*parts, seen[..., len(parts) :]], dim=-1)
+
+    def code(self, at: torch.Tensor, size: int) -> torch.Tensor:
+        """How near numbers, counted in places, are to each place: one-hot where they are whole."""
+        if self.whole:
+            return nn.functional.one_hot(at.round().long(), size)
+        return torch.exp(-2 * (at[..., None] - torch.arange(size)).square())
 
 
 class Policy(nn.Module):
@@ -95,9 +113,9 @@ class Policy(nn.Module):
         actions = env.single_action_space
         if not isinstance(actions, gym.spaces.Discrete):
             raise SystemExit(f"the actions are {actions}: this policy chooses among Discrete ones")
-        one_hot = OneHot(env.unwrapped.single_observation_space)
-        inputs = one_hot(torch.from_numpy(env.observation_space.sample()[:1]))
-        self.encoder = nn.Sequential(one_hot, nn.Linear(inputs.shape[1], hidden), nn.Tanh())
+        coded = Coded(env.unwrapped.single_observation_space)
+        inputs = coded(torch.from_numpy(env.observation_space.sample()[:1]))
+        self.encoder = nn.Sequential(coded, nn.Linear(inputs.shape[1], hidden), nn.Tanh())
         self.memory = nn.GRU(hidden, hidden)
         self.actor, self.critic = nn.Linear(hidden, int(actions.n)), nn.Linear(hidden, 1)
         nn.init.orthogonal_(self.actor.weight, 0.01)
@@ -147,6 +165,7 @@ class Rollouts:
         seen, info = self.env.reset(seed=seed * args.num_envs)
         self.seen, self.start = torch.from_numpy(seen), torch.from_numpy(info["trial"]["trial_start"].copy())
         self.state = self.policy.memoryless(args.num_envs)
+        self.returns, self.scales = torch.zeros(args.num_envs), [0.0, 0.0]
 
     @torch.no_grad()
     def gather(self) -> dict[str, torch.Tensor]:
@@ -165,16 +184,24 @@ class Rollouts:
                 kept.setdefault(name, []).append(values)
         batch = {name: torch.stack(values) for name, values in kept.items()}
         _, value, _ = self.policy(self.seen[None], self.start[None], self.state)
-        batch["advantage"] = self._advantages(batch, value[0])
+        batch["advantage"] = self._advantages(batch, value[0], self._unit(batch) if self.args.scale_rewards else 1.0)
         batch["return"] = batch["advantage"] + batch["value"]
         batch["state"] = state_before
         return batch
 
-    def _advantages(self, batch: dict[str, torch.Tensor], value: torch.Tensor) -> torch.Tensor:
+    def _unit(self, batch: dict[str, torch.Tensor]) -> float:
+        """The root of the mean square of discounted returns of the past, over all that was lived so far."""
+        for reward, over in zip(batch["reward"], batch["over"], strict=True):
+            self.returns = reward + self.args.gamma * self.returns
+            self.scales = [self.scales[0] + self.returns.square().sum().item(), self.scales[1] + len(reward)]
+            self.returns = self.returns * ~over
+        return max((self.scales[0] / self.scales[1]) ** 0.5, 1e-8)
+
+    def _advantages(self, batch: dict[str, torch.Tensor], value: torch.Tensor, unit: float) -> torch.Tensor:
         advantages, advantage = torch.zeros_like(batch["reward"]), torch.zeros_like(value)
         for t in reversed(range(self.args.rollout)):
             goes_on = self.args.gamma * ~batch["over"][t]
-            error = batch["reward"][t] + goes_on * value - batch["value"][t]
+            error = batch["reward"][t] / unit + goes_on * value - batch["value"][t]
             advantages[t] = advantage = error + goes_on * self.args.gae_lambda * advantage
             value = batch["value"][t]
         return advantages

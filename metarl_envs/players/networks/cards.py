@@ -26,7 +26,7 @@ class Card:
         what: what it is, in a sentence or two.
         form: how it is asked, a key of `minds.FORMS`.
         network: its layers, and what else its shape does not tell.
-        observation: of the Box of whole numbers that it sees: `low`, `high` and `dtype`.
+        observation: of the Box that it sees: `low`, `high` and `dtype`.
         actions: how many there are.
         trained_on: `id`, `params`, `split`, and how many tasks that is; how many episodes of a life it saw; and where it
             imitates a learner, its `learner` by name, with its hyper-parameters.

@@ -24,6 +24,8 @@ from metarl_envs.players.networks.watching import Intervention
 #: Every trained network, and the SHA-256 of its weights. `examples/export_networks.py` writes the files anew.
 DIGESTS = {
     "ad-darkroom": "eae7b45f10bd92f39f4a55130f95991d1c5dc72edf1340d0a44e1e45b0e4e1f4",
+    "ad-mixture-4": "f0434455738133286769b78134f79957bb6c475525e8dc71105ee7a22ea949a3",
+    "ad-mixture-4096": "b48edcdb37f2089edbb5a633fbb3608e22fe8ceeddaa1002d355fc5abe98eeae",
     "dpt-darkroom": "b8a745bac4330bc9543c3f74b6cacf312a48d7d868a9fae068aa58694f374f34",
     "rl2-keytodoor": "622c11144356e60c4fd5a0d9a0057377d617d849ce7c77c42ce75af8a0314cf4",
 }
@@ -111,7 +113,7 @@ class Pretrained(Network):
         """Where it was trained."""
         params = self.card.trained_on["params"]
         name = self.card.trained_on["id"].rpartition("/")[2].rpartition("-v")[0]
-        return name + (f", size={params['size']}" if "size" in params else "")
+        return ", ".join([name, *(f"{told}={params[told]}" for told in ("size", "pool") if told in params)])
 
     def where(self) -> str:
         """Return where it was trained, and can play, in words."""
