@@ -9,7 +9,6 @@ from gymnasium import spaces
 
 from metarl_envs.players.told import Step
 
-
 #: How many places there are between the bounds of a real number.
 PLACES = 9
 
@@ -132,7 +131,7 @@ class Transitions:
 
 
 class PreviousSteps:
-    """One vector a step, as `examples/recurrent_ppo_rl2.py` has it (`metarl_wrappers.PreviousStep`, with what is seen as codes).
+    """One vector a step, as `examples/recurrent_ppo_rl2.py` has it (`metarl_wrappers.PreviousStep`, what is seen as codes).
 
     It holds what is seen, the action before, what it paid, whether it terminated an episode, and whether one starts.
     """
