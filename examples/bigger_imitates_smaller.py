@@ -180,6 +180,7 @@ def draw(args: Args, found: dict[int, dict[str, np.ndarray]], path: Path) -> Non
                     episodes, low, high, color="black" if name == "source" else f"C{n - 1}", alpha=0.12, linewidth=0
                 )
         axes.axvline(args.shown + 0.5, color="#999999", linestyle="--", linewidth=0.9)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set(xlabel="episode", title=f"source: {source} hidden units")
         axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=7, frameon=False)
