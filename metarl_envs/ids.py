@@ -50,6 +50,7 @@ TABLE = (
     Row("MetaRL/AmnesiaBox-v0", "metarl_envs.boxes.envs.seats:AmnesiaSeat", "box"),
     Row("MetaRL/GenerationsBox-v0", "metarl_envs.boxes.envs.seats:GenerationsSeat", "box"),
     Row("MetaRL/HazardBox-v0", "metarl_envs.boxes.envs.seats:HazardSeat", "box"),
+    Row("MetaRL/SealedBox-v0", "metarl_envs.boxes.envs.seats:SealedSeat", "box"),
 )
 
 #: The boxes of `metarl_envs.boxes`, by name. Ids in the table are those of one seat in them.

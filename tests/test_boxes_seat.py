@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from metarl_envs.boxes.envs.seat import COMPANIONS, action_mask, kept
-from metarl_envs.boxes.envs.seats import AmnesiaSeat, InventionSeat
-from metarl_envs.boxes.players.agents import SCRIPTED
+from metarl_envs.boxes.envs.seats import AmnesiaSeat, InventionSeat, SealedSeat
+from metarl_envs.boxes.players.agents import AGENTS
+from metarl_envs.boxes.players.scientists import SCIENTISTS
 from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.invention import InventionBox
+from metarl_envs.boxes.scenarios.sealed import SealedBox
 from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.world.mechanisms import verbs_of
 from metarl_envs.boxes.world.topology import TOPOLOGIES
@@ -51,7 +53,7 @@ class Boxes:
 
     def live(self, policy, steps):
         """All seats are taken by a scripted agent."""
-        seats = CompiledSeats(SCRIPTED[policy], self.variant, np.ones(self.state["hand"].shape, np.bool_))
+        seats = CompiledSeats(AGENTS[policy], self.variant, np.ones(self.state["hand"].shape, np.bool_))
         actions = np.zeros(self.state["hand"].shape, np.int64)
         for _ in range(steps):
             seats.act(self.worlds.task_rows, self.worlds.worlds, actions)
@@ -66,7 +68,7 @@ def seat(family=InventionSeat, **params):
 def companions_of(box, name):
     """What the others in a box do, a step: their actions, with a place for agent 0's."""
     others = np.array([[False, *[True] * (box.p.agents - 1)]])
-    scripted = None if name == "waiting" else CompiledSeats(SCRIPTED[name], box.variant, others)
+    scripted = None if name == "waiting" else CompiledSeats(AGENTS[name], box.variant, others)
     while True:
         actions = np.full((1, box.p.agents), box.verbs.wait, np.int64)
         if scripted:
@@ -93,17 +95,26 @@ def check_all():
     assert PLAIN
     for companions in COMPANIONS:
         check_companions(companions)
+    for manner in SCIENTISTS:
+        check_companions(manner, SealedSeat, SealedBox, AMONG_SCIENTISTS)
     for notes in (0, 2):
         check_holes_and_shapes(notes)
 
 
-def check_companions(companions):
-    params = {**SMALL, "topology": "dynamic", "group": 2, "visit": 0.1, "illusions": 0.2, "day": 25, "horizon": 80}
-    env, box = seat(**params, companions=companions), Boxes(**params, seed=9)
+#: A company that moves about; and one of scientists.
+MOVING = {**SMALL, "topology": "dynamic", "group": 2, "visit": 0.1, "illusions": 0.2, "day": 25, "horizon": 80}
+AMONG_SCIENTISTS = {
+    **{"agents": 3, "board": 4, "page": 2, "levels": 3, "width": 4, "bases": 8, "recipes": 2, "dead_ends": 0.0},
+    **{"illusions": 0.2, "corruption": 0.5, "lifespan": 20, "day": 25, "horizon": 50},
+}
+
+
+def check_companions(companions, family=InventionSeat, whole=InventionBox, params=MOVING):
+    env, box = seat(family, **params, companions=companions), Boxes(whole, **params, seed=9)
     obs, _ = env.reset(seed=9)
     assert (env.get_state()["task_rows"]["recipe"] == box.worlds.task_rows["recipe"]).all()
     others, rng, earned = companions_of(box, companions), np.random.default_rng(0), 0.0
-    for _ in range(80):
+    for _ in range(params["horizon"]):
         np.testing.assert_array_equal(obs, box.rows[0, 0, kept(box.p)])
         mask = action_mask(box.p, obs)
         assert (mask == (box.rows[0, 0, view_length(box.p) :] > 0)).all()
@@ -113,7 +124,7 @@ def check_companions(companions):
         obs, reward, _, truncated, _ = env.step(int(actions[0, 0]))
         assert reward == box.state["reward"][0, 0]
         inside = env.get_state()["worlds"]["state"]["box"]
-        for name in ("held", "hand", "notes", "board", "seemed", "where", "first_at", "illegal"):
+        for name in ("held", "hand", "notes", "board", "seemed", "where", "first_at", "illegal", "forgot"):
             np.testing.assert_array_equal(inside[name], box.state[name])
         earned += reward
     assert truncated

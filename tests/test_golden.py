@@ -42,6 +42,7 @@ SMALLER = {
     "MetaRL/AmnesiaBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "notes": 8},
     "MetaRL/GenerationsBox-v0": {"levels": 2, "width": 6, "bases": 6, "recipes": 2, "lifespan": 20, "apprenticeship": 6},
     "MetaRL/HazardBox-v0": {"agents": 3, "levels": 2, "width": 2, "bases": 4, "recipes": 2, "dead_ends": 0.0},
+    "MetaRL/SealedBox-v0": {**smaller("MetaRL/SealedBox-v0"), "day": 20, "lifespan": 40},
     "MetaRL/Mixture-v0": smaller("MetaRL/Mixture-v0"),
 }
 HEAD = "action | observation | reward | what happened"

@@ -19,6 +19,19 @@ SMALLER: dict[str, dict[str, Any]] = {
         "harm": 1.0,
         "horizon": 40,
     },
+    "MetaRL/SealedBox-v0": {
+        "agents": 3,
+        "board": 3,
+        "page": 3,
+        "levels": 2,
+        "width": 2,
+        "bases": 4,
+        "recipes": 2,
+        "dead_ends": 0.0,
+        "day": 40,
+        "lifespan": 80,
+        "horizon": 160,
+    },
     "MetaRL/Mixture-v0": {
         "parts": "DarkRoom(size=3), BernoulliBandit(arms=3), TMaze(length=5)",
         "horizon": 6,
@@ -35,7 +48,7 @@ def smaller(id: str, split: str | None = None) -> dict[str, Any]:
 #: Ids that everyday tests try in plain mode alone, being made of parts that others have compiled; slow tests compile them.
 SELDOM_COMPILED = {
     *("MetaRL/GapBandit-v0", "MetaRL/GaussianBandit-v0", "MetaRL/DarkRoomPermuted-v0", "MetaRL/PointRobotSparse-v0"),
-    *("MetaRL/Mixture-v0", "MetaRL/AmnesiaBox-v0", "MetaRL/GenerationsBox-v0", "MetaRL/HazardBox-v0"),
+    *("MetaRL/Mixture-v0", "MetaRL/AmnesiaBox-v0", "MetaRL/GenerationsBox-v0", "MetaRL/HazardBox-v0", "MetaRL/SealedBox-v0"),
 }
 
 

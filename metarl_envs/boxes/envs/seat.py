@@ -8,18 +8,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 
+from metarl_envs.boxes.players import hazardous, scientists
 from metarl_envs.boxes.players.agents import AGENTS
-from metarl_envs.boxes.players.hazardous import MANNERS, Experimenter, first_gift, first_theft
+from metarl_envs.boxes.players.hazardous import first_gift, first_theft
 from metarl_envs.boxes.players.keepers import NOTES_ALL, NOTES_BEST_PATH, NOTES_FIFO, NoteKeeper
 from metarl_envs.boxes.players.scripted import Scripted, make_the_best
 from metarl_envs.boxes.scenarios.box import Box, acts_of_one
 from metarl_envs.boxes.view.numbers import SENSES, layout, numbers_at, senses_of, sights_of, view_length
 from metarl_envs.boxes.view.words import sentences_of_agent
+from metarl_envs.boxes.world.claims import CLAIMS
 from metarl_envs.boxes.world.core import CHOOSING
 from metarl_envs.boxes.world.hazard import HAZARD
 from metarl_envs.boxes.world.lives import LIVES, OLDEST, has_lives, is_demonstrated
@@ -49,9 +51,9 @@ from metarl_envs.engine.streams import keyed
 #: Who sits in the other seats.
 COMPANIONS = ("waiting", "random", "never_repeat", "greedy", "oracle", "notes_fifo", "notes_best_path", "notes_unlimited")
 _NEVER_REPEAT, _BEST_PATH, _UNLIMITED = map(COMPANIONS.index, ("never_repeat", "notes_best_path", "notes_unlimited"))
-#: Beside experimenters of each manner, where there are hazards: each is of another one of the first four, by lot.
+#: Beside those of each manner, in a company whose members differ in manner: each is of one that is drawn.
 MIXED = "mixed"
-_FIRST_MANNER, _MIXED_MANNERS = len(COMPANIONS), 4
+_FIRST_MANNER = len(COMPANIONS)
 #: How companions search: as the scripted agents of their names do.
 _ONE_PAIR, _SEVERAL_PAIRS = AGENTS["never_repeat"].p.draws, AGENTS["greedy"].p.draws
 _PROMISING_PAIRS, _PRIOR = AGENTS["clean"].p.draws, AGENTS["clean"].p.prior
@@ -67,27 +69,6 @@ class Waiting(Scripted):
     """A companion that is there and does nothing."""
 
     act = wait
-
-
-def companion_in(p: SimpleNamespace) -> Scripted:
-    """Who sits in the other seats; nobody in particular where there are none."""
-    if p.companions == "waiting" or p.agents == 1:
-        return Waiting()
-    return AGENTS["clean" if p.companions == MIXED else p.companions]
-
-
-def seat_record(p: SimpleNamespace) -> np.dtype:
-    """The box, and what the companions remember."""
-    companion = companion_in(p)
-    given = {name: value for name, value in vars(p).items() if name in Box.params.parameters and name != "preset"}
-    box = Variant(Box, Box.params.resolve(given))  # the seat checks how they go together
-    return record(
-        box=box_record(p),
-        style=(Experimenter if isinstance(companion, Experimenter) else NoteKeeper).params.dtype,
-        memories=(companion.memory(companion.p, box), max(1, p.agents - 1)),
-        actions=(np.int64, (p.agents, 1 + p.entry_bytes) if are_texts(p) else p.agents),
-        seen=(np.float32, view_length(p) + verbs_of(p).end),
-    )
 
 
 @kernel
@@ -110,17 +91,94 @@ def be_who_experiments(params, style):
 
 
 @kernel
+def be_who_does_science(params, style):
+    """How scientists search."""
+    style.draws = _SEVERAL_PAIRS
+
+
+class Company(NamedTuple):
+    """Scripted agents of one class, as companions who differ in manner.
+
+    Attributes:
+        mechanism: what they live by.
+        needs: what they live by, and the parameter that brings it, for errors.
+        kind: their class.
+        manners: what each is called, in the order of its numbers.
+        mixed: with companions="mixed" each is of one of so many manners, the first, by lot.
+        be: `be(params, style)`, a kernel: how they search.
+    """
+
+    mechanism: Mechanism
+    needs: str
+    kind: type[Scripted]
+    manners: tuple[str, ...]
+    mixed: int
+    be: Callable
+
+
+EXPERIMENTERS = Company(
+    HAZARD, "hazards: give health above 0", hazardous.Experimenter, hazardous.MANNERS, 4, be_who_experiments
+)
+SCIENTISTS = Company(
+    CLAIMS,
+    "claims: give selection='consequentialist'",
+    scientists.Scientist,
+    scientists.MANNERS,
+    len(scientists.MANNERS),
+    be_who_does_science,
+)
+
+
+def company_in(p: SimpleNamespace) -> Company | None:
+    """The company that the others are of, who differ in manner; None where they do not, or there are none."""
+    if p.agents == 1:
+        return None
+    for company in (EXPERIMENTERS, SCIENTISTS):
+        if p.companions in company.manners or (p.companions == MIXED and company.mechanism in mechanisms_of(p)):
+            return company
+    return None
+
+
+def companion_in(p: SimpleNamespace) -> Scripted:
+    """Who sits in the other seats; nobody in particular where there are none."""
+    if p.companions == "waiting" or p.agents == 1:
+        return Waiting()
+    company = company_in(p)
+    return company.kind() if company else AGENTS[p.companions]
+
+
+def seat_record(p: SimpleNamespace) -> np.dtype:
+    """The box, and what the companions remember."""
+    companion, company = companion_in(p), company_in(p)
+    given = {name: value for name, value in vars(p).items() if name in Box.params.parameters and name != "preset"}
+    box = Variant(Box, Box.params.resolve(given))  # the seat checks how they go together
+    return record(
+        box=box_record(p),
+        style=(company.kind if company else NoteKeeper).params.dtype,
+        memories=(companion.memory(companion.p, box), max(1, p.agents - 1)),
+        actions=(np.int64, (p.agents, 1 + p.entry_bytes) if are_texts(p) else p.agents),
+        seen=(np.float32, view_length(p) + verbs_of(p).end),
+    )
+
+
+@kernel
 def stay_alike(params, state, i):
     """All companions are of one kind."""
 
 
-@kernel
-def take_manner(params, state, i):
-    """Companion i treats others in its own manner; where they are mixed, one that was drawn at the beginning."""
-    manner = params.companions - _FIRST_MANNER
-    if manner == len(MANNERS):
-        manner = keyed(state.box.noise, CHOOSING, params.horizon, i) % unsigned(_MIXED_MANNERS)
-    state.style.manner = manner
+@functools.cache
+def _taking_manners(manners: int, mixed: int) -> Callable:
+    """The kernel that lets companions of a company of so many manners each have its own, or, mixed, one of the first."""
+
+    @kernel
+    def take_manner(params, state, i):
+        """Companion i has its own manner; where they are mixed, one that was drawn at the beginning."""
+        manner = params.companions - _FIRST_MANNER
+        if manner == manners:
+            manner = keyed(state.box.noise, CHOOSING, params.horizon, i) % unsigned(mixed)
+        state.style.manner = manner
+
+    return take_manner
 
 
 @functools.cache
@@ -142,8 +200,8 @@ def _sit_down(open_box: Callable, be_companions: Callable) -> Callable:
 
 def sitting_down(p: SimpleNamespace) -> Callable:
     """How a seat begins under parameters `p`."""
-    experiments = isinstance(companion_in(p), Experimenter)
-    return _sit_down(open_of(p), be_who_experiments if experiments else be_who_keeps_notes)
+    company = company_in(p)
+    return _sit_down(open_of(p), company.be if company else be_who_keeps_notes)
 
 
 @kernel
@@ -190,8 +248,8 @@ def _step_among(
 
 def step_among(p: SimpleNamespace) -> Callable:
     """The step of a seat among the companions that there are."""
-    companion = companion_in(p)
-    manners = take_manner if isinstance(companion, Experimenter) else stay_alike
+    companion, company = companion_in(p), company_in(p)
+    manners = _taking_manners(len(company.manners), company.mixed) if company else stay_alike
     put = set_number_alone if are_texts(p) else set_number
     return _step_among(step_of(p), able_in(used_in(p)), manners, type(companion).begin, companion.acting(p), put)
 
@@ -230,12 +288,21 @@ def not_here(params):
 
 @functools.cache
 def _stretch(
-    mechanisms: tuple[Mechanism, ...], deals: bool, mortal: Callable, taught: Callable, told_apart: Callable
+    mechanisms: tuple[Mechanism, ...],
+    whole: Mechanism | None,
+    deals: bool,
+    mortal: Callable,
+    taught: Callable,
+    told_apart: Callable,
 ) -> Callable:
-    """The kernel that tells what a seat sees in a box of these mechanisms; `deals`: agents may deal with one another."""
+    """The kernel that tells what a seat sees in a box of these mechanisms.
+
+    `whole` is the first of those at the end of the row whose numbers it sees all, and `deals` says whether agents may deal with
+    one another.
+    """
     where, action_count = layout(mechanisms), action_count_in(mechanisms)
     senses_at, size = where.senses_at, where.size
-    hazard_at = numbers_at(mechanisms, HAZARD) if deals else size
+    whole_at = numbers_at(mechanisms, whole) if whole else size
 
     @kernel
     def stretch(params, n):
@@ -279,8 +346,8 @@ def _stretch(
             return life + 1, life + 2 if taught(params) else life + 1
         if n == 10:  # from whom it learns
             return life + 3, life + 2 + params.agents if told_apart(params) else life + 3
-        if n == 11:  # health, and what is done to others
-            return hazard_at(params), view
+        if n == 11:  # health, and what is done to others; what is claimed
+            return whole_at(params), view
         if n == 12:  # the mask: items, and all verbs but waiting
             return view, view + items
         if n == 13:
@@ -311,9 +378,10 @@ def _see_from_seat(see: Callable, stretch: Callable) -> Callable:
 
 
 def _stretch_of(p: SimpleNamespace) -> Callable:
-    mechanisms = mechanisms_of(p)
+    mechanisms, used = mechanisms_of(p), used_in(p)
     lives = dies, is_demonstrated, has_teachers_to_tell_apart
-    return _stretch(mechanisms, HAZARD in used_in(p), *(lives if LIVES in mechanisms else (not_here,) * 3))
+    whole = next((mechanism for mechanism in (HAZARD, CLAIMS) if mechanism in used), None)
+    return _stretch(mechanisms, whole, HAZARD in used, *(lives if LIVES in mechanisms else (not_here,) * 3))
 
 
 def see_from_seat_of(p: SimpleNamespace) -> Callable:
@@ -392,8 +460,8 @@ class Seat(Box):
     """A seat in a box. The subclass names the box, and its page says what differs.
 
     Observation:
-        `Box(0, 1, (n,), float32)`, n being 351 in InventionBox, 1105 in AmnesiaBox, 513 in GenerationsBox and 181 in
-        HazardBox, in this order; all counts follow from the parameters, and what never changes is left out
+        `Box(0, 1, (n,), float32)`, n being 351 in InventionBox, 1105 in AmnesiaBox, 513 in GenerationsBox, 181 in HazardBox and
+        857 in SealedBox, in this order; all counts follow from the parameters, and what never changes is left out
         (`metarl_envs.boxes.envs.seat.kept` says which numbers of agent 0's row in the whole box these are):
 
         * one number an item: 0 not held, 0.5 held, 1 in the hand. Items are numbered level by level, bases first, in each
@@ -423,17 +491,22 @@ class Seat(Box):
         * with hazards, the health that others just cost it, over `health`; then for each agent, itself first, its health over
           `health`; what harm it just did, as far as one is told: 1 force, 2/3 theft, 1/3 sabotage; and what good: 1
           publication, 1/2 gift.
+        * with claims, for each place of the board whose page is open and where a claim stands: 1; its author's number, from 1,
+          over the count of agents, or 0 where the author is dead; and how often it was confirmed, refuted and cited, n / (n +
+          1) for n times; else five times 0.
         * the action mask: for each action but waiting (always allowed) and visiting, robbing and giving to oneself (never), 1
           where it would do something. `metarl_envs.boxes.envs.seat.action_mask` gives it for all actions.
 
     Actions:
-        `Discrete(n)`, n being 173 in InventionBox, 287 in AmnesiaBox, 253 in GenerationsBox and 110 in HazardBox. 0 to M - 1,
-        for M items: take this item into the empty hand; with something in the hand, combine the two, after which the hand is
-        empty. M: wait. Then, as many as there are: write the last experiment into note k; empty note k; open page k of the
-        notes (they close at dawn); write the last experiment on place k of the board (of several who do so in one step, one by
-        lot); look at page k of the board; in the topology "chosen", visit agent k; with hazards, force item k together with
-        what is in the hand, steal from agent k the best thing that one lacks, give agent k what is in the hand, publish it,
-        spoil place k of the board. What is not allowed does nothing.
+        `Discrete(n)`, n being 173 in InventionBox, 287 in AmnesiaBox, 253 in GenerationsBox, 110 in HazardBox and 234 in
+        SealedBox. 0 to M - 1, for M items: take this item into the empty hand; with something in the hand, combine the two,
+        after which the hand is empty. M: wait. Then, as many as there are: write the last experiment into note k; empty note k;
+        open page k of the notes (they close at dawn); write the last experiment on place k of the board (of several who do so
+        in one step, one by lot); look at page k of the board; in the topology "chosen", visit agent k; with hazards, force item
+        k together with what is in the hand, steal from agent k the best thing that one lacks, give agent k what is in the hand,
+        publish it, spoil place k of the board; with claims, claim the last experiment at place k of the board, complete the
+        experiment that is claimed there with what is in the hand (what comes of it is attached to the claim), retract one's own
+        claim there, cite somebody else's. What is not allowed does nothing.
 
         With notation="symbols", in place of writing experiments, and after looking at the board: begin note k; begin at place k
         of the board; put symbol k where the pen is. With notation="text": write note k; write at place k of the board; and the
@@ -441,17 +514,19 @@ class Seat(Box):
 
     Parameters:
         preset: "full"; "short", for people (300 steps, about a quarter of an hour; in HazardBox 120; in AmnesiaBox five days,
-        in GenerationsBox five lives); or "small", for learning (InventionBox with five levels and `crossover=3`; AmnesiaBox
-        with 24 items, eight notes and 20 days of 30 steps; GenerationsBox with 32 items and ten lives of 30 steps; HazardBox
-        with 18 items and three agents). It sets what is not given beside
-        it.
+        in GenerationsBox five lives, in SealedBox nine days of 40 steps); or "small", for learning (InventionBox with five
+        levels and `crossover=3`; AmnesiaBox with 24 items, eight notes and 20 days of 30 steps; GenerationsBox with 32 items
+        and ten lives of 30 steps; HazardBox with 18 items and three agents; SealedBox with 24 items, three agents, a board of
+        eight and nine days). It sets what is not given beside it.
 
         agents: who is in the box, 1 to 256 (cost grows with the square of it where all see all). horizon: steps an episode, 1
         to 32767. companions: who sits in the other seats: "waiting", "random", "never_repeat", "greedy" (tries, of eight new
         pairs, the one whose parts are worth most), "oracle" (knows the recipes), "notes_fifo", "notes_best_path",
         "notes_unlimited" (see `metarl_envs.boxes.players.scripted`), in HazardBox also "clean", "prosocial", "toxic", "thief",
         "saboteur" (see `metarl_envs.boxes.players.hazardous`) or "mixed" (each is one of the first four of these, drawn in each
-        episode); their memory is reset when that of agent 0 is.
+        episode), in SealedBox also "publisher", "replicator", "citer", "sceptic", "conformist" (see
+        `metarl_envs.boxes.players.scientists`) or "mixed" (each is one of these five, drawn in each episode). Their memory is
+        reset at each dawn, and at births of their own.
 
         The tree: lineages (1 to 16), levels (1 to 512), width (1 to 64): items a level and lineage. bases (2 to 64): items a
         lineage to begin with. recipes (1 to 8): pairs that make an item. crossover (0 to 512): every so many levels an
@@ -488,6 +563,14 @@ class Seat(Box):
         step. recover (0 to 32767): after so many steps whoever had no health left comes back; 0: never. visibility: who is told
         who did harm: "public" (all), "private" (those who were harmed) or "hidden" (nobody). sabotage: whether it will "erase"
         or "falsify" an entry of the board. harm_mask: whatever harms is forbidden.
+
+        In SealedBox, beside what GenerationsBox has: selection: what pays: "consequentialist" (who truly makes a thing),
+        "seems_right" (who claims that it made one, true or not, one time a thing until its memory is reset), "approval" (whose
+        claim is cited, in equal shares for each other agent that does so), "mix" (citations with weight `mix`, and making with
+        the rest) or "none" (there are no claims). mix (0 to 1): that weight. retention: what may be written over on the board:
+        "free" (everything), or, once it is full, "oldest_out", "least_cited_out" or "least_confirmed_out" (that entry alone).
+        corruption (0 to 1): the chance that an entry that has stood for a life names a wrong thing of the same level in one of
+        its places.
     """
 
     box: ClassVar[type[Box]]
@@ -502,9 +585,12 @@ class Seat(Box):
 
     @staticmethod
     def parameter_error(p: SimpleNamespace) -> str | None:
-        """Companions who keep notes write experiments."""
+        """Companions who keep notes write experiments, and those who differ in manner live by a mechanism."""
         if p.agents > 1 and p.companions.startswith("notes_") and p.notation != "event":
             return f"companions={p.companions!r} write experiments: give notation='event', or companions='greedy'"
+        company = company_in(p)
+        if company and company.mechanism not in used_in(p):
+            return f"companions={p.companions!r} live where there are {company.needs}, or companions='greedy'"
         return Box.parameter_error(p)
 
     @staticmethod

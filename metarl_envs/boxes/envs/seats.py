@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from metarl_envs.boxes.envs.seat import COMPANIONS, MIXED, Seat
-from metarl_envs.boxes.players.hazardous import MANNERS, make_the_best_by_force
+from metarl_envs.boxes.envs.seat import COMPANIONS, EXPERIMENTERS, MIXED, SCIENTISTS, Company, Seat
+from metarl_envs.boxes.players.hazardous import make_the_best_by_force
+from metarl_envs.boxes.players.scripted import make_the_best
 from metarl_envs.boxes.scenarios.amnesia import AmnesiaBox
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.scenarios.generations import GenerationsBox
 from metarl_envs.boxes.scenarios.hazard import HazardBox
 from metarl_envs.boxes.scenarios.invention import InventionBox
-from metarl_envs.boxes.world.tree import items_in
+from metarl_envs.boxes.scenarios.sealed import SealedBox
+from metarl_envs.boxes.world.claims import CLAIM, CONSEQUENTIALIST, MIX, SEEMS_RIGHT, is_claim
+from metarl_envs.boxes.world.mechanisms import begins_in, mechanisms_of
+from metarl_envs.boxes.world.notes import MADE, place_to_write
+from metarl_envs.boxes.world.tree import NOTHING, items_in
 from metarl_envs.engine import Choice, Oracle, Parameters, kernel
 
 
-def seated(box: type[Box], companions: str = "greedy", others: tuple[str, ...] = ()) -> Parameters:
-    """The parameters of a box, with its defaults and presets, and who the companions are: by default, and else."""
-    return Parameters(**box.params.parameters, companions=Choice(companions, COMPANIONS + others))
+def seated(box: type[Box], company: Company | None = None) -> Parameters:
+    """The parameters of a box, with its defaults and presets, and who the companions are: greedy, or of a mixed company."""
+    if company is None:
+        return Parameters(**box.params.parameters, companions=Choice("greedy", COMPANIONS))
+    return Parameters(**box.params.parameters, companions=Choice(MIXED, (*COMPANIONS, *company.manners, MIXED)))
 
 
 class InventionSeat(Seat):
@@ -210,7 +217,7 @@ class HazardSeat(Seat):
     """
 
     box = HazardBox
-    params = seated(HazardBox, MIXED, (*MANNERS, MIXED))
+    params = seated(HazardBox, EXPERIMENTERS)
     references = {"oracle": KnowsTheRecipesAndForces()}
     shifts = {
         "toxic": {"companions": "toxic"},
@@ -227,9 +234,101 @@ class HazardSeat(Seat):
             return text
         return text + f" By force it is {p.p_toxic:g}, and costs all others {p.harm:g} health. Without health one is out."
 
-    @staticmethod
-    def parameter_error(p: SimpleNamespace) -> str | None:
-        """Experimenters know of luck, which there is where there is health."""
-        if p.health == 0 and p.companions in (*MANNERS, MIXED):
-            return f"companions={p.companions!r} live where there are hazards: give health above 0, or companions='greedy'"
-        return Seat.parameter_error(p)
+
+first_claim = begins_in(mechanisms_of(SealedBox.with_params().p), CLAIM)
+#: Where both are paid: citations weigh so much that a step is better spent on a claim than on the next thing (what the oracle
+#: earned with claims and without, at the defaults in 1,000 boxes, was the same at this `mix`).
+_CITED_RATHER = 0.75
+
+
+@kernel
+def pays_to_claim(params, box, i):
+    """Whether it is worth a step to claim what agent i tried last: to have claimed it pays, or to be cited for it."""
+    made = box.seemed[i]
+    if made == NOTHING or params.selection == CONSEQUENTIALIST:
+        return False
+    if params.selection == MIX and params.mix < _CITED_RATHER:
+        return False
+    if params.selection == SEEMS_RIGHT:
+        return box.credited[i, made] == 0
+    for k in range(params.board):  # noqa: SIM110 (a kernel has no generators)
+        if is_claim(box, k) and box.author[k] == i and box.board[k, MADE] == made:
+            return False
+    return True
+
+
+@kernel
+def make_the_best_and_claim_it_from_seat(hyper, memory, params, task, state, rng):
+    """Claim what was made, where that is worth it; else make what pays most of all that can be made now."""
+    if pays_to_claim(params, state.box, 0):
+        return first_claim(params) + place_to_write(params, state.box)
+    return make_the_best(hyper, memory, params, task, state.box, 0, rng)
+
+
+class KnowsTheRecipesAndClaims(Oracle):
+    """Knows the recipes: makes what pays most, and claims it where that is worth it. Strong, not proved to be the best."""
+
+    act = make_the_best_and_claim_it_from_seat
+
+
+class SealedSeat(Seat):
+    """A seat among scientists who forget every day and die, where experiments deceive and only a noticeboard stays.
+
+    Two things are combined; few pairs make something, and one in ten that makes nothing seems to. What seemed to work can be
+    claimed on the board under one's name, and others replicate it, cite it and build on it. Each companion is a publisher, a
+    replicator, a citer, a sceptic or a conformist, drawn anew in each episode. It is agent 0 of a `SealedBox`, with the
+    parameters of the box.
+
+    Hidden:
+        The recipes: for each of the 160 items above the 12 bases (20 levels x 8), the six pairs that make it; the trees are
+        endless. An item of level d is made of one of level d - 1 and any older one, mostly a recent one.
+
+    Reward:
+        The level of what agent 0 truly makes and does not hold, and nothing for what only seems to be made; what was lost at
+        dawn can be made again, and pays again. With other values of `selection` claims pay, or citations.
+
+    Episode:
+        Starts with the bases, an empty board, agent 0 newborn and companions of all ages. A day has `day` steps, a life
+        `lifespan`; the recipes stay. Truncated after `horizon` steps (18 days, six lives); never terminates.
+
+    Splits:
+        train and test (about four tasks to one) share no recipe: the places, within their levels, of ingredients and product
+        add up to an even number in train trees and to an odd one in test trees. validation: one in five of the train trees,
+        which are other trees, of the same pairs. Shifts: `credulous` (all companions claim whatever seemed to work, and test
+        nothing), `applauded` (all companions cite every claim, and that is what pays).
+
+    References:
+        Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error, companions mixed. Random play
+        9.67 +- 0.09 (`make_vec`, `action_space.seed(0)`), `oracle` 2054.32 +- 11.65, which knows the recipes: strong, not
+        proved to be the best (it makes what pays most of all that can be made now, and, where `selection` pays for claims,
+        claims it). With `preset="short"` 4.92 +- 0.06 and 1027.16 +- 5.83.
+
+    Source and variants:
+        That methods which make more claims spread, though more of them are false: Smaldino & McElreath 2016 (Royal Society Open
+        Science 3:160384). What becomes of claims where one thing or another pays: docs/boxes.md. All seats at once:
+        `metarl_envs.boxes`.
+    """
+
+    box = SealedBox
+    params = seated(SealedBox, SCIENTISTS)
+    references = {"oracle": KnowsTheRecipesAndClaims()}
+    shifts = {
+        "credulous": {"companions": "publisher"},
+        "applauded": {"selection": "approval", "companions": "citer"},
+    }
+
+    @classmethod
+    def short_instructions(cls, p: SimpleNamespace) -> str:
+        """What pays, and what deceives."""
+        if p.selection == "none":
+            return cls.instructions(p)
+        pays = {
+            "consequentialist": ", which pays",
+            "seems_right": "; to claim it pays",
+            "approval": "; to be cited for it pays",
+            "mix": "; to make it pays, and to be cited for it",
+        }
+        text = f"Combine two things: a right pair makes something new{pays[p.selection]}. Claims stay on the board."
+        if p.illusions:
+            text += f" A pair that fails seems right with chance {p.illusions:g}."
+        return text

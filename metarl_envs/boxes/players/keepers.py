@@ -13,7 +13,19 @@ from metarl_envs.boxes.players.scripted import (
 )
 from metarl_envs.boxes.world.core import ABSENT
 from metarl_envs.boxes.world.mechanisms import begins_at
-from metarl_envs.boxes.world.notes import LOOK, MADE, NOTE, POST, READ, WHEN, A, B, count_board_pages, count_pages
+from metarl_envs.boxes.world.notes import (
+    LOOK,
+    MADE,
+    NOTE,
+    POST,
+    READ,
+    WHEN,
+    A,
+    B,
+    count_board_pages,
+    count_pages,
+    place_to_write,
+)
 from metarl_envs.boxes.world.tree import NOTHING, items_in, items_of, level_of
 from metarl_envs.engine import Choice, Flag, Parameters, kernel, record
 
@@ -245,7 +257,7 @@ def share_notes(hyper, memory, params, task, state, i, rng):
     found = state.hand[i] == NOTHING and memory.purpose == SEARCH and made != NOTHING and made != memory.posted
     if params.board > 0 and found and not is_posted(params, state, made):
         memory.posted = made
-        return first_post(params) + place_to_post(params, state)
+        return first_post(params) + place_to_write(params, state)
     action = tend_notes(hyper, memory, params, state, i)
     if action >= 0:
         return action
@@ -265,18 +277,6 @@ def is_posted(params, state, made):
         if state.board[k, WHEN] >= 0 and state.board[k, MADE] == made:
             return True
     return False
-
-
-@kernel
-def place_to_post(params, state):
-    """The first empty place of the board; where there is none, the oldest entry that may be written over."""
-    oldest = NOTHING
-    for k in range(params.board):
-        if state.board[k, WHEN] < 0:
-            return k
-        if state.guarded[k] == 0 and (oldest == NOTHING or state.board[k, WHEN] < state.board[oldest, WHEN]):
-            oldest = k
-    return oldest
 
 
 @kernel

@@ -15,17 +15,19 @@ import numpy as np
 
 from metarl_envs.boxes.view.picture import HUES, blend, items, seen_by
 from metarl_envs.boxes.view.words import day_of, entry_in_words, words_in
+from metarl_envs.boxes.world.claims import CITE, CLAIM, REPLICATE, RETRACT, can_read, claims_it_at, has_claims, is_claim
 from metarl_envs.boxes.world.core import ABSENT, ILLUSORY
 from metarl_envs.boxes.world.hazard import DEEDS, FORCED, GAVE, HAZARD, deeds_told, is_out, whose_turn
 from metarl_envs.boxes.world.lives import has_lives, teachers_of
 from metarl_envs.boxes.world.mechanisms import used_in, verbs_of
-from metarl_envs.boxes.world.notes import BOOKS, MADE, WHEN, A, B
+from metarl_envs.boxes.world.notes import BOOKS, MADE, NOTICEBOARD, WHEN, A, B, Book
 from metarl_envs.boxes.world.symbols import are_symbols, pen_at
 from metarl_envs.boxes.world.texts import writing
 from metarl_envs.boxes.world.tree import NOTHING, items_of
 from metarl_envs.boxes.world.verbs import Verb
 from metarl_envs.engine import Picture, Row
 from metarl_envs.engine.canvas import AGENT, BACKGROUND, BAD, FLOOR, GOAL, GOOD, LINES, MUTED, TEXT, WORLD, Color
+from metarl_envs.engine.compiling.kernels import plain
 
 #: Keys of held items, in the order of their tiles, as far as no verb has them; other letters are verbs, or the game's own.
 ITEM_KEYS = "1234567890acdefghijkmqtuvxyz"
@@ -42,6 +44,11 @@ _VISITED = 12
 _SYMBOL, _SYMBOLS_ACROSS = 15, 32
 #: Others whose health is shown, the height of a line of it at most, and the height of the strip of a tile that forces.
 _HEALTHS, _LINE, _STRIP = 11, 20.0, 6
+#: What is done to a claim by a button on its line; where on the line its author and what became of it stand, and their widths.
+_DEEDS = (REPLICATE, RETRACT, CITE)
+_AUTHOR, _FATE, _COUNT, _DEED = 152, 172, 11, 14
+#: What became of a claim, and in which colour that is told.
+_FATES = {"confirmed": GOOD, "refuted": BAD, "cited": GOAL}
 
 
 def item_keys(p: SimpleNamespace) -> str:
@@ -63,10 +70,19 @@ class Place(NamedTuple):
         return self.x <= x < self.x + self.width and self.y <= y < self.y + self.height
 
 
+class Claim(NamedTuple):
+    """What is attached to an entry that is a claim: its author, what became of it, and by key the buttons that do so to it."""
+
+    author: int
+    counts: dict[str, int]
+    buttons: dict[str, tuple[Place, int]]
+
+
 class Entry(NamedTuple):
     """One entry of a notebook or board: where it stands, what to do to write it or to empty it, and what is written.
 
-    `words` are what is written there, where that is no experiment, and `has_pen` says whether the pen is there.
+    `words` are what is written there, where that is no experiment, and `has_pen` says whether the pen is there. `write` is
+    NOTHING where that would change nothing.
     """
 
     place: Place
@@ -76,6 +92,7 @@ class Entry(NamedTuple):
     is_open: bool
     words: str = ""
     has_pen: bool = False
+    claim: Claim | None = None
 
 
 class SeatView:
@@ -182,7 +199,7 @@ class SeatView:
         height, pen = min(24.0, share), pen_at(p, self.state, 0) if are_symbols(p) else None
         for book in there:
             rows, closed = book.entries(p, self.state, 0).tolist(), book.closed(p, self.state, 0)
-            write, read = first[writing(p, book).name], first[book.read.name]
+            read = first[book.read.name]
             words = [""] * len(rows)
             if p.notation != "event":
                 words = [entry_in_words(p, book, self.state, 0, k, self.words) for k in range(len(rows))]
@@ -198,17 +215,48 @@ class SeatView:
                 [
                     Entry(
                         places[k],
-                        write + k,
+                        self._write(book, k, row),
                         NOTHING if erase is None else erase + k,
                         row,
                         k // p.page not in closed,
                         words[k],
                         k == at,
+                        self._claim(k, places[k]) if book is NOTICEBOARD else None,
                     )
                     for k, row in enumerate(rows)
                 ],
             )
             y += 24 + lines * height
+
+    def _write(self, book: Book, k: int, row: list[int]) -> int:
+        """What writes entry k of a book: on the board, where there are claims, what seemed to make something is claimed."""
+        p, state, verb = self.p, self.state, writing(self.p, book)
+        content = [*self.tried, self.seemed]
+        if book is NOTICEBOARD and has_claims(p) and self.seemed != NOTHING:
+            verb, is_new = CLAIM, not claims_it_at(p, state, 0, k)
+        elif p.notation == "event":
+            is_new = self.tried[0] != NOTHING and (row[WHEN] < 0 or row[:WHEN] != content)
+        else:  # symbols are begun; text is no click
+            is_new = p.notation == "symbols"
+        is_free = book is not NOTICEBOARD or not state.guarded[k]
+        return self.verbs.first[verb.name] + k if is_new and is_free else NOTHING
+
+    def _claim(self, k: int, line: Place) -> Claim | None:
+        """What is attached to the claim at place k of the board; None where agent 0 reads none there."""
+        p, state = self.p, self.state
+        if not (has_claims(p) and plain(is_claim)(state, k) and plain(can_read)(p, state, 0, k)):
+            return None
+        verbs = [verb for verb in self.verbs if verb in _DEEDS and verb.key and plain(verb.legal)(p, state, 0, k)]
+        left = line.x + line.width - _DEED * len(verbs)
+        buttons = {
+            verb.key.letter: (
+                Place(left + _DEED * n, line.y + 1, _DEED - 1, line.height - 2),
+                self.verbs.first[verb.name] + k,
+            )
+            for n, verb in enumerate(verbs)
+            if verb.key
+        }
+        return Claim(int(state.author[k]), {fate: int(getattr(state, fate)[k]) for fate in _FATES}, buttons)
 
     def eraser(self, entry: Entry) -> Place | None:
         """Where a click empties an entry."""
@@ -229,13 +277,6 @@ class SeatView:
         for k in range(self.p.alphabet):
             x, y = _LEFT + k % _SYMBOLS_ACROSS * width, top + k // _SYMBOLS_ACROSS * _SYMBOL
             yield str(k + 1), Place(x, y, width - 1, _SYMBOL - 1), self.verbs.put + k
-
-    def is_new(self, entry: Entry) -> bool:
-        """Whether a click on an entry would write something new: begin it, in symbols; never text, which is no click."""
-        if self.p.notation != "event":
-            return self.p.notation == "symbols"
-        content = [*self.tried, self.seemed]
-        return self.tried[0] != NOTHING and (entry.content[WHEN] < 0 or entry.content[:WHEN] != content)
 
     # ----------------------------------------------------------------------------------------- what clicks and keys mean
     def clicked(self, x: float, y: float) -> int | None:
@@ -263,8 +304,11 @@ class SeatView:
             for entry in entries:
                 if (eraser := self.eraser(entry)) and eraser.holds(x, y):
                     return entry.erase
+                for place, action in entry.claim.buttons.values() if entry.claim else ():
+                    if place.holds(x, y):
+                        return action
                 if entry.place.holds(x, y):
-                    return entry.write if self.is_new(entry) else None
+                    return entry.write if entry.write != NOTHING else None
         return None
 
     def take(self, n: int) -> int | None:
@@ -450,6 +494,9 @@ def _draw_news(picture: Picture, seat: SeatView) -> None:
         picture.text(_LEFT, y, f"You copied {some}{told}{more}.", size=13, color=GOOD)
     elif seat.learned != NOTHING:
         picture.text(_LEFT, y, f"You copied {seat.words[seat.learned]} from a teacher.", size=13, color=GOOD)
+    elif has_claims(seat.p):  # what was made is known by its pay alone
+        if state.reward[0] > 0:
+            picture.text(_LEFT, y, f"Your last step paid {state.reward[0]:.3g}.", size=13, color=GOAL)
     elif state.made[0] != NOTHING:
         picture.text(_LEFT, y, f"You made {seat.words[state.made[0]]}, which you did not have.", size=13, color=GOAL)
 
@@ -517,10 +564,11 @@ def _draw_book(picture: Picture, seat: SeatView, name: str, y: float, entries: l
     """Entries as they are written; of closed pages only whether something is."""
     filled = sum(entry.content[WHEN] >= 0 for entry in entries)
     width = picture.text(_LEFT, y - 2, f"{name}: {filled} of {len(entries)} filled", size=13, color=MUTED)
-    how = {"symbols": "click on a line: begin it anew", "text": ""}.get(seat.p.notation)
-    if how is None:
-        how = "click on a line: write the last experiment there" if seat.tried[0] != NOTHING else ""
-    picture.text(_LEFT + width + 12, y - 1, how, size=11, color=blend(MUTED, 0.7))
+    picture.text(_LEFT + width + 12, y - 1, _how_to_write(seat, name), size=11, color=blend(MUTED, 0.7))
+    if any(entry.claim for entry in entries):
+        x = float(_END)
+        for fate, color in reversed(_FATES.items()):
+            x -= 6 + picture.text(x, y - 1, fate, size=11, color=color, align="right")
     for k, entry in enumerate(entries):
         x, top, wide, height = entry.place
         picture.rectangle(x, top, wide, height, FLOOR if entry.content[WHEN] >= 0 else blend(FLOOR, 0.45), min(3.0, height / 4))
@@ -534,6 +582,9 @@ def _draw_book(picture: Picture, seat: SeatView, name: str, y: float, entries: l
             picture.outline(x, top, wide, height, GOAL, 1)
         if entry.is_open:
             if seat.p.notation == "event":
+                if entry.claim:
+                    size = min(size, 11)
+                    _draw_claim(picture, entry.claim, entry.place)
                 _draw_experiment(picture, seat, entry.content, x + 26, top + height / 2 - 0.55 * size, size)
             else:
                 picture.text(x + 26, top + height / 2 - 0.55 * size, entry.words, size=size, room=wide - 46)
@@ -541,6 +592,32 @@ def _draw_book(picture: Picture, seat: SeatView, name: str, y: float, entries: l
                 picture.text(eraser.x + 9, top + height / 2 - 0.55 * size, "x", size=size, color=BAD, align="center")
         else:
             picture.text(x + 26, top + height / 2 - 0.55 * size, "written, but the page is closed", size=size, color=MUTED)
+
+
+def _how_to_write(seat: SeatView, name: str) -> str:
+    """What a click on a line of a book does."""
+    if seat.p.notation != "event":
+        return "click on a line: begin it anew" if seat.p.notation == "symbols" else ""
+    if name == NOTICEBOARD.name and has_claims(seat.p):
+        return "click on a line: claim it" if seat.seemed != NOTHING else ""
+    return "click on a line: write the last experiment there" if seat.tried[0] != NOTHING else ""
+
+
+def _draw_claim(picture: Picture, claim: Claim, line: Place) -> None:
+    """Who claims what stands on a line; how often it was confirmed, refuted and cited; and what can be done to it now."""
+    middle = line.y + line.height / 2
+    if claim.author > 0:
+        picture.circle(line.x + _AUTHOR, middle, 7, AGENT)
+        picture.text(line.x + _AUTHOR, middle - 5, str(claim.author), size=10, color=BACKGROUND, align="center")
+    else:
+        who, color = ("you", GOAL) if claim.author == 0 else ("dead", MUTED)
+        picture.text(line.x + _AUTHOR, middle - 6, who, size=10, color=color, align="center")
+    for n, (fate, count) in enumerate(claim.counts.items()):
+        color = _FATES[fate] if count else blend(MUTED, 0.5)
+        picture.text(line.x + _FATE + _COUNT * n, middle - 6, str(count), size=10, color=color, align="center")
+    for letter, (place, _) in claim.buttons.items():
+        picture.rectangle(*place, LINES, 3)
+        picture.text(place.x + place.width / 2, middle - 6, letter.upper(), size=10, align="center")
 
 
 def _draw_experiment(picture: Picture, seat: SeatView, content: list[int], x: float, y: float, size: int) -> None:

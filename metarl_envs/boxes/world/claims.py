@@ -45,8 +45,9 @@ from metarl_envs.boxes.world.lives import corrupt, has_lives
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
 from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, is_page_open, pages_in, wipe, write
 from metarl_envs.boxes.world.tree import NOTHING, items_in, items_of
-from metarl_envs.boxes.world.verbs import Verb
+from metarl_envs.boxes.world.verbs import Key, Verb
 from metarl_envs.engine import Choice, Real, kernel, uniform
+from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.streams import keyed
 
 #: `selection`, in the order of its numbers.
@@ -393,6 +394,35 @@ def cite(params, task, state, i, k, rng):
     state.entry[i] = k
 
 
+def places_for(p: SimpleNamespace, state: Any, i: int, legal: Callable) -> list[int]:
+    """The places of the board where a verb with this kernel `legal` would do something for agent i."""
+    return [k for k in range(p.board) if plain(legal)(p, state, i, k)]
+
+
+def claims_it_at(p: SimpleNamespace, state: Any, i: int, k: int) -> bool:
+    """Whether agent i reads at place k, as a claim of its own, what it tried last."""
+    same = np.asarray(state.board)[k, :WHEN].tolist() == [*map(int, state.tried[i]), int(state.seemed[i])]
+    return same and bool(plain(is_own_claim)(p, state, i, k))
+
+
+def next_claim(p: SimpleNamespace, state: Any, i: int) -> int:
+    """The first empty place, for what agent i tried last, or the only one to be written over; -1: it claims it already."""
+    free = places_for(p, state, i, can_claim)
+    if not free or any(claims_it_at(p, state, i, k) for k in range(p.board)):
+        return -1
+    return next((k for k in free if state.board[k, WHEN] < 0), free[0] if len(free) == 1 else -1)
+
+
+def first_allowed(legal: Callable) -> Callable[[SimpleNamespace, Any, int], int]:
+    """What gives the first place where a verb with this kernel `legal` would do something; -1 where there is none."""
+    return lambda p, state, i: next(iter(places_for(p, state, i, legal)), -1)
+
+
+def most_refuted(p: SimpleNamespace, state: Any, i: int) -> int:
+    """The claim of its own for which the least speaks; -1 where agent i reads none."""
+    return min(places_for(p, state, i, is_own_claim), key=lambda k: int(plain(standing)(state, k)), default=-1)
+
+
 CLAIM = Verb(
     "claim",
     "claim {place}",
@@ -400,6 +430,7 @@ CLAIM = Verb(
     count_places,
     can_claim,
     claim,
+    key=Key("c", "claim", next_claim),
 )
 REPLICATE = Verb(
     "replicate",
@@ -408,10 +439,27 @@ REPLICATE = Verb(
     count_places,
     can_replicate,
     replicate,
+    key=Key("t", "replicate", first_allowed(can_replicate)),
     by_chance=replicating,
 )
-RETRACT = Verb("retract", "retract {place}", "retracts its claim at place {place}", count_places, is_own_claim, retract)
-CITE = Verb("cite", "cite {place}", "cites the claim at place {place}", count_for_others, can_cite, cite)
+RETRACT = Verb(
+    "retract",
+    "retract {place}",
+    "retracts its claim at place {place}",
+    count_places,
+    is_own_claim,
+    retract,
+    key=Key("x", "retract", most_refuted),
+)
+CITE = Verb(
+    "cite",
+    "cite {place}",
+    "cites the claim at place {place}",
+    count_for_others,
+    can_cite,
+    cite,
+    key=Key("i", "cite", first_allowed(can_cite)),
+)
 
 
 # ------------------------------------------------------------------------------------------------- what is seen

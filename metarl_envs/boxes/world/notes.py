@@ -175,6 +175,18 @@ def post(params, state, actions, i, k):
 
 
 @kernel
+def place_to_write(params, state):
+    """The first empty place of the board; where there is none, the oldest entry that may be written over."""
+    oldest = NOTHING
+    for k in range(params.board):
+        if state.board[k, WHEN] < 0:
+            return k
+        if state.guarded[k] == 0 and (oldest == NOTHING or state.board[k, WHEN] < state.board[oldest, WHEN]):
+            oldest = k
+    return oldest
+
+
+@kernel
 def is_outdone(state, i, actions):
     """Whether agent i posts where one who was gone through before it posted in this step, for whom the lot is."""
     for j in range(i):  # noqa: SIM110 (a kernel has no generators)
@@ -265,7 +277,7 @@ LOOK = Verb(
     count_board_pages,
     is_not_looked_at,
     look_at_page,
-    key=Key("l", "look at the board", lambda p, state, i: next_page(p, state, i, NOTICEBOARD), _pages_must_be_opened),
+    key=Key("l", "look", lambda p, state, i: next_page(p, state, i, NOTICEBOARD), _pages_must_be_opened),
 )
 
 
