@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from metarl_envs.boxes.envs.batch import make_vec
 from metarl_envs.boxes.envs.sight import Sight
+from metarl_envs.boxes.players.scientists import SCIENTISTS
+from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.view.numbers import sights_of, view_length
 from metarl_envs.boxes.world.step import step_of
@@ -21,6 +23,7 @@ from metarl_envs.boxes.world.tree import NOTHING, tree_error
 from metarl_envs.engine import ByParameters, kernel
 from metarl_envs.engine.compiling.kernels import plain
 from metarl_envs.engine.records import Row
+from tests.worlds import LIVELY_BOXES
 
 #: One layout of rows for most tests: each layout is compiled once.
 SMALL = {"agents": 3, "notes": 3, "board": 2, "page": 2, "lineages": 2, "levels": 3, "width": 2, "bases": 8, "dead_ends": 0.0}
@@ -148,6 +151,29 @@ def test_what_others_do_to_one_is_seen_at_once(params, mode, seed):
 def test_what_is_claimed_is_seen_at_once(params, mode, seed):
     assume(params["pays"] != "first" or params["selection"] == "consequentialist")
     live(make_vec("SealedBox", 2, autoreset_mode=mode, **{**SMALL, **params}), 60, seed)
+
+
+@pytest.mark.plain
+def test_what_scientists_do_to_claims_is_seen_at_once():
+    """They claim, test, cite and retract what others read at the time; some die, and entries are corrupted."""
+    shown = set()
+    for more in ({}, {"day": 0, "free_reading": True}):  # without dawns nobody looks at everything anew when one dies
+        envs = make_vec("SealedBox", 1, **{**LIVELY_BOXES["SealedBox"], **more})
+        worlds, actions = envs._envs._worlds, np.zeros((1, 3), np.int64)
+        envs.reset(seed=2)
+        seats = [
+            CompiledSeats(SCIENTISTS[name], envs.variant, np.arange(3)[None] == i)
+            for i, name in enumerate(("replicator", "citer", "sceptic"))
+        ]
+        for _ in range(60):
+            for each in seats:
+                each.act(worlds.task_rows, worlds.worlds, actions)
+            seen, *_ = envs.step(actions)
+            check(envs, seen)
+            shown |= {name for name in ("claimed", "confirmed", "refuted", "cited") if envs.worlds[name].any()}
+            if ((envs.worlds["author"] == NOTHING) & (envs.worlds["claimed"] == 1)).any():
+                shown.add("of the dead")
+    assert shown == {"claimed", "confirmed", "refuted", "cited", "of the dead"}
 
 
 #: What a refusal may name.

@@ -301,7 +301,10 @@ class SealedSeat(Seat):
         Return of an episode, the mean of 1,000 boxes (seeds 0 to 999) and its standard error, companions mixed. Random play
         9.67 +- 0.09 (`make_vec`, `action_space.seed(0)`), `oracle` 2054.32 +- 11.65, which knows the recipes: strong, not
         proved to be the best (it makes what pays most of all that can be made now, and, where `selection` pays for claims,
-        claims it). With `preset="short"` 4.92 +- 0.06 and 1027.16 +- 5.83.
+        claims it). With `preset="short"` 4.92 +- 0.06 and 1027.16 +- 5.83. Agents of `boxes.run("SealedBox", {0: name, 1:
+        "publisher", 2: "replicator", 3: "citer", 4: "sceptic", 5: "conformist"}, boxes=1000)`, which do only what the mask
+        allows: `random` 81.78 +- 0.25, `greedy` 143.44 +- 0.74, `never_repeat` (on a day) 192.46 +- 0.44, `citer` 300.09 +-
+        1.95, `conformist` 349.15 +- 2.32, `publisher` 357.43 +- 2.02, `sceptic` 380.70 +- 2.31, `replicator` 388.40 +- 2.55.
 
     Source and variants:
         That methods which make more claims spread, though more of them are false: Smaldino & McElreath 2016 (Royal Society Open

@@ -43,7 +43,7 @@ import numpy as np
 from metarl_envs.boxes.world.core import ABSENT, CORRUPTING, experiment, has_luck, is_drawn_before, pay_in_words, worth
 from metarl_envs.boxes.world.lives import corrupt, has_lives
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
-from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, is_page_open, pages_in, wipe, write
+from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, is_page_open, page_at, wipe, write
 from metarl_envs.boxes.world.tree import NOTHING, items_in, items_of
 from metarl_envs.boxes.world.verbs import Key, Verb
 from metarl_envs.engine import Choice, Real, kernel, uniform
@@ -87,13 +87,13 @@ def claim_fields(p: SimpleNamespace) -> dict[str, Any]:
 @kernel
 def is_claim(state, k):
     """Whether a claim stands at place k of the board."""
-    return state.claimed[k] != 0 and state.board[k, WHEN] >= 0
+    return (state.claimed[k] != 0) & (state.board[k, WHEN] >= 0)
 
 
 @kernel
 def can_read(params, state, i, k):
     """Whether agent i sees what stands at place k of the board."""
-    return is_page_open(params, state.looking, i, k // params.page)
+    return is_page_open(params, state.looking, i, page_at(params, k))
 
 
 @kernel
@@ -316,7 +316,7 @@ def count_for_others(params):
 @kernel
 def can_claim(params, state, i, k):
     """Whether the last experiment seemed to make something, and place k may be written over."""
-    return state.seemed[i] != NOTHING and state.guarded[k] == 0
+    return (state.seemed[i] != NOTHING) & (state.guarded[k] == 0)
 
 
 @kernel
@@ -329,10 +329,10 @@ def claim(params, task, state, i, k, rng):
 @kernel
 def can_replicate(params, state, i, k):
     """Whether agent i sees a claim there, and has one of its two things in the hand and the other beside."""
-    if state.hand[i] == NOTHING or not is_claim(state, k):
+    if state.hand[i] == NOTHING:
         return False
     other = other_of_pair(state, i, k)
-    return other != NOTHING and state.held[i, other] != ABSENT and can_read(params, state, i, k)
+    return is_claim(state, k) & (other != NOTHING) & (state.held[i, max(other, 0)] != ABSENT) & can_read(params, state, i, k)
 
 
 @kernel
@@ -371,7 +371,7 @@ def run_again(params, task, state, i, k, works, rng):
 @kernel
 def is_own_claim(params, state, i, k):
     """Whether agent i sees a claim of its own there."""
-    return is_claim(state, k) and state.author[k] == i and can_read(params, state, i, k)
+    return is_claim(state, k) & (state.author[k] == i) & can_read(params, state, i, k)
 
 
 @kernel
@@ -384,7 +384,7 @@ def retract(params, task, state, i, k, rng):
 @kernel
 def can_cite(params, state, i, k):
     """Whether agent i sees somebody else's claim there that it has not cited yet."""
-    return is_claim(state, k) and state.author[k] != i and state.has_cited[i, k] == 0 and can_read(params, state, i, k)
+    return is_claim(state, k) & (state.author[k] != i) & (state.has_cited[i, k] == 0) & can_read(params, state, i, k)
 
 
 @kernel
@@ -475,11 +475,28 @@ def show_claims(params, state, i, view, plane, at):
 
     The author's number, from 1, over the count of agents, 0 where the author is dead; of n times, n / (n + 1).
     """
-    for page in range(pages_in(params, params.board)):
-        is_open = is_page_open(params, state.looking, i, page)
-        for k in range(page * params.page, min(params.board, (page + 1) * params.page)):
-            told = 1.0 if is_open and is_claim(state, k) else 0.0
+    for k in range(params.board):
+        show_claim(params, state, k, 1.0 if is_told(params, state, i, k) else 0.0, view, at + 5 * k)
+
+
+@kernel
+def show_claims_again(params, state, i, view, plane, at):
+    """The same one step later, where few claims have changed: those to which somebody did something, and those of the dead."""
+    for k in range(params.board):
+        told = 1.0 if is_told(params, state, i, k) else 0.0
+        is_orphan = (state.author[k] == NOTHING) & (view[at + 5 * k + 1] > 0.0)
+        if (told != view[at + 5 * k]) | is_orphan:
             show_claim(params, state, k, told, view, at + 5 * k)
+    for j in range(params.agents):
+        if state.claiming[j] != NO_CLAIMING:
+            k = state.entry[j]
+            show_claim(params, state, k, 1.0 if is_told(params, state, i, k) else 0.0, view, at + 5 * k)
+
+
+@kernel
+def is_told(params, state, i, k):
+    """Whether a claim stands at place k of the board that agent i can read."""
+    return is_claim(state, k) & can_read(params, state, i, k)
 
 
 @kernel
@@ -574,6 +591,6 @@ CLAIMS = Mechanism(
     birth=leave_claims,
     due=share_of_makers,
     credit=credit_of,
-    seen=Numbers(count_numbers, show_claims),
+    seen=Numbers(count_numbers, show_claims, show_claims_again),
     rules=rules_of_claims,
 )

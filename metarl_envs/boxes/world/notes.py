@@ -44,9 +44,15 @@ def pages_of(p: SimpleNamespace, entries: int) -> int:
 
 
 @kernel
+def page_at(params, k):
+    """The page on which entry k of a book stands; mostly the first, and to divide takes as long as ten comparisons."""
+    return 0 if k < params.page else k // params.page
+
+
+@kernel
 def is_page_open(params, pages, i, page):
     """Whether agent i reads a page of the notebook (`pages` is `state.open`) or of the board (`state.looking`)."""
-    return params.free_reading != 0 or pages[i, page] != 0
+    return (params.free_reading != 0) | (pages[i, page] != 0)
 
 
 def note_fields(p: SimpleNamespace) -> dict[str, Any]:
@@ -164,7 +170,7 @@ def count_places(params):
 @kernel
 def can_post(params, state, i, k):
     """Whether there is an experiment to write down, and place k of the board may be written over."""
-    return state.tried[i, 0] != NOTHING and state.guarded[k] == 0
+    return (state.tried[i, 0] != NOTHING) & (state.guarded[k] == 0)
 
 
 @kernel
@@ -352,53 +358,66 @@ def read_all(params, state, i, view, plane, at):
 @kernel
 def read_book(params, state, i, entries, count, pages, view, plane, at):
     """All entries of a notebook or of the board, page by page."""
+    unit = 1.0 / (items_in(params) + 1)
     for page in range(pages_in(params, count)):
         is_open = is_page_open(params, pages, i, page)
         for k in range(page * params.page, min(count, (page + 1) * params.page)):
-            read_entry(params, state, i, entries, k, is_open, view, plane, at + 4 * k)
+            if is_open:
+                read_entry(params, state, i, entries, k, unit, view, plane, at + 4 * k)
+            else:
+                see_whether_used(entries, k, view, at + 4 * k)
 
 
 @kernel
-def read_entry(params, state, i, notes, k, is_open, out, plane, at):
-    """An entry, which is open to agent i or not: four numbers of its own, and a mark on the items that it speaks of.
-
-    First plane: what to take next, by an entry whose two items are held and whose product is not. With one of them in the
-    hand that is the other; with an empty hand the first. Second plane: what makes nothing with what is in the hand.
-    """
-    used = notes[k, WHEN] >= 0
-    out[at] = 1.0 if used else 0.0
+def see_whether_used(notes, k, out, at):
+    """Of an entry on a closed page: whether something is written."""
+    out[at] = 1.0 if notes[k, WHEN] >= 0 else 0.0
     out[at + 1] = 0.0
     out[at + 2] = 0.0
     out[at + 3] = 0.0
-    if not (used and is_open):
-        return
-    items = items_in(params)
+
+
+@kernel
+def read_entry(params, state, i, notes, k, unit, out, plane, at):
+    """An entry on an open page: four numbers of its own, and a mark on the items that it speaks of.
+
+    First plane: what to take next, by an entry whose two items are held and whose product is not. With one of them in the
+    hand that is the other; with an empty hand the first. Second plane: what makes nothing with what is in the hand.
+
+    `unit` is 1 over the count of items plus 1: times that comes to the same float32 as divided by the count, in less time. An
+    entry that is empty names NOTHING three times; it stands for item 0 then, and marks nothing. Which entry is the next
+    changes all the time, so it is reckoned without a jump that the processor would have to guess.
+    """
     a, b, made, hand = notes[k, A], notes[k, B], notes[k, MADE], state.hand[i]
-    out[at + 1] = (a + 1) / (items + 1)
-    out[at + 2] = (b + 1) / (items + 1)
-    out[at + 3] = (made + 1) / (items + 1)
-    if made == NOTHING:
+    used = notes[k, WHEN] >= 0
+    out[at] = 1.0 if used else 0.0
+    out[at + 1] = (a + 1) * unit
+    out[at + 2] = (b + 1) * unit
+    out[at + 3] = (made + 1) * unit
+    held, x, y, z = state.held[i], max(a, 0), max(b, 0), max(made, 0)
+    is_next = (made != NOTHING) & (held[z] == ABSENT) & (held[x] != ABSENT) & (held[y] != ABSENT)
+    out[plane + x] = max(out[plane + x], 1.0 if is_next & ((hand == NOTHING) | (hand == b)) else 0.0)
+    out[plane + y] = max(out[plane + y], 1.0 if is_next & (hand == a) else 0.0)
+    if used & (made == NOTHING) & (hand != NOTHING):
+        items = items_in(params)
         if hand == a:
-            out[plane + items + b] = 1.0
+            out[plane + items + y] = 1.0
         if hand == b:
-            out[plane + items + a] = 1.0
-    elif state.held[i, made] == ABSENT and state.held[i, a] != ABSENT and state.held[i, b] != ABSENT:
-        if hand == NOTHING or hand == b:  # noqa: SIM109
-            out[plane + a] = 1.0
-        if hand == a:
-            out[plane + b] = 1.0
+            out[plane + items + x] = 1.0
 
 
 @kernel
 def strike_marks(params, state, i, view, plane, at):
-    """Empty the planes of marks: which items are marked is told by the entries that are shown, a and b in each."""
+    """Empty the planes of marks: which items are marked is told by the entries that are shown, a and b in each.
+
+    An entry that says what two make marked them in the first plane, and one that says that they make nothing in the second.
+    """
     items = items_in(params)
     for _entry in range(note_numbers(params) // 4):
-        for named in range(at + 1, at + 3):
-            if view[named] > 0.0:
-                item = int(view[named] * (items + 1) + 0.5) - 1
-                view[plane + item] = 0.0
-                view[plane + items + item] = 0.0
+        if view[at + 1] > 0.0:
+            marks = plane if view[at + 3] > 0.0 else plane + items
+            view[marks + int(view[at + 1] * (items + 1) + 0.5) - 1] = 0.0
+            view[marks + int(view[at + 2] * (items + 1) + 0.5) - 1] = 0.0
         at += 4
 
 
