@@ -319,12 +319,18 @@ def test_a_pool_of_more_tasks_than_there_are_is_refused():
         metarl_envs.tasks("Mixture", parts="DarkRoom(size=2), GridNavi(size=3)", disguise="none", split="train", pool=30)
 
 
+def test_a_part_may_have_more_orders_of_actions_than_a_float_can_count():
+    env = make(parts="DarkRoom(size=3), BernoulliBandit(arms=200)", disguise="actions")
+    env.reset(seed=0)
+    assert sorted(env.tasks.sample(20, seed=1)["does"][0])[-1] in (4, 199)
+
+
 # ------------------------------------------------------------------------------------------------- heuristics
 @pytest.mark.parametrize("disguise", DISGUISES)
 def test_heuristics_play_behind_the_disguise_as_in_their_own_family(disguise):
     env = make(parts="small", disguise=disguise, horizon=12)
     references = references_of(env.variant)
-    assert set(references) - {"oracle", "random", "which_part"} == {
+    assert set(references) - {"oracle", "random", "which_part_told", "which_part_inferring"} == {
         *("DarkRoom_sweep", "TwoStep_ideal_observer", "TwoStep_model_based", "TwoStep_model_free"),
         *("GridNavi_posterior", "TMaze_recall", "DarkKeyToDoor_search"),
     }
@@ -339,7 +345,7 @@ def test_heuristics_play_behind_the_disguise_as_in_their_own_family(disguise):
 def test_a_heuristic_plays_at_random_in_other_parts():
     env = make()
     tasks = np.array([task for task in env.tasks.sample(450, seed=2) if task["which"] == 1])
-    for player in (references_of(env.variant)["DarkRoom_sweep"], references_of(env.variant)["which_part"]):
+    for player in (references_of(env.variant)["DarkRoom_sweep"], references_of(env.variant)["which_part_told"]):
         paid = lifetime_returns(tasks, env.variant, player, np.arange(len(tasks)), episodes=2).mean()
         assert abs(paid - 3.0) < 0.25
 
@@ -347,7 +353,7 @@ def test_a_heuristic_plays_at_random_in_other_parts():
 def test_who_is_told_the_part_plays_heuristics_alone_and_nobody_who_learns():
     """Two-step rounds and gap bandits have references that learn, such as the ideal observer, and no heuristic."""
     parts = parts_at(make(parts="TwoStep, GapBandit(arms=3), GridNavi, DarkRoom(size=3)").variant.p).by_name
-    told = references_of(make().variant)["which_part"].players(parts)
+    told = references_of(make().variant)["which_part_told"].players(parts)
     assert {name: type(player).__name__ for name, player in told.items()} == {
         "TwoStep": "_Uniform",
         "GapBandit": "_Uniform",
@@ -403,7 +409,7 @@ def test_the_guide_runs():
     guide = Path(__file__).parents[1] / "docs" / "mixture.md"
     code = "\n".join(re.findall(r"```python\n(.*?)```", guide.read_text(), flags=re.DOTALL))
     exec(compile(code, "mixture.md", "exec"), found := {})
-    assert set(found["result"].policies) == {"which_part", "q_learning"}
+    assert set(found["result"].policies) == {"which_part_told", "which_part_inferring", "q_learning"}
 
 
 def test_a_task_that_was_told_can_be_given_back():

@@ -193,6 +193,19 @@ def led_to(
     return kernel(scope[f"{name}_of_part"])
 
 
+def of_each_part(kernels: Mapping[str, Callable], name: str, arguments: tuple[str, ...]) -> Callable:
+    """Return a kernel that calls one for each part, in order, with the part's rows; arguments as in `led_to`."""
+    lines = [
+        f"    own_{number}({', '.join(f'{one}[part_{number}]' if one in ROWS else one for one in arguments)})"
+        for number in range(len(kernels))
+    ]
+    scope: dict[str, Any] = {"__name__": __name__}
+    for number, (part, own) in enumerate(kernels.items()):
+        scope |= {f"part_{number}": part, f"own_{number}": own}
+    exec(f"def {name}_of_each_part({', '.join(arguments)}):\n" + "\n".join(lines), scope)
+    return kernel(scope[f"{name}_of_each_part"])
+
+
 def _link(
     name: str, own: Callable, part: str, number: int, others: Callable | None, arguments: tuple[str, ...], given_back: str
 ) -> Callable:

@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 from metarl_envs.engine.action_form import ActionForm
-from metarl_envs.engine.compiling.kernels import kernel
+from metarl_envs.engine.compiling.kernels import kernel, plain
 from metarl_envs.engine.observation_form import ObservationForm, size_of
 from metarl_envs.engine.parameters import RESERVED, Parameters
 from metarl_envs.engine.records import Row, fields_of, for_drivers, record
@@ -38,6 +38,8 @@ _FOLLOWS_FROM = {
     "returns": {"reset", "step"},
     "starts": {"reset"},
     "prior": {"sample_task", "reset", "step", "observe"},
+    "statistics": {"sample_task", "reset", "step", "observe"},
+    "condition": {"reset", "step", "observe"},
     "update_posterior": {"reset", "step", "observe"},
     "all_tasks": {"sample_task"},
     "in_every_part": {"sample_task"},
@@ -104,6 +106,11 @@ class Family:
       have equal hashes, and the hash says whether it is a train, a validation or a test task (see `splits.part_of`).
     * `in_every_part(params, task)`, if single tasks hold much of the distribution (one in five hundred, say): whether this is
       such a task. It is drawn in each part as often as in all tasks, where by its hash it would be in one part alone.
+    * `condition(params, belief, seen, action, reward, then)`, if what is unknown of the task has a posterior in closed form and
+      episodes never terminate: takes account of a step in the row `belief` (see `statistics`), and returns the logarithm of how
+      likely reward and observation were by what it held before: of their chance, or where rewards are real numbers
+      (`binary_reward` is not set) of the reward's density; -inf where they cannot be. `condition_anew(params, belief)`, if
+      something there has to be put back when an episode begins.
 
     Horizons, trials and autoreset are the engine's business. `horizon` is a parameter of every family.
 
@@ -141,6 +148,8 @@ class Family:
     state_index_in_task: ClassVar[Callable | ByParameters | None] = None
     task_hash: ClassVar[Callable | ByParameters | None] = None
     in_every_part: ClassVar[Callable | ByParameters | None] = None
+    condition: ClassVar[Callable | None] = None
+    condition_anew: ClassVar[Callable | None] = None
 
     #: Named shifts of the task distribution: what each changes in the parameters. They leave the spaces as they are, and which
     #: tasks are train, validation and test tasks.
@@ -310,11 +319,21 @@ class Family:
         """
         return None
 
-    @staticmethod
+    @classmethod
     def update_posterior(
-        p: SimpleNamespace, belief: dict[str, np.ndarray], seen: np.ndarray, action: int, reward: float, then: np.ndarray
+        cls, p: SimpleNamespace, belief: dict[str, np.ndarray], seen: np.ndarray, action: int, reward: float, then: np.ndarray
     ) -> None:
-        """Update the parameters that `prior` gave, in place, for one transition between observations."""
+        """Update the parameters that `prior` gave, in place, for one transition between observations: as `condition` does."""
+        if cls.condition is not None:
+            plain(cls.condition)(p, SimpleNamespace(**belief), seen, action, reward, then)
+
+    @classmethod
+    def statistics(cls, p: SimpleNamespace) -> dict[str, np.ndarray] | None:
+        """Return the fields of the row `belief` of `condition` before anything was seen; None where there is no closed form.
+
+        By default the parameters of the prior.
+        """
+        return cls.prior(p) if cls.condition is not None else None
 
     @staticmethod
     def expected_rewards(p: SimpleNamespace, belief: dict[str, np.ndarray]) -> np.ndarray | None:

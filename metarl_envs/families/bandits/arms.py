@@ -49,6 +49,12 @@ def win_or_lose(state, arm, chance, rng):
 
 
 @kernel
+def one_pull_later(params, seen, then):
+    """Whether what was seen after a pull is what bandits show after one."""
+    return abs((then[0] - seen[0]) * params.horizon - 1.0) < 1e-3
+
+
+@kernel
 def place_of_highest(values):
     """Where the highest value stands; the first of equal ones."""
     best = 0

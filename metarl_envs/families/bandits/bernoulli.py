@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from metarl_envs.families.bandits.arms import (
     draw_wins,
     fill_uniformly,
     one_arm_all_the_time,
+    one_pull_later,
     place_of_highest,
     range_error,
     tell_wins,
@@ -32,6 +34,18 @@ def draw_arms(params, task, rng):
 def pull(params, task, state, action, rng):
     """Pull one arm; it pays 1 with its chance."""
     return win_or_lose(state, action, task.chance[action], rng), False
+
+
+@kernel
+def count_win_or_loss(params, belief, seen, action, reward, then):
+    """Count the win or the loss of a pull, whose chance is the mean of the arm's Beta."""
+    won, lost = 1.0 * (reward == 1.0), 1.0 * (reward == 0.0)
+    wins, losses = belief.a[action], belief.b[action]
+    belief.a[action] += won
+    belief.b[action] += lost
+    if won + lost == 0.0 or not one_pull_later(params, seen, then):
+        return -math.inf
+    return math.log((wins * won + losses * lost) / (wins + losses))
 
 
 @kernel
@@ -79,7 +93,7 @@ class BernoulliBandit(Bandit):
     """
 
     params = Parameters(arms=Integer(5, 2, 1000), horizon=Integer(10, 1), low=Real(0.0, 0.0, 1.0), high=Real(1.0, 0.0, 1.0))
-    sample_task, reset, step = draw_arms, unpulled, pull
+    sample_task, reset, step, condition = draw_arms, unpulled, pull, count_win_or_loss
     shifts = {"close_arms": {"low": 0.4, "high": 0.6}}
     references = {"oracle": oracle(pull_best)}
     binary_reward = True
@@ -106,12 +120,6 @@ class BernoulliBandit(Bandit):
     def prior(p: SimpleNamespace) -> dict[str, np.ndarray] | None:
         """Beta(a, b) of each arm; closed only where chances are uniform on all of [0, 1]."""
         return {"a": np.ones(p.arms), "b": np.ones(p.arms)} if (p.low, p.high) == (0, 1) else None
-
-    @staticmethod
-    def update_posterior(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
-        """Count the win or the loss."""
-        belief["a"][action] += reward
-        belief["b"][action] += 1 - reward
 
     @staticmethod
     def expected_rewards(p: SimpleNamespace, belief) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from metarl_envs.families.bandits.arms import (
     best_arm_ever_after,
     draw_wins,
     one_arm_all_the_time,
+    one_pull_later,
     place_of_highest,
     tell_wins,
     unpulled,
@@ -30,6 +32,21 @@ def every_place(params, task):
 def pull(params, task, state, action, rng):
     """Pull one arm: the good one pays 1 with chance (1 + gap) / 2, any other with (1 - gap) / 2."""
     return win_or_lose(state, action, 0.5 + params.gap * ((action == task.good) - 0.5), rng), False
+
+
+@kernel
+def weigh_every_place(params, belief, seen, action, reward, then):
+    """Weigh every place by the chance of what was paid if the good arm were there."""
+    if (reward != 0.0 and reward != 1.0) or not one_pull_later(params, seen, then):
+        return -math.inf
+    total = 0.0
+    for arm in range(len(belief.good)):
+        gains = (arm == action) == (reward == 1.0)  # the good arm wins as often as another loses
+        belief.good[arm] *= (1.0 + params.gap) / 2.0 if gains else (1.0 - params.gap) / 2.0
+        total += belief.good[arm]
+    for arm in range(len(belief.good)):
+        belief.good[arm] /= max(total, 1e-300)
+    return math.log(total) if total > 0.0 else -math.inf
 
 
 # --------------------------------------------------------------------------------------------- references
@@ -122,7 +139,7 @@ class GapBandit(Bandit):
     params = Parameters(arms=Integer(5, 2, 1000), gap=Real(0.2, 0.0, 1.0), horizon=Integer(100, 1))
     task = UniformTasks(good=(np.int32, "arms"))
     state = staticmethod(wins_and_pulls)
-    reset, step = unpulled, pull
+    reset, step, condition = unpulled, pull, weigh_every_place
     in_every_part = every_place
     shifts = {"large_gap": {"gap": 0.5}, "half_gap": {"gap": 0.1}}
     references = {"oracle": oracle(pull_good), "ideal_observer": IdealObserver()}
@@ -138,14 +155,6 @@ class GapBandit(Bandit):
     def prior(p: SimpleNamespace) -> dict[str, np.ndarray]:
         """The chance of each arm to be the good one."""
         return {"good": np.full(p.arms, 1 / p.arms)}
-
-    @staticmethod
-    def update_posterior(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
-        """Weigh every place by the chance of what was paid if the good arm were there."""
-        paid_by = (1 + p.gap) / 2, (1 - p.gap) / 2  # the chance that the good arm pays so, and another arm, ...
-        good, other = paid_by if reward else paid_by[::-1]  # ... since the one wins as often as the other loses
-        weights = belief["good"] * np.where(np.arange(p.arms) == action, good, other)
-        belief["good"][:] = weights / weights.sum()
 
     @staticmethod
     def expected_rewards(p: SimpleNamespace, belief) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,6 +26,7 @@ from metarl_envs.families.bandits.arms import (
     best_arm_ever_after,
     fill_uniformly,
     one_arm_all_the_time,
+    one_pull_later,
     place_of_highest,
     range_error,
 )
@@ -56,6 +58,41 @@ def pull_with_noise(params, task, state, action, rng):
 
 
 # --------------------------------------------------------------------------------------------- references
+@kernel
+def share_below(x):
+    """The share of a standard normal that lies below x."""
+    return 0.5 * math.erfc(-x / math.sqrt(2.0))
+
+
+@kernel
+def share_within(params, mean, spread):
+    """The share of a normal that lies between `low` and `high`, and is not less than the least number there is."""
+    return max(share_below((params.high - mean) / spread) - share_below((params.low - mean) / spread), 1e-300)
+
+
+@kernel
+def log_density(x, mean, variance):
+    """The logarithm of a normal density."""
+    return -0.5 * ((x - mean) * (x - mean) / variance + math.log(2.0 * math.pi * variance))
+
+
+@kernel
+def add_to_normal(params, belief, seen, action, reward, then):
+    """Add a pull to the arm's normal. Where that is cut off stays: the density counts how much is left between."""
+    mean, precision = belief.mean[action], belief.precision[action]
+    belief.precision[action] += params.noise**-2
+    belief.mean[action] += (reward - mean) * params.noise**-2 / belief.precision[action]
+    if not one_pull_later(params, seen, then):
+        return -math.inf
+    if params.high == params.low:
+        return log_density(reward, params.low, params.noise**2)
+    left = share_within(params, belief.mean[action], belief.precision[action] ** -0.5)
+    if precision == 0.0:
+        return math.log(left / (params.high - params.low))
+    before = share_within(params, mean, precision**-0.5)
+    return log_density(reward, mean, params.noise**2 + 1.0 / precision) + math.log(left / before)
+
+
 @kernel
 def pull_best(hyper, memory, params, task, state, rng):
     """Pull the arm with the highest mean."""
@@ -107,7 +144,7 @@ class GaussianBandit(Bandit):
         high=Real(1.0, -1e6, 1e6),
         noise=Real(0.3, 0.0, 1e6),
     )
-    sample_task, reset, step = draw_means, unpulled, pull_with_noise
+    sample_task, reset, step, condition = draw_means, unpulled, pull_with_noise, add_to_normal
     shifts = {"close_arms": {"low": 0.4, "high": 0.6}, "noisy": {"noise": 0.5}}
     references = {"oracle": oracle(pull_best)}
     parameter_error = staticmethod(range_error)
@@ -137,12 +174,6 @@ class GaussianBandit(Bandit):
     def prior(p: SimpleNamespace) -> dict[str, np.ndarray] | None:
         """Mean and precision of a normal for each arm, cut off at `low` and `high`: at first of no precision, so flat."""
         return {"mean": np.zeros(p.arms), "precision": np.zeros(p.arms)} if p.noise else None
-
-    @staticmethod
-    def update_posterior(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
-        """Add the pull to the arm's normal; where it is cut off stays."""
-        belief["precision"][action] += p.noise**-2
-        belief["mean"][action] += (reward - belief["mean"][action]) * p.noise**-2 / belief["precision"][action]
 
     @staticmethod
     def expected_rewards(p: SimpleNamespace, belief) -> np.ndarray:

@@ -114,6 +114,48 @@ def see_place(params, task, state, obs):
     obs[0] = state.place
 
 
+@kernel
+def likelihood_of_courses(params, evidence):
+    """The logarithm of how likely rewards were, summed over all courses (the forward algorithm).
+
+    `evidence[round, place]` is the logarithm of how likely those of a round are where that place is the good one.
+    """
+    one, two, total = 0.5, 0.5, 0.0
+    for r in range(len(evidence)):
+        swapped = params.change * (two - one)
+        most = max(evidence[r, 0], evidence[r, 1])
+        one = (one + swapped) * math.exp(evidence[r, 0] - most)
+        two = (two - swapped) * math.exp(evidence[r, 1] - most)
+        total += most + math.log(one + two)
+        one, two = one / (one + two), two / (one + two)
+    return total
+
+
+@kernel
+def from_first_round(params, belief):
+    """An episode begins: the course starts again."""
+    belief.t[0] = 0
+
+
+@kernel
+def weigh_courses(params, belief, seen, action, reward, then):
+    """Weigh every course of swaps by what a lottery paid: in each episode of a trial the same course is lived again."""
+    r = belief.t[0] // 2
+    belief.t[0] += 1
+    if seen[0] == 0:
+        rare = then[0] != 1 + action
+        chance = 1.0 - params.common if rare else params.common
+        return math.log(chance) if then[0] != 0 and reward == 0.0 and chance > 0.0 else -math.inf
+    if then[0] != 0 or (reward != 0.0 and reward != 1.0):
+        return -math.inf
+    for place in range(2):
+        paid = _GOOD if place == seen[0] - 1 else _BAD
+        belief.evidence[r, place] += math.log(paid if reward == 1.0 else 1.0 - paid)
+    before = belief.total[0]
+    belief.total[0] = likelihood_of_courses(params, belief.evidence)
+    return belief.total[0] - before
+
+
 # --------------------------------------------------------------------------------------------- references
 @kernel
 def better(values):
@@ -329,6 +371,7 @@ class TwoStep(Family):
     )
     state = record(place=np.int64, round=np.int64, first=np.int64, paid=np.int64)
     sample_task, reset, step, observe = draw_course, at_first_step, choose, see_place
+    condition, condition_anew = weigh_courses, from_first_round
     in_every_part = is_likely_course
     shifts = {"volatile": {"change": 0.1}, "reversed": {"common": 0.2}}
     references = {
@@ -345,6 +388,13 @@ class TwoStep(Family):
     def task(p: SimpleNamespace) -> np.dtype:
         """The chance of each lottery, [round, place, lottery]."""
         return record(chance=(np.float64, ((p.horizon + 1) // 2, 2, 2)))
+
+    @staticmethod
+    def statistics(p: SimpleNamespace) -> dict[str, np.ndarray] | None:
+        """How likely rewards are by the course, and the step. There is no closed form of a drift."""
+        if p.variant != "wang":
+            return None
+        return {"evidence": np.zeros(((p.horizon + 1) // 2, 2)), "total": np.zeros(1), "t": np.zeros(1, np.int64)}
 
     @staticmethod
     def spaces(p: SimpleNamespace):

@@ -57,20 +57,29 @@ def in_order_of_appearance(does: np.ndarray) -> np.ndarray:
 
 
 def how_many(part: Variant, parts: Parts, disguise: str, surplus: str) -> float:
-    """Return how many different disguises a task of a part can have."""
+    """Return how many different disguises a task of a part can have; infinite where they are too many to be told."""
     if disguise == "projection":
         return math.inf
-    count = 1.0
-    if hides_actions(disguise):
-        doing = Counter(undisguised(part, parts.actions, surplus).tolist())
-        count *= math.factorial(parts.actions) / math.prod(map(math.factorial, doing.values()))
-        if part.family.exchangeable_actions:
-            alike = Counter(times for own, times in doing.items() if own != IDLE)
-            count /= math.prod(map(math.factorial, alike.values()))
+    count = orders(part, parts, surplus) if hides_actions(disguise) else 1
     if hides_observations(disguise):
-        shown = math.prod(part.observation.shape)
-        count *= math.perm(parts.length, shown) * 2**shown
+        count *= images(part, parts)
+    return float(count) if count < 2**63 else math.inf
+
+
+def orders(part: Variant, parts: Parts, surplus: str) -> int:
+    """Return in how many different orders the actions of a part may stand."""
+    doing = Counter(undisguised(part, parts.actions, surplus).tolist())
+    count = math.factorial(parts.actions) // math.prod(map(math.factorial, doing.values()))
+    if part.family.exchangeable_actions:
+        alike = Counter(times for own, times in doing.items() if own != IDLE)
+        count //= math.prod(map(math.factorial, alike.values()))
     return count
+
+
+def images(part: Variant, parts: Parts) -> int:
+    """Return at how many different places, and with how many signs, the numbers of a part may be shown."""
+    shown = math.prod(part.observation.shape)
+    return math.perm(parts.length, shown) * 2**shown
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -207,6 +216,21 @@ def is_unseen(disguise: str) -> Callable:
             return part_of(hash_of_numbers(task.does, as_word(_KEY))) == TEST
 
     return unseen
+
+
+def scaled_sight(part: Variant, lowest: np.ndarray, scale: np.ndarray) -> Callable:
+    """Return the kernel `look(params, task, state, seen)`: what is seen in a part, between 0 and 1, with zeros behind it."""
+    observe, shown = part.kernel("observe"), len(lowest)
+
+    @kernel
+    def look(params, task, state, seen):
+        observe(params, task, state, seen)
+        for i in range(shown):
+            seen[i] = (seen[i] - lowest[i]) * scale[i]
+        for i in range(shown, len(seen)):
+            seen[i] = 0.0
+
+    return look
 
 
 @kernel

@@ -44,30 +44,23 @@ from metarl_envs.families.mixture.disguise import (
     how_many,
     in_order_of_appearance,
     is_unseen,
+    scaled_sight,
     showing,
     undisguised,
     undoing,
 )
 from metarl_envs.families.mixture.parts import Parts, default_held_out, parts_at, read_names, read_parts
-from metarl_envs.families.mixture.players import PartOracle, PartRandom, PartReference, WhichPart, references_between
+from metarl_envs.families.mixture.players import (
+    PartOracle,
+    PartRandom,
+    PartReference,
+    WhichPartInferring,
+    WhichPartTold,
+    references_between,
+)
 
 
 # ------------------------------------------------------------------------------------------------- kernels
-def _scaled_sight(part: Variant, lowest: np.ndarray, scale: np.ndarray) -> Callable:
-    """What is seen in a part, between 0 and 1, with zeros behind it."""
-    observe, shown = part.kernel("observe"), len(lowest)
-
-    @kernel
-    def look(params, task, state, seen):
-        observe(params, task, state, seen)
-        for i in range(shown):
-            seen[i] = (seen[i] - lowest[i]) * scale[i]
-        for i in range(shown, len(seen)):
-            seen[i] = 0.0
-
-    return look
-
-
 def _beginning(part: Variant, look: Callable) -> Callable:
     reset = part.kernel("reset")
 
@@ -135,7 +128,7 @@ def _disguised(begin: Callable, live: Callable, show: Callable) -> tuple[Callabl
 def _world_of(parts: Parts, disguise: str, surplus: str) -> SimpleNamespace:
     """The kernels `reset` and `step`, which do not depend on which tasks are drawn."""
     by_name, show = parts.by_name, showing(disguise)
-    looks = {name: _scaled_sight(part, *sight) for (name, part), sight in zip(by_name.items(), parts.sights, strict=True)}
+    looks = {name: scaled_sight(part, *sight) for (name, part), sight in zip(by_name.items(), parts.sights, strict=True)}
     begin = led_to(
         {name: _beginning(part, looks[name]) for name, part in by_name.items()},
         "begin_and_look",
@@ -279,9 +272,10 @@ class Mixture(Family):
         Return of an episode: that of the part. `random` plays the part's own actions, all alike; `oracle` is the part's,
         behind the disguise; memoryless-best is told the part and the disguise, so that it is an upper bound. The other
         references of each part, which are told the disguise, and whether it is their part, and play at random elsewhere:
-        `DarkRoom_sweep`, `GridNavi_posterior`, `TwoStep_ideal_observer`. `which_part` is told the part, and plays the first of
-        its references that are heuristics, at random where none is (bandits, two-step rounds and random MDPs): the strongest
-        player here that does not learn.
+        `DarkRoom_sweep`, `GridNavi_posterior`, `TwoStep_ideal_observer`. Two heuristics play the first
+        heuristic of the part, at random where it has none (bandits, two-step rounds and random MDPs): `which_part_told` is told
+        part and disguise, and `which_part_inferring` finds them out by how likely each makes what it has seen (its docstring
+        says where that is exact). They are the strongest players here that do not learn what pays.
 
     Source and variants:
         Permuted actions: Headless-AD (Sinii et al. 2023, arXiv 2312.13327). Random projections make tasks at will in GPICL
@@ -313,8 +307,13 @@ class Mixture(Family):
     )
     in_every_part = ByParameters(lambda p: _likely_tasks_of(parts_at(p)))
     shifts = {"unseen_parts": {"parts_drawn": "held_out"}, "unseen_disguise": {"disguises_drawn": "unseen"}}
-    references = {"oracle": PartOracle(), "random": PartRandom(), "which_part": WhichPart()}
-    heuristics = ("which_part",)
+    references = {
+        "oracle": PartOracle(),
+        "random": PartRandom(),
+        "which_part_told": WhichPartTold(),
+        "which_part_inferring": WhichPartInferring(),
+    }
+    heuristics = ("which_part_told", "which_part_inferring")
 
     @staticmethod
     def task(p: SimpleNamespace) -> np.dtype:

@@ -1,19 +1,20 @@
-"""Players of a mixture that are told the part and the disguise: in each part they play as somebody plays in its own family."""
+"""Players of a mixture, who play in each part as somebody plays in its own family: told the part and the disguise, or not."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from metarl_envs.engine import Oracle, Parameters, Player, Text, Variant, kernel, randint, record
-from metarl_envs.engine.composing import led_to
-from metarl_envs.engine.player import heuristics_of, references_of
+from metarl_envs.engine.composing import led_to, of_each_part
+from metarl_envs.engine.player import Internal, heuristics_of, references_of
 from metarl_envs.engine.records import for_drivers
 from metarl_envs.families.mixture.disguise import hides_observations, undoing
+from metarl_envs.families.mixture.inferring import NEVER, PartInference, index_in, inference
 from metarl_envs.families.mixture.parts import Parts, parts_at
 
 
@@ -69,14 +70,15 @@ class PartRandom(PartPlayer):
 
 
 @kernel
-def act_uniformly(hyper, memory, params, task, state, rng):
+def act_uniformly(hyper, memory, seen, rng):
     """Any of the part's actions, all alike."""
     return randint(rng, len(memory.actions))
 
 
-class _Uniform(Oracle):
+class _Uniform(Player):
     """Any action of a family, all alike."""
 
+    observes = "observation"
     act = act_uniformly
 
     @staticmethod
@@ -107,15 +109,74 @@ class PartReference(PartPlayer):
         return {name: own.get(name, _Uniform()) for name in parts}
 
 
-class WhichPart(PartPlayer):
+def first_heuristics(parts: Mapping[str, Variant]) -> dict[str, Player]:
+    """Return the first heuristic of each part that looks at observations alone, or random play where there is none."""
+    return {
+        name: next((one for one in heuristics_of(part).values() if one.observes in ("state", "observation")), _Uniform())
+        for name, part in parts.items()
+    }
+
+
+class WhichPartTold(PartPlayer):
     """Is told the part and the disguise, and plays the first of the part's heuristics; at random where the part has none.
 
-    It is the strongest player that does not learn what pays: a learner must be compared with it.
+    Nobody who must find out which part it is can play better without learning what pays: it is an upper bound.
     """
 
     def players(self, parts):
         """Return the first heuristic of each part."""
-        return {name: next(iter(heuristics_of(part).values()), _Uniform()) for name, part in parts.items()}
+        return first_heuristics(parts)
+
+
+@kernel
+def tell_parts(hyper, memory, seen, action, out):
+    """Write the probability of each part."""
+    most = memory.evidence[0]
+    for k in range(len(out)):
+        most = max(most, memory.evidence[k])
+    total = 0.0
+    for k in range(len(out)):
+        out[k] = math.exp(memory.evidence[k] - most) if most > NEVER else 1.0
+        total += out[k]
+    for k in range(len(out)):
+        out[k] /= total
+
+
+class WhichPartInferring(Player):
+    """Is told nothing: finds out which part it is, and what actions do, and plays the first of that part's heuristics.
+
+    It knows all parts (those that are held out too), how tasks are drawn in each, and how disguises are; parts are alike to it
+    at first. In each step it plays for the likeliest part, and there for the likeliest disguise, the first of equal ones; where
+    it needs an action that it has not found yet, it tries the first that it has not tried. In parts without a heuristic, and
+    where nothing that it knows can have shown what it saw, it plays at random.
+
+    How likely a part is: the chance of all that was seen and paid in the trial, summed over the part's tasks and over the
+    orders in which actions may stand, exactly:
+
+    * of a part whose tasks can be listed, and whose steps have no chance in them (rooms, T-mazes), each task is lived through;
+    * of bandits, random MDPs and two-step rounds whose courses swap there is a closed form (`Family.condition`). Where a part
+      pays one of a few amounts, and another pays any, with a density, seeing one of the few makes the first one sure;
+    * of others nobody knows it: whatever can be seen there counts as alike, and a binary reward as a coin's.
+
+    With disguise="observations" and "both" it sums over the places and signs of the part's numbers too, where there are at most
+    128 ways to show them. Where there are more, and with disguise="projection", it sees only how long they are as a row, which
+    no such disguise changes: rooms are followed by where moves would have led, a part that shows a single number is read, and
+    one that shows several by chance is told by reward and length (its heuristic is shown the middle of what there is).
+
+    At most 128 disguises of a part are followed at once; of large parts, with some thousand tasks, as few as 8. Where more are
+    possible, the least likely are forgotten. In the sets of parts that have a name none is.
+
+    As the internal `parts` it tells the probability of each part.
+    """
+
+    observes = "observation"
+    internals: ClassVar[Mapping[str, Internal]] = {
+        "parts": Internal(tell_parts, lambda p, variant: len(parts_at(variant.p).variants))
+    }
+
+    def bind(self, variant: Variant) -> Player:
+        """Return it with the kernels of the variant's parts."""
+        return _inferring(parts_at(variant.p), variant.p.disguise, variant.p.surplus)
 
 
 # ------------------------------------------------------------------------------------------------- how they are put together
@@ -213,7 +274,7 @@ def _told(part: Variant, player: type[Player], lowest: np.ndarray, scale: np.nda
     """A player's three kernels in a part, whatever it observes; its memory is `memory.own`."""
     own_begin, own_act, own_learn, observe = player.begin, player.act, player.learn, part.kernel("observe")
     whole = part.observation.dtype.kind != "f"
-    knows, index, params = player.observes == "world", _index_in(part, player), part.params
+    knows, index, params = player.observes == "world", index_in(part, player), part.params
 
     @kernel
     def act_by_world(hyper, memory, params, task, state, rng):
@@ -244,19 +305,6 @@ def _told(part: Variant, player: type[Player], lowest: np.ndarray, scale: np.nda
     return (begin_by_world if knows else begin_by_sight), (act_by_world if knows else act_by_sight), learn
 
 
-def _index_in(part: Variant, player: type[Player]) -> Callable:
-    """What a player looks at, of an observation of the part: its index, or itself."""
-    if player.observes == "state":
-        assert part.state_index is not None, "else the player could not play there"
-        return part.state_index
-
-    @kernel
-    def itself(params, seen):
-        return seen
-
-    return itself
-
-
 # ------------------------------------------------------------------------------------------------- through the disguise
 def _noting(disguise: str) -> Callable:
     """Return the kernel `note(memory, task)`, which keeps what brings an observation back."""
@@ -282,3 +330,81 @@ def _noting(disguise: str) -> Callable:
             """Nothing is disguised."""
 
     return note
+
+
+# ------------------------------------------------------------------------------------------------- told nothing
+class _Inferring(WhichPartInferring):
+    """Who follows all parts, put together."""
+
+    def __init__(self, parts: Mapping[str, PartInference], length: int):
+        super().__init__()
+        self._parts, self._length = parts, length
+        hyper = np.zeros(1, record(**{name: part.hyper.dtype for name, part in parts.items()}))
+        for name, part in parts.items():
+            hyper[name] = part.hyper
+        self.hyper = for_drivers(hyper)
+
+    def bind(self, variant: Variant) -> Player:
+        """Itself."""
+        return self
+
+    def memory(self, p: Any, variant: Variant) -> np.dtype:  # type: ignore[override]
+        """Whether an episode begins, what was shown; of each part how likely it is, what it would do, and what is assumed."""
+        count = len(self._parts)
+        each = {"evidence": (np.float64, count), "actions": (np.int64, count)}
+        assumed = {name: part.memory for name, part in self._parts.items()}
+        return record(begins=np.int64, shown=(np.float32, self._length), **each, **assumed)
+
+    def initial_memory(self, variant: Variant) -> np.ndarray:
+        """Everything may be."""
+        row = np.zeros(1, self.memory(self.p, variant))
+        for name, part in self._parts.items():
+            row[name] = part.initial
+        return row
+
+
+@functools.lru_cache(maxsize=64)
+def _inferring(parts: Parts, disguise: str, surplus: str) -> _Inferring:
+    players = first_heuristics(parts.by_name)
+    own = {
+        name: inference(parts, number, disguise, surplus, player.bind(parts.by_name[name]))
+        for number, (name, player) in enumerate(players.items())
+    }
+    kind = type(WhichPartInferring.__name__, (_Inferring,), {**_kernels_of(own, parts), "__module__": __name__})
+    return kind(own, parts.length)
+
+
+def _kernels_of(own: Mapping[str, PartInference], parts: Parts) -> dict[str, Callable]:
+    """The kernels `begin`, `act` and `learn`, which call those of each part."""
+    rows, actions = ("hyper", "memory"), parts.actions
+    seen = *rows, "action", "reward", "terminated", "truncated", "before", "shown", "rng"
+    begin_each = of_each_part({name: one.begin for name, one in own.items()}, "begin", (*rows, "params", "rng"))
+    start_each = of_each_part({name: one.start for name, one in own.items()}, "start", seen)
+    step_each = of_each_part({name: one.step for name, one in own.items()}, "step", seen)
+    choose_each = of_each_part({name: one.choose for name, one in own.items()}, "choose", (*rows, "evidence", "actions", "rng"))
+
+    @kernel
+    def begin(hyper, memory, params, rng):
+        memory.begins = 1
+        begin_each(hyper, memory, params, rng)
+
+    @kernel
+    def act(hyper, memory, seen, rng):
+        if memory.begins:
+            memory.begins = 0
+            start_each(hyper, memory, 0, 0.0, False, False, seen, seen, rng)
+        for j in range(len(seen)):
+            memory.shown[j] = seen[j]
+        choose_each(hyper, memory, memory.evidence, memory.actions, rng)
+        best = 0
+        for k in range(len(memory.evidence)):
+            if memory.evidence[k] > memory.evidence[best]:
+                best = k
+        return memory.actions[best] if memory.evidence[best] > NEVER else randint(rng, actions)
+
+    @kernel
+    def learn(hyper, memory, seen, action, reward, terminated, truncated, then, rng):
+        step_each(hyper, memory, int(action), float(reward), bool(terminated), bool(truncated), memory.shown, then, rng)
+        memory.begins = 1 if terminated or truncated else 0
+
+    return {"begin": begin, "act": act, "learn": learn}

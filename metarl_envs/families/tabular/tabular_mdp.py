@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -64,6 +65,22 @@ def move(params, task, state, action, rng):
 def see_state(params, task, state, obs):
     """See the state's number."""
     obs[0] = state.s
+
+
+@kernel
+def add_to_normal_and_count(params, belief, seen, action, reward, then):
+    """Conjugate updates: the reward has known noise, the transition is counted."""
+    s, s2 = int(seen[0]), int(then[0])
+    mean, precision, total = belief.mean[s, action], belief.precision[s, action], 0.0
+    for other in range(params.states):
+        total += belief.counts[s, action, other]
+    chance = belief.counts[s, action, s2] / total
+    variance = 1.0 / precision + params.noise**2
+    after = precision + params.noise**-2
+    belief.mean[s, action] += (reward - mean) * params.noise**-2 / after
+    belief.precision[s, action] = after
+    belief.counts[s, action, s2] += 1.0
+    return math.log(chance) - 0.5 * ((reward - mean) ** 2 / variance + math.log(2.0 * math.pi * variance))
 
 
 # --------------------------------------------------------------------------------------------- the oracle
@@ -161,6 +178,7 @@ class TabularMDP(Family):
     )
     state = record(s=np.int64)
     sample_task, reset, step, observe = draw_mdp, at_first_state, move, see_state
+    condition = add_to_normal_and_count
     shifts = {"noisy": {"noise": 3.0}}
     references = {"oracle": OptimalPlan()}
     exchangeable_actions = True
@@ -207,15 +225,6 @@ class TabularMDP(Family):
             "precision": np.full(shape, p.reward_sd**-2),
             "counts": np.ones((*shape, p.states)),
         }
-
-    @staticmethod
-    def update_posterior(p: SimpleNamespace, belief, seen, action: int, reward: float, then) -> None:
-        """Conjugate updates: the reward has known noise, the transition is counted."""
-        s = int(seen[0]), int(action)
-        precision = belief["precision"][s] + p.noise**-2
-        belief["mean"][s] += (reward - belief["mean"][s]) * p.noise**-2 / precision
-        belief["precision"][s] = precision
-        belief["counts"][(*s, int(then[0]))] += 1
 
     @staticmethod
     def returns(p: SimpleNamespace, task: Row) -> Returns:
