@@ -1,6 +1,7 @@
 """Likeness: the likelihood of actions under known players that learn from the same lives; an agent is most like itself."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from metarl_envs.evaluation.likeness import (
     _BySamples,
     candidates,
     likenesses,
+    most_like_by_length,
     predictions_of,
     probabilities_of,
 )
+from metarl_envs.evaluation.statistics import over_seeds_and_tasks
 from metarl_envs.ids import TABLE, family_of
 from metarl_envs.learners import PSRL, UCB1, EpsilonGreedy, QLearning, Random, Thompson
 from metarl_envs.players.lifetimes import live
@@ -156,6 +159,60 @@ def test_numbers_are_likely_about_what_a_player_would_predict():
     expected = log2_normal(done - said, deviation)[test].mean() - log2_normal(done - middle, spread)[test].mean()
     assert ridge[1].bits.mean == pytest.approx(expected)
     assert ridge[1].deviation == pytest.approx(deviation)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("player", ["gradient_descent", "gradient_descent_2", "gradient_descent_5", "gd_plus_plus"])
+def test_steps_of_gradient_descent_are_named_at_each_prompt_length(player):
+    run = lived(player, ("LinearRegression", {"dimensions": 2, "horizon": 6, "noise": 0.5}, 1), 12)
+    found = likenesses(run, 2)
+    assert most_like_by_length(found) == [[], *[[player]] * 5], "before the first example all predict 0"
+    assert all(one.by_length[0] == (0, 0, 0) for one in found)
+
+
+@pytest.mark.plain
+def test_without_noise_ridge_and_least_squares_are_the_same_at_each_prompt_length():
+    run = lived("bayes", ("LinearRegression", {"dimensions": 3, "horizon": 8}, 1), 12)
+    found = likenesses(run, 2)
+    named = most_like_by_length(found)
+    assert named[0] == []
+    assert all(set(names) == {"bayes", "least_squares"} for names in named[1:])
+    noisy = lived("bayes", ("LinearRegression", {"dimensions": 3, "horizon": 8, "noise": 0.5}, 1), 12)
+    assert most_like_by_length(likenesses(noisy, 2)) == [[], *[["bayes"]] * 7]
+
+
+@pytest.mark.plain
+def test_each_prompt_length_has_a_deviation_and_an_interval_of_its_own():
+    run = lived("bayes", ("LinearRegression", {"dimensions": 2, "horizon": 5, "noise": 0.5}, 1), 12)
+    (found,) = likenesses(run, 2, {"least_squares": references_of(run.variant)["least_squares"]})
+    done, said = (
+        column.astype(float)[:, 3, 0]
+        for column in (
+            run.columns().columns["action"],
+            predictions_of(references_of(run.variant)["least_squares"], run, run.columns()),
+        )
+    )
+    fit = np.arange(12) % 6 % 2 == 0
+    bits = [
+        -np.square(done - about) / (2 * deviation**2 * np.log(2)) - np.log2(deviation)
+        for about, deviation in (
+            (said, np.sqrt(np.square(done - said)[fit].mean())),
+            (done[fit].mean(), done[fit].std()),
+        )
+    ]
+    expected = over_seeds_and_tasks((bits[0] - bits[1])[~fit].reshape(2, 3, 1, 1))
+    assert found.by_length[3] == pytest.approx(expected)
+    json.dumps(found.as_json(), allow_nan=False)
+
+
+@pytest.mark.plain
+def test_only_a_prompt_has_lengths():
+    room = lived(QLearning(), ROOM, 12)
+    twice = lived("bayes", ("LinearRegression", {"dimensions": 2, "horizon": 5}, 2), 12)
+    for run in (room, twice):
+        found = likenesses(run, 2)
+        assert all(one.by_length == () for one in found)
+        assert most_like_by_length(found) == []
 
 
 @pytest.mark.plain

@@ -20,7 +20,7 @@ from metarl_envs.evaluation.references import Scale
 from metarl_envs.evaluation.result import Result
 from metarl_envs.evaluation.scalars import scalars
 from metarl_envs.evaluation.statistics import Interval, over_seeds_and_tasks
-from metarl_envs.evaluation.verdict_page import MEANING, _most_like, _unit, save_page
+from metarl_envs.evaluation.verdict_page import MEANING, _by_length, _most_like, _unit, save_page
 from metarl_envs.learners import NoiseAnnealed, QLambda, QLearning, random_policy
 from metarl_envs.players import Wrapped, pretrained
 from metarl_envs.players.lifetimes import live
@@ -74,6 +74,8 @@ def test_a_p_value_is_where_an_interval_ends():
     assert compared("x", "it", values, found.low - 0.1).p < 0.05 < compared("x", "it", values, found.low + 0.01).p
     assert compared("x", "it", values[:1], 0.0).p == 1.0, "one seed tells nothing of others"
     assert compared("x", "it", np.ones((3, 4)), 0.5).p == 0.0
+    same = compared("x", "it", np.zeros((3, 4)), 0.0)
+    assert decided([same])[0].outcome == BELOW, "who does the same as another on all tasks is not better"
 
 
 # ------------------------------------------------------------------------------------------------------ from lives
@@ -252,6 +254,25 @@ def test_a_table_says_whom_it_is_most_like_or_that_it_is_like_nobody():
     assert said(0.5, 0.495, 0.4) == "Most like: player 0, player 1 (0.500 [0.500, 0.500] bits a step above uniform)."
     assert said(0.002, 0.0).startswith("Most like no known player")
     assert said() == ""
+
+
+@plain
+def test_table_and_page_say_whom_it_is_most_like_at_each_prompt_length():
+    def like(name, *bits):
+        lengths = tuple(Interval(mean, mean - 0.5, mean + 0.5) for mean in bits)
+        return Likeness(name, Interval(sum(bits) / 4, 0.0, 1.0), None, False, deviation=0.1, by_length=lengths)
+
+    found = types.SimpleNamespace(
+        likenesses=[like("ridge", 0, 1, 2, 3), like("squares", 0, 1, 2, 0), like("steps", 0, 0, 0, 1)]
+    )
+    told = "By how many steps were over: after 0, nobody more than others; after 1 to 2, ridge, squares; after 3, ridge."
+    assert _most_like(found).endswith(told)
+    (table,) = _by_length(found)
+    assert table.heads == ["steps over", "ridge", "squares", "steps"]
+    assert table.rows[3] == ["3", "3.00 [2.50, 3.50] *", "0.00 [-0.50, 0.50]", "1.00 [0.50, 1.50]"]
+    nobody = types.SimpleNamespace(likenesses=[like("ridge", 0, 0, 0, 0)])
+    assert _most_like(nobody).endswith("after 0 to 3, nobody more than others.")
+    assert _by_length(types.SimpleNamespace(likenesses=[Likeness("ucb1", Interval(1, 1, 1), 0.1, True)])) == []
 
 
 @plain
@@ -446,6 +467,15 @@ def test_known_players_are_what_they_are(player, where, expected):
     assert found.name == expected, found.evidence
 
 
+@pytest.mark.nightly
+def test_who_infers_the_part_of_a_mixture_keeps_it_all_and_is_task_inference_by_one_rule_alone():
+    how = {"parts": "DarkRoom(size=3), GridNavi(size=3), DarkKeyToDoor(size=3)", "held_out": "GridNavi", "horizon": 8}
+    found = verdict("which_part_inferring", "Mixture", **how, disguise="actions", tasks=40, seeds=5, episodes=8)
+    assert found.name == "task inference"
+    assert {one.name for one in found.comparisons if one.outcome != ABOVE} == {classes.BEATS_GUESS}
+    assert found.likenesses[0].name == "which_part_inferring"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("control", "player", "where", "found"),
@@ -490,7 +520,7 @@ def test_in_a_mixture_it_must_beat_who_is_told_the_part_and_keep_it_in_unseen_pa
     how = {"parts": "BernoulliBandit(arms=3), TMaze(length=5), DarkRoom(size=3)", "held_out": "TMaze", "horizon": 8}
     found = verdict(Counting, "Mixture", **how, tasks=10, seeds=3, episodes=6)
     rows = {row.name: row for row in found.rows}
-    for name in ("unseen_disguise", "unseen_parts", "heuristic which_part"):
+    for name in ("unseen_disguise", "unseen_parts", "heuristic which_part_told", "heuristic which_part_inferring"):
         assert rows[name].adaptation is not None, rows[name].why_not
     assert found.adaptations.keys() == {row.name for row in found.rows if row.adaptation is not None}
     for name, values in found.adaptations.items():

@@ -15,7 +15,7 @@ ABOVE, BELOW, OPEN = "above", "below", "open"
 #: The chance of any wrong decision in a verdict, at most.
 _ALPHA = 0.05
 
-ADAPTS, NEEDS_FEEDBACK, BEATS_GUESS = "adapts", "needs its own feedback", "beats which_part"
+ADAPTS, NEEDS_FEEDBACK, BEATS_GUESS = "adapts", "needs its own feedback", "beats which_part_inferring"
 FOLLOWS_REFLECTED, GOES_ON = "follows reflected feedback", "goes on beyond the horizon"
 #: What begins the name of a comparison on other tasks, or with actions permuted.
 KEEPS = "keeps half "
@@ -42,8 +42,8 @@ class Comparison:
         found: its mean and 95 % interval, for the distribution of tasks.
         threshold: see above.
         p: the chance, if it were at the threshold, of being at least so far from it; after Holm's correction, 1 where the
-            interval is unknown.
-        outcome: "above" or "below" its threshold, or "open" where p is not below .05.
+            interval is unknown, and 0 where it has no length: who does the same as another on all tasks is not above it.
+        outcome: "above" its threshold, or "below" (or on it for sure), or "open" where p is not below .05.
     """
 
     name: str
@@ -107,7 +107,7 @@ def as_json(one: Comparison) -> Mapping[str, object]:
 
 
 def _p(values: np.ndarray, threshold: float) -> float:
-    """The level at which an interval's end meets the threshold, from 1; 1 where there is no interval."""
+    """The level at which an interval's end meets the threshold, from 1; 1 where there is no interval, 0 if it has no length."""
     distance = abs(float(values.mean()) - threshold)
 
     def half(level: float) -> float:
@@ -117,7 +117,7 @@ def _p(values: np.ndarray, threshold: float) -> float:
     if math.isnan(half(0.95)):
         return 1.0
     if half(0.95) == 0:
-        return 0.0 if distance else 1.0
+        return 0.0
     inside, outside = 1.0, 0.0  # of 1 - level: the threshold lies outside of narrow intervals
     for _ in range(60):
         middle = math.sqrt(outside * inside) if outside else inside / 4

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,8 @@ SAMPLES, _FEW_STATES = 32, 8
 #: Actions that are numbers have at least this share of their own standard deviation about a prediction: who predicts exactly
 #: what is done would have no end of bits.
 LEAST_DEVIATION = 1e-3
+#: Prompts of which each length is looked at have at most so many steps.
+_MOST_LENGTHS = 100
 #: Probabilities of a uniform action that are tried, from least to most.
 _EPSILONS = np.concatenate([np.geomspace(1e-4, 0.1, 16), np.linspace(0.15, 1.0, 18)])
 #: Players whose likelihoods differ by less than so many bits a step cannot be told apart.
@@ -64,6 +67,9 @@ class Likeness:
         error: the standard error of the mean of `bits` that comes of standing for a posterior by samples; 0 where none do.
         deviation: the standard deviation of actions about the player's, fitted on the other half of the tasks; None where
             actions are no numbers.
+        by_length: the same bits at each prompt length, which is how many steps of a life are over (in LinearRegression how many
+            examples were seen), with a mean, a variance and a deviation of its own at each. Where actions are numbers, feedback
+            is in the observation, and a life is one episode of at most 100 steps; else empty.
     """
 
     name: str
@@ -72,6 +78,28 @@ class Likeness:
     alike: bool
     error: float = 0.0
     deviation: float | None = None
+    by_length: tuple[Interval, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {**vars(self), "bits": self.bits.as_json(), "by_length": [one.as_json() for one in self.by_length]}
+
+
+def most_like_by_length(found: Sequence[Likeness]) -> list[list[str]]:
+    """Return whom an agent is most like at each prompt length: who is within 0.01 bit of the best, the best first.
+
+    Nobody, where the best is not 0.01 bit above the normal distribution that it is compared with: actions are likelier under
+    nobody than without him. (That is so before the first example, where all predict the same.)
+
+    Args:
+        found: of one agent, as `likenesses` returns them.
+    """
+    named = []
+    for at in zip(*(one.by_length for one in found), strict=True):
+        best = max(one.mean for one in at)
+        alike = [(one.mean, like.name) for one, like in zip(at, found, strict=True) if best - one.mean < ALIKE <= best]
+        named.append([name for _, name in sorted(alike, key=lambda one: -one[0])])
+    return named
 
 
 def candidates(variant: Variant) -> dict[str, Player]:
@@ -117,7 +145,7 @@ def likenesses(run: Run, seeds: int, known: Mapping[str, Player] | None = None) 
     episode is as likely as under one of them in the mean. That is a Monte Carlo estimate, whose error is told.
 
     Where actions are numbers, they are normally distributed about what the known player would do, with a variance that is
-    fitted on one half of the tasks.
+    fitted on one half of the tasks; where a life is one prompt, at each length of it too, with a variance for each.
 
     Args:
         run: of one agent: the same tasks for each seed, as `evaluate` lives them.
@@ -228,6 +256,30 @@ def _about_predictions(name: str, predicted: np.ndarray, run: Run, written: Writ
     done = written.columns["action"].astype(np.float64).reshape(len(run), written.columns["action"].shape[1], -1)
     counts = np.arange(done.shape[1]) < run.steps[:, None]
     even = (np.arange(len(run)) % (len(run) // seeds)) % 2 == 0
+    predicted = predicted.reshape(done.shape)
+
+    def of_odd_tasks(gained: np.ndarray) -> Interval:
+        return over_seeds_and_tasks(gained.reshape(seeds, -1)[:, 1::2, None, None])
+
+    def at_length(t: int) -> Interval:
+        return of_odd_tasks(_gained(done[:, t : t + 1], predicted[:, t : t + 1], counts[:, t : t + 1], even)[0][:, 0])
+
+    gained, deviation = _gained(done, predicted, counts, even)
+    whole = of_odd_tasks(gained.sum(axis=1) / run.steps)
+    is_prompt = run.variant.family.feedback(run.variant.p) is not None and run.episodes == 1 and counts.all()
+    lengths = range(done.shape[1]) if is_prompt and done.shape[1] <= _MOST_LENGTHS else ()
+    return Likeness(name, whole, None, False, deviation=deviation, by_length=tuple(map(at_length, lengths)))
+
+
+def _gained(done: np.ndarray, predicted: np.ndarray, counts: np.ndarray, even: np.ndarray) -> tuple[np.ndarray, float]:
+    """Bits of each step above a normal distribution that knows mean and variance, [life, step], and the deviation.
+
+    Args:
+        done: float64 [life, step, number].
+        predicted: the same.
+        counts: which steps there were, bool [life, step]; the bits of others are 0.
+        even: the lives on which deviations are fitted, bool [life].
+    """
     fitting = counts & even[:, None]
     middle = done[fitting].mean(axis=0)
     spread = done[fitting].std(axis=0).max()
@@ -238,11 +290,10 @@ def _about_predictions(name: str, predicted: np.ndarray, run: Run, written: Writ
         off = np.square(done - about)
         deviation = max(float(np.sqrt(off[fitting].mean())), LEAST_DEVIATION * spread)
         each = -off.sum(axis=2) / (2 * deviation**2 * np.log(2)) - done.shape[2] * np.log2(deviation)
-        return np.where(counts, each, 0.0).sum(axis=1) / run.steps, deviation
+        return np.where(counts, each, 0.0), deviation
 
-    (found, deviation), (nothing, _) = bits(predicted.reshape(done.shape)), bits(middle)
-    gained = (found - nothing).reshape(seeds, -1)[:, 1::2]
-    return Likeness(name, over_seeds_and_tasks(gained[:, :, None, None]), None, False, deviation=deviation)
+    (found, deviation), (nothing, _) = bits(predicted), bits(middle)
+    return found - nothing, deviation
 
 
 def predictions_of(player: Player, run: Run, written: Written) -> np.ndarray:

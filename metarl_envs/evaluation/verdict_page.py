@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from metarl_envs.engine.splits import ALL_TASKS
 from metarl_envs.evaluation import classes
-from metarl_envs.evaluation.likeness import ALIKE
+from metarl_envs.evaluation.likeness import ALIKE, most_like_by_length
 from metarl_envs.evaluation.page import Cell, Curves, Table, html
 from metarl_envs.evaluation.verdicts import Row, Verdict
 from metarl_envs.files import written_aside
@@ -57,7 +58,7 @@ def page(verdict: Verdict) -> str:
         [_headline(verdict), _evidence(verdict), *_about_curves(verdict)],
         dict.fromkeys(curves, ""),
         [_picture(verdict, curves)],
-        [_adaptation(verdict), _comparisons(verdict), *_reached(verdict), _likenesses(verdict)],
+        [_adaptation(verdict), _comparisons(verdict), *_reached(verdict), _likenesses(verdict), *_by_length(verdict)],
         heading="What it does, intact and under each control",
         lead=MEANING[verdict.name],
     )
@@ -88,12 +89,22 @@ def _most_like(verdict: Verdict) -> str:
     """Whom it is most like, as a line of its own; empty where nobody can be compared with it."""
     if not verdict.likenesses:
         return ""
-    best = verdict.likenesses[0].bits
+    best, by_length = verdict.likenesses[0].bits, _most_like_by_length(verdict)
     if best.mean < ALIKE:
-        return "\nMost like no known player: its actions are no likelier under any than without it."
+        return f"\nMost like no known player: its actions are no likelier under any than without it.{by_length}"
     alike = ", ".join(one.name for one in verdict.likenesses if one.alike)
     above = " above uniform" if verdict.likenesses[0].deviation is None else " above a normal distribution"
-    return f"\nMost like: {alike} ({best.with_ends('', 3)} bits a step{above})."
+    return f"\nMost like: {alike} ({best.with_ends('', 3)} bits a step{above}).{by_length}"
+
+
+def _most_like_by_length(verdict: Verdict) -> str:
+    """Whom it is most like after how many examples, as a line of its own; empty where that is not told."""
+    told = []
+    for names, group in itertools.groupby(enumerate(most_like_by_length(verdict.likenesses)), lambda one: sorted(one[1])):
+        lengths = [length for length, _ in group]
+        after = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else f"{lengths[0]}"
+        told.append(f"after {after}, {', '.join(names) or 'nobody more than others'}")
+    return f"\nBy how many steps were over: {'; '.join(told)}." if told else ""
 
 
 def _about_curves(verdict: Verdict) -> list[str]:
@@ -188,6 +199,26 @@ def _likenesses(verdict: Verdict) -> Table:
         ["", "bits a step", "deviation" if numbers else "epsilon"] if rows else [],
         rows,
     )
+
+
+def _by_length(verdict: Verdict) -> list[Table]:
+    """Which known players its actions are likely under at each prompt length, where that is told."""
+    named = most_like_by_length(verdict.likenesses)
+    if not named:
+        return []
+    about = (
+        "The same bits at each prompt length: how many steps were over, and in regression how many examples were seen. At each "
+        "length the normal distributions have a mean and a deviation of their own. What is marked * cannot be told apart from "
+        "the best; where nothing is marked, nobody is likelier than no player at all. Of those who are never the best, the "
+        "best four."
+    )
+    ever = [one for one in verdict.likenesses if any(one.name in names for names in named)]
+    shown = [*ever, *[one for one in verdict.likenesses if one not in ever][:4]]
+    rows: list[list[Cell]] = [
+        [f"{length}", *(f"{one.by_length[length].with_ends('', 2)}{' *' * (one.name in names)}" for one in shown)]
+        for length, names in enumerate(named)
+    ]
+    return [Table("Which algorithm, at each prompt length", about, ["steps over", *(one.name for one in shown)], rows)]
 
 
 def _chance(p: float) -> str:

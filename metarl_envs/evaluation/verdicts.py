@@ -147,7 +147,7 @@ class Verdict:
             "trained_on": self.trained_on,
             "reached": [{**vars(one), "score": _ends(one.score), "slope": _ends(one.slope)} for one in self.reached],
             "plateau_of_source": _ends(self.plateau),
-            "likenesses": [{**vars(one), "bits": _ends(one.bits)} for one in self.likenesses],
+            "likenesses": [one.as_json() for one in self.likenesses],
             "versions": versions("metarl-envs", "gymnasium", "numpy", "numba"),
         }
 
@@ -348,9 +348,9 @@ class _Findings:
         for name, result in self.shifted.items():
             own, there = self._beside(result)
             found.append(compared(f"{classes.KEEPS}on {name}", _KEPT.format("shift"), there - own / 2, 0.0))
-        if (guess := "heuristic which_part") in self.others.raw:
+        if (guess := "heuristic which_part_inferring") in self.others.raw:
             more = intact - self._adaptation(self.others, guess)
-            found.append(compared(classes.BEATS_GUESS, "A minus that of which_part", more, 0.0))
+            found.append(compared(classes.BEATS_GUESS, "A minus that of which_part_inferring", more, 0.0))
         if self._acts(controls.REFLECTED) and self._reflection_decides():
             below = -self.others.normalised(controls.REFLECTED).mean(axis=(2, 3))
             found.append(compared(classes.FOLLOWS_REFLECTED, "how far it scores below random play", below, 0.0))
