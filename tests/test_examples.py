@@ -35,6 +35,11 @@ EVERY = {
     "diversity_makes_learners.py": ("--quick --out out", "torch matplotlib", "ad_gate rl2_gate gate stated source"),
     "bigger_imitates_smaller.py": ("--quick --out out", "torch matplotlib", "student weights beyond"),
     "imitate_then_reinforce.py": ("--quick --out out", "torch matplotlib", "anchored svo self_interested stated"),
+    "regression_transformer.py": (
+        "--steps 20 --tasks 8 --width 8 --layers 1 --out out",
+        "torch matplotlib",
+        "error bits most like",
+    ),
     "sb3_ppo_rl2.py": (
         "--seeds 0 1 --total-steps 4000 --num-envs 16 --n-steps 50 --batch-size 400 --lifetimes 1 --out out",
         "stable_baselines3 matplotlib",
