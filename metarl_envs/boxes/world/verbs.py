@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from metarl_envs.engine import kernel
-from metarl_envs.engine.compiling.kernels import glue, plain, unsigned
+from metarl_envs.engine.compiling.kernels import glue, plain
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def masking(table: Table) -> Callable:
 def _masking_first(count: Callable, legal: Callable, rest: Callable) -> Callable:
     def mask_and_go_on(params, state, i, mask, at):
         n = count(params)
-        for k in range(unsigned(n)):
+        for k in range(n):  # signed, as everywhere: for an index without a sign, `legal` would be compiled again
             mask[at + k] = 1 if legal(params, state, i, k) else 0
         rest(params, state, i, mask, at + n)
 
