@@ -60,6 +60,72 @@ def test_each_kernel_is_compiled_once_for_single_and_vector_environments():
     assert (len(go.begin.overloads), len(go.advance.overloads)) == (1, 1)
 
 
+@compiled
+def test_a_kernel_is_compiled_once_for_numbers_of_all_widths():
+    """Plain Python has one kind of whole number, and of a constant it does not know that it is one."""
+
+    @kernel
+    def difference(row, a, b, really):
+        return (a - b if really else b - a) + row.total
+
+    def over_rows(rows):
+        row, total = rows[0], 0
+        for i in range(len(rows)):
+            total += difference(row, row.small, i, True) + difference(row, 7, row.byte, row.total > 3)
+        return total + difference(row, np.uint64(2), i, row.total > 3)
+
+    rows = np.zeros(5, np.dtype([("total", np.int64), ("small", np.int16), ("byte", np.int8)], align=True))
+    rows["total"], rows["small"], rows["byte"] = 3, -32_768, -128
+    driver = numba_parts.compiled_driver(over_rows)
+    with numba_parts.compiling(None):
+        assert driver(rows) == sum(-32_768 - i + 3 + (-128 - 7) + 3 for i in range(5)) + (4 - 2) + 3
+    signed, unsigned = ([str(one) for one in arguments[1:]] for arguments in difference.part.overloads)
+    assert (signed, unsigned) == (["int64", "int64", "bool"], ["uint64", "int64", "bool"])
+
+
+@compiled
+def test_a_driver_is_the_same_whatever_stands_in_the_arrays_that_it_is_made_like():
+    """Some are not filled yet: their content must not tell one process's file from the next one's."""
+    from metarl_envs.engine.compiling.cache import digest_of
+    from metarl_envs.engine.loops.calls import by_address
+
+    def first(rows, other):
+        return rows[0, 0] + other[0]
+
+    def digest(*arrays):
+        return digest_of(by_address(first, arrays))
+
+    once = digest(np.zeros((1, 2)), np.zeros(1))
+    assert once == digest(np.ones((3, 2)), np.ones(1))
+    assert len({once, digest(np.zeros((1, 3)), np.zeros(1)), digest(np.zeros((1, 2)), np.zeros(1, np.int16))}) == 3
+
+
+@compiled
+def test_what_was_changed_in_numba_for_compiling_is_as_it_was():
+    import gc
+
+    from numba.core import config, errors
+    from numba.core.registry import cpu_target
+
+    def state():
+        contexts = cpu_target.typing_context, cpu_target.target_context
+        inner = [set(vars(context)) & {"refresh", "resolve_function_type"} for context in contexts]
+        return inner, errors._termcolor_inst, config.reload_config, gc.isenabled()
+
+    @kernel
+    def goes_wrong(row):
+        return row.nothing
+
+    def over_rows(rows):
+        return goes_wrong(rows[0])
+
+    before = state()
+    for _ in range(2):
+        with pytest.raises(Exception, match="nothing"), numba_parts.compiling(None), numba_parts.compiling(None):
+            numba_parts.compiled_driver(over_rows)(np.zeros(1, np.dtype([("some", np.int64)], align=True)))
+        assert state() == before
+
+
 def test_python_can_call_what_drivers_have_compiled():
     from metarl_envs.engine.streams import keyed
 

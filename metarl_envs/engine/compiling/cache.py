@@ -40,7 +40,7 @@ from metarl_envs.engine.compiling.numba_parts import folder
 from metarl_envs.files import written_aside
 
 #: Raised by hand when the format of the files changes. Files of an older one are not read.
-_FORMAT = 4
+_FORMAT = 5
 _DIGEST_SIZE = hashlib.sha256().digest_size
 #: How many files are kept; the oldest go first. A driver is some 200 kB, a part some 20.
 _MOST_FILES = 5000
@@ -65,7 +65,7 @@ def cached(driver: Any, name: str) -> Any:
     def compile_clearly(sig: Any) -> Any:
         """Without Numba's remark where families share a kernel and one's row begins like another's; errors made short."""
         kept.look()
-        with _quietly(), numba_parts.using(kept.shelf()):
+        with _quietly(), numba_parts.compiling(kept.shelf()):
             try:
                 made = compile_one(sig)
                 numba_parts.forget_what_is_done(driver)

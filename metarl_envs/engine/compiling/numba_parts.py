@@ -3,7 +3,8 @@
 `supported` tries it out once, and says what works with the Numba that is installed:
 
 * `options`: code without Numba's run-time (`_nrt=False`), which counts no references. Without it, drivers are slower.
-* `parts`: kernels that are compiled as parts of drivers instead of by themselves. Without it, compiling takes twice as long.
+* `parts`: kernels that are compiled as parts of drivers instead of by themselves, and of Numba's compiler only what they need.
+  Without it, compiling takes three times as long.
 * `cache`: a dispatcher that asks for machine code, or a part, before it compiles, and names of row types in machine code that
   are the same in every process. Without it, drivers are compiled anew in each process.
 
@@ -14,11 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import hashlib
+import importlib
 import inspect
 import os
 import pickle
 import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -43,22 +47,22 @@ def compiled_kernel(function: Callable, forceinline: bool) -> Any:
     return _kernel(function, forceinline, supported())
 
 
-def compiled_driver(function: Callable, allocates: bool = False) -> Any:
-    """Return a dispatcher for a function that Python calls. One that `allocates` makes arrays, if only views of addresses."""
+def compiled_driver(function: Callable) -> Any:
+    """Return a dispatcher for a function that Python calls."""
     name_rows_by_content()
-    return _driver(function, supported(), allocates)
+    return _driver(function, supported())
 
 
 def _kernel(function: Callable, forceinline: bool, have: Supported) -> Any:
     options = _NO_RUN_TIME if have.options else {}
     if have.parts:
-        return _parts().kernel(function, forceinline=forceinline, **options)
+        return _parts()(function, forceinline=forceinline, **options)
     return _njit(function, forceinline=forceinline, **options)
 
 
-def _driver(function: Callable, have: Supported, allocates: bool = False) -> Any:
-    options = _NO_RUN_TIME if have.options and not allocates else {}
-    return _njit(function, **options, pipeline_class=_parts().driver_compiler if have.parts else None)
+def _driver(function: Callable, have: Supported) -> Any:
+    options = _NO_RUN_TIME if have.options else {}
+    return _njit(function, **options, pipeline_class=_pipelines().driver if have.parts else None)
 
 
 #: Without Numba's run-time nothing is reference-counted, which made drivers 15 times faster; what allocates does not compile.
@@ -80,14 +84,7 @@ def supported() -> Supported:
     all_works = folder() / f"numba-{_identity()}.works"
     if all_works.exists():
         return Supported(True, True, True)
-    works, problems = Supported(False, False, False), []
-    for what, effect in _EFFECTS.items():
-        trying = works._replace(**{what: True})
-        try:
-            _try(trying)
-            works = trying
-        except Exception as error:
-            problems.append(f"{effect} ({type(error).__name__}: {error})")
+    works, problems = _what_works()
     if problems:
         _warn(problems)
     else:
@@ -97,9 +94,26 @@ def supported() -> Supported:
     return works
 
 
+def _what_works() -> tuple[Supported, list[str]]:
+    """All of it, which takes one trial to see; or else what does, one after the other, and what is wrong with the others."""
+    works, problems = Supported(*(False for _ in Supported._fields)), []
+    with contextlib.suppress(Exception):
+        everything = Supported(*(True for _ in Supported._fields))
+        _try(everything)
+        return everything, []
+    for what, effect in _EFFECTS.items():
+        trying = works._replace(**{what: True})
+        try:
+            _try(trying)
+            works = trying
+        except Exception as error:
+            problems.append(f"{effect} ({type(error).__name__}: {error})")
+    return works, problems
+
+
 _EFFECTS = {
     "options": "drivers are slower",
-    "parts": "drivers take about twice as long to compile",
+    "parts": "drivers take about three times as long to compile",
     "cache": "drivers are compiled anew in each process",
 }
 
@@ -123,7 +137,7 @@ def _try(have: Supported) -> None:
     first, shelf = _trial_driver(have), Shelf(lambda kernel, key: None, least=0)
     if have.cache:
         ask_before_compiling(first, kept.get, kept.__setitem__)
-    with using(shelf if have.cache else None):
+    with compiling(shelf if have.cache else None):
         _check_result(first)
     if have.parts:
         _forget(first)
@@ -138,7 +152,7 @@ def _try(have: Supported) -> None:
     if have.cache and have.parts:
         parts = {(kernel.__name__, key): content for kernel, key, content in shelf.made}
         again = Shelf(lambda kernel, key: parts[kernel.__name__, key], least=0)
-        with using(again):
+        with compiling(again):
             _check_result(_trial_driver(have))
         if not parts or again.made:
             raise RuntimeError("a kernel was compiled though its part was there")
@@ -203,27 +217,97 @@ def _identity() -> str:
 
 
 # ------------------------------------------------------------------------------------------------- kernels as parts
-class Parts(NamedTuple):
-    """What `_parts` makes once Numba is there to be subclassed."""
-
-    kernel: type  # the dispatcher of a kernel
-    driver_compiler: type  # the pipeline of a driver
-
-
 @functools.cache
-def _parts() -> Parts:
-    """Return Numba's dispatcher and pipeline with a difference, which more than halves the time of compiling.
+def _parts() -> type:
+    """Return Numba's dispatcher of a kernel with a difference, which takes a third of the time to compile.
 
     Numba makes each function ready to run, by itself: optimised, with all that it calls, turned into machine code, and with a
     wrapper for Python. A driver's kernels are called by nobody but the driver, which is optimised as a whole. So where compiled
     code calls a kernel, it gets a part: code that is only there to be linked in. Called from Python, a kernel is compiled as
     usual.
     """
-    from numba.core.codegen import JITCodeLibrary
-    from numba.core.compiler import CompilerBase, DefaultPassBuilder
-    from numba.core.compiler_machinery import register_pass
+    from numba.core.compiler_lock import global_compiler_lock
     from numba.core.registry import CPUDispatcher
-    from numba.core.typed_passes import NativeLowering
+    from numba.core.sigutils import normalize_signature
+    from numba.core.typing.templates import make_concrete_template
+
+    library, pipeline = _libraries().part, _pipelines().part
+
+    class Part(CPUDispatcher):
+        """A kernel as compiled code calls it."""
+
+        def __init__(self, **options: Any):
+            super().__init__(**options)
+            self._cache = _part_cache()(self, library)
+
+        def get_call_template(self, args: Any, kws: Any) -> tuple:
+            """The signature to call it by. Numbers become what they are in plain Python, so that one part serves for all."""
+            python_signature, folded = self.fold_argument_types(args, kws)
+            arguments = tuple(map(_as_python_has_it, folded))
+            if arguments not in self.overloads:
+                self.compile(arguments)
+            name = self.py_func.__name__
+            template = make_concrete_template(f"CallTemplate({name})", name, [self.overloads[arguments].signature])
+            return template, python_signature, arguments, {}
+
+        def compile(self, sig: Any) -> Any:
+            """As Numba does, without telling its listeners: there are some for each kernel that waits for another."""
+            arguments, returned = normalize_signature(sig)
+            with global_compiler_lock, self._compiling_counter:
+                if (existing := self.overloads.get(tuple(arguments))) is not None:
+                    return existing.entry_point
+                result = self._cache.load_overload(sig, self.targetctx)
+                if result is not None:
+                    self.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
+                    self.add_overload(result)
+                else:
+                    result = self._compiler.compile(arguments, returned)  # type: ignore[attr-defined]
+                    self.add_overload(result)
+                    self._cache.save_overload(sig, result)
+                return result.entry_point
+
+        def add_overload(self, cres: Any) -> None:
+            """Keep what was compiled, but not as something that Python could call."""
+            arguments = tuple(cres.signature.args)
+            cres.fndesc.typemap = cres.fndesc.calltypes = None  # of the compiler alone
+            self.overloads[arguments] = cres
+            _living_parts[self, arguments] = cres
+
+    class Kernel(CPUDispatcher):
+        """A kernel as Python calls it."""
+
+        def __init__(self, function: Callable, **options: Any):
+            options = {"nopython": True, "nogil": True, "boundscheck": None, **options}
+            super().__init__(py_func=function, locals={}, targetoptions=dict(options))
+            self.part = Part(py_func=function, locals={}, targetoptions=options, pipeline_class=pipeline)
+
+        @property
+        def _numba_type_(self) -> Any:
+            return self.part._numba_type_
+
+    return Kernel
+
+
+def _as_python_has_it(kind: Any) -> Any:
+    """The type of a number without what plain Python does not know of it: its width, and that it was written as a constant."""
+    from numba.core import types
+
+    if isinstance(kind, types.BooleanLiteral | types.IntegerLiteral):
+        kind = types.unliteral(kind)
+    return types.int64 if kind in types.signed_domain else kind
+
+
+class Libraries(NamedTuple):
+    """Where code is written into."""
+
+    driver: type
+    part: type
+
+
+@functools.cache
+def _libraries() -> Libraries:
+    from llvmlite.binding import Linkage
+    from numba.core.codegen import JITCodeLibrary
 
     @functools.cache
     def function_passes(codegen: Any) -> tuple | None:
@@ -255,18 +339,138 @@ def _parts() -> Parts:
                 if hasattr(self, "_reload_init"):  # from Numba 0.62 on
                     self._reload_init.update(library._reload_init)
                 self._final_module.link_in(library._get_module_for_linking(), preserve=True)
-            self._final_module.verify()
             self._finalized = True
+
+        def _get_module_for_linking(self) -> Any:
+            """Its own module, since it is there for nothing else: whoever links it may have its functions from others, too."""
+            self._ensure_finalized()
+            if self._shared_module is None:
+                for function in self._final_module.functions:
+                    if not function.is_declaration and function.linkage == Linkage.external:
+                        function.linkage = Linkage.linkonce_odr
+                self._shared_module = self._final_module
+            return self._shared_module
+
+    return Libraries(DriverLibrary, PartLibrary)
+
+
+class Pipelines(NamedTuple):
+    """How a function becomes such code."""
+
+    driver: type
+    part: type
+
+
+@functools.cache
+def _pipelines() -> Pipelines:
+    """Return Numba's pipeline for drivers and for parts, without what takes time and is not asked for."""
+    from numba.core import config
+    from numba.core.compiler import CompilerBase, DefaultPassBuilder
+    from numba.core.compiler_machinery import PassManager
+    from numba.core.typed_passes import AnnotateTypes, DumpParforDiagnostics, NativeLowering, NopythonRewrites
+    from numba.core.untyped_passes import InlineClosureLikes, MakeFunctionToJitFunction
+
+    lowerings, errors = _lowerings(), _errors()
+    for_readers, for_inner_functions = {AnnotateTypes, DumpParforDiagnostics}, {InlineClosureLikes, MakeFunctionToJitFunction}
+    for_new_arrays = {NopythonRewrites}
+
+    class Passes(PassManager):
+        """Passes without Numba's accounts of each, in which all types are written out."""
+
+        def _runPass(self, index: int, one: Any, state: Any) -> None:  # noqa: N802  (Numba's name)
+            one.analysis = self._analysis
+            with errors.new_error_context("Pass {name}", name=one.name()):
+                one.run_initialization(state)
+                one.run_pass(state)
+                one.run_finalizer(state)
+
+    class Pipeline(CompilerBase):
+        lowering: Any
+        unneeded: set
+        chosen: dict  # passes and what of them needs what, by whether there are inner functions
+
+        def define_pipelines(self) -> list:
+            has_inner = any(isinstance(constant, types.CodeType) for constant in self.state.func_id.code.co_consts)
+            if has_inner not in self.chosen:
+                self.chosen[has_inner] = self._choose(self.unneeded | (set() if has_inner else for_inner_functions))
+            made = Passes("nopython")
+            made.passes, made._analysis = self.chosen[has_inner]
+            made._finalized = True
+            return [made]
+
+        def _choose(self, unneeded: set) -> tuple:
+            ordinary = DefaultPassBuilder.define_nopython_pipeline(self.state)
+            needed = [(one, what) for one, what in ordinary.passes if one not in unneeded]
+            ordinary.passes = [(self.lowering if one is NativeLowering else one, what) for one, what in needed]
+            ordinary.finalize()
+            return ordinary.passes, ordinary._analysis
+
+    class DriverPipeline(Pipeline):
+        lowering, unneeded, chosen = lowerings.driver, for_readers, {}
+
+    class PartPipeline(Pipeline):
+        lowering, unneeded, chosen = lowerings.part, for_readers | for_new_arrays, {}
+
+        def __init__(self, typing_context: Any, target_context: Any, *rest: Any):
+            with _as_they_are(config, typing_context, target_context):
+                super().__init__(typing_context, target_context, *rest)
+
+    return Pipelines(DriverPipeline, PartPipeline)
+
+
+@contextlib.contextmanager
+def _as_they_are(config: Any, *contexts: Any) -> Iterator[None]:
+    """Do not look for what was set or registered since: for a driver, that is done already."""
+    reload_config = config.reload_config
+    config.reload_config = _nothing
+    for context in contexts:
+        context.refresh = _nothing
+    try:
+        yield
+    finally:
+        config.reload_config = reload_config
+        for context in contexts:
+            del context.refresh
+
+
+def _nothing() -> None:
+    pass
+
+
+@functools.cache
+def _lowerings() -> Pipelines:
+    """Return the last step of each pipeline, which writes code into a library."""
+    from numba.core.compiler_machinery import register_pass
+    from numba.core.lowering import Lower
+    from numba.core.typed_passes import NativeLowering
+
+    libraries, errors = _libraries(), _errors()
+
+    class Lowered(Lower):
+        """Writes instructions, and an account of one only if it goes wrong."""
+
+        def lower_block(self, block: Any) -> None:
+            self.pre_block(block)
+            for instruction in block.body:
+                self.loc = instruction.loc
+                try:
+                    self.lower_inst(instruction)
+                except Exception:
+                    kind = functools.partial(errors.LoweringError, loc=self.loc)
+                    with errors.new_error_context('lowering "{inst}" at {loc}', inst=instruction, loc=self.loc, errcls_=kind):
+                        raise
+            self.post_block(block)
 
     @register_pass(mutates_CFG=True, analysis_only=False)
     class DriverLowering(NativeLowering):
         """Write a driver's code into such a library."""
 
         _name = "metarl_envs_driver_lowering"
+        lowering_class: Any = Lowered
 
         def run_pass(self, state: Any) -> bool:
             state.flags.no_cfunc_wrapper = True  # nobody calls it from C
-            state.library = DriverLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+            state.library = libraries.driver(state.targetctx.codegen(), state.func_id.func_qualname)
             state.library.enable_object_caching()
             return super().run_pass(state)
 
@@ -275,57 +479,23 @@ def _parts() -> Parts:
         """Write a kernel's code into such a library."""
 
         _name = "metarl_envs_part_lowering"
+        lowering_class: Any = Lowered
 
         def run_pass(self, state: Any) -> bool:
             """Lower, and tell Numba by what name the kernel is called, which is all that it needs an executable for."""
             state.flags.no_compile = state.flags.no_cpython_wrapper = state.flags.no_cfunc_wrapper = True
-            state.library = PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+            state.library = libraries.part(state.targetctx.codegen(), state.func_id.func_qualname)
             super().run_pass(state)
             name = object()
             state.targetctx.insert_user_function(name, state.cr.fndesc, [state.library])
             state.cr = state.cr._replace(cfunc=name)
             return True
 
-    def compiler(lowering: type) -> type:
-        class Compiler(CompilerBase):
-            def define_pipelines(self) -> list:
-                whole = DefaultPassBuilder.define_nopython_pipeline(self.state)
-                whole.passes = [(lowering if one is NativeLowering else one, what) for one, what in whole.passes]
-                whole.finalize()
-                return [whole]
-
-        return Compiler
-
-    class Part(CPUDispatcher):
-        """A kernel as compiled code calls it."""
-
-        def __init__(self, **options: Any):
-            super().__init__(**options)
-            self._cache = _part_cache()(self, PartLibrary)
-
-        def add_overload(self, cres: Any) -> None:
-            """Keep what was compiled, but not as something that Python could call."""
-            arguments = tuple(cres.signature.args)
-            self.overloads[arguments] = cres
-            _living_parts[self, arguments] = cres
-
-    class Kernel(CPUDispatcher):
-        """A kernel as Python calls it."""
-
-        def __init__(self, function: Callable, **options: Any):
-            options = {"nopython": True, "nogil": True, "boundscheck": None, **options}
-            super().__init__(py_func=function, locals={}, targetoptions=dict(options))
-            self.part = Part(py_func=function, locals={}, targetoptions=options, pipeline_class=compiler(PartLowering))
-
-        @property
-        def _numba_type_(self) -> Any:
-            return self.part._numba_type_
-
-    return Parts(Kernel, compiler(DriverLowering))
+    return Pipelines(DriverLowering, PartLowering)
 
 
-#: How many compiled parts are kept in memory for further drivers: about half a megabyte each.
-_MOST_PARTS = 128
+#: How many compiled parts are kept in memory for further drivers: about an eighth of a megabyte each. A box has some 300.
+_MOST_PARTS = 512
 #: Parts from the oldest to the newest, by dispatcher and argument types.
 _living_parts: dict[tuple[Any, tuple], Any] = {}
 
@@ -334,7 +504,7 @@ def forget_what_is_done(driver: Any) -> None:
     """Give back the memory that compiling a driver took, once it has been saved.
 
     LLVM's form of a driver is kept by Numba for as long as the process lives, though only its machine code is called. And parts
-    are kept for the next driver, of which 40 sizes of one family would take half a gigabyte.
+    are kept for the next driver, of which those of all sizes of a family would fill it again.
     """
     from numba.core.compiler_lock import global_compiler_lock
 
@@ -451,13 +621,66 @@ _shelf: ContextVar[Shelf | None] = ContextVar("shelf", default=None)
 
 
 @contextlib.contextmanager
-def using(shelf: Shelf | None) -> Iterator[None]:
-    """Take parts from a shelf while a driver is compiled, and put there what is compiled anew."""
-    token = _shelf.set(shelf)
+def compiling(shelf: Shelf | None) -> Iterator[None]:
+    """Take parts from a shelf while a driver is compiled, and put there what is compiled anew.
+
+    Meanwhile nothing looks for garbage, of which there is little; and what Numba has found out of a function's types it knows.
+    """
+    from numba.core.compiler_lock import global_compiler_lock
+
+    with global_compiler_lock:
+        token, collects = _shelf.set(shelf), gc.isenabled()
+        gc.disable()
+        try:
+            with _remembering():
+                yield
+        finally:
+            _shelf.reset(token)
+            if collects:
+                gc.enable()
+
+
+def _errors() -> Any:
+    return importlib.import_module("numba.core.errors")
+
+
+class _Colourless:
+    """What Numba marks parts of a message by."""
+
+    @staticmethod
+    def _as_it_is(message: str) -> str:
+        return message
+
+    code = errmsg = filename = indicate = highlight = reset = _as_it_is
+
+
+@contextlib.contextmanager
+def _remembering() -> Iterator[None]:
+    """Let Numba remember what its own functions and operators make of types, which it finds out again for each call."""
+    from numba.core import registry, types
+
+    context: Any = registry.cpu_target.typing_context
+    errors, known, find_out = _errors(), {}, context.resolve_function_type
+    before, colours = vars(context).get("resolve_function_type"), errors._termcolor_inst  # drivers may call drivers
+
+    def resolve(function: Any, args: Any, kws: dict) -> Any:
+        own = not isinstance(function, types.Type) or isinstance(function, types.Function | types.NumberClass)
+        if kws or not own or not all(isinstance(one, types.Type) for one in args):  # an index may be given as it is
+            return find_out(function, args, kws)
+        key = function, tuple(args)
+        if (found := known.get(key)) is None:
+            found = known[key] = find_out(function, args, kws)
+        return found
+
+    context.resolve_function_type = resolve
+    errors._termcolor_inst = _Colourless()  # an error is worded for each way to call a function that does not fit
     try:
         yield
     finally:
-        _shelf.reset(token)
+        del context.resolve_function_type
+        if before is not None:
+            context.resolve_function_type = before
+        errors._termcolor_inst = colours
 
 
 def made() -> list[tuple[Callable, str, bytes]]:
@@ -506,7 +729,6 @@ def _part_cache() -> type:
             code = library._final_module.as_bitcode()
             if len(code) < shelf.least:
                 return
-            data.fndesc.typemap = data.fndesc.calltypes = None  # of the compiler alone
             content = (library.name, code, data.fndesc, data.signature)
             shelf.made.append((self._part.py_func, self._key(sig, data.target_context), serialize.dumps(content)))
 

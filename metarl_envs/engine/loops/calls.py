@@ -30,17 +30,13 @@ def by_address(loop: Callable, like: Sequence[np.ndarray], *last: str) -> Callab
         like: arrays of the forms that it is called with, in order, as `flattened` takes them; their number of rows is free.
         last: the expressions for the arguments after the arrays.
     """
-    from metarl_envs.engine.compiling.pointers import carray, pointer
+    from metarl_envs.engine.compiling.pointers import rows_at
 
     names, call = _taken_apart(loop)
     names = names[: len(names) - len(last)]
-    lines = [
-        f"{name} = carray(pointer(at[{i}]), (at[{len(names) + i}],) + shape_{i}, dtype_{i})" for i, name in enumerate(names)
-    ]
+    lines = [f"{name} = rows_{i}(at[{i}], at[{len(names) + i}])" for i, name in enumerate(names)]
     lines += [f"{name} = {value}" for name, value in zip(_taken_apart(loop)[0][len(names) :], last, strict=True)]
-    forms: dict[str, Any] = {"carray": carray, "pointer": pointer, "int64": np.int64}
-    for i, array in enumerate(like):
-        forms |= {f"shape_{i}": array.shape[1:], f"dtype_{i}": array.dtype}
+    forms = {"int64": np.int64} | {f"rows_{i}": rows_at(array) for i, array in enumerate(like)}
     return _written(loop, f"{loop.__name__}_at", "at", "\n    ".join([*lines, f"return loop({call})"]), **forms)
 
 
