@@ -101,16 +101,44 @@ def test_a_driver_is_the_same_whatever_stands_in_the_arrays_that_it_is_made_like
 
 
 @compiled
+def test_variables_of_instructions_are_those_that_numba_finds():
+    from numba.core import bytecode, interpreter, ir
+
+    def odd_things(row, values, *more):
+        for i, one in enumerate(values[1:]):
+            row.total += one if more else -one
+            values[i, 0], row.last = one + more[0], (i, "text", 1.5, None)
+        return {"a": row}, [one for one in more], f"{row}"
+
+    once = bytecode.FunctionIdentity.from_function(odd_things)
+    made = interpreter.Interpreter(once).interpret(bytecode.ByteCode(once))
+    instructions = [one for block in made.blocks.values() for one in block.body]
+    find = numba_parts._variables()
+    assert len(instructions) > 30
+    for one in instructions:
+        assert find(one, vars(one)) == ir.Inst._rec_list_vars(one, vars(one)), one
+        for part in vars(one).values():
+            assert find(one, part) == ir.Inst._rec_list_vars(one, part), part
+
+
+@compiled
 def test_what_was_changed_in_numba_for_compiling_is_as_it_was():
     import gc
 
-    from numba.core import config, errors
+    from numba.core import config, errors, event, ir
     from numba.core.registry import cpu_target
 
     def state():
         contexts = cpu_target.typing_context, cpu_target.target_context
         inner = [set(vars(context)) & {"refresh", "resolve_function_type"} for context in contexts]
-        return inner, errors._termcolor_inst, config.reload_config, gc.isenabled()
+        return (
+            inner,
+            vars(errors)["_termcolor_inst"],
+            config.reload_config,
+            event.broadcast,
+            ir.Inst._rec_list_vars,
+            gc.isenabled(),
+        )
 
     @kernel
     def goes_wrong(row):

@@ -433,7 +433,7 @@ def _as_they_are(config: Any, *contexts: Any) -> Iterator[None]:
             del context.refresh
 
 
-def _nothing() -> None:
+def _nothing(*_: Any) -> None:
     pass
 
 
@@ -624,7 +624,7 @@ _shelf: ContextVar[Shelf | None] = ContextVar("shelf", default=None)
 def compiling(shelf: Shelf | None) -> Iterator[None]:
     """Take parts from a shelf while a driver is compiled, and put there what is compiled anew.
 
-    Meanwhile nothing looks for garbage, of which there is little; and what Numba has found out of a function's types it knows.
+    Meanwhile nothing looks for garbage, since that costs more than the memory is worth.
     """
     from numba.core.compiler_lock import global_compiler_lock
 
@@ -632,7 +632,7 @@ def compiling(shelf: Shelf | None) -> Iterator[None]:
         token, collects = _shelf.set(shelf), gc.isenabled()
         gc.disable()
         try:
-            with _remembering():
+            with _quick():
                 yield
         finally:
             _shelf.reset(token)
@@ -642,6 +642,30 @@ def compiling(shelf: Shelf | None) -> Iterator[None]:
 
 def _errors() -> Any:
     return importlib.import_module("numba.core.errors")
+
+
+@contextlib.contextmanager
+def _quick() -> Iterator[None]:
+    """Numba's own ways of finding things out in ways that are as good, and take less time."""
+    from numba.core import registry
+
+    changed = [
+        (registry.cpu_target.typing_context, "resolve_function_type", _remembering(registry.cpu_target.typing_context)),
+        (importlib.import_module("numba.core.ir").Inst, "_rec_list_vars", _variables()),
+        (importlib.import_module("numba.core.event"), "broadcast", _nothing),  # of each call of LLVM
+        (_errors(), "_termcolor_inst", _Colourless()),  # for an error that is worded for each way a call does not fit
+    ]
+    before = [(holder, name, vars(holder).get(name, _ABSENT)) for holder, name, _ in changed]
+    for holder, name, value in changed:
+        setattr(holder, name, value)
+    try:
+        yield
+    finally:
+        for holder, name, value in before:
+            delattr(holder, name) if value is _ABSENT else setattr(holder, name, value)
+
+
+_ABSENT = object()
 
 
 class _Colourless:
@@ -654,14 +678,11 @@ class _Colourless:
     code = errmsg = filename = indicate = highlight = reset = _as_it_is
 
 
-@contextlib.contextmanager
-def _remembering() -> Iterator[None]:
-    """Let Numba remember what its own functions and operators make of types, which it finds out again for each call."""
-    from numba.core import registry, types
+def _remembering(context: Any) -> Callable:
+    """What Numba's own functions and operators make of types, which it finds out again for each call."""
+    from numba.core import types
 
-    context: Any = registry.cpu_target.typing_context
-    errors, known, find_out = _errors(), {}, context.resolve_function_type
-    before, colours = vars(context).get("resolve_function_type"), errors._termcolor_inst  # drivers may call drivers
+    known, find_out = {}, context.resolve_function_type
 
     def resolve(function: Any, args: Any, kws: dict) -> Any:
         own = not isinstance(function, types.Type) or isinstance(function, types.Function | types.NumberClass)
@@ -672,15 +693,31 @@ def _remembering() -> Iterator[None]:
             found = known[key] = find_out(function, args, kws)
         return found
 
-    context.resolve_function_type = resolve
-    errors._termcolor_inst = _Colourless()  # an error is worded for each way to call a function that does not fit
-    try:
-        yield
-    finally:
-        del context.resolve_function_type
-        if before is not None:
-            context.resolve_function_type = before
-        errors._termcolor_inst = colours
+    return resolve
+
+
+def _variables() -> Callable:
+    """The variables in an instruction: most of what else is in one is of types that hold none."""
+    from numba.core.ir import Inst, Loc, Var
+
+    without = {str, int, float, bool, type(None), Loc, type(len)}
+
+    def variables(self: Any, value: Any) -> list:
+        found = []
+        for one in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else (value,):
+            kind = type(one)
+            if kind is Var:
+                found.append(one)
+            elif kind not in without:
+                if isinstance(one, Var):
+                    found.append(one)
+                elif isinstance(one, Inst):
+                    found += one.list_vars()
+                elif isinstance(one, dict | list | tuple):
+                    found += variables(self, one)
+        return found
+
+    return variables
 
 
 def made() -> list[tuple[Callable, str, bytes]]:
