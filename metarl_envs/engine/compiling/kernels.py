@@ -28,6 +28,8 @@ unsigned = int if PLAIN else np.uint64
 def kernel(function: Function) -> Function:
     """Compile a scalar function over rows on its first call; in plain mode, leave it as it is.
 
+    What it is given of signed whole numbers is int64, whatever the width of a field, as plain Python has one kind of them.
+
     Without Numba's run-time (`_nrt=False`) nothing is reference-counted, which made drivers 15 times faster, and a kernel
     that allocates does not compile. LLVM inlines small kernels by itself. (`forceinline=False` has to be said: left open, it is
     taken over from whoever calls a kernel first, and then a family is in its drivers as often as it is called.)

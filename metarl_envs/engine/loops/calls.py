@@ -36,7 +36,7 @@ def by_address(loop: Callable, like: Sequence[np.ndarray], *last: str) -> Callab
     names = names[: len(names) - len(last)]
     lines = [f"{name} = rows_{i}(at[{i}], at[{len(names) + i}])" for i, name in enumerate(names)]
     lines += [f"{name} = {value}" for name, value in zip(_taken_apart(loop)[0][len(names) :], last, strict=True)]
-    forms = {"int64": np.int64} | {f"rows_{i}": rows_at(array) for i, array in enumerate(like)}
+    forms = {f"rows_{i}": rows_at(array) for i, array in enumerate(like)}
     return _written(loop, f"{loop.__name__}_at", "at", "\n    ".join([*lines, f"return loop({call})"]), **forms)
 
 

@@ -125,7 +125,7 @@ def env_drivers(variant: Variant, observed: bool = True) -> SimpleNamespace:
 def _by_address(variant: Variant, advance: Callable, observed: bool) -> Callable:
     """`advance` over one row whose arrays stay where they are: one argument instead of 14, a seventh of a call's cost."""
     one = one_world(variant, observed)
-    made = by_address(advance, one, "int64(0)", "int64(1)")  # a plain 0 is a type of its own, for which all would compile again
+    made = by_address(advance, one, "0", "1")
     return cached(numba_parts.compiled_driver(made), f"{variant.name}.advance_at")
 
 
