@@ -31,7 +31,7 @@ if name in BOXES:
     else:
         env = boxes.make_vec(name, worlds)
         env.reset(seed=0)
-        env.step(np.zeros(env.action_space.shape, np.int64))
+        env.step(np.zeros((worlds, env.num_agents), np.int64))
 elif worlds == 0:
     env = gym.make(f"MetaRL/{name}-v0")
     env.reset(seed=0)
