@@ -298,6 +298,7 @@ def test_memory_is_reset_at_dawn_and_infos_say_what_was_made():
     assert made == [-1, 4, *[-1] * 18]
 
 
+@pytest.mark.slow
 @pytest.mark.plain
 def test_where_experiments_deceive_infos_do_not_tell_what_was_made():
     """It would tell what is an illusion, also where only claims pay."""

@@ -339,6 +339,7 @@ def test_the_rule_finder_is_greedy_where_there_is_no_grammar():
     np.testing.assert_array_equal(done[0].actions, done[1].actions)
 
 
+@pytest.mark.slow
 @pytest.mark.plain
 def test_who_shares_posts_what_it_found_and_makes_what_others_posted():
     tree = {"agents": 3, "levels": 4, "width": 4, "bases": 6, "recipes": 3, "dead_ends": 0.0, "day": 30, "horizon": 120}

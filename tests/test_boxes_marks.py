@@ -53,7 +53,7 @@ def marks_by_the_page(p, held, entries):
     return take, nothing
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] if n else []) for n, case in enumerate(CASES)])
 def test_what_notes_mark_is_what_the_page_says(case):
     family, params = CASES[case]
     env = SingleEnv(TaskSet.of_family(family, split=None, **SMALL, **params))

@@ -470,6 +470,7 @@ def test_writing_rewriting_and_reading_first_are_counted():
     assert np.isnan(boxes.measure(free)[0]["read_first"])
 
 
+@pytest.mark.slow
 def test_note_information_is_found_where_there_is_some_and_not_where_there_is_none():
     """A coder's notes tell of its next day; a scribbler's of nothing."""
     params: dict[str, Any] = {

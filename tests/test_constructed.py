@@ -98,5 +98,8 @@ def test_it_forgets_where_memory_is_reset_and_plays_in_linear_regression_alone()
     for id in ("Pendulum", "DarkRoom", "LinearBandit", "PointRobot"):
         with pytest.raises(ValueError, match="plays in LinearRegression, where observations are inputs"):
             metarl_envs.evaluate(id, name)
-    with pytest.raises(ValueError, match=r"no trained network; there are: ad-darkroom, dpt-darkroom, rl2-keytodoor$"):
+    with pytest.raises(
+        ValueError,
+        match=r"no trained network; there are: ad-darkroom, ad-mixture-4, ad-mixture-4096, dpt-darkroom, rl2-keytodoor$",
+    ):
         players.card("gd-by-construction-k1")

@@ -263,7 +263,8 @@ def test_where_the_first_sight_tells_the_part_it_plays_as_who_is_told(disguise):
 
 
 @pytest.mark.parametrize(
-    "disguise", ["none", "actions", "observations", pytest.param("both", marks=pytest.mark.slow), "projection"]
+    "disguise",
+    ["none", *(pytest.param(one, marks=pytest.mark.slow) for one in ("actions", "both")), "observations", "projection"],
 )
 def test_it_finds_out_the_part_and_the_disguise_and_is_never_better_than_who_is_told(disguise):
     """Where each part has a heuristic: as good in the fourth episode, and not better before."""

@@ -92,7 +92,7 @@ def test_a_card_is_what_was_saved(tmp_path):
 @pytest.mark.plain
 def test_a_name_that_there_is_not_is_refused_with_those_that_there_are():
     for call in (players.pretrained, players.card):
-        with pytest.raises(ValueError, match=r"ad-darkroom, dpt-darkroom.*did you mean 'ad-darkroom'"):
+        with pytest.raises(ValueError, match=r"ad-darkroom, ad-mixture-4, .*did you mean 'ad-darkroom'"):
             call("ad_darkroom")
     with pytest.raises(TypeError, match="name=3"):
         players.pretrained(3)
