@@ -87,8 +87,8 @@ class Args:
     """Of the transformer."""
     batch: int = 16
     learning_rate: float = 3e-3
-    steps: int = 4_000_000
-    """Steps of PPO."""
+    steps: int = 10_000_000
+    """Steps of PPO: with four million the gate is not passed."""
     rows: int = 256
     hidden: int = 128
     """Units of the GRU."""

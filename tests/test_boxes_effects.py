@@ -81,7 +81,9 @@ def test_the_effects_are_those_of_the_scenarios():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("preset", "least"), [("full", 300), ("short", 20), ("small", 30)])
+@pytest.mark.parametrize(
+    ("preset", "least"), [pytest.param("full", 300, marks=pytest.mark.nightly), ("short", 20), ("small", 30)]
+)
 def test_notes_pay_for_amnesics(preset, least):
     """By so much more than `never_repeat` earns, which remembers what it tried on a day."""
     written, tried = (

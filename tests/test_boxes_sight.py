@@ -205,6 +205,7 @@ def test_mechanisms_in_any_combination_are_kept_up_to_date(params, mode, seed):
         assert any(f"{name}={given[name]!r}" in refusal for name in NAMED), refusal
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @settings(max_examples=4, deadline=None)  # each is compiled: others are lived in plain mode, above
 @given(st.fixed_dictionaries({**BOXES, **LAYOUTS, **HAZARDS}), st.sampled_from(list(AutoresetMode)), st.integers(0, 2**20))

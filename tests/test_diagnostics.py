@@ -261,6 +261,7 @@ def test_known_players_of_a_thousand_pulls(arms, gap):
         assert_near(found[name].failed, failed, 1000, 0.001)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_mean_regret_alone_misleads():
     """With 20 arms, the greedy player has the lowest regret in the mean, and fails in more than half of its lives."""

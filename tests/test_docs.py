@@ -66,6 +66,7 @@ def test_who_is_fed_does_what_the_page_says():
     assert f"# {{'its own': {own:.2f}, \"another's\": {other:.2f}}}" in fed
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_controls_give_what_the_page_says():
     (_, code), (said,) = blocks(IS_IT_RL), blocks(IS_IT_RL, "text")
@@ -92,6 +93,7 @@ def test_the_guide_to_histories_runs(tmp_path, monkeypatch):
     assert len(histories.load("good")) == 4
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_populations_are_compared_as_the_page_on_players_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -86,7 +86,9 @@ def test_tabular_mdp_random_and_psrl_over_10_episodes():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("episodes", "true_prior", "printed"), [(10, 133.9, 138.1), (25, 404.0, 408.8)])
+@pytest.mark.parametrize(
+    ("episodes", "true_prior", "printed"), [(10, 133.9, 138.1), pytest.param(25, 404.0, 408.8, marks=pytest.mark.nightly)]
+)
 def test_psrl_with_both_priors(episodes, true_prior, printed):
     assert_near(totals(MDP, PSRL(), 10_000, episodes=episodes), true_prior, tolerance=1.0)
     with_published_prior = totals(MDP, PSRL(prior_mean=0.0), 10_000, episodes=episodes)

@@ -102,6 +102,7 @@ for id, params in json.loads(sys.argv[1]).items():
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_every_suitable_policy_lives_alike_compiled_and_plain():
     where = json.dumps({id: {**smaller(id), "horizon": 12} for id in IDS})

@@ -43,6 +43,7 @@ def scores(names=None, count=TASKS, episodes=4):
     }
 
 
+@pytest.mark.nightly
 def test_who_is_told_the_part_beats_every_heuristic_of_one_and_the_oracle_beats_it():
     earned = scores()
     assert abs(earned["random"].mean()) < 0.03

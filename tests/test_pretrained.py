@@ -233,11 +233,12 @@ def test_who_forgets_is_as_new_and_others_are_not(name):
     observed, actions = agent.card.spaces
     told = {"observation_space": observed, "action_space": actions, "seed": 0}
     old, fresh, whole = (agent(num_envs=2, **told) for _ in range(3))
-    for step in steps[:20]:
+    half = len(steps) // 2
+    for step in steps[:half]:
         old.read(step)
         whole.read(step)
     one = np.array([True, False])
-    for i, step in enumerate(steps[20:30]):
+    for i, step in enumerate(steps[half : half + 10]):
         both = np.ones(2, bool)
         said = old.read(replace(step, memory_reset=one) if i == 0 else step)
         new = fresh.read(replace(step, memory_reset=both) if i == 0 else step)
