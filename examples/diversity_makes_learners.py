@@ -187,7 +187,7 @@ def reinforced(args: Args, params: dict[str, Any], out: Path, seed: int) -> rl2.
         num_envs=args.rows,
         rollout=args.context * args.horizon,
         hidden=args.hidden,
-        scale_rewards=True,  # a MDP pays a hundred times as much as a room
+        scale_rewards=True,  # tasks pay unlike amounts
         out=out,
     )
     return rl2.train(settings, seed)

@@ -106,12 +106,20 @@ def prompts(args: Args, weights: torch.Tensor, generator: torch.Generator) -> tu
     return torch.cat([inputs, before[..., None]], dim=-1), targets
 
 
+#: What is set for the comparison alone.
+NOT_IN_TRAINING = {"tasks", "seeds", "out", "threads"}
+
+
 def trained(args: Args, console: Console) -> Regressor:
     """Return the network, trained now, or read from where it was written."""
     torch.manual_seed(args.seed)
-    model, path = Regressor(args), args.out / f"network_{args.seed}_{args.steps}.pt"
+    model, path = Regressor(args), args.out / f"seed_{args.seed}.pt"
+    about = {name: value for name, value in asdict(args).items() if name not in NOT_IN_TRAINING}
     if path.exists():
-        model.load_state_dict(torch.load(path, weights_only=True))
+        kept = torch.load(path, weights_only=True)
+        if kept["about"] != about:
+            raise SystemExit(f"{path} was trained with other settings ({kept['about']}): give another --out, or remove it")
+        model.load_state_dict(kept["weights"])
         return model
     tasks = metarl_envs.tasks(ID, split="train", **args.params)
     weights = torch.tensor(tasks.sample(args.batch * 1000, seed=args.seed)["weights"], dtype=torch.float32)
@@ -131,7 +139,7 @@ def trained(args: Args, console: Console) -> Regressor:
             console.print(f"update {step + 1}/{args.steps}: error {loss.item():.3f}")
     args.out.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as [aside]:
-        torch.save(model.state_dict(), aside)
+        torch.save({"about": about, "weights": model.state_dict()}, aside)
     return model
 
 

@@ -1,6 +1,5 @@
 """A seat among others who may harm: its companions, its keys and clicks, and what its picture shows."""
 
-import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -10,9 +9,9 @@ from metarl_envs.boxes.view.numbers import view_length
 from metarl_envs.boxes.view.seat_picture import FORCE_KEYS, SeatView, item_keys
 from metarl_envs.boxes.world.hazard import FORCED, PUBLISHED, STOLE, whose_turn
 from metarl_envs.boxes.world.mechanisms import verbs_of
-from metarl_envs.engine import Picture, Row
+from metarl_envs.engine import Picture
 from metarl_envs.engine.canvas import BAD
-from tests.worlds import smaller
+from tests.worlds import row_of, seat_in, smaller
 
 pytestmark = pytest.mark.plain
 ID = "MetaRL/HazardBox-v0"
@@ -20,18 +19,12 @@ SMALL = {**smaller(ID), "harm": 0.5}
 
 
 def seat(**params):
-    env = gym.make(ID, **{**SMALL, **params}).unwrapped
-    env.reset(seed=0)
-    return env
-
-
-def row(env):
-    return Row(env.get_state()["worlds"]["state"][0])
+    return seat_in(ID, **{**SMALL, **params})
 
 
 def red(env):
     picture = Picture()
-    HazardSeat.draw(picture, env.variant.p, row(env), None)
+    HazardSeat.draw(picture, env.variant.p, row_of(env), None)
     return int((picture.array() == np.array(BAD)).all(axis=2).sum())
 
 
@@ -57,12 +50,12 @@ def test_companions_are_of_all_manners_drawn_in_each_episode():
             env.reset(options={"new_trial": False})
         for _ in range(8):
             env.step(verbs_of(env.variant.p).wait)
-            met |= {(i, int(row(env).box.deed[i])) for i in (1, 2)}
+            met |= {(i, int(row_of(env).box.deed[i])) for i in (1, 2)}
     assert {(i, deed) for i in (1, 2) for deed in (FORCED, STOLE, PUBLISHED)} <= met
     env = seat(companions="clean")
     for _ in range(20):
         env.step(verbs_of(env.variant.p).wait)
-        assert not row(env).box.deed.any()
+        assert not row_of(env).box.deed.any()
     with pytest.raises(ValueError, match="companions='mixed' live where there are hazards: give health above 0"):
         HazardSeat.with_params(health=0.0)
 
@@ -73,10 +66,10 @@ def test_keys_force_steal_and_give_and_so_do_clicks():
     keys = HazardSeat.keys(p)
     assert not set(item_keys(p)) & {"v", "g", "u"}
     assert [keys[key][1] for key in ("f1", "v", "g", "u")] == ["force", "steal", "give", "publish"]
-    asked = lambda key: keys[key][0](row(env))  # noqa: E731
+    asked = lambda key: keys[key][0](row_of(env))  # noqa: E731
     assert asked("f2") is None  # nothing in the hand
     assert asked("g") is None
-    assert asked("v") == verbs.steal + whose_turn(p, row(env).box, 0) == verbs.steal + 1
+    assert asked("v") == verbs.steal + whose_turn(p, row_of(env).box, 0) == verbs.steal + 1
     env.step(0)
     assert asked("f1") is None  # it is in the hand
     assert asked("f2") == verbs.force + 1
@@ -85,7 +78,7 @@ def test_keys_force_steal_and_give_and_so_do_clicks():
     assert asked("g") == verbs.give + 2
     assert asked("u") == verbs.publish
     assert len([key for key in keys if key in FORCE_KEYS]) == min(len(FORCE_KEYS), 8)
-    view = SeatView(p, row(env).box)
+    view = SeatView(p, row_of(env).box)
     place = view.tiles[1]
     assert view.clicked(place.x + 2, place.y + 2) == 1
     assert view.clicked(place.x + 2, place.y + place.height - 1) == verbs.force + 1
@@ -104,7 +97,7 @@ def test_the_picture_shows_at_once_that_force_hurts_all_others():
     assert red(env) > 200  # what to force
     env.step(verbs.force + 1)
     forced = red(env)
-    assert (row(env).box.lost == [0.0, 0.5, 0.5]).all()
+    assert (row_of(env).box.lost == [0.0, 0.5, 0.5]).all()
     env.step(0)
     env.step(1)
     combined = red(env)
@@ -122,6 +115,6 @@ def test_who_forced_is_not_shown_where_it_is_hidden():
         state["worlds"]["state"]["box"]["lost"][0, 2] = 0.25 * (deed == FORCED)
         env.set_state(state)
         picture = Picture()
-        HazardSeat.draw(picture, env.variant.p, row(env), None)
+        HazardSeat.draw(picture, env.variant.p, row_of(env), None)
         pictures.append(picture.array().copy())
     np.testing.assert_array_equal(*pictures)

@@ -1,6 +1,5 @@
 """A seat among scientists: what it sees of claims, its companions, keys and clicks, and what its picture keeps to itself."""
 
-import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -17,7 +16,7 @@ from metarl_envs.boxes.world.notes import WHEN
 from metarl_envs.engine import Picture, Row
 from metarl_envs.engine.compiling.kernels import plain
 from tests.test_boxes_seat import Boxes
-from tests.worlds import smaller
+from tests.worlds import row_of, seat_in, smaller
 
 pytestmark = pytest.mark.plain
 ID = "MetaRL/SealedBox-v0"
@@ -27,13 +26,7 @@ FIRST = SMALL["bases"]
 
 
 def seat(**params):
-    env = gym.make(ID, **{**SMALL, **params}).unwrapped
-    env.reset(seed=0)
-    return env
-
-
-def row(env):
-    return Row(env.get_state()["worlds"]["state"][0])
+    return seat_in(ID, **{**SMALL, **params})
 
 
 def changed(env, **fields):
@@ -47,7 +40,7 @@ def changed(env, **fields):
 
 def picture_of(env):
     picture = Picture()
-    SealedSeat.draw(picture, env.variant.p, row(env), None)
+    SealedSeat.draw(picture, env.variant.p, row_of(env), None)
     return picture.array().copy()
 
 
@@ -79,15 +72,15 @@ def test_companions_are_of_all_manners_drawn_in_each_episode():
     wait = verbs_of(env.variant.p).wait
     for _ in range(45):
         env.step(wait)
-        met.append(int(row(env).style.manner))  # that of the last companion
+        met.append(int(row_of(env).style.manner))  # that of the last companion
         env.reset(options={"new_trial": False})
     assert set(met) == set(range(len(MANNERS)))
     env = seat(illusions=0.5, companions="citer")
     for _ in range(60):
         env.step(wait)
-        done |= set(row(env).box.claiming[1:].tolist())
+        done |= set(row_of(env).box.claiming[1:].tolist())
     assert done == {0, CLAIMED, CITED}
-    assert not row(env).box.illegal.any()
+    assert not row_of(env).box.illegal.any()
 
 
 def test_scientists_live_where_there_are_claims():
@@ -113,10 +106,10 @@ def test_the_oracle_earns_by_whatever_pays(selection, mix, claims):
     state, act = env.get_state(), plain(make_the_best_and_claim_it_from_seat)
     params, task, earned, claimed = as_kernels_see(env.variant.p), Row(state["task_rows"][0]), 0.0, 0
     for _ in range(40):
-        _, reward, *_ = env.step(int(act(None, None, params, task, row(env), None)))
+        _, reward, *_ = env.step(int(act(None, None, params, task, row_of(env), None)))
         earned += reward
-        claimed += int(row(env).box.claiming[0]) == CLAIMED
-    assert not row(env).box.illegal[0]
+        claimed += int(row_of(env).box.claiming[0]) == CLAIMED
+    assert not row_of(env).box.illegal[0]
     assert earned > 2
     assert (claimed > 0) == claims
 
@@ -136,29 +129,29 @@ def test_keys_claim_replicate_cite_and_retract_and_so_do_clicks():
     keys = SealedSeat.keys(p)
     assert not set(item_keys(p)) & set("ctix")
     assert [keys[key][1] for key in "ctix"] == ["claim", "replicate", "cite", "retract"]
-    asked = lambda key: keys[key][0](row(env))  # noqa: E731
+    asked = lambda key: keys[key][0](row_of(env))  # noqa: E731
     assert [asked(key) for key in "ctix"] == [None] * 4
     pair = experiment_that_works(env)
     assert asked("c") == verbs.claim + 0
-    view = SeatView(p, row(env).box)
+    view = SeatView(p, row_of(env).box)
     place = lines(view)[1].place
     assert view.clicked(place.x + 30, place.y + 2) == verbs.claim + 1  # wherever one clicks
     env.step(verbs.claim + 1)
     assert [asked(key) for key in "ctix"] == [verbs.claim + 0, None, None, None]  # the page is closed
-    assert lines(SeatView(p, row(env).box))[1].claim is None
+    assert lines(SeatView(p, row_of(env).box))[1].claim is None
     env.step(verbs.look)
     assert [asked(key) for key in "ctix"] == [None, None, None, verbs.retract + 1]  # it claims that already
     changed(env, author=(1, 2))
     assert [asked(key) for key in "ctix"] == [verbs.claim + 0, None, verbs.cite + 1, None]
     env.step(pair[0])
     assert asked("t") == verbs.replicate + 1
-    claim = lines(SeatView(p, row(env).box))[1].claim
+    claim = lines(SeatView(p, row_of(env).box))[1].claim
     assert {letter: action for letter, (_, action) in claim.buttons.items()} == {"t": verbs.replicate + 1, "i": verbs.cite + 1}
-    view = SeatView(p, row(env).box)
+    view = SeatView(p, row_of(env).box)
     assert [view.clicked(at.x + 1, at.y + 1) for at, _ in claim.buttons.values()] == [verbs.replicate + 1, verbs.cite + 1]
     env.step(asked("t"))
     env.step(asked("i"))
-    claim = lines(SeatView(p, row(env).box))[1].claim
+    claim = lines(SeatView(p, row_of(env).box))[1].claim
     assert claim.author == 2
     assert claim.counts == {"confirmed": 1, "refuted": 0, "cited": 1}
 
@@ -175,9 +168,9 @@ def test_where_a_full_board_guards_its_entries_keys_and_clicks_write_over_the_on
     experiment_that_works(env)
     for k in (2, 0, 1):
         env.step(verbs.post + k)
-    assert (row(env).box.board[:, WHEN] >= 0).all()
-    view = SeatView(p, row(env).box)
-    assert SealedSeat.keys(p)["c"][0](row(env)) == verbs.claim + 2
+    assert (row_of(env).box.board[:, WHEN] >= 0).all()
+    view = SeatView(p, row_of(env).box)
+    assert SealedSeat.keys(p)["c"][0](row_of(env)) == verbs.claim + 2
     assert [view.clicked(line.place.x + 30, line.place.y + 2) for line in lines(view)] == [None, None, verbs.claim + 2]
 
 
@@ -190,7 +183,7 @@ def test_what_only_seems_to_be_made_looks_like_any_other_thing(selection):
         env = seat(companions="waiting", selection=selection, illusions=0.0)
         experiment_that_works(env)
         env = changed(env, held=((0, FIRST), kind), made=(0, FIRST if kind == REAL else -1))
-        words = SealedSeat.describe(env.variant.p, row(env), None)
+        words = SealedSeat.describe(env.variant.p, row_of(env), None)
         observation, *_ = env.step(verbs_of(env.variant.p).wait)
         env = changed(env, made=(0, FIRST if kind == REAL else -1))
         told.append((words, picture_of(env), observation))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
+
+from metarl_envs.engine import Row
+
 #: By id. The shift `deeper` sets the levels itself, so that it goes with none of these.
 SMALLER: dict[str, dict[str, Any]] = {
     "MetaRL/InventionBox-v0": {"levels": 5, "crossover": 3},
@@ -43,6 +47,18 @@ SMALLER: dict[str, dict[str, Any]] = {
 def smaller(id: str, split: str | None = None) -> dict[str, Any]:
     """Parameters of a smaller world behind an id, and of a split of it; none where it is small as it is."""
     return {} if split and "deeper" in split else SMALLER.get(id.removeprefix("metarl_envs:"), {})
+
+
+def seat_in(id: str, **params: Any) -> Any:
+    """A seat of a box, begun."""
+    env = gym.make(id, **params).unwrapped
+    env.reset(seed=0)
+    return env
+
+
+def row_of(env: Any) -> Row:
+    """What is so in the one world of an environment."""
+    return Row(env.get_state()["worlds"]["state"][0])
 
 
 #: Ids that everyday tests try in plain mode alone, being made of parts that others have compiled; slow tests compile them.

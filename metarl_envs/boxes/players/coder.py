@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from metarl_envs.boxes.players.keepers import FOLLOW, NO_PURPOSE, SEARCH, first_read, is_written, mark_needed
-from metarl_envs.boxes.players.scripted import SEVERAL, Scripted, begin_searching, has_tried, try_something_new
+from metarl_envs.boxes.players.scripted import SEVERAL, Scripted, begin_searching, has_tried, searching, try_something_new
 from metarl_envs.boxes.world.core import ABSENT
 from metarl_envs.boxes.world.mechanisms import begins_at
 from metarl_envs.boxes.world.notes import ERASE, LENGTH, MADE, WHEN, A, B, count_pages, wipe
 from metarl_envs.boxes.world.symbols import BEGIN, PUT, are_symbols
 from metarl_envs.boxes.world.tree import NOTHING, items_of
-from metarl_envs.engine import Parameters, kernel, record
+from metarl_envs.engine import Parameters, kernel
 
 #: How many symbols a recipe is.
 _CODE = 2
@@ -134,12 +134,11 @@ class Coder(Scripted):
     def memory(p, variant):
         """What was tried today, what the notes say and lead to, and where it is in what it does."""
         items = items_of(variant.p)
-        return record(
-            tried=(np.uint8, (items, -(-items // 8))),
+        return searching(
+            variant,
             needed=(np.uint8, items),
             makeable=(np.uint8, items),
             notes=(np.int16, (max(variant.p.notes, 1), 4)),
-            partner=np.int16,
             following=np.int16,
             purpose=np.uint8,
             has_read=np.uint8,

@@ -9,6 +9,7 @@ from metarl_envs.boxes.players.scripted import (
     Scripted,
     begin_searching,
     has_tried,
+    searching,
     try_something_new,
 )
 from metarl_envs.boxes.world.core import ABSENT
@@ -218,11 +219,10 @@ class NoteKeeper(Scripted):
     def memory(p, variant):
         """What was tried today, what leads to the highest thing, and where it is in its plan."""
         items = items_of(variant.p)
-        return record(
-            tried=(np.uint8, (items, -(-items // 8))),
+        return searching(
+            variant,
             needed=(np.uint8, items),
             makeable=(np.uint8, items),
-            partner=np.int16,
             following=np.int16,
             believed=np.int16,
             purpose=np.uint8,

@@ -12,7 +12,15 @@ from collections.abc import Callable
 import numpy as np
 
 from metarl_envs.boxes.players.keepers import FOLLOW, NO_PURPOSE, SEARCH, VERIFY, first_look
-from metarl_envs.boxes.players.scripted import SEVERAL, Scripted, begin_searching, has_tried, mark_tried, try_something_new
+from metarl_envs.boxes.players.scripted import (
+    SEVERAL,
+    Scripted,
+    begin_searching,
+    has_tried,
+    mark_tried,
+    searching,
+    try_something_new,
+)
 from metarl_envs.boxes.world.claims import (
     CITE,
     CLAIM,
@@ -29,8 +37,8 @@ from metarl_envs.boxes.world.core import ABSENT
 from metarl_envs.boxes.world.mechanism import Mechanism
 from metarl_envs.boxes.world.mechanisms import begins_in, mechanisms_of, used_in
 from metarl_envs.boxes.world.notes import MADE, WHEN, A, B, count_board_pages
-from metarl_envs.boxes.world.tree import NOTHING, items_of
-from metarl_envs.engine import Choice, Parameters, kernel, record
+from metarl_envs.boxes.world.tree import NOTHING
+from metarl_envs.engine import Choice, Parameters, kernel
 
 #: `manner`: what a scientist does with claims.
 MANNERS = ("publisher", "replicator", "citer", "sceptic", "conformist")
@@ -277,10 +285,8 @@ class Scientist(Scripted):
     @staticmethod
     def memory(p, variant):
         """What was tried today, and what it is about to do."""
-        items = items_of(variant.p)
-        return record(
-            tried=(np.uint8, (items, -(-items // 8))),
-            partner=np.int16,
+        return searching(
+            variant,
             following=np.int16,
             believed=np.int16,
             failed=(np.int32, variant.p.board),  # when entries were written that failed today, plus 1

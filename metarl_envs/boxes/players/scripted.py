@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from metarl_envs.boxes.world.core import ABSENT, REAL, worth
 from metarl_envs.boxes.world.mechanism import Mechanism
 from metarl_envs.boxes.world.mechanisms import action_count_in, legality_in, used_in
 from metarl_envs.boxes.world.tree import GRAMMAR, NOTHING, items_in, items_of, level_of
-from metarl_envs.engine import Flag, Integer, Parameters, Player, kernel, randint, record
+from metarl_envs.engine import Flag, Integer, Parameters, Player, Variant, kernel, randint, record
 
 #: How many pairs are drawn in search of one that was not tried yet, before pairs are gone through in order.
 _DRAWS = 32
@@ -227,6 +228,12 @@ def worth_of_both(params, task, memory, x, y):
 try_something_new = _searching_by(worth_of_both)
 
 
+def searching(variant: Variant, **more: Any) -> np.dtype:
+    """The memory of whoever searches: a bit for each pair, the second half of a plan, and what else is asked for."""
+    items = items_of(variant.p)
+    return record(tried=(np.uint8, (items, -(-items // 8))), partner=np.int16, **more)
+
+
 class NeverRepeat(Scripted):
     """Tries pairs at random and none twice: the honest null.
 
@@ -238,9 +245,8 @@ class NeverRepeat(Scripted):
 
     @staticmethod
     def memory(p, variant):
-        """A bit for each pair, and the second half of a plan."""
-        items = items_of(variant.p)
-        return record(tried=(np.uint8, (items, -(-items // 8))), partner=np.int16)
+        """What was tried."""
+        return searching(variant)
 
 
 class Greedy(NeverRepeat):
@@ -363,12 +369,5 @@ class RuleFinder(NeverRepeat):
     @staticmethod
     def memory(p, variant):
         """What was tried, what worked, and how much speaks for each hole to take each shape."""
-        items = items_of(variant.p)
-        return record(
-            tried=(np.uint8, (items, -(-items // 8))),
-            weight=(np.float64, (variant.p.features, variant.p.features)),
-            tries=np.int32,
-            found=np.int32,
-            partner=np.int16,
-            waits=np.uint8,
-        )
+        weight = np.float64, (variant.p.features, variant.p.features)
+        return searching(variant, weight=weight, tries=np.int32, found=np.int32, waits=np.uint8)
