@@ -16,7 +16,11 @@ from metarl_envs.engine.compiling.kernels import PLAIN
 from tests.worlds import SELDOM_COMPILED
 
 MOST_DRIVERS = 335
-ALL_THAT_IS_PLAIN = "test_what_is_marked_plain_passes_as_ordinary_python"
+EVERYDAY, SLOWLY = "not slow", "slow and not nightly"
+ALL_THAT_IS_PLAIN = {
+    "test_what_is_marked_plain_passes_as_ordinary_python",
+    "test_what_is_marked_plain_and_slow_passes_as_ordinary_python",
+}
 SLOW = "\npytestmark = pytest.mark.slow\n"
 #: Files of tests that between them go through most of the package in a minute: `pytest -m smoke`.
 SMOKE = {
@@ -32,7 +36,7 @@ def pytest_ignore_collect(collection_path, config):
         return None
     if config.option.markexpr == "smoke":
         return collection_path.name not in SMOKE or None
-    return (is_whole_run(config) and SLOW in collection_path.read_text()) or None
+    return (whole_tier(config) == EVERYDAY and SLOW in collection_path.read_text()) or None
 
 
 def pytest_collection_modifyitems(config, items):
@@ -43,7 +47,7 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("slow")
     if PLAIN:
         return
-    items.sort(key=lambda item: item.name != ALL_THAT_IS_PLAIN)  # which takes minutes: who begins with it is not last
+    items.sort(key=lambda item: item.name not in ALL_THAT_IS_PLAIN)  # they take minutes: who begins with them is not last
     left_out = [item for item in items if item.get_closest_marker("plain")]
     items[:] = [item for item in items if not item.get_closest_marker("plain")]
     config.hook.pytest_deselected(items=left_out)
@@ -51,11 +55,11 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """One worker more than there are cores in an everyday run, which waits for disks and clocks a sixth of its time."""
+    """One worker more than there are cores where CI runs all: a sixth of the time is waiting for disks and processes."""
     if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):  # which xdist reads itself
         return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + is_whole_run(config)
+    return cores + (whole_tier(config) in (EVERYDAY, SLOWLY))
 
 
 def pytest_collection_finish():
@@ -82,14 +86,14 @@ def pytest_testnodedown(node, error):
 def pytest_sessionfinish(session):
     if hasattr(session.config, "workeroutput"):  # of a worker: hand it to the one that distributes
         session.config.workeroutput["drivers"] = sorted(asked_for)
-    elif is_whole_run(session.config) and len(asked_for) > MOST_DRIVERS:
+    elif whole_tier(session.config) == EVERYDAY and len(asked_for) > MOST_DRIVERS:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter, config):
     if asked_for:
         terminalreporter.write_line(f"compiled drivers: {len(asked_for)}, of at most {MOST_DRIVERS} in a whole everyday run")
-        if is_whole_run(config) and len(asked_for) > MOST_DRIVERS:
+        if whole_tier(config) == EVERYDAY and len(asked_for) > MOST_DRIVERS:
             terminalreporter.write_line(
                 "FAILED: tests need too many compiled drivers: let them share layouts, or mark them `plain`", red=True
             )
@@ -101,6 +105,7 @@ def is_seldom_compiled(item):
     return any(isinstance(value, str) and value.removeprefix("metarl_envs:") in SELDOM_COMPILED for value in given)
 
 
-def is_whole_run(config):
-    """Whether everything is run that runs every day."""
-    return config.args == config.getini("testpaths") and config.option.markexpr == "not slow" and not config.option.keyword
+def whole_tier(config):
+    """Which tests are asked for, where it is all of those; otherwise None."""
+    whole = config.args == config.getini("testpaths") and not config.option.keyword
+    return config.option.markexpr if whole else None

@@ -60,9 +60,7 @@ def test_two_families_compiled_at_once_are_not_swapped(tmp_path):
 @pytest.mark.slow
 def test_families_compiled_at_once_by_many_processes_are_not_swapped(tmp_path):
     expected = [(id, trajectory_hash(id)) for id in KINDS]
-    for _ in range(2):
-        assert compile_at_once(KINDS, tmp_path, times=2) == expected * 2
-        shutil.rmtree(tmp_path / "metarl_envs")
+    assert compile_at_once(KINDS, tmp_path, times=2) == expected * 2
 
 
 NAME_OF_CODE = """

@@ -29,7 +29,7 @@ EVERY = {
         "update RL²",
     ),
     "ppo_boxes.py": (
-        "--seeds 0 1 --invention-steps 1200 --amnesia-steps 2400 --rows 6 --n-steps 200 --batch-size 300 --boxes 10 --out out",
+        "--seeds 0 1 --invention-steps 1200 --amnesia-steps 1200 --rows 6 --n-steps 200 --batch-size 300 --boxes 4 --out out",
         "stable_baselines3 matplotlib",
         "never_repeat PPO notes_best_path",
     ),
