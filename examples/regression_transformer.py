@@ -5,7 +5,7 @@ target of each input (Garg et al. 2022), on weights of train tasks and inputs th
 compared with ridge regression (`bayes`, which without noise is least squares), gradient descent and the others, at each prompt
 length:
 
-* its squared error, as a share of what predicting 0 costs;
+* its squared error over the number of dimensions: 1 in the mean for who predicts 0, where there is no noise;
 * the cosine between the weights that it predicts by (the gradient of its prediction in the input) and those of ridge, and of
   five steps of gradient descent;
 * the likelihood of its predictions under each of them (`most_like_by_length`).
@@ -34,7 +34,7 @@ from torch import nn
 import metarl_envs
 from metarl_envs.engine.player import references_of
 from metarl_envs.evaluation import Result
-from metarl_envs.evaluation.likeness import Likeness, likenesses, most_like_by_length
+from metarl_envs.evaluation.likeness import MOST_LENGTHS, Likeness, likenesses, most_like_by_length
 from metarl_envs.evaluation.report import new_figure, save_figure
 from metarl_envs.files import written_aside
 from metarl_envs.players import Step
@@ -49,6 +49,7 @@ class Args:
     """Everything that can be set."""
 
     dimensions: int = 5
+    """Of inputs, at most 49: each prompt length is looked at, and there are two in each dimension, and one."""
     noise: float = 0.0
     """The standard deviation of a target."""
     steps: int = 12_000
@@ -69,8 +70,8 @@ class Args:
 
     @property
     def params(self) -> dict[str, Any]:
-        """The family's parameters."""
-        return {"dimensions": self.dimensions, "noise": self.noise}
+        """The family's parameters. An episode is as long in the comparison as in training."""
+        return {"dimensions": self.dimensions, "noise": self.noise, "horizon": self.horizon}
 
     @property
     def horizon(self) -> int:
@@ -215,6 +216,8 @@ def draw(found: list[Likeness], path: Path) -> Path:
 def main(args: Args) -> None:
     """Train, compare, print and draw."""
     torch.set_num_threads(args.threads)
+    if args.horizon > MOST_LENGTHS:
+        raise SystemExit(f"--dimensions {args.dimensions}: prompts have {args.horizon} lengths, and {MOST_LENGTHS} can be told")
     console = Console()
     console.print(asdict(args))
     model = trained(args, console).eval()

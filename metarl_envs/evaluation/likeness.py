@@ -46,7 +46,7 @@ SAMPLES, _FEW_STATES = 32, 8
 #: what is done would have no end of bits.
 LEAST_DEVIATION = 1e-3
 #: Prompts of which each length is looked at have at most so many steps.
-_MOST_LENGTHS = 100
+MOST_LENGTHS = 100
 #: Probabilities of a uniform action that are tried, from least to most.
 _EPSILONS = np.concatenate([np.geomspace(1e-4, 0.1, 16), np.linspace(0.15, 1.0, 18)])
 #: Players whose likelihoods differ by less than so many bits a step cannot be told apart.
@@ -267,7 +267,7 @@ def _about_predictions(name: str, predicted: np.ndarray, run: Run, written: Writ
     gained, deviation = _gained(done, predicted, counts, even)
     whole = of_odd_tasks(gained.sum(axis=1) / run.steps)
     is_prompt = run.variant.family.feedback(run.variant.p) is not None and run.episodes == 1 and counts.all()
-    lengths = range(done.shape[1]) if is_prompt and done.shape[1] <= _MOST_LENGTHS else ()
+    lengths = range(done.shape[1]) if is_prompt and done.shape[1] <= MOST_LENGTHS else ()
     return Likeness(name, whole, None, False, deviation=deviation, by_length=tuple(map(at_length, lengths)))
 
 
