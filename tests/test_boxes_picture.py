@@ -274,6 +274,19 @@ def test_what_was_copied_is_told_as_far_as_it_is_known(made, held, gained, news)
     assert told == ([] if news is None else [news.format(*words)])
 
 
+@pytest.mark.parametrize("illusions", [0.0, 0.1])
+def test_where_experiments_deceive_what_was_made_is_told_by_its_pay_alone(illusions):
+    """As in infos: who was not the first to make a thing is paid nothing, and cannot tell it from an illusion."""
+    p, state = a_state(illusions=illusions, pays="first")
+    told = []
+    for made in (4, -1):
+        state["held"][0, 4], state["seemed"][0], state["made"][0] = 1 if made == 4 else 2, 4, made
+        told.append(said_to_a_seat(p, state))
+    assert (told[0] == told[1]) == (illusions > 0)
+    state["reward"][0] = 1.0
+    assert ("Your last step paid 1." in said_to_a_seat(p, state)) == (illusions > 0)
+
+
 @pytest.mark.parametrize(
     ("day", "t", "sentence", "banner"),
     [

@@ -2,7 +2,8 @@
 
 Keepers of notes stand in `keepers`. All of them are compiled players (see `metarl_envs.engine.player`) that sit in a seat: they
 keep a row of memory, and act on what an agent may know of its own: what it holds, what its last experiment seemed to make, what
-it sees written. (The oracle may know the recipes too.) The same kernels act in many boxes at once, as companions inside a
+it sees written. (Beside that, who writes over the oldest of several entries is told when each was written, which nobody else is
+shown; and the oracle may know the recipes.) The same kernels act in many boxes at once, as companions inside a
 compiled environment, and one at a time through PettingZoo.
 """
 

@@ -494,7 +494,7 @@ def _draw_news(picture: Picture, seat: SeatView) -> None:
         picture.text(_LEFT, y, f"You copied {some}{told}{more}.", size=13, color=GOOD)
     elif seat.learned != NOTHING:
         picture.text(_LEFT, y, f"You copied {seat.words[seat.learned]} from a teacher.", size=13, color=GOOD)
-    elif has_claims(seat.p):  # what was made is known by its pay alone
+    elif has_claims(seat.p) or seat.p.illusions:  # what was made is known by its pay alone
         if state.reward[0] > 0:
             picture.text(_LEFT, y, f"Your last step paid {state.reward[0]:.3g}.", size=13, color=GOAL)
     elif state.made[0] != NOTHING:
