@@ -116,37 +116,38 @@ def test_they_live_where_there_are_claims_whatever_else_there_is():
 
 
 # ------------------------------------------------------------------------------------------------- what is measured
-def told(*boards, board=2, lifespan=3):
-    """What is kept of a box whose board is, after each step, as given: per place (made, when, tests, withdrawn), or None."""
+def told(*steps, board=2, lifespan=3):
+    """What is kept of a box, told after each step what its board is, (made, when) a place or None, and what was done to places.
+
+    What is posted is no claim: (made, when, "post").
+    """
     recipes = np.full((1, 6, 1, 2), -1)
     recipes[0, 4, 0], recipes[0, 5, 0] = (0, 1), (2, 3)
     record = ClaimRecord(SimpleNamespace(board=board, lifespan=lifespan), recipes)
-    for t, entries in enumerate(boards, 1):
-        states = np.zeros(1, [("board", np.int16, (board, 4)), *((name, np.int32, board) for name in FIELDS)])
-        states["board"][..., 3] = -1
+    layout = [("board", np.int16, (board, 4)), ("claimed", np.uint8, board), ("claiming", np.uint8, 2), ("entry", np.int16, 2)]
+    for t, (entries, *deeds) in enumerate(steps, 1):
+        states = np.zeros(1, layout)
+        states["board"][..., 3], states["entry"] = -1, -1
         for k, entry in enumerate(entries):
-            if entry == "retracted":
-                states["withdrawn"][0, k] = 1
-            elif entry:
-                made, when, tests = entry
-                states["board"][0, k], states["claimed"][0, k], states["confirmed"][0, k] = (1, 0, made, when), 1, tests
+            if entry:
+                made, when, *post = entry
+                states["board"][0, k], states["claimed"][0, k] = (1, 0, made, when), not post
+        for agent, (deed, place) in enumerate(deeds):
+            states["claiming"][0, agent], states["entry"][0, agent] = deed, place
         record.tell(t, states)
     return record.of(0)
-
-
-FIELDS = ("claimed", "confirmed", "refuted", "withdrawn")
 
 
 def test_what_becomes_of_claims_is_told_step_by_step():
     """Of 1 and 0 comes 4, and not 5. Place 0 is true, corrupted, and written over; place 1 is false until it is retracted."""
     kept = told(
-        [(4, 0, 0), None],
-        [(4, 0, 1), (5, 1, 0)],
-        [(5, 0, 2), (5, 1, 0)],
-        [(5, 0, 2), "retracted"],
-        [(4, 4, 0), "retracted"],
-        [(4, 4, 0), (5, 5, 0)],
-        [(4, 4, 1), (5, 5, 0)],
+        ([(4, 0), None], (CLAIMED, 0)),
+        ([(4, 0), (5, 1)], (REPLICATED, 0), (CLAIMED, 1)),
+        ([(5, 0), (5, 1)], (REPLICATED, 0)),
+        ([(5, 0), None], (RETRACTED, 1)),
+        ([(4, 4), None], (CLAIMED, 0)),
+        ([(4, 4), (5, 5)], (CLAIMED, 1)),
+        ([(4, 4), (5, 5)], (REPLICATED, 0)),
     )
     assert kept[:3] == (4, 2, 1)
     assert kept.true.tolist() == [1, 1, 0, 0, 1, 1, 1]
@@ -157,6 +158,14 @@ def test_what_becomes_of_claims_is_told_step_by_step():
     assert (row["claims"], row["replication_share"], row["retraction_share"]) == (4, 0.5, 0.25)
     assert row["claim_precision"] == 5 / 11
     assert row["claim_precision_generation_2"] == 0.5
+
+
+@pytest.mark.parametrize(("deed", "replicated", "retracted"), [(REPLICATED, 1, 0), (RETRACTED, 0, 1)])
+def test_what_is_done_to_a_claim_counts_though_another_stands_there_after_the_same_step(deed, replicated, retracted):
+    """That of agent 0 comes before that of agent 1 claims the place; a post comes before both, and leaves no claim there."""
+    claimed_over = told(([(4, 0)], (CLAIMED, 0)), ([(5, 1)], (deed, 0), (CLAIMED, 0)), board=1)
+    assert claimed_over[:3] == (2, replicated, retracted)
+    assert told(([(4, 0)], (CLAIMED, 0)), ([(5, 1, "post")], (deed, 0)), board=1)[:3] == (1, 0, 0)
 
 
 @pytest.mark.parametrize(

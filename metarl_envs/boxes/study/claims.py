@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metarl_envs.boxes.study.truth import are_true
+from metarl_envs.boxes.world.claims import REPLICATED, RETRACTED
 from metarl_envs.boxes.world.lives import has_lives
 from metarl_envs.boxes.world.notes import WHEN
 
@@ -64,11 +65,10 @@ class ClaimRecord:
         new = stands & (board[..., WHEN] == t - 1)
         gone = self._stood & (new | ~stands)
         self._made += new.sum(axis=1)
-        self._retracted += (gone & (states["withdrawn"] != 0) & ~stands).sum(axis=1)
-        self._tested &= ~gone
-        tested = stands & (states["confirmed"] + states["refuted"] > 0)
+        self._retracted += self._done(RETRACTED, t, states).sum(axis=1)
+        tested = self._done(REPLICATED, t, states)
         self._replicated += (tested & ~self._tested).sum(axis=1)
-        self._tested |= tested
+        self._tested = (self._tested | tested) & ~gone
         self._end_spans(t, (self._false_since >= 0) & (gone | true))
         self._false_since[stands & ~true & (self._false_since < 0)] = t
         self._true.append(true.sum(axis=1))
@@ -88,6 +88,17 @@ class ClaimRecord:
             self._spans[box] + lasting,
             self._p.lifespan if has_lives(self._p) else 0,
         )
+
+    def _done(self, deed: int, t: int, states: np.ndarray) -> np.ndarray:
+        """To which claims something was done in this step, though they may be written over since, bool [boxes, places].
+
+        To what a post wrote over in the same step nothing was done.
+        """
+        done = np.zeros_like(self._stood)
+        boxes, agents = np.nonzero(states["claiming"] == deed)
+        done[boxes, states["entry"][boxes, agents]] = True
+        posted = (states["board"][..., WHEN] == t - 1) & (states["claimed"] == 0)
+        return done & self._stood & ~posted
 
     def _end_spans(self, t: int, ended: np.ndarray) -> None:
         for box, k in zip(*np.nonzero(ended), strict=True):
