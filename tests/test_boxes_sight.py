@@ -17,6 +17,7 @@ from metarl_envs.boxes.players.scientists import SCIENTISTS
 from metarl_envs.boxes.players.simulate import CompiledSeats
 from metarl_envs.boxes.scenarios.box import Box
 from metarl_envs.boxes.view.numbers import sights_of, view_length
+from metarl_envs.boxes.world.claims import RETENTIONS
 from metarl_envs.boxes.world.step import step_of
 from metarl_envs.boxes.world.topology import TOPOLOGIES
 from metarl_envs.boxes.world.tree import NOTHING, tree_error
@@ -75,6 +76,7 @@ CLAIMED = {
     "lifespan": st.sampled_from([4, 15]),
     "illusions": st.just(0.5),
     "page": st.integers(1, 3),
+    "retention": st.sampled_from(RETENTIONS),
 }
 
 
@@ -177,7 +179,7 @@ def test_what_scientists_do_to_claims_is_seen_at_once():
 
 
 #: What a refusal may name.
-NAMED = ("selection", "corruption", "channel", "lifespan", "topology")
+NAMED = ("selection", "corruption", "retention", "channel", "lifespan", "topology")
 #: All mechanisms at once, in any combination.
 TOGETHER = {
     **HAZARDS,

@@ -32,6 +32,7 @@ TINY = {
 class Room:
     """Two by two cells; the goal pays at every step. An episode is (own actions, sights, rewards)."""
 
+    numbers = 2
     actions, tasks, starts = 5, list(itertools.product((0, 1), repeat=2)), [(0, 0)]
 
     def rewards_along(self, task, places):
@@ -80,6 +81,7 @@ def counts_up(sights, horizon=4):
 class Arms:
     """Two arms with chances between 0 and 1: a Beta integral for each."""
 
+    numbers = 1
     actions = 2
 
     def chance(self, episodes):
@@ -95,6 +97,7 @@ class Arms:
 class OneGood:
     """Three arms, of which one pays with chance 0.6 and the others with 0.4."""
 
+    numbers = 1
     actions = 3
 
     def chance(self, episodes):
@@ -107,6 +110,7 @@ class OneGood:
 class TwoSteps:
     """Two rounds, each of a choice and a lottery; which of two places is good swaps with chance 0.025 before each."""
 
+    numbers = 1
     actions = 2
 
     def chance(self, episodes):
@@ -154,18 +158,39 @@ def told_so_far(written, life, step):
 
 
 def enumerated(episodes, disguise, surplus):
-    """The probability of each part, summed over every order of the five actions."""
+    """The probability of each part, summed over every order of the five actions, and every way to show its numbers."""
     chances = []
     for part in BY_HAND:
         usual = [a % part.actions if surplus == "mod" else (a if a < part.actions else -1) for a in range(5)]
-        orders = set(itertools.permutations(usual)) if disguise == "actions" else {tuple(usual)}
+        orders = set(itertools.permutations(usual)) if disguise in ("actions", "both") else {tuple(usual)}
+        ways = ways_to_show(part.numbers) if disguise in ("observations", "both") else [((0, 1)[: part.numbers], (1, 1))]
         total = 0.0
-        for does in orders:
-            own = [([does[a] for a in actions], sights, rewards) for actions, sights, rewards in episodes]
-            active = [without_idle(*episode) for episode in own]
-            total += 0.0 if None in active else part.chance(active)
-        chances.append(total / len(orders))
+        for places, signs in ways:
+            told = [
+                (actions, [as_it_was(sight, places, signs) for sight in sights], rewards)
+                for actions, sights, rewards in episodes
+            ]
+            if any(None in sights for _, sights, _ in told):
+                continue
+            for does in orders:
+                own = [without_idle([does[a] for a in actions], sights, rewards) for actions, sights, rewards in told]
+                total += 0.0 if None in own else part.chance(own)
+        chances.append(total / len(orders) / len(ways))
     return np.array(chances) / sum(chances)
+
+
+def ways_to_show(numbers):
+    """At which of two places, and with which signs, so many numbers may be shown."""
+    places = itertools.permutations((0, 1), numbers)
+    return list(itertools.product(places, itertools.product((1, -1), repeat=numbers)))
+
+
+def as_it_was(sight, places, signs):
+    """What is seen in a part, where this is shown; None where it cannot be: a place without a number shows another than 0."""
+    if any(sight[place] != 0 for place in {0, 1} - {*places}):
+        return None
+    plain = [sign * sight[place] + 0.0 for place, sign in zip(places, signs, strict=False)]
+    return tuple([*plain, 0.0][:2])
 
 
 def without_idle(actions, sights, rewards):
@@ -182,7 +207,14 @@ def without_idle(actions, sights, rewards):
     return kept
 
 
-@pytest.mark.parametrize(("disguise", "surplus"), [("none", "mod"), ("none", "noop"), ("actions", "mod"), ("actions", "noop")])
+@pytest.mark.parametrize(
+    ("disguise", "surplus"),
+    [
+        *itertools.product(("none", "actions"), ("mod", "noop")),
+        ("observations", "noop"),
+        pytest.param("both", "noop", marks=pytest.mark.slow),
+    ],
+)
 def test_parts_are_as_likely_as_enumeration_by_hand_says(disguise, surplus):
     variant = metarl_envs.tasks("Mixture", **TINY, disguise=disguise, surplus=surplus).variant
     rows = metarl_envs.tasks("Mixture", **TINY, disguise=disguise, surplus=surplus).sample(40, seed=1)
