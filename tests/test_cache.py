@@ -151,6 +151,14 @@ WAYS = {
         "from metarl_envs.engine import kernel\ndef make():\n    n = NUMBER\n    @kernel\n    def scaled(x):\n"
         "        return n * x\n    return scaled",
     ),
+    "a function of Python's own": (
+        "from far.away import rounded\n@kernel\ndef scaled(x):\n    return rounded(2.5 * x)",
+        "import math\nrounded = math.floor if NUMBER == 2.0 else math.ceil",
+    ),
+    "a type of numbers": (
+        "import numpy as np\nfrom far.away import whole\n@kernel\ndef scaled(x):\n    return whole(int(257.0 * x)) % 255 + 1.0",
+        "import numpy as np\nwhole = np.uint8 if NUMBER == 2.0 else np.int64",
+    ),
     "a default argument": (
         "from far.away import scaled",
         "from metarl_envs.engine import kernel\n@kernel\ndef scaled(x, n=NUMBER):\n    return n * x",

@@ -260,6 +260,11 @@ def test_random_pairs_loaded_in_a_fresh_process_are_what_python_computes(seed, t
 CHANGES = {
     "parts": "import numba.core.compiler, numba.core.typed_passes as t; del t.NativeLowering\n",
     "cache": "import numba.core.compiler as c; del c.CompileResult._rebuild\n",
+    "quick": (
+        "import numba.core.ir as ir; found = ir.Inst._rec_list_vars\n"
+        "ir.Inst._rec_list_vars = lambda self, value, depth=0: found(self, value)\n"
+        "ir.Stmt.list_vars = lambda self: self._rec_list_vars(self.__dict__, 1)\n"
+    ),
     "options": (
         "import numba; njit = numba.njit\n"
         "def without(*given, **options):\n"

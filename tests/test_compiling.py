@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -229,3 +230,16 @@ def test_memory_of_compiling_is_given_back():
     assert result.library._final_module not in result.library._codegen._engine._ee._modules
     assert len(numba_parts._living_parts) <= numba_parts._MOST_PARTS
     envs.step(np.ones(3, np.int64))
+
+
+@compiled
+def test_code_that_reads_named_tuples_is_kept_under_the_names_of_their_fields():
+    """Numba's types of them are called alike where fields of one type are exchanged."""
+    from numba import typeof
+    from numba.core.registry import cpu_target
+
+    pairs = [namedtuple("Pair", names)(1.0, 2.0) for names in ("a b", "b a", "a b")]
+    keys = [numba_parts._key((typeof(pair),), cpu_target.target_context) for pair in pairs]
+    assert keys[0] == keys[2] != keys[1]
+    nested = [numba_parts._key((typeof((1, pair)),), cpu_target.target_context) for pair in pairs]
+    assert nested[0] == nested[2] != nested[1]

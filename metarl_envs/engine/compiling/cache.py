@@ -65,7 +65,7 @@ def cached(driver: Any, name: str) -> Any:
     def compile_clearly(sig: Any) -> Any:
         """Without Numba's remark where families share a kernel and one's row begins like another's; errors made short."""
         kept.look()
-        with _quietly(), numba_parts.compiling(kept.shelf()):
+        with _quietly(), numba_parts.compiling(kept.shelf(), numba_parts.supported().quick):
             try:
                 made = compile_one(sig)
                 numba_parts.forget_what_is_done(driver)
@@ -159,7 +159,7 @@ def _described(value: Any, parts: list[tuple], numbers: dict[Callable, int]) -> 
     """What a constant, or a function, is; an empty string for what compiled code cannot hold."""
     source = getattr(value, "_defn", value)  # what an intrinsic is made from
     if isinstance(getattr(source, "py_func", source), types.FunctionType):
-        return "foreign" if _is_foreign(source) else f"function {_describe(source, parts, numbers)}"
+        return _called(source) if _is_foreign(source) else f"function {_describe(source, parts, numbers)}"
     if isinstance(value, np.ndarray | np.generic):
         return f"{value.dtype!r}{value.shape}{value.tobytes().hex()}"
     if isinstance(value, tuple):
@@ -168,7 +168,14 @@ def _described(value: Any, parts: list[tuple], numbers: dict[Callable, int]) -> 
         return repr(value._fields)
     if value is None or isinstance(value, int | float | complex | str | bytes | enum.Enum | np.dtype):
         return repr(value)
-    return ""
+    if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType | np.ufunc):  # `math.sin`, `np.int8`
+        return _called(value)
+    return repr(value) if type(value).__module__.startswith("numba.core.types") else ""
+
+
+def _called(value: Any) -> str:
+    """By what name a class, a module or a function of others is found, whatever it is called where it is used."""
+    return f"{getattr(value, '__module__', None)}.{getattr(value, '__qualname__', value.__name__)}"
 
 
 def _essence(code: types.CodeType) -> tuple:

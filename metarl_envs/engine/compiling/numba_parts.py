@@ -7,6 +7,7 @@
   Without it, compiling takes three times as long.
 * `cache`: a dispatcher that asks for machine code, or a part, before it compiles, and names of row types in machine code that
   are the same in every process. Without it, drivers are compiled anew in each process.
+* `quick`: Numba's own ways of finding things out done in less time. Without it, compiling takes somewhat longer.
 
 Results are the same.
 """
@@ -39,6 +40,7 @@ class Supported(NamedTuple):
     options: bool
     parts: bool
     cache: bool
+    quick: bool
 
 
 def compiled_kernel(function: Callable, forceinline: bool) -> Any:
@@ -83,7 +85,7 @@ def supported() -> Supported:
     """
     all_works = folder() / f"numba-{_identity()}.works"
     if all_works.exists():
-        return Supported(True, True, True)
+        return Supported(*(True for _ in Supported._fields))
     works, problems = _what_works()
     if problems:
         _warn(problems)
@@ -115,6 +117,7 @@ _EFFECTS = {
     "options": "drivers are slower",
     "parts": "drivers take about three times as long to compile",
     "cache": "drivers are compiled anew in each process",
+    "quick": "drivers take somewhat longer to compile",
 }
 
 
@@ -137,7 +140,7 @@ def _try(have: Supported) -> None:
     first, shelf = _trial_driver(have), Shelf(lambda kernel, key: None, least=0)
     if have.cache:
         ask_before_compiling(first, kept.get, kept.__setitem__)
-    with compiling(shelf if have.cache else None):
+    with compiling(shelf if have.cache else None, have.quick):
         _check_result(first)
     if have.parts:
         _forget(first)
@@ -152,7 +155,7 @@ def _try(have: Supported) -> None:
     if have.cache and have.parts:
         parts = {(kernel.__name__, key): content for kernel, key, content in shelf.made}
         again = Shelf(lambda kernel, key: parts[kernel.__name__, key], least=0)
-        with compiling(again):
+        with compiling(again, have.quick):
             _check_result(_trial_driver(have))
         if not parts or again.made:
             raise RuntimeError("a kernel was compiled though its part was there")
@@ -621,8 +624,8 @@ _shelf: ContextVar[Shelf | None] = ContextVar("shelf", default=None)
 
 
 @contextlib.contextmanager
-def compiling(shelf: Shelf | None) -> Iterator[None]:
-    """Take parts from a shelf while a driver is compiled, and put there what is compiled anew.
+def compiling(shelf: Shelf | None, quick: bool = True) -> Iterator[None]:
+    """Take parts from a shelf while a driver is compiled, and put there what is compiled anew; `quick` as in `Supported`.
 
     Meanwhile nothing looks for garbage, since that costs more than the memory is worth.
     """
@@ -632,7 +635,7 @@ def compiling(shelf: Shelf | None) -> Iterator[None]:
         token, collects = _shelf.set(shelf), gc.isenabled()
         gc.disable()
         try:
-            with _quick():
+            with _quick() if quick else contextlib.nullcontext():
                 yield
         finally:
             _shelf.reset(token)
@@ -744,17 +747,21 @@ def _part_cache() -> type:
             shelf = _shelf.get()
             content = shelf.load(self._part.py_func, self._key(sig, target_context)) if shelf else None
             try:
-                return self._rebuilt(target_context, *pickle.loads(content)) if content else None
+                return self._rebuilt(tuple(sig), target_context, *pickle.loads(content)) if content else None
             except Exception:  # it is compiled anew and replaced
                 return None
 
-        def _rebuilt(self, target_context: Any, name: str, code: bytes, descriptor: Any, signature: Any) -> Any:
+        def _rebuilt(
+            self, arguments: tuple, target_context: Any, name: str, code: bytes, descriptor: Any, signature: Any
+        ) -> Any:
             target_context.refresh()
             library = self._library(target_context.codegen(), name)
             library._final_module = binding.parse_bitcode(code)
             library._finalized = True
             contexts = {"typing_context": target_context.typing_context, "target_context": target_context}
             of_part = {"library": library, "fndesc": descriptor, "signature": signature, "entry_point": object()}
+            if tuple(signature.args) != arguments:
+                raise ValueError(f"{name} is for {signature.args}")  # of a class that is another one in each process
             nothing_else = {"objectmode": False, "lifted": (), "reload_init": (), "referenced_envs": ()}
             return CompileResult(**{**dict.fromkeys(CR_FIELDS), **contexts, **of_part, **nothing_else})
 
@@ -762,6 +769,8 @@ def _part_cache() -> type:
             """Keep a part that is worth it, unless it holds addresses of this process."""
             shelf, library = _shelf.get(), data.library
             if shelf is None or data.lifted or data.objectmode or library.has_dynamic_globals or data.reload_init:
+                return
+            if _is_of_this_process(data.signature.args):
                 return
             code = library._final_module.as_bitcode()
             if len(code) < shelf.least:
@@ -775,5 +784,27 @@ def _part_cache() -> type:
     return PartCache
 
 
+#: What users may set in the environment (`NUMBA_...`) that machine code follows from.
+_SETTINGS = "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK"
+
+
 def _key(sig: Any, target_context: Any) -> str:
-    return repr((sig, target_context.codegen().magic_tuple()))
+    from numba.core import config
+    from numba.core.sigutils import normalize_signature
+
+    arguments, _ = normalize_signature(sig)
+    settings = [getattr(config, name) for name in _SETTINGS]
+    return repr((sig, [_names_within(kind) for kind in arguments], target_context.codegen().magic_tuple(), settings))
+
+
+def _names_within(kind: Any) -> list:
+    """The names of fields of named tuples, which the names of their types leave out, and code reads them by."""
+    within = [_names_within(one) for one in getattr(kind, "types", ())]
+    return [*getattr(kind, "fields", ()), *within] if hasattr(kind, "instance_class") else [one for one in within if one]
+
+
+def _is_of_this_process(arguments: Any) -> bool:
+    """Whether there are functions among arguments: the names of their types are addresses."""
+    from numba.core import types
+
+    return any(isinstance(one, types.Callable) or _is_of_this_process(getattr(one, "types", ())) for one in arguments)
