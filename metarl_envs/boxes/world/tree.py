@@ -245,7 +245,7 @@ def grow(params, task, rng):
         for k in range(params.width):  # by turns, so that no lineage takes all pairs of a crossover
             for lineage in range(params.lineages):
                 for r in range(params.recipes):
-                    draw_recipe(params, task, first_of(params, level, lineage) + k, r, rng)
+                    draw_recipe(params, task, level, lineage, k, r, rng)
 
 
 @kernel
@@ -282,21 +282,26 @@ def draw_level(params, task, level, lineage, rng):
 
 
 @kernel
-def draw_recipe(params, task, item, r, rng):
-    """Draw a free pair: a few times at random, recent items preferred; then the first one, from a random place on."""
-    level, lineage = level_of(params, item), lineage_of(params, item)
+def draw_recipe(params, task, level, lineage, k, r, rng):
+    """Draw a free pair for item k of a level: a few times at random, recent items preferred; then in order, from somewhere on.
+
+    Where recipes are many, 25 pairs are drawn for each that is free. So what most of them fail by is asked first and all at
+    once, since the processor would guess wrong about each single question; and places are those drawn, not found by dividing.
+    """
+    item, below, size = first_of(params, level, lineage) + k, first_of(params, level - 1, lineage), size_of(params, level - 1)
     crosses = params.crossover > 0 and level % max(params.crossover, 1) == 0
-    below = first_of(params, level - 1, lineage)
+    odd = 1 + k + task.parity  # an odd number, if the places of both ingredients are added and are right
     for _attempt in range(64):
-        a = below + randint(rng, size_of(params, level - 1))
+        x = randint(rng, size)
         older = level - 1
         while older > 0 and uniform(rng) >= params.recency:
             older -= 1
-        from_lineage = lineage
+        other = lineage
         if crosses:
-            from_lineage = (lineage + 1 + randint(rng, params.lineages - 1)) % params.lineages
-        b = first_of(params, older, from_lineage) + randint(rng, size_of(params, older))
-        if is_free(params, task, item, a, b):
+            other = (lineage + 1 + randint(rng, params.lineages - 1)) % params.lineages
+        y = randint(rng, size_of(params, older))
+        a, b = below + x, first_of(params, older, other) + y
+        if task.live[a] & task.live[b] & (x + y + odd) and is_free(params, task, level, lineage, crosses, a, b):
             task.recipe[item, r, 0] = a
             task.recipe[item, r, 1] = b
             return
@@ -304,23 +309,32 @@ def draw_recipe(params, task, item, r, rng):
     offset = randint(rng, older_items)
     for n in range(older_items):
         b = (offset + n) % older_items
-        if (lineage_of(params, b) == lineage) == crosses:
+        if task.live[b] == 0 or (lineage_of(params, b) == lineage) == crosses:
             continue
-        for a in range(below, below + size_of(params, level - 1)):
-            if is_free(params, task, item, a, b):
+        y = place_of(params, b)
+        for x in range(size):
+            a = below + x
+            if task.live[a] & (x + y + odd) and is_free(params, task, level, lineage, crosses, a, b):
                 task.recipe[item, r, 0] = a
                 task.recipe[item, r, 1] = b
                 return
 
 
 @kernel
-def is_free(params, task, item, a, b):
-    """Whether an item may be made of `a` and `b`: both lead on, they make nothing yet, and the parity is that of the tree."""
-    if a == b or task.live[a] == 0 or task.live[b] == 0 or not may_make(params, task, a, b):
+def is_free(params, task, level, lineage, crosses, a, b):
+    """Whether the pair of `a`, from below this level, and `b` makes nothing yet, and may. It could only make things of this level.
+
+    (Of no lower one, since `a` stands just below this; in the order of b and a only where `b` does too.)
+    """
+    if a == b or not may_make(params, task, a, b):
         return False
-    if (place_of(params, item) + place_of(params, a) + place_of(params, b)) % 2 != task.parity:
-        return False
-    return product_of(params, task, a, b) == NOTHING
+    first = first_of(params, level, 0 if crosses else lineage)
+    for item in range(first, first + params.width * (params.lineages if crosses else 1)):
+        for r in range(params.recipes):
+            x, y = task.recipe[item, r, 0], task.recipe[item, r, 1]
+            if x + y == a + b and (x == a or x == b):
+                return False
+    return True
 
 
 @kernel
