@@ -11,19 +11,20 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import NamedTuple
 
-from metarl_envs.boxes.world.core import ABSENT
+from metarl_envs.boxes.world.core import ABSENT, VERBS
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
 from metarl_envs.boxes.world.mechanisms import (
     able_in,
     anew_in,
     as_kernels_see,
     mechanisms_of,
+    table_in,
     used_in,
 )
 from metarl_envs.boxes.world.tree import GRAMMAR, NOTHING, items_in, level_of
-from metarl_envs.boxes.world.verbs import counting, masking
+from metarl_envs.boxes.world.verbs import Table, added, masking
 from metarl_envs.engine import kernel
-from metarl_envs.engine.compiling.kernels import glue, plain, unsigned
+from metarl_envs.engine.compiling.kernels import glue, plain, together, unsigned
 
 #: What an agent senses of itself and of time, in order; the last of them is of `world.days`.
 SENSES = ("hand is full", "has tried", "it worked", "level made", "copied", "forgot", "time left", "day left")
@@ -44,7 +45,7 @@ def view_length(p: SimpleNamespace) -> int:
 def layout(mechanisms: tuple[Mechanism, ...]) -> SimpleNamespace:
     """Kernels that say where what stands in a view: `planes`, `senses_at` and `size`, each `(params)`."""
     seen = [mechanism.seen for mechanism in mechanisms if mechanism.seen]
-    other_planes, numbers = _sum_of([each.planes for each in seen]), _sum_of([each.count for each in seen])
+    other_planes, numbers = added(each.planes for each in seen if each.planes), added(each.count for each in seen)
 
     @kernel
     def planes(params):
@@ -68,7 +69,7 @@ def layout(mechanisms: tuple[Mechanism, ...]) -> SimpleNamespace:
 def numbers_at(mechanisms: tuple[Mechanism, ...], mechanism: Mechanism) -> Callable:
     """The kernel `(params)` that says where the numbers of one mechanism begin in a view (its planes aside)."""
     senses_at = layout(mechanisms).senses_at
-    before = _sum_of([each.seen.count for each in mechanisms[: mechanisms.index(mechanism)] if each.seen])
+    before = added(each.seen.count for each in mechanisms[: mechanisms.index(mechanism)] if each.seen)
 
     @kernel
     def begins(params):
@@ -83,25 +84,6 @@ def numbers_of(p: SimpleNamespace, mechanism: Mechanism) -> slice:
     params, seen = as_kernels_see(p), mechanism.seen
     first = plain(numbers_at(mechanisms_of(p), mechanism))(params)
     return slice(first, first + plain(seen.count)(params) if seen else first)
-
-
-def _sum_of(counts: list[Callable]) -> Callable:
-    """What some counts, each `(params)`, add up to."""
-
-    def nothing(params):
-        return 0
-
-    total = glue(nothing)
-    for count in counts:
-        total = _plus(total, count)
-    return total
-
-
-def _plus(first: Callable, second: Callable) -> Callable:
-    def both(params):
-        return first(params) + second(params)
-
-    return glue(both)
 
 
 # ------------------------------------------------------------------------------------------------- looking
@@ -123,19 +105,18 @@ class Sights(NamedTuple):
 
 def sights_of(p: SimpleNamespace) -> Sights:
     """The kernels that write what is seen in a box with parameters `p`."""
-    return sights(mechanisms_of(p), used_in(p))
+    return sights(mechanisms_of(p), used_in(p), table_in(p)[len(VERBS) :])
 
 
 @functools.cache
-def sights(mechanisms: tuple[Mechanism, ...], used: tuple[Mechanism, ...]) -> Sights:
-    """The kernels that write what is seen in a box of the core and mechanisms, some of which may not be used."""
+def sights(mechanisms: tuple[Mechanism, ...], used: tuple[Mechanism, ...], verbs: Table) -> Sights:
+    """The kernels that write what is seen in a box of mechanisms, of which some may not be used, and verbs beside the core."""
     where = layout(mechanisms)
     size, senses_at = where.size, where.senses_at
     show, show_again, strike = (_part(mechanisms, used, name) for name in ("show", "show_again", "strike"))
     changed = [mechanism.seen.changed for mechanism in used if mechanism.seen and mechanism.seen.changed]
-    look_at_changed = functools.reduce(_look_at_both, map(_looking_at, changed), glue(_look_no_further))
-    mask_verbs = masking(tuple(verb for mechanism in used for verb in mechanism.verbs))
-    count_verbs = counting(tuple(verb for mechanism in used for verb in mechanism.verbs))
+    look_at_changed = together(map(_looking_at, changed), _look_at_both, _look_no_further)
+    mask_verbs = masking(verbs)
     able, anew = able_in(used), anew_in(used)
 
     @kernel
@@ -161,7 +142,7 @@ def sights(mechanisms: tuple[Mechanism, ...], used: tuple[Mechanism, ...]) -> Si
         mask[items] = 1  # waiting
         mask_verbs(params, state, i, mask, items + 1)
         if not able(params, state, i):
-            for action in range(items + 1 + count_verbs(params)):
+            for action in range(len(mask)):
                 mask[action] = action == items
 
     @kernel
@@ -242,29 +223,35 @@ def _part(mechanisms: tuple[Mechanism, ...], used: tuple[Mechanism, ...], name: 
     def nothing(params, state, i, view, plane, at):
         pass
 
-    rest = glue(nothing)
+    rest = None
     for mechanism in reversed(mechanisms):
         if seen := mechanism.seen:
             own = getattr(seen, name) or (seen.show if name == "show_again" else None)
             rest = _first(seen, own if mechanism in used else None, rest)
-    return rest
+    return rest or glue(nothing)
 
 
-def _first(seen: Numbers, own: Callable | None, rest: Callable) -> Callable:
-    planes, count = seen.planes, seen.count
+def _first(seen: Numbers, own: Callable | None, rest: Callable | None) -> Callable | None:
+    """What comes first, and then the rest, in its place; None where there is neither."""
+    if rest is None:
+        return own
+    planes, count = seen.planes or _no_planes, seen.count
 
     def go_on(params, state, i, view, plane, at):
         rest(params, state, i, view, plane + planes(params) * items_in(params), at + count(params))
 
-    go_on = glue(go_on)
-    if own is None:
-        return go_on
-
     def show_and_go_on(params, state, i, view, plane, at):
         own(params, state, i, view, plane, at)
-        go_on(params, state, i, view, plane, at)
+        rest(params, state, i, view, plane + planes(params) * items_in(params), at + count(params))
 
-    return glue(show_and_go_on)
+    return glue(show_and_go_on if own else go_on)
+
+
+def _none(params):
+    return 0
+
+
+_no_planes = glue(_none)
 
 
 def _look_no_further(params, task, state, i, view, mask, senses_at):
@@ -287,4 +274,4 @@ def _look_at_both(first: Callable, second: Callable) -> Callable:
         first(params, task, state, i, view, mask, senses_at)
         second(params, task, state, i, view, mask, senses_at)
 
-    return glue(look_at_both)
+    return look_at_both

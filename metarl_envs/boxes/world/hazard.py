@@ -30,7 +30,7 @@ from metarl_envs.boxes.world.core import (
     worth,
 )
 from metarl_envs.boxes.world.mechanism import Mechanism, Numbers
-from metarl_envs.boxes.world.notes import MADE, WHEN, wipe
+from metarl_envs.boxes.world.notes import MADE, WHEN, has_board, wipe
 from metarl_envs.boxes.world.tree import (
     NOTHING,
     first_of,
@@ -435,7 +435,13 @@ PUBLISH = Verb(
     key=Key("u", "publish", lambda p, state, i: 0 if state.hand[i] != NOTHING else -1),
 )
 SABOTAGE = Verb(
-    "sabotage", "sabotage {place}", "spoils place {place} of the noticeboard", count_sabotage, can_sabotage, sabotage
+    "sabotage",
+    "sabotage {place}",
+    "spoils place {place} of the noticeboard",
+    count_sabotage,
+    can_sabotage,
+    sabotage,
+    used=has_board,
 )
 
 

@@ -8,14 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from metarl_envs.boxes.world.verbs import Table
-from metarl_envs.engine import kernel
 from metarl_envs.engine.parameters import Parameter
-
-
-@kernel
-def no_planes(params):
-    """Nothing is seen of single items."""
-    return 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +31,7 @@ class Numbers:
     show: Callable
     show_again: Callable | None = None
     strike: Callable | None = None
-    planes: Callable = no_planes
+    planes: Callable | None = None
     changed: Callable | None = None
 
 
@@ -52,7 +45,8 @@ class Mechanism:
         parameters: by name, as constructors of families take them.
         fields: the fields of the state, under parameters `p`.
         used: whether it does anything under parameters `p`; where not, none of it is compiled (its verbs have no actions then,
-            and its numbers are 0). It should follow from what the layout of rows follows from, so that none is compiled twice.
+            and its numbers are 0). It should follow from little more than what the layout of rows follows from, since boxes of
+            one layout share what is compiled where they also use the same mechanisms and verbs.
         error: why parameters do not go together, or None.
         verbs: what agents can do.
         open: `open(params, task, state, rng)`: the box begins; fields are as the last box left them.

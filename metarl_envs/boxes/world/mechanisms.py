@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +20,7 @@ from metarl_envs.boxes.world.topology import TOPOLOGY
 from metarl_envs.boxes.world.tree import tree_error
 from metarl_envs.boxes.world.verbs import Table, Verb, Verbs, counting, legality
 from metarl_envs.engine import Choice, Parameters, Preset
-from metarl_envs.engine.compiling.kernels import glue
+from metarl_envs.engine.compiling.kernels import together
 
 #: To add a mechanism, write its file and add it here: verbs of later ones have higher numbers.
 MECHANISMS = (DAYS, NOTES, SYMBOLS, TEXTS, TOPOLOGY, LIVES, HAZARD, CLAIMS)
@@ -72,6 +72,11 @@ def table_of(mechanisms: tuple[Mechanism, ...]) -> Table:
     return (*VERBS, *(verb for mechanism in mechanisms for verb in mechanism.verbs))
 
 
+def table_in(p: SimpleNamespace) -> Table:
+    """The verbs that are used under parameters `p`: the others have no actions."""
+    return tuple(verb for verb in table_of(used_in(p)) if verb.used(p))
+
+
 def verbs_of(p: SimpleNamespace) -> Verbs:
     """The verbs under parameters `p`, with the numbers of their actions."""
     return Verbs(table_of(mechanisms_of(p)), as_kernels_see(p))
@@ -111,11 +116,6 @@ def action_count_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
 
 
 # ------------------------------------------------------------------------------------------------- what mechanisms decide
-def _put_together(alone: Callable, join: Callable, parts: Iterable[Callable | None]) -> Callable:
-    """The kernel of all mechanisms together: `alone` where there is none, and `join(one, other)` of any two."""
-    return functools.reduce(lambda one, other: glue(join(one, other)), filter(None, parts), glue(alone))
-
-
 @functools.cache
 def able_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
     """The kernel `able(params, state, i)`: whether agent i can do anything but wait."""
@@ -126,7 +126,7 @@ def able_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
     def both(one, other):
         return lambda params, state, i: one(params, state, i) and other(params, state, i)
 
-    return _put_together(always, both, (mechanism.able for mechanism in mechanisms))
+    return together((mechanism.able for mechanism in mechanisms), both, always)
 
 
 @functools.cache
@@ -139,7 +139,7 @@ def anew_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
     def either(one, other):
         return lambda params, state, i: one(params, state, i) or other(params, state, i)
 
-    return _put_together(never, either, (mechanism.anew for mechanism in mechanisms))
+    return together((mechanism.anew for mechanism in mechanisms), either, never)
 
 
 @functools.cache
@@ -152,7 +152,7 @@ def due_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
     def product(one, other):
         return lambda params, state, i, item: one(params, state, i, item) * other(params, state, i, item)
 
-    return _put_together(all_of_it, product, (mechanism.due for mechanism in mechanisms))
+    return together((mechanism.due for mechanism in mechanisms), product, all_of_it)
 
 
 @functools.cache
@@ -165,7 +165,7 @@ def credit_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
     def both(one, other):
         return lambda params, state, i: one(params, state, i) + other(params, state, i)
 
-    return _put_together(nothing, both, (mechanism.credit for mechanism in mechanisms))
+    return together((mechanism.credit for mechanism in mechanisms), both, nothing)
 
 
 @functools.cache
@@ -178,4 +178,4 @@ def chance_in(mechanisms: tuple[Mechanism, ...]) -> Callable:
     def product(one, other):
         return lambda params, state, i: one(params, state, i) * other(params, state, i)
 
-    return _put_together(certain, product, (mechanism.chance for mechanism in mechanisms))
+    return together((mechanism.chance for mechanism in mechanisms), product, certain)

@@ -247,6 +247,15 @@ def _pages_must_be_opened(p: SimpleNamespace) -> bool:
     return not p.free_reading
 
 
+def _has_notes(p: SimpleNamespace) -> bool:
+    return p.notes > 0
+
+
+def has_board(p: SimpleNamespace) -> bool:
+    """Whether there is a noticeboard in a box with parameters `p`."""
+    return p.board > 0
+
+
 NOTE = Verb(
     "note",
     "note {place}",
@@ -255,8 +264,9 @@ NOTE = Verb(
     has_tried_something,
     write_note,
     key=Key("w", "write down", lambda p, state, i: next_entry(p, state, i, NOTEBOOK)),
+    used=_has_notes,
 )
-ERASE = Verb("erase", "erase {place}", "strikes out note {place}", count_all_notes, is_written, erase_note)
+ERASE = Verb("erase", "erase {place}", "strikes out note {place}", count_all_notes, is_written, erase_note, used=_has_notes)
 READ = Verb(
     "read",
     "read {place}",
@@ -265,6 +275,7 @@ READ = Verb(
     is_closed,
     open_page,
     key=Key("o", "open a page", lambda p, state, i: next_page(p, state, i, NOTEBOOK), _pages_must_be_opened),
+    used=_has_notes,
 )
 POST = Verb(
     "post",
@@ -275,6 +286,7 @@ POST = Verb(
     no_effect,
     contend=post,
     key=Key("b", "post", lambda p, state, i: next_entry(p, state, i, NOTICEBOARD)),
+    used=has_board,
 )
 LOOK = Verb(
     "look",
@@ -284,6 +296,7 @@ LOOK = Verb(
     is_not_looked_at,
     look_at_page,
     key=Key("l", "look", lambda p, state, i: next_page(p, state, i, NOTICEBOARD), _pages_must_be_opened),
+    used=has_board,
 )
 
 

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from metarl_envs.boxes.world.core import forget_core, open_core, paying
 from metarl_envs.boxes.world.lives import LIVES
 from metarl_envs.boxes.world.mechanism import Mechanism
-from metarl_envs.boxes.world.mechanisms import able_in, chance_in, credit_in, due_in, table_of, used_in
+from metarl_envs.boxes.world.mechanisms import able_in, chance_in, credit_in, due_in, table_in, used_in
 from metarl_envs.boxes.world.texts import are_texts, hearing
 from metarl_envs.boxes.world.tree import NOTHING, items_in
 from metarl_envs.boxes.world.verbs import Table, acting, contending
 from metarl_envs.engine import kernel
-from metarl_envs.engine.compiling.kernels import glue
+from metarl_envs.engine.compiling.kernels import together
 
 
 def open_of(p: SimpleNamespace) -> Callable:
@@ -25,7 +25,7 @@ def open_of(p: SimpleNamespace) -> Callable:
 
 def step_of(p: SimpleNamespace) -> Callable:
     """One step under parameters `p`; `actions` are int [agents], or, where they hold text, int [agents, 1 + bytes]."""
-    step = stepping(used_in(p))
+    step = stepping(used_in(p), table_in(p))
     return hearing(step) if are_texts(p) else step
 
 
@@ -47,9 +47,9 @@ def opening(mechanisms: tuple[Mechanism, ...]) -> Callable:
 
 
 @functools.cache
-def stepping(mechanisms: tuple[Mechanism, ...]) -> Callable:
-    """The kernel `live_one_step(params, task, state, actions, rng)` of a box of the core and mechanisms."""
-    table = with_luck(table_of(mechanisms), mechanisms)
+def stepping(mechanisms: tuple[Mechanism, ...], verbs: Table) -> Callable:
+    """The kernel `live_one_step(params, task, state, actions, rng)` of a box of the core and mechanisms, and of these verbs."""
+    table = with_luck(verbs, mechanisms)
     act, contend, forget = acting(table), contending(table), forgetting(mechanisms)
     able, pay = able_in(mechanisms), paying(due_in(mechanisms), credit_in(mechanisms))
     prepare, settle = in_turn(each.before_step for each in mechanisms), in_turn(each.settle for each in mechanisms)
@@ -70,6 +70,8 @@ def stepping(mechanisms: tuple[Mechanism, ...]) -> Callable:
         contend(params, state, actions)
         settle(params, task, state, rng)
         paid = pay(params, state)
+        for i in range(params.agents):
+            state.gained[i] = 0
         share(params, task, state, rng)
         state.t += 1
         move_on(params, task, state, rng)
@@ -144,16 +146,11 @@ def in_turn(hooks: Iterable[Callable | None]) -> Callable:
     def nothing(params, task, state, rng):
         pass
 
-    one = glue(nothing)
-    for hook in hooks:
-        if hook:
-            one = _both(one, hook)
-    return one
+    def both(first, second):
+        def one_after_the_other(params, task, state, rng):
+            first(params, task, state, rng)
+            second(params, task, state, rng)
 
+        return one_after_the_other
 
-def _both(first: Callable, second: Callable) -> Callable:
-    def one_after_the_other(params, task, state, rng):
-        first(params, task, state, rng)
-        second(params, task, state, rng)
-
-    return glue(one_after_the_other)
+    return together(hooks, both, nothing)

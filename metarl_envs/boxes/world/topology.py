@@ -84,7 +84,6 @@ def go_home(params, state, i, rng):
 def copy_from_others(params, task, state, rng):
     """Each new thing that an agent sees being made it copies with chance `fidelity`."""
     for i in range(params.agents):
-        state.gained[i] = 0
         for j in range(params.agents):
             made = state.made[j]
             if made != NOTHING and sees(params, state, i, j):
@@ -136,7 +135,15 @@ def visit(params, task, state, i, k, rng):
     state.where[i] = k
 
 
-VISIT = Verb("visit", "visit {agent}", "visits agent {agent}", count_visits, is_elsewhere, visit)
+VISIT = Verb(
+    "visit",
+    "visit {agent}",
+    "visits agent {agent}",
+    count_visits,
+    is_elsewhere,
+    visit,
+    used=lambda p: p.topology == "chosen",
+)
 
 
 # ------------------------------------------------------------------------------------------------- what is seen
@@ -182,7 +189,7 @@ TOPOLOGY = Mechanism(
         "fidelity": Real(1.0, 0.0, 1.0),
     },
     fields=topology_fields,
-    used=lambda p: p.agents > 1,
+    used=lambda p: p.agents > 1 and p.topology != "isolated",
     error=_nobody_to_visit,
     verbs=(VISIT,),
     open=settle,

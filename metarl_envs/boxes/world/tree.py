@@ -322,9 +322,9 @@ def draw_recipe(params, task, level, lineage, k, r, rng):
 
 @kernel
 def is_free(params, task, level, lineage, crosses, a, b):
-    """Whether the pair of `a`, from below this level, and `b` makes nothing yet, and may. It could only make things of this level.
+    """Whether `a`, from just below this level, and `b` may make something of it, and make nothing yet.
 
-    (Of no lower one, since `a` stands just below this; in the order of b and a only where `b` does too.)
+    Nothing of any other level can be made of them: `a` stands just below this one, and `b` no higher.
     """
     if a == b or not may_make(params, task, a, b):
         return False
@@ -332,7 +332,7 @@ def is_free(params, task, level, lineage, crosses, a, b):
     for item in range(first, first + params.width * (params.lineages if crosses else 1)):
         for r in range(params.recipes):
             x, y = task.recipe[item, r, 0], task.recipe[item, r, 1]
-            if x + y == a + b and (x == a or x == b):
+            if x + y == a + b and (x == a or x == b):  # noqa: SIM109 (a kernel has no tuples)
                 return False
     return True
 

@@ -11,13 +11,13 @@ one piece of machine code.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 from metarl_envs.engine import kernel
-from metarl_envs.engine.compiling.kernels import glue, plain
+from metarl_envs.engine.compiling.kernels import glue, plain, together
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Verb:
         key: for people who play.
         by_chance: of an experiment: its effect where a right pair makes its product by `chance(params, state, i)`, a kernel out
             of that one.
+        used: whether there may be any such action under parameters `p`; where not, none of it is compiled.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Verb:
     contend: Callable | None = None
     key: Key | None = None
     by_chance: Callable | None = None
+    used: Callable[[SimpleNamespace], bool] = lambda p: True
 
     @property
     def word(self) -> str:
@@ -84,18 +86,19 @@ def no_effect(params, task, state, i, k, rng):
 def acting(table: Table) -> Callable:
     """The kernel `act(params, task, state, i, action, rng)`: what is not allowed does nothing, and is counted."""
 
-    def nothing(params, task, state, i, k, rng):
-        pass
+    def is_none(params, task, state, i, k, rng):
+        return True
 
-    rest = glue(nothing)
+    rest = glue(is_none)
     for verb in reversed(table):
         rest = _acting_first(verb.count, verb.legal, verb.effect, rest)
-    do_it = rest
+    do_if_allowed = rest
 
     @kernel
     def act(params, task, state, i, action, rng):
         """One agent's action, but for what all share."""
-        do_it(params, task, state, i, action, rng)
+        if not do_if_allowed(params, task, state, i, action, rng):
+            state.illegal[i] += 1
 
     return act
 
@@ -104,11 +107,11 @@ def _acting_first(count: Callable, legal: Callable, effect: Callable, rest: Call
     def act_or_pass_on(params, task, state, i, k, rng):
         n = count(params)
         if k >= n:
-            rest(params, task, state, i, k - n, rng)
-        elif legal(params, state, i, k):
+            return rest(params, task, state, i, k - n, rng)
+        if legal(params, state, i, k):
             effect(params, task, state, i, k, rng)
-        else:
-            state.illegal[i] += 1
+            return True
+        return False
 
     return glue(act_or_pass_on)
 
@@ -199,7 +202,7 @@ def _masking_first(count: Callable, legal: Callable, rest: Callable) -> Callable
     def mask_and_go_on(params, state, i, mask, at):
         n = count(params)
         for k in range(n):  # signed, as everywhere: for an index without a sign, `legal` would be compiled again
-            mask[at + k] = 1 if legal(params, state, i, k) else 0
+            mask[at + k] = legal(params, state, i, k)
         rest(params, state, i, mask, at + n)
 
     return glue(mask_and_go_on)
@@ -208,28 +211,19 @@ def _masking_first(count: Callable, legal: Callable, rest: Callable) -> Callable
 @functools.cache
 def counting(table: Table) -> Callable:
     """The kernel `action_count(params)`: how many actions a table has."""
+    return added(verb.count for verb in table)
+
+
+def added(counts: Iterable[Callable]) -> Callable:
+    """The kernel `(params)` that adds up some counts."""
 
     def none(params):
         return 0
 
-    total = glue(none)
-    for verb in table:
-        total = _counting_with(verb.count, total)
-    whole = total
+    def both(one, other):
+        return lambda params: one(params) + other(params)
 
-    @kernel
-    def action_count(params):
-        """How many actions there are."""
-        return whole(params)
-
-    return action_count
-
-
-def _counting_with(count: Callable, rest: Callable) -> Callable:
-    def count_with_rest(params):
-        return count(params) + rest(params)
-
-    return glue(count_with_rest)
+    return together(counts, both, none)
 
 
 # ------------------------------------------------------------------------------------------------- numbers of actions

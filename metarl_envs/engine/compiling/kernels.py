@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import os
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -44,6 +44,18 @@ def glue(function: Function) -> Function:
     if PLAIN:
         return function
     return numba_parts().compiled_kernel(function, forceinline=True)
+
+
+def together(parts: Iterable[Callable | None], join: Callable[[Callable, Callable], Callable], none: Callable) -> Callable:
+    """Return one kernel out of several, which call each other in a chain that becomes one piece of machine code.
+
+    Args:
+        parts: kernels with the same arguments; what is None is left out.
+        join: `join(one, other)`: a function that calls both.
+        none: the function to take where there is no part.
+    """
+    there = [part for part in parts if part]
+    return functools.reduce(lambda one, other: glue(join(one, other)), there) if there else glue(none)
 
 
 @functools.cache

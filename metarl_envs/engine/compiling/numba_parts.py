@@ -235,6 +235,7 @@ def _parts() -> type:
     from numba.core.typing.templates import make_concrete_template
 
     library, pipeline = _libraries().part, _pipelines().part
+    _hand_over_arrays_of_any_length()
 
     class Part(CPUDispatcher):
         """A kernel as compiled code calls it."""
@@ -292,12 +293,24 @@ def _parts() -> type:
 
 
 def _as_python_has_it(kind: Any) -> Any:
-    """The type of a number without what plain Python does not know of it: its width, and that it was written as a constant."""
+    """The type without what plain Python does not know: how wide a number is, that it was a constant; how long an array is."""
     from numba.core import types
 
     if isinstance(kind, types.BooleanLiteral | types.IntegerLiteral):
         kind = types.unliteral(kind)
+    if isinstance(kind, types.NestedArray):
+        return types.Array(kind.dtype, kind.ndim, "C")
     return types.int64 if kind in types.signed_domain else kind
+
+
+def _hand_over_arrays_of_any_length() -> None:
+    """Let an array in a row, whose lengths are in its type, be handed over as one of any lengths: in memory they are alike."""
+    from numba.core import types
+    from numba.extending import lower_cast
+
+    @lower_cast(types.NestedArray, types.Array)
+    def as_it_is(context: Any, builder: Any, kind: Any, wanted: Any, value: Any) -> Any:
+        return value
 
 
 class Libraries(NamedTuple):

@@ -138,7 +138,7 @@ def one_world(variant: Variant, observed: bool) -> tuple[np.ndarray, ...]:
 
 
 def _first_outside(variant: Variant) -> Callable:
-    """The index of the first action outside its bounds (a NaN is), or -1. `bounds` has shape (2, size of an action)."""
+    """The first row whose action is outside its bounds (a NaN is), or -1. `bounds` has shape (2, size of an action)."""
 
     def scalar(actions, bounds, lo, hi):
         beyond = False
@@ -150,12 +150,16 @@ def _first_outside(variant: Variant) -> Callable:
                     return i
         return -1
 
-    def array(actions, bounds, lo, hi):
-        flat = actions.reshape(len(actions), -1)
+    def vector(actions, bounds, lo, hi):
         for i in range(lo, hi):
-            for j in range(flat.shape[1]):
-                if not (flat[i, j] >= bounds[0, j] and flat[i, j] <= bounds[1, j]):
+            for j in range(actions.shape[1]):
+                if not (actions[i, j] >= bounds[0, j] and actions[i, j] <= bounds[1, j]):
                     return i
         return -1
 
-    return glue(array if variant.action.shape else scalar)
+    def array(actions, bounds, lo, hi):
+        return flat(actions.reshape(len(actions), -1), bounds, lo, hi)
+
+    flat = glue(vector)
+    axes = len(variant.action.shape)
+    return glue(scalar) if axes == 0 else flat if axes == 1 else glue(array)
