@@ -77,7 +77,8 @@ class FamilyVectorEnv(FamilyEnv, VectorEnv):
         self.episodes_per_trial = episodes_per_trial
         self.single_observation_space = copy.deepcopy(self.variant.observation_space)  # spaces hold a generator
         self.single_action_space = copy.deepcopy(self.variant.action_space)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        if observed:  # it holds the bounds of every number: of thousands of boxes, hundreds of megabytes
+            self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = {
             "autoreset_mode": self.autoreset_mode,
