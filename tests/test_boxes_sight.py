@@ -271,6 +271,7 @@ def test_rows_that_nobody_observes_are_the_same_rows():
     layout = {"notes": 2, "board": 1, "page": 1, "lineages": 1, "bases": 4}  # of `test_boxes_core`
     envs = make_vec("InventionBox", 3, **{**LIVELY, **layout})
     plain = FamilyVectorEnv(envs.tasks, num_envs=3)
+    assert not hasattr(envs._envs, "observation_space"), "the bounds of what nobody sees take as much memory as all views"
     seen, _ = envs.reset(seed=4)
     rows, _ = plain.reset(seed=4)
     rng = np.random.default_rng(0)

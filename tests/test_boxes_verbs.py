@@ -24,6 +24,7 @@ from metarl_envs.boxes.world.mechanisms import (
     box_parameters,
     legality_in,
     mechanisms_of,
+    table_in,
     table_of,
     used_in,
     verbs_of,
@@ -242,6 +243,16 @@ def test_mechanisms_are_there_by_their_parameters_and_used_where_they_do_anythin
     assert verbs_used({"notes": 0, "board": 0, "agents": 1}) == set()
     assert verbs_used({"notes": 0, "board": 1, "agents": 1}) == {verb.name for verb in (NOTE, ERASE, READ, POST, LOOK)}
     assert verbs_used({"notes": 0, "board": 0, "agents": 2}) == {VISIT.name}
+
+
+@pytest.mark.parametrize("params", [*BOXES, {"topology": "isolated"}, {"board": 4, "agents": 1}])
+def test_what_has_no_actions_is_not_compiled_and_no_action_is_left_out(params):
+    p = box(params).p
+    verbs, there = verbs_of(p), table_in(p)
+    assert all(verb in there for verb in verbs)
+    assert [verb for verb in table_of(used_in(p)) if verb in there] == list(there), "they must be in order"
+    assert (NOTE in there, POST in there, VISIT in there) == (p.notes > 0, p.board > 0, p.topology == "chosen")
+    assert (TOPOLOGY in used_in(p)) == (p.agents > 1 and p.topology != "isolated")
 
 
 def test_what_is_not_used_is_not_compiled():

@@ -85,6 +85,38 @@ def test_a_kernel_is_compiled_once_for_numbers_of_all_widths():
 
 
 @compiled
+def test_a_kernel_is_compiled_once_for_arrays_of_all_lengths():
+    """Numba knows how long an array in a row is; a kernel that is handed it, or a part of it, does not."""
+
+    @kernel
+    def emptied(notes, k):
+        total = notes[k, 0] + notes[-1, 1]
+        for j in range(notes.shape[1]):
+            notes[k, j] = 0
+        return total
+
+    def over_rows(rows):
+        total = 0
+        for i in range(len(rows)):
+            total += emptied(rows[i].own, 1) + 10 * emptied(rows[i].shared, 0) + 100 * emptied(rows[i].of_each[1], 2)
+        return total
+
+    fields = [("own", np.int16, (2, 3)), ("shared", np.int16, (4, 2)), ("of_each", np.int16, (2, 3, 4))]
+    rows = np.zeros(2, np.dtype(fields, align=True))
+    for name, *_ in fields:
+        rows[name] = np.arange(rows[name].size).reshape(rows[name].shape)
+    plain = rows.copy()
+    for i in range(2):
+        for book, k in (plain["own"][i], 1), (plain["shared"][i], 0), (plain["of_each"][i, 1], 2):
+            book[k] = 0
+    expected = sum((3 + 4 + 12 * i) + 10 * (7 + 16 * i) + 100 * (20 + 21 + 48 * i) for i in range(2))
+    with numba_parts.compiling(None):
+        assert numba_parts.compiled_driver(over_rows)(rows) == expected
+    np.testing.assert_array_equal(rows, plain)
+    assert [str(arguments[0]) for arguments in emptied.part.overloads] == ["array(int16, 2d, C)"]
+
+
+@compiled
 def test_a_driver_is_the_same_whatever_stands_in_the_arrays_that_it_is_made_like():
     """Some are not filled yet: their content must not tell one process's file from the next one's."""
     from metarl_envs.engine.compiling.cache import digest_of
@@ -128,6 +160,7 @@ def test_what_was_changed_in_numba_for_compiling_is_as_it_was():
 
     from numba.core import config, errors, event, ir
     from numba.core.registry import cpu_target
+    from numba.core.typing import typeof
 
     def state():
         contexts = cpu_target.typing_context, cpu_target.target_context
@@ -135,6 +168,7 @@ def test_what_was_changed_in_numba_for_compiling_is_as_it_was():
         return (
             inner,
             vars(errors)["_termcolor_inst"],
+            typeof._termcolor,
             config.reload_config,
             event.broadcast,
             ir.Inst._rec_list_vars,

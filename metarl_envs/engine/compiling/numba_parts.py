@@ -162,15 +162,15 @@ def _try(have: Supported) -> None:
 
 
 def _trial_driver(have: Supported) -> Any:
-    def add(row, number):
-        row.total += number
+    def add(row, factors, number):
+        row.total += number * factors[1]
         return row.total
 
     added = _kernel(add, False, have)
 
     def twice(row, number):
-        added(row, number)
-        return added(row, number)
+        added(row, row.two, number)
+        return added(row, row.three, number)
 
     added_twice = _kernel(twice, True, have)
 
@@ -184,7 +184,8 @@ def _trial_driver(have: Supported) -> Any:
 
 
 def _check_result(driver: Any) -> None:
-    rows = np.zeros(3, np.dtype([("total", np.float64), ("other", np.int16)], align=True))
+    fields = [("total", np.float64), ("two", np.int16, 2), ("three", np.int16, 3), ("other", np.int16)]
+    rows = np.ones(3, np.dtype(fields, align=True))
     rows["total"] = 1, 2, 3
     last = driver(rows)
     if last != 6.0 or rows["total"].tolist() != [4.0, 5.0, 6.0]:
@@ -465,6 +466,14 @@ def _lowerings() -> Pipelines:
     class Lowered(Lower):
         """Writes instructions, and an account of one only if it goes wrong."""
 
+        def lower(self) -> None:
+            """Lower, and take apart what is in the library then: else it would be garbage in circles, which is slow to find."""
+            super().lower()
+            for function in self.module.functions:
+                for block in function.blocks:
+                    block.instructions.clear()
+                function.blocks.clear()
+
         def lower_block(self, block: Any) -> None:
             self.pre_block(block)
             for instruction in block.body:
@@ -671,6 +680,8 @@ def _quick() -> Iterator[None]:
         (importlib.import_module("numba.core.event"), "broadcast", _nothing),  # of each call of LLVM
         (_errors(), "_termcolor_inst", _Colourless()),  # for an error that is worded for each way a call does not fit
     ]
+    for name in ("ir", "typeinfer", "typing.typeof", "types.functions"):  # and for each function that is asked for its type
+        changed.append((importlib.import_module(f"numba.core.{name}"), "_termcolor", _Colourless()))
     before = [(holder, name, vars(holder).get(name, _ABSENT)) for holder, name, _ in changed]
     for holder, name, value in changed:
         setattr(holder, name, value)
