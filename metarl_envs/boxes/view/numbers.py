@@ -240,11 +240,14 @@ def _first(seen: Numbers, own: Callable | None, rest: Callable | None) -> Callab
     def go_on(params, state, i, view, plane, at):
         rest(params, state, i, view, plane + planes(params) * items_in(params), at + count(params))
 
+    if own is None:
+        return glue(go_on)
+
     def show_and_go_on(params, state, i, view, plane, at):
         own(params, state, i, view, plane, at)
         rest(params, state, i, view, plane + planes(params) * items_in(params), at + count(params))
 
-    return glue(show_and_go_on if own else go_on)
+    return glue(show_and_go_on)
 
 
 def _none(params):
