@@ -57,7 +57,10 @@ def _compiled(effort: Effort) -> Table:
                     seconds = _first_step(name, worlds, Path(folder, f"{name} {worlds} {process}"))
                     times[name, worlds].append(seconds["processor"])
     rows = [[name, min(times[name, 0]), min(times[name, _WORLDS]), f"{effort.processes}"] for name in names]
-    note = "Make, reset and step with an empty compile cache: nearly all of it is compiling. The best of several processes."
+    note = (
+        "Make, reset and step with an empty compile cache. Nearly all of it is compiling, but that boxes of many recipes take a "
+        "second or three to grow thousands of trees. The best of several processes."
+    )
     columns = ("what", "single", f"{_WORLDS:,} rows", "processes")
     return Table("First step of a fresh process, seconds of the processor", columns, rows, note)
 
