@@ -58,7 +58,7 @@ def _compiled(effort: Effort) -> Table:
                     times[name, worlds].append(seconds["processor"])
     rows = [[name, min(times[name, 0]), min(times[name, _WORLDS]), f"{effort.processes}"] for name in names]
     note = (
-        "Make, reset and step with an empty compile cache. Nearly all of it is compiling, but that boxes of many recipes take a "
+        "Make, reset and step with an empty compile cache. Nearly all of it is compiling, but boxes of many recipes take a "
         "second or three to grow thousands of trees. The best of several processes."
     )
     columns = ("what", "single", f"{_WORLDS:,} rows", "processes")
