@@ -87,8 +87,11 @@ class Args:
     """Of the transformer."""
     batch: int = 16
     learning_rate: float = 3e-3
-    steps: int = 10_000_000
-    """Steps of PPO: with four million the gate is not passed."""
+    """At its highest, of either network."""
+    steps: int = 4_000_000
+    """Of PPO."""
+    gamma: float = 0.9
+    """How much PPO makes of the next step's returns: with .98 the gate is not passed in so many steps."""
     rows: int = 256
     hidden: int = 128
     """Units of the GRU."""
@@ -187,6 +190,8 @@ def reinforced(args: Args, params: dict[str, Any], out: Path, seed: int) -> rl2.
         num_envs=args.rows,
         rollout=args.context * args.horizon,
         hidden=args.hidden,
+        learning_rate=args.learning_rate,
+        gamma=args.gamma,
         scale_rewards=True,  # tasks pay unlike amounts
         out=out,
     )
@@ -307,7 +312,7 @@ def draw(args: Args, found: dict[Trained, Verdict], told: dict[str, Any], path: 
             axes.set_xlabel("N, tasks to train on")
             axes.spines[["top", "right"]].set_visible(False)
             axes.legend(fontsize=7, frameon=False)
-        row[0].set(ylabel="A", title=f"{KINDS[kind]}: dotted, the source learner{says_nothing}")
+        row[0].set(ylabel="A", title=f"{KINDS[kind]}: dotted, the learner that AD imitates{says_nothing}")
         row[1].set_title("under controls, and the class")
         for which in many:
             at = (which.pool, 0.01)

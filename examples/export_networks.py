@@ -118,27 +118,39 @@ def sources(args: Args) -> list[Source]:
             seen=lambda about: about["episodes_per_trial"],
             **door,
         ),
-        *(of_many_tasks(args.diversity, pool) for pool in (4, 4096)),
+        *(of_many_tasks(args.diversity, kind, pool) for kind in ("ad", "rl2") for pool in (4, 4096)),
     ]
 
 
-def of_many_tasks(folder: Path, pool: int) -> Source:
-    """A transformer that imitates a learner in a disguised mixture: on a pool of so many tasks."""
+def of_many_tasks(folder: Path, kind: str, pool: int) -> Source:
+    """A network of the experiment on diversity, trained on a pool of so many tasks of a disguised mixture."""
     of = diversity.Args()
+    own: dict[str, dict[str, Any]] = {
+        "ad": {
+            "what": f"Algorithm Distillation on {pool:,} tasks of a disguised mixture: a transformer that imitates Q(lambda)",
+            "form": "distilled",
+            "network": {"window": of.context * of.horizon},
+            "file": folder / f"ad_{pool}" / "seed_{}" / "intact.pt",
+            "seen": lambda about: about["lived"] // about["every"],
+            "learner": diversity.source(),
+        },
+        "rl2": {
+            "what": f"RL² on {pool:,} tasks of a disguised mixture: a GRU trained by PPO to earn much in whole lives",
+            "form": "recurrent",
+            "network": {"layers": 1},
+            "file": folder / f"rl2_{pool}" / "seed_{}.pt",
+            "seen": lambda about: about["episodes_per_trial"],
+        },
+    }
     return Source(
-        name=f"ad-mixture-{pool}",
-        what=f"Algorithm Distillation on {pool:,} tasks of a disguised mixture: a transformer that imitates Q(lambda)",
-        form="distilled",
-        network={"window": of.context * of.horizon},
-        command="python examples/diversity_makes_learners.py --only ad",
-        file=folder / f"ad_{pool}" / "seed_{}" / "intact.pt",
+        name=f"{kind}-mixture-{pool}",
+        command=f"python examples/diversity_makes_learners.py --only {kind}",
         id=diversity.ID,
         params=diversity.world(of, disguised=True),
         episodes=of.episodes,
-        seen=lambda about: about["lived"] // about["every"],
         tasks=200,
         pool=pool,
-        learner=diversity.source(),
+        **own[kind],
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 import metarl_envs
 from metarl_envs import players
 from metarl_envs.players.lifetimes import live
+from metarl_envs.players.networks import shipped
 from metarl_envs.players.networks.constructed import DESCENTS
 from metarl_envs.players.networks.linear import gradient_descent, temporal_difference
 from metarl_envs.players.resolve import players_by_name
@@ -98,8 +99,5 @@ def test_it_forgets_where_memory_is_reset_and_plays_in_linear_regression_alone()
     for id in ("Pendulum", "DarkRoom", "LinearBandit", "PointRobot"):
         with pytest.raises(ValueError, match="plays in LinearRegression, where observations are inputs"):
             metarl_envs.evaluate(id, name)
-    with pytest.raises(
-        ValueError,
-        match=r"no trained network; there are: ad-darkroom, ad-mixture-4, ad-mixture-4096, dpt-darkroom, rl2-keytodoor$",
-    ):
+    with pytest.raises(ValueError, match=rf"no trained network; there are: {', '.join(shipped.DIGESTS)}$"):
         players.card("gd-by-construction-k1")

@@ -23,8 +23,11 @@ from metarl_envs.players.networks.transformer import Transformer
 from metarl_envs.players.networks.watching import Stream
 
 NAMES = list(shipped.DIGESTS)
-#: The mixture takes long to compile and to step, and both networks do the same there.
-SELDOM = {"ad-mixture-4": [pytest.mark.slow, pytest.mark.nightly], "ad-mixture-4096": [pytest.mark.slow]}
+#: The mixture takes long to compile and to step, and networks trained alike do the same there.
+SELDOM = {
+    **{f"{kind}-mixture-4": [pytest.mark.slow, pytest.mark.nightly] for kind in ("ad", "rl2")},
+    **{f"{kind}-mixture-4096": [pytest.mark.slow] for kind in ("ad", "rl2")},
+}
 PLAYING = [pytest.param(name, marks=SELDOM.get(name, [])) for name in NAMES]
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -306,13 +309,14 @@ def modules_with(name, monkeypatch):
     pytest.importorskip("tyro")
     monkeypatch.syspath_prepend(EXAMPLES)
     weights = {key: torch.from_numpy(values) for key, values in shipped.weights_of(name).items()}
-    if name == "rl2-keytodoor":
+    (id, params), form = home_of(name), players.card(name).form
+    if form == "recurrent":
         rl2 = importlib.import_module("recurrent_ppo_rl2")
-        policy = rl2.Rollouts(rl2.Args(num_envs=1), 0).policy
+        policy = rl2.Rollouts(rl2.Args(id=id, params=params, num_envs=1), 0).policy
         policy.load_state_dict(weights)
         return lambda **told: rl2.Frozen(policy, **told), rl2.see
     ad, dpt = (importlib.import_module(each) for each in ("algorithm_distillation", "decision_pretrained_transformer"))
-    (id, params), learns = home_of(name), players.card(name).form == "distilled"
+    learns = form == "distilled"
     model = ad.untrained(ad.Args(id=id, params=params), 0, rotary=learns)
     model.load_state_dict(weights)
     if learns:

@@ -28,6 +28,8 @@ DIGESTS = {
     "ad-mixture-4096": "b48edcdb37f2089edbb5a633fbb3608e22fe8ceeddaa1002d355fc5abe98eeae",
     "dpt-darkroom": "b8a745bac4330bc9543c3f74b6cacf312a48d7d868a9fae068aa58694f374f34",
     "rl2-keytodoor": "622c11144356e60c4fd5a0d9a0057377d617d849ce7c77c42ce75af8a0314cf4",
+    "rl2-mixture-4": "5cb33a1e4bd1c670efea66046b44dd77ec130d3fa5770faeab7fd999bef6115b",
+    "rl2-mixture-4096": "369ba98f6a5c5fa912d9e2ad5dbd8bc8d3c5d1ee8a4d28a1d9c08fffa97e6458",
 }
 #: All networks that have names.
 NAMES = (*DIGESTS, *DESCENTS)
