@@ -15,7 +15,7 @@ from metarl_envs.engine.compiling import cache
 from metarl_envs.engine.compiling.kernels import PLAIN
 from tests.worlds import SELDOM_COMPILED
 
-MOST_DRIVERS = 335
+MOST_DRIVERS = 345
 EVERYDAY, SLOWLY = "not slow", "slow and not nightly"
 ALL_THAT_IS_PLAIN = {
     "test_what_is_marked_plain_passes_as_ordinary_python",
