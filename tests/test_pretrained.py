@@ -333,6 +333,7 @@ def test_logits_are_those_of_pytorch_with_the_same_weights(name, control, monkey
     from metarl_wrappers import VectorForgetEachEpisode
 
     theirs, see = modules_with(name, monkeypatch)
+    recurrent = players.card(name).form == "recurrent"
     beneath = (VectorForgetEachEpisode,) if control else ()
     said, done = {"ours": [], "theirs": []}, []
 
@@ -350,7 +351,7 @@ def test_logits_are_those_of_pytorch_with_the_same_weights(name, control, monkey
             self.player, self.before = theirs(**told), iter(done)
             where, called = (
                 (self.player.policy, "forward")
-                if name == "rl2-keytodoor"
+                if recurrent
                 else (importlib.import_module(type(self.player).__module__), "drawn")
             )
             whole = getattr(where, called)
@@ -370,7 +371,7 @@ def test_logits_are_those_of_pytorch_with_the_same_weights(name, control, monkey
     for one in (players.Wrapped(Ours, *beneath), players.Wrapped(Theirs, *beneath, see)):
         metarl_envs.evaluate(id, {"one": one}, tasks=4, episodes=20, seeds=1, split="test", **params)
     ours, theirs = (np.stack(said[who]) for who in ("ours", "theirs"))
-    if name == "rl2-keytodoor":  # of the Categorical: log chances
+    if recurrent:  # of the Categorical: log chances
         ours = ours - np.log(np.exp(ours).sum(axis=-1, keepdims=True))
     steps = 20 * metarl_envs.tasks(id, **params).variant.horizon
     assert ours.shape == theirs.shape == (steps, 4, players.card(name).actions)
