@@ -1,4 +1,9 @@
-"""The example on regression asks a network of any size after each number of examples that it was trained on."""
+"""The example on regression: what it asks a network about, and which networks it takes from a folder.
+
+That it runs is tested in test_examples.py.
+"""
+
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -26,3 +31,13 @@ def test_prompts_of_more_lengths_than_can_be_told_are_refused_before_training(tm
     with pytest.raises(SystemExit, match=f"--dimensions 50: prompts have 101 lengths, and {MOST_LENGTHS} can be told"):
         example.main(example.Args(dimensions=50, out=tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_was_trained_with_other_settings_is_refused(tmp_path):
+    console, example = Console(quiet=True), load("regression_transformer.py")
+    args = example.Args(steps=2, batch=2, width=8, heads=2, layers=1, out=tmp_path)
+    trained = example.trained(args, console).state_dict()
+    again = example.trained(replace(args, tasks=3), console).state_dict()  # what is set for the comparison alone
+    assert all((trained[name] == again[name]).all() for name in trained)
+    with pytest.raises(SystemExit, match=r"seed_0\.pt was trained with other settings .*give another --out"):
+        example.trained(replace(args, noise=0.5), console)
